@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What the job image's entry point adds to `docker run`: an ordinary job's container with it and without it, in turns.
+# What the job image's entry point adds to `docker run`: an ordinary job's container with it and
+# without it, in turns.
 #
 #     benches/image.sh [IMAGE [RUNS]]
 #

@@ -64,7 +64,8 @@ def many_small(local, rounds):
         "bsub -K": lambda: local.run("bsub", "-K", "-a", str(SIZE), "true")[0],
     }
     if shutil.which("hq"):
-        # Its server and one worker on this machine, started before and stopped after the measured part.
+        # Its server and one worker on this machine, started before and stopped after the measured
+        # part.
         runs["hq submit"] = lambda: timed(["hq", "submit", "--wait", "--array", f"1-{SIZE}", "true"])[0]
         server = subprocess.Popen(["hq", "server", "start"], stdout=subprocess.DEVNULL)
         time.sleep(1)

@@ -50,7 +50,8 @@ def main(runs, mib, tools, aws):
             for _ in range(mib):
                 data.write(os.urandom(MIB))
         results = {"bsub -i": [], "aws s3 cp": []}
-        # A job that needs more than the machine has waits, and fetches nothing while others are measured.
+        # A job that needs more than the machine has waits, and fetches nothing while others are
+        # measured.
         bsub = [tools / "bsub", "--parsable", "-p", "512", "-i", "data", "true"]
         cp = [aws / "aws", "s3", "cp", "--only-show-errors", "data", f"{BUCKET}copy"]
         remove = [aws / "aws", "s3", "rm", "--only-show-errors", "--recursive", BUCKET]

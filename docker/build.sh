@@ -1,5 +1,6 @@
 #!/bin/sh
-# The image's packages and its user, in one step of the Dockerfile: what is thrown away again leaves no layer.
+# The image's packages and its user, in one step of the Dockerfile: what is thrown away again leaves
+# no layer.
 set -eu
 export DEBIAN_FRONTEND=noninteractive
 
@@ -15,8 +16,9 @@ END
 
 apt-get update -q
 
-# Open MPI's transports are linked with AMD's GPU libraries, and those with a compiler of 240 MB. An empty package
-# that provides them keeps them out; the transport that would load them is left out when they are missing.
+# Open MPI's transports are linked with AMD's GPU libraries, and those with a compiler of 240 MB. An
+# empty package that provides them keeps them out; the transport that would load them is left out
+# when they are missing.
 stub=$(mktemp -d)
 mkdir "$stub/DEBIAN"
 rocm=$(apt-cache depends libucx0 | sed -n 's/^ *Depends: \(libamdhip64.*\|libhsa-runtime64.*\)$/\1/p')
@@ -39,8 +41,9 @@ END
 fi
 rm -rf "$stub" "$stub.deb"
 
-# EFS is mounted by NFS 4.1: Debian does not have amazon-efs-utils, and AWS documents the way without it
-# (EFS User Guide, "Mounting with NFS"). Compilers are not in here; libopenmpi-dev is for an image that builds.
+# EFS is mounted by NFS 4.1: Debian does not have amazon-efs-utils, and AWS documents the way
+# without it (EFS User Guide, "Mounting with NFS"). Compilers are not in here; libopenmpi-dev is for
+# an image that builds.
 apt-get install -q -y --no-install-recommends \
     awscli ca-certificates curl nfs-common openmpi-bin openssh-client openssh-server python3 tini
 apt-get clean
@@ -52,8 +55,8 @@ useradd --create-home --uid 1000 --user-group --shell /bin/bash --comment 'awsb 
 usermod --password '*' awsb
 # Where sshd as root locks itself up before it knows who comes.
 mkdir -p /run/sshd
-# Nodes that come too early come again, and are no attackers. Before OpenSSH 9.8 sshd punished nobody, and takes no
-# option about it (before 9.3, nor -G).
+# Nodes that come too early come again, and are no attackers. Before OpenSSH 9.8 sshd punished
+# nobody, and takes no option about it (before 9.3, nor -G).
 : >/etc/ssh/awsb_sshd.conf
 if /usr/sbin/sshd -G -f /dev/null 2>/dev/null | grep -q '^persourcepenalties '; then
     echo 'PerSourcePenalties no' >/etc/ssh/awsb_sshd.conf

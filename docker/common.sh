@@ -23,12 +23,13 @@ fail() {
     exit 126
 }
 
-# vCPUs of this container. Batch gives them as a share of the instance, which nproc does not see: it would count all
-# of the instance's.
+# vCPUs of this container. Batch gives them as a share of the instance, which nproc does not see: it
+# would count all of the instance's.
 slots() {
     local vcpus=${AWSB_VCPUS-} limit quota period
     if [ -z "$vcpus" ] && [ "${ECS_CONTAINER_METADATA_URI_V4-}" ]; then
-        # "Limits":{"CPU":2048,…}: 1,024 are a vCPU (ECS Developer Guide, container metadata endpoint 4).
+        # "Limits":{"CPU":2048,…}: 1,024 are a vCPU (ECS Developer Guide, container metadata
+        # endpoint 4).
         limit=$(curl -fsS --noproxy '*' --max-time 5 --retry 3 "$ECS_CONTAINER_METADATA_URI_V4" |
             sed -n 's/.*"Limits":{[^}]*"CPU":\([0-9]*\).*/\1/p') || limit=''
         vcpus=$((${limit:-0} / 1024))

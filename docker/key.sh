@@ -1,6 +1,7 @@
 # shellcheck shell=bash disable=SC2034,SC2154  # what one of these scripts sets, another one reads
-# The key of this job and attempt: who may log in, and whom one reaches. The nodes share it through an object of its
-# own, which only the job role can read and which is there only until all nodes have it.
+# The key of this job and attempt: who may log in, and whom one reaches. The nodes share it through
+# an object of its own, which only the job role can read and which is there only until all nodes
+# have it.
 
 # AWS_BATCH_JOB_ID is ID#INDEX on a node.
 object=${AWSB_NODES_URL%/}/${AWS_BATCH_JOB_ID%%#*}/${AWS_BATCH_JOB_ATTEMPT:-1}

@@ -1,10 +1,12 @@
 #!/bin/bash
-# mpirun's ssh: `launch.sh [OPTION…] ADDRESS COMMAND…`. With the command goes the environment: whatever the job's script
-# has exported is there for each rank, as under Slurm. It goes through the pipe: a command line is no place for secrets.
+# mpirun's ssh: `launch.sh [OPTION…] ADDRESS COMMAND…`. With the command goes the environment:
+# whatever the job's script has exported is there for each rank, as under Slurm. It goes through the
+# pipe: a command line is no place for secrets.
 set -eu
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . /usr/local/lib/awsb/common.sh
-# As ssh reads them: before the address and behind it. The first port is what counts, and that is sshd's here.
+# As ssh reads them: before the address and behind it. The first port is what counts, and that is
+# sshd's here.
 options=() address=''
 while [ $# -gt 0 ]; do
     OPTIND=1

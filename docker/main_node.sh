@@ -11,13 +11,14 @@ set -eu
 mkdir "$dir/nodes"
 make_key
 start_sshd
-# A killed job, too, leaves no key behind. `kill -9` does: awsb clears away what is older than a day.
+# A killed job, too, leaves no key behind. `kill -9` does: awsb clears away what is older than a
+# day.
 trap delete_key EXIT
 trap 'exit 143' TERM INT HUP
 send_key
 
-# all_are_there: whether they are; who is missing is in $left. (In a loop that a signal ends, a substitution would now
-# and then have bash complain of its syntax.)
+# all_are_there: whether they are; who is missing is in $left. (In a loop that a signal ends, a
+# substitution would now and then have bash complain of its syntax.)
 all_are_there() {
     local index
     left=''
@@ -44,7 +45,8 @@ done
 delete_key
 trap - EXIT TERM INT HUP
 
-# Each file is of one node: its address, its interface and network, its vCPUs, its machine, and this node's address as that one sees it.
+# Each file is of one node: its address, its interface and network, its vCPUs, its machine, and this
+# node's address as that one sees it.
 addresses='' interfaces='' networks='' shared_slots=0 boot=$(boot) all=$dir/hostfile
 for ((index = 0; index < count; index++)); do
     if [ "$index" = "$main" ]; then

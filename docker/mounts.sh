@@ -1,6 +1,6 @@
 #!/bin/bash
-# Shared directories that Batch cannot mount itself, as AWSB_SHARED says: a line each, `SOURCE PATH TYPE [OPTIONS]`, as in
-# /etc/fstab. It takes root and a privileged job definition.
+# Shared directories that Batch cannot mount itself, as AWSB_SHARED says: a line each,
+# `SOURCE PATH TYPE [OPTIONS]`, as in /etc/fstab. It takes root and a privileged job definition.
 set -eu
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . /usr/local/lib/awsb/common.sh

@@ -1,6 +1,6 @@
 #!/bin/bash
-# A node of a multi-node parallel job. The main node makes a key, waits for the others and runs the command; the
-# others take the key, report, and are there for what mpirun starts on them.
+# A node of a multi-node parallel job. The main node makes a key, waits for the others and runs the
+# command; the others take the key, report, and are there for what mpirun starts on them.
 set -eu
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . /usr/local/lib/awsb/common.sh

@@ -1,6 +1,7 @@
 #!/bin/bash
-# On the main node, called by another one over ssh: `report.sh INDEX ADDRESS INTERFACE NETWORK VCPUS BOOT MAIN-ADDRESS`. The last is the
-# main node's own, which Batch tells all nodes but that one.
+# On the main node, called by another one over ssh:
+# `report.sh INDEX ADDRESS INTERFACE NETWORK VCPUS BOOT MAIN-ADDRESS`. The last is the main node's
+# own, which Batch tells all nodes but that one.
 set -eu
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . /usr/local/lib/awsb/common.sh

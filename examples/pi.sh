@@ -1,6 +1,6 @@
 #!/bin/sh
-# A Monte Carlo estimate of pi: the share of random points of the unit square that lie inside the quarter circle.
-# Usage: pi.sh [POINTS]
+# A Monte Carlo estimate of pi: the share of random points of the unit square that lie inside the
+# quarter circle. Usage: pi.sh [POINTS]
 set -eu
 
 points=${1:-100000}

@@ -4,7 +4,8 @@
 //! it. The way of a job through the house:
 //!
 //! ```text
-//! bsub: arguments -> awsb_model::{JobSpec -> ResolvedJob} -> stage::Plan -> S3 -> SubmitJob -> job ID
+//! bsub: arguments -> awsb_model::{JobSpec -> ResolvedJob} -> stage::Plan -> S3 -> SubmitJob
+//!       -> job ID
 //! ```
 //!
 //! | module       | what lives there                                                              |

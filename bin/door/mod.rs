@@ -1,7 +1,8 @@
-//! What each small program in `bin/` does: it executes the program `awsb` that lies beside it, under its own name.
+//! What each small program in `bin/` does: it executes the program `awsb` that lies beside it,
+//! under its own name.
 //!
-//! Nothing of the library is linked in: nine programs of this kind are small, and `awsb` is there once. It is not
-//! looked for in PATH, where another version may be found.
+//! Nothing of the library is linked in: nine programs of this kind are small, and `awsb` is there
+//! once. It is not looked for in PATH, where another version may be found.
 
 use std::io;
 use std::os::unix::process::CommandExt;

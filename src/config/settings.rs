@@ -1,11 +1,11 @@
 //! The settings file: clusters, and which of them is the default.
 //!
 //! The file is parsed by the crate `toml`, and read by hand instead of by types that derive serde's
-//! `Deserialize`. A message names the line, the key and what to write instead. Of the 24 mistakes in
-//! the test below, such types find 10, all in the right line, but only one message (a syntax error)
-//! can stay as it is: three list all keys instead of the nearest one, and six do not name the key.
-//! The other 14 mistakes need the checks of this module all the same. With `Spanned` types for the
-//! 22 keys, and a function that rewrites serde's messages, the module would not be shorter.
+//! `Deserialize`. A message names the line, the key and what to write instead. Of the 24 mistakes
+//! in the test below, such types find 10, all in the right line, but only one message (a syntax
+//! error) can stay as it is: three list all keys instead of the nearest one, and six do not name
+//! the key. The other 14 mistakes need the checks of this module all the same. With `Spanned` types
+//! for the 22 keys, and a function that rewrites serde's messages, the module would not be shorter.
 
 use std::path::{Path, PathBuf};
 

@@ -126,7 +126,8 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// All lines come once. Those of a stream keep their order, even if their times do not rise.
+        /// All lines come once. Those of a stream keep their order, even if their times do not
+        /// rise.
         #[test]
         fn nothing_is_lost_or_swapped(streams in proptest::collection::vec(proptest::collection::vec(0_i64..9, 0..8), 1..5)) {
             let mut queue = MergeQueue::default();

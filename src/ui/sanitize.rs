@@ -12,8 +12,8 @@ pub fn sanitize(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(picture).collect())
 }
 
-/// JSON of the same value that is safe to print on a terminal. A character that [`sanitize()`] would
-/// change is written as `\uXXXX`. The line breaks between its parts stay.
+/// JSON of the same value that is safe to print on a terminal. A character that [`sanitize()`]
+/// would change is written as `\uXXXX`. The line breaks between its parts stay.
 pub fn sanitize_json(json: &str) -> Cow<'_, str> {
     let is_harmless = |c: char| c == '\n' || picture(c) == c;
     if json.chars().all(is_harmless) {

@@ -397,8 +397,8 @@ impl Interrupts {
         }
     }
 
-    /// Truncate back the last signal, which it has taken in vain: it is for the one who listens
-    /// after it, or before.
+    /// Gives the last signal back that it has received and cannot use: it is for the one who
+    /// listens after it, or before.
     fn give_back(mut self) {
         if let Some(taken) = self.taken.take() {
             heard(|heard| heard.give_back(taken));

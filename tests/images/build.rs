@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use awsb_testkit::{Answer, BadServer, Moto, MotoCluster, Registry, Sandbox, engine, eventually, story};
 use serde_json::{Value, json};
 
-/// A sandbox with a folder `image` whose Dockerfile begins with the tests' image, and whose content nobody has built.
+/// A sandbox with a folder `image` whose Dockerfile begins with the tests' image, and whose content
+/// nobody has built.
 fn folder(sandbox: &Sandbox, base: &str) -> String {
     let content = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time").as_nanos();
     let content = format!("{content} {:?}", std::thread::current().id());
@@ -24,7 +25,8 @@ fn tag(said: &str, end: &str) -> String {
     lines.next().unwrap_or_else(|| panic!("no line that ends with{end}: {said}")).to_owned()
 }
 
-/// The names of the job definitions that were derived on the local cluster, and the keys of its bucket.
+/// The names of the job definitions that were derived on the local cluster, and the keys of its
+/// bucket.
 fn left(sandbox: &Sandbox) -> (Vec<String>, Vec<String>) {
     let text = |args: &[&str]| sandbox.run("aws", args).ok().json();
     let definitions = text(&["batch", "describe-job-definitions", "--output", "json"]);
@@ -65,7 +67,8 @@ fn a_job_runs_in_an_image_that_is_built_for_it() {
     remove(&sandbox, &second);
 }
 
-/// Removes an image of which a job has just ended: the runner says how it ended before it removes the container.
+/// Removes an image of which a job has just ended: the runner says how it ended before it removes
+/// the container.
 fn remove(sandbox: &Sandbox, tag: &str) {
     eventually("the image can be removed", Duration::from_secs(60), || {
         (sandbox.run("bimage", ["rm", "--yes", tag]).code() == 0).then_some(())
@@ -299,7 +302,8 @@ fn an_image_of_this_machine_alone_is_pushed() {
         first.stderr.contains(&format!("only this machine's Docker engine has the image {image}")),
         "{first}"
     );
-    // Now the engine knows where it was pushed to: it is still the same image, and nobody sends it again.
+    // Now the engine knows where it was pushed to: it is still the same image, and nobody sends it
+    // again.
     let second = sandbox.run("bsub", ["--image", image, "true"]).ok();
     assert!(second.stderr.contains(&format!("bsub: the image {host}/lab/only-here@sha256:")), "{second}");
     let images = images(&cluster);

@@ -1,4 +1,5 @@
-//! buildspec.yml: what CodeBuild runs, run here, phase by phase, against a Docker engine, a registry and moto's ECR.
+//! buildspec.yml: what CodeBuild runs, run here, phase by phase, against a Docker engine, a
+//! registry and moto's ECR.
 
 use awsb_testkit::{BuildMachine, Sandbox, buildspec, missing, program, python, script, shells, story};
 

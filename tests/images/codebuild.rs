@@ -1,4 +1,5 @@
-//! Images that CodeBuild builds: what a user sees of a build, and what becomes of it when something goes wrong.
+//! Images that CodeBuild builds: what a user sees of a build, and what becomes of it when something
+//! goes wrong.
 
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;

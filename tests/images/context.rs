@@ -1,4 +1,5 @@
-//! Build contexts: what we pack, held against what the `docker` command sends to an engine for the same folder.
+//! Build contexts: what we pack, held against what the `docker` command sends to an engine for the
+//! same folder.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -11,7 +12,8 @@ use nix::sys::signal::Signal;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-/// What is in an archive: names without a slash at the end, and what there is to know of each but times and owners.
+/// What is in an archive: names without a slash at the end, and what there is to know of each but
+/// times and owners.
 type Packed = BTreeMap<String, String>;
 
 /// A folder with names that are hard to get right, the same for every case.
@@ -106,8 +108,9 @@ fn ours(sandbox: &Sandbox) -> Result<Packed, String> {
         .map_err(|e| e.message().to_owned())
 }
 
-/// Whether an exception has a wildcard before its end. Docker's old packing, which is the one that can be watched here,
-/// overlooks what it takes back from folders that are left out; BuildKit does not, and nor do we.
+/// Whether an exception has a wildcard before its end. Docker's old packing, which is the one that
+/// can be watched here, overlooks what it takes back from folders that are left out; BuildKit does
+/// not, and nor do we.
 fn has_wild_exceptions(file: &str) -> bool {
     let wild = |line: &str| {
         let pattern =
@@ -289,7 +292,8 @@ fn any_context_is_what_docker_sends() {
         .unwrap_or_else(|e| panic!("{e}"));
 }
 
-/// As inputs do: what has arrived of an upload that died is not sent again, nor is a context that is there.
+/// As inputs do: what has arrived of an upload that died is not sent again, nor is a context that
+/// is there.
 #[story]
 fn a_large_context_goes_to_s3_once() {
     let aws = python().join("bin/aws").display().to_string();

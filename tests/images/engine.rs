@@ -13,8 +13,9 @@ use awsb_testkit::{EngineLine, ImageBench, Moto, Registry, Sandbox, Terminal, ev
 /// Both builders, as `DOCKER_BUILDKIT` names them.
 const BUILDERS: [&str; 2] = ["1", "0"];
 
-/// The number of the step whose headline ends with this. How many steps there are, and which of them are the
-/// builder's own, is up to the builder: it differs from one version of BuildKit to the next.
+/// The number of the step whose headline ends with this. How many steps there are, and which of
+/// them are the builder's own, is up to the builder: it differs from one version of BuildKit to the
+/// next.
 fn step<'a>(progress: &'a str, instruction: &str) -> &'a str {
     let ends = |line: &&str| line.starts_with('#') && line.contains(" [") && line.ends_with(instruction);
     let headline =
@@ -244,7 +245,8 @@ fn an_engine_that_goes_away_is_told() {
     }
 }
 
-/// What an image is based on may be another registry's, which knows the user by what `docker login` has left.
+/// What an image is based on may be another registry's, which knows the user by what `docker login`
+/// has left.
 #[story]
 fn a_base_image_is_pulled_as_the_user_who_has_logged_in() {
     let registry = Registry::start();
@@ -260,7 +262,8 @@ fn a_base_image_is_pulled_as_the_user_who_has_logged_in() {
     let helped = json!({"credHelpers": {&registry.host: "awsb-test"}});
     for builder in BUILDERS {
         for (case, config) in [("plain", Some(&plain)), ("helper", Some(&helped)), ("nobody", None)] {
-            // BuildKit asks the registry again for an image that it has, the classic builder does not.
+            // BuildKit asks the registry again for an image that it has, the classic builder does
+            // not.
             let names = [base.clone()];
             on_engine(async |docker| {
                 let options = RemoveImageOptionsBuilder::new().force(true).build();

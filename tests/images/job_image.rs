@@ -1,5 +1,6 @@
-//! The job image on a real engine: ordinary jobs, arrays, and MPI across nodes. It is docker/ as buildspec.yml builds and
-//! pushes it, pulled by its digest (support/job_image.rs); the MPI program is in an image on top of that one.
+//! The job image on a real engine: ordinary jobs, arrays, and MPI across nodes. It is docker/ as
+//! buildspec.yml builds and pushes it, pulled by its digest (support/job_image.rs); the MPI program
+//! is in an image on top of that one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -37,7 +38,8 @@ fn keys(sandbox: &Sandbox) -> Vec<String> {
     all.iter().filter_map(|object| Some(object["Key"].as_str()?.to_owned())).collect()
 }
 
-/// Registers a multi-node job definition whose last node of three has an image that knows nothing of the others.
+/// Registers a multi-node job definition whose last node of three has an image that knows nothing
+/// of the others.
 fn with_a_stranger(sandbox: &Sandbox, image: &str, stranger: &str) {
     let range = |targets: &str, image: &str| {
         json!({"targetNodes": targets, "container": {"image": image, "resourceRequirements": [
@@ -301,8 +303,8 @@ async fn what_a_job_with_shared_directories_is_when_they_are_mounted() {
 #[story]
 async fn a_signal_while_the_key_is_deleted_leaves_no_key() {
     let JobImage { pulled: image, .. } = job_image();
-    // In the place of the AWS CLI: with the key the other node comes, and the signal comes with the first deletion,
-    // which fails.
+    // In the place of the AWS CLI: with the key the other node comes, and the signal comes with the
+    // first deletion, which fails.
     let script = r#"cd /tmp; mkdir bin; cat >bin/aws <<'END'
 #!/bin/sh
 case $2 in
@@ -316,8 +318,8 @@ sh -c 'echo $$ >/tmp/pid; exec /usr/local/lib/awsb/nodes.sh id' 2>/dev/null; ech
     assert_eq!(in_container(image, "awsb", &[], false, script).await, "143\ntold\n\nbin:\naws\n");
 }
 
-/// Runs a shell command in the image, as a job that may mount or may not. (What a privileged container has is more
-/// than this takes, and more than every machine allows.)
+/// Runs a shell command in the image, as a job that may mount or may not. (What a privileged
+/// container has is more than this takes, and more than every machine allows.)
 async fn in_container(image: &str, user: &str, variables: &[&str], may_mount: bool, command: &str) -> String {
     let docker = Docker::connect_with_defaults().unwrap();
     let may = |what: &str| may_mount.then(|| vec![what.to_owned()]);

@@ -94,7 +94,8 @@ fn what_cannot_be_pushed_is_told_before() {
     assert_eq!(bench.names(), [nothing]);
 }
 
-/// A registry that takes every layer, and answers to a manifest as `put` says; `n` counts the manifests.
+/// A registry that takes every layer, and answers to a manifest as `put` says; `n` counts the
+/// manifests.
 fn registry(put: impl Fn(usize) -> Answer + Send + Sync + 'static) -> (BadServer, Arc<AtomicUsize>) {
     let manifests = Arc::new(AtomicUsize::new(0));
     let seen = Arc::clone(&manifests);
@@ -223,7 +224,8 @@ fn an_engine_that_goes_away_while_it_pushes_is_told() {
     assert!(outcome.stderr.contains(&said), "{outcome}");
 }
 
-/// An image for arm64, with nothing in it, as `docker save` writes one (Docker Image Specification v1.2).
+/// An image for arm64, with nothing in it, as `docker save` writes one (Docker Image Specification
+/// v1.2).
 fn foreign_image(name: &str, mark: &str) -> Vec<u8> {
     let layer = tar::Builder::new(Vec::new()).into_inner().unwrap();
     let diff = hex::encode(Sha256::digest(&layer));

@@ -107,7 +107,8 @@ fn ecr(images: Vec<Value>) -> BadServer {
 
 const NAMED: &str = "ecr_repository = \"lab/genomics\"";
 
-/// The answer of an engine that has each image and pushes it, unless `refused` says why not; `None`: not to an engine.
+/// The answer of an engine that has each image and pushes it, unless `refused` says why not;
+/// `None`: not to an engine.
 fn of_engine(request: &Request, refused: Option<&str>) -> Option<Answer> {
     let path = request.target.split('?').next().unwrap_or_default();
     let pushed = match refused {
@@ -579,7 +580,8 @@ fn the_first_build_makes_the_repository_and_the_project_is_as_the_docs_have_it()
     assert_eq!(calls(&cluster, "CreateRepository"), 1);
 }
 
-/// Puts images into a repository of moto's: one with two tags, one for two platforms, one whose tag was taken over.
+/// Puts images into a repository of moto's: one with two tags, one for two platforms, one whose tag
+/// was taken over.
 const PUT: &str = r#"
 import boto3, json, sys
 ecr, name = boto3.client("ecr"), sys.argv[1]

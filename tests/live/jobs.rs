@@ -1,12 +1,12 @@
-//! The same stories on a real cluster, for whoever sets `AWSB_LIVE_CLUSTER` to the name of one in the settings
-//! file: what we believe of AWS Batch, held against AWS Batch.
+//! The same stories on a real cluster, for whoever sets `AWSB_LIVE_CLUSTER` to the name of one in
+//! the settings file: what we believe of AWS Batch, held against AWS Batch.
 //!
 //! ```text
 //! AWSB_LIVE_CLUSTER=genomics cargo test --test live
 //! ```
 //!
-//! They cost a few minutes of small jobs. Without the variable they are ignored. In CI it is `local`, so that they are right
-//! when somebody needs them.
+//! They cost a few minutes of small jobs. Without the variable they are ignored. In CI it is
+//! `local`, so that they are right when somebody needs them.
 
 use std::time::Duration;
 

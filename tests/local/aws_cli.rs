@@ -1,5 +1,5 @@
-//! The local cluster as clients that we did not write see it: the `aws` CLI and boto3, with nothing but the
-//! exports of `blocal env`.
+//! The local cluster as clients that we did not write see it: the `aws` CLI and boto3, with nothing
+//! but the exports of `blocal env`.
 
 use std::time::Duration;
 

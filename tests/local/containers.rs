@@ -184,7 +184,8 @@ async fn a_job_in_a_container_prints_and_its_exit_code_counts() {
     assert_eq!((exit_code(&job), reason(&job)), (Some(0), ""));
     assert_eq!(output, ["of the definition"]);
 
-    // Both streams, a line of each in pieces, a last line without an end, and more than a pipe holds.
+    // Both streams, a line of each in pieces, a last line without an end, and more than a pipe
+    // holds.
     let script = "printf a; printf x >&2; sleep 0.2; echo b; sleep 0.1; echo y >&2; sleep 0.1; \
                   seq 20000; printf end; exit 3";
     let (job, output) = cluster.run(&definition, sh(script)).await;
@@ -444,7 +445,8 @@ async fn from_inside_the_cluster_can_be_used_but_not_left() {
         .send()
         .await
         .unwrap();
-    // The host's Python, seen from within a container: its network and environment are the container's.
+    // The host's Python, seen from within a container: its network and environment are the
+    // container's.
     let root = Volume::builder().name("root").host(Host::builder().source_path("/").build()).build();
     let properties = sized(image, "512").volumes(root).mount_points(
         MountPoint::builder().source_volume("root").container_path("/host").read_only(true).build(),
@@ -509,7 +511,8 @@ async fn a_container_outlives_the_server() {
         Volume::builder().name("v").host(Host::builder().source_path(shared.display().to_string()).build());
     let point = MountPoint::builder().source_volume("v").container_path("/v").build();
     let definition = cluster.register(small(image).volumes(volume.build()).mount_points(point)).await;
-    // The endpoint is where it was when the server is back: 403 is its answer to whoever does not sign.
+    // The endpoint is where it was when the server is back: 403 is its answer to whoever does not
+    // sign.
     let script = "echo before; while [ ! -e /v/go ]; do sleep 0.02; done; \
                   wget -qO- $AWS_ENDPOINT_URL 2>&1 | grep -o 403; echo after; exit 7";
     let id = cluster.submit(&definition, sh(script)).await;
@@ -701,8 +704,8 @@ async fn what_nobody_owns_any_more_goes_with_a_reset() {
     cluster.nothing_is_left().await;
 }
 
-/// Nodes 0 and 2 hand their index to the main node, over HTTP at the address that they are given, until they
-/// are stopped; node 1, the main one, ends with what `$END` says when it has both.
+/// Nodes 0 and 2 hand their index to the main node, over HTTP at the address that they are given,
+/// until they are stopped; node 1, the main one, ends with what `$END` says when it has both.
 const NODES: &str = r#"
 if [ $AWS_BATCH_JOB_NODE_INDEX = $AWS_BATCH_JOB_MAIN_NODE_INDEX ]; then
     mkdir -p /www/cgi-bin
@@ -725,7 +728,8 @@ fi
 "#;
 
 impl Contained {
-    /// A cluster with room for three nodes, and for the nodes of another attempt whose end is not known yet.
+    /// A cluster with room for three nodes, and for the nodes of another attempt whose end is not
+    /// known yet.
     fn roomy() -> Self {
         let cluster = Cluster::new();
         cluster.ok(&["start", "--vcpus", "3"]);
@@ -769,8 +773,8 @@ impl Contained {
         }
     }
 
-    /// Returns when the home's network is the only one. The nodes' own runners see to that: it takes no server
-    /// that looks for leftovers, as it does each half minute.
+    /// Returns when the home's network is the only one. The nodes' own runners see to that: it
+    /// takes no server that looks for leftovers, as it does each half minute.
     async fn no_network_of_nodes_is_left(&self) {
         let deadline = Instant::now() + PATIENCE / 3;
         while self.networks().await > 1 {

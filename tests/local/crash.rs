@@ -90,7 +90,8 @@ async fn a_server_that_a_job_has_started_outlives_the_job() {
     let cluster = Cluster::started();
     let notes = notes(&cluster);
     let blocal = awsb_testkit::program_built("blocal");
-    // What the job itself leaves behind goes with it, though it has shed its group and its variables.
+    // What the job itself leaves behind goes with it, though it has shed its group and its
+    // variables.
     let script = format!(
         "{blocal} stop; {blocal} start; setsid env -i sh -c 'echo $$ >> {0}; exec sleep 1000' & \
          while [ ! -s {0} ]; do sleep 0.01; done",
@@ -205,8 +206,9 @@ fn runner_pids(cluster: &Cluster) -> Vec<u32> {
         .collect()
 }
 
-/// Two hundred deaths, of the server and of runners, while arrays with dependencies and retries run:
-/// every job ends well, none runs beside itself, and what the last attempt has printed is there.
+/// Two hundred deaths, of the server and of runners, while arrays with dependencies and retries
+/// run: every job ends well, none runs beside itself, and what the last attempt has printed is
+/// there.
 #[story]
 #[cfg(target_os = "linux")]
 async fn two_hundred_random_deaths() {
@@ -219,8 +221,8 @@ async fn two_hundred_random_deaths() {
     cluster.ok(&["start", "--vcpus", "6"]);
     let notes = notes(&cluster);
     std::fs::create_dir(cluster.home().join("locks")).unwrap();
-    // Every fifth child fails its first attempt. The lock goes with the process, however it ends: whoever
-    // finds another attempt of itself says so.
+    // Every fifth child fails its first attempt. The lock goes with the process, however it ends:
+    // whoever finds another attempt of itself says so.
     let script = "exec 9>> $LOCKS/$AWS_BATCH_JOB_ID; flock -n 9 || echo twice $AWS_BATCH_JOB_ID >> $NOTES; \
                   for i in 1 2 3 4; do echo line $i; sleep 0.0$((${AWS_BATCH_JOB_ARRAY_INDEX:-5} % 3 + 1)); done; \
                   [ $((${AWS_BATCH_JOB_ARRAY_INDEX:-1} % 5)) != 0 ] || [ $AWS_BATCH_JOB_ATTEMPT != 1 ] || exit 1; \
@@ -254,7 +256,8 @@ async fn two_hundred_random_deaths() {
             let last = batch.submit_after(job(None), &[(Some(third.as_str()), None)]).await;
             ids.extend([first, second, third, last]);
         }
-        // Batch gives a job 10 attempts: one that lives much longer than the time between two deaths would lose all.
+        // Batch gives a job 10 attempts: one that lives much longer than the time between two
+        // deaths would lose all.
         tokio::time::sleep(Duration::from_millis(dice.roll(100))).await;
         let runners = runner_pids(&cluster);
         if dice.roll(4) == 0 && !runners.is_empty() {

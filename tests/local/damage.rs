@@ -1,5 +1,6 @@
-//! What becomes of a cluster whose files are damaged, or whose server is kept from its work: it says what has
-//! happened, to which file, and what can be done. No job runs a second time without a word.
+//! What becomes of a cluster whose files are damaged, or whose server is kept from its work: it
+//! says what has happened, to which file, and what can be done. No job runs a second time without a
+//! word.
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -205,8 +206,9 @@ async fn a_job_whose_submission_is_lost_is_named() {
     assert_eq!(lines(&notes).len(), 4);
 }
 
-/// Takes the last commits out of a write-ahead log (SQLite, "WAL-mode File Format": a head of 32 bytes, then frames of
-/// 24 bytes and a page; the last frame of a commit has the database's size in its bytes 4 to 7).
+/// Takes the last commits out of a write-ahead log (SQLite, "WAL-mode File Format": a head of 32
+/// bytes, then frames of 24 bytes and a page; the last frame of a commit has the database's size in
+/// its bytes 4 to 7).
 fn take_back(wal: &Path, commits: usize) {
     change(wal, |bytes| {
         const FRAME: usize = 24 + 4096;
@@ -621,7 +623,8 @@ async fn an_object_whose_content_is_damaged_is_not_sent_and_can_be_put_again() {
         assert!(s3.head_object().bucket("awsb-local").key("k").send().await.is_err());
         let copy = s3.copy_object().bucket("awsb-local").key("c").copy_source("awsb-local/k").send().await;
         assert!(copy.is_err());
-        // Who puts it only if it is not there, as `bsub` does with a bundle, puts it now; and then no more.
+        // Who puts it only if it is not there, as `bsub` does with a bundle, puts it now; and then
+        // no more.
         put("k", true).await.unwrap();
         let got = s3.get_object().bucket("awsb-local").key("k").send().await.unwrap();
         assert_eq!(got.body.collect().await.unwrap().into_bytes().len(), 100_000);
@@ -670,12 +673,14 @@ async fn an_object_with_a_byte_that_was_flipped_is_not_taken_for_whole() {
             assert_eq!(get(key, None).await, Err(damaged.clone()));
             assert_eq!(get(key, Some("bytes=0-9")).await, Err(damaged.clone()));
             assert!(s3.head_object().bucket("awsb-local").key(key).send().await.is_err());
-            // Who puts it only if it is not there, as `bsub` does with a bundle, puts it now; and then no more.
+            // Who puts it only if it is not there, as `bsub` does with a bundle, puts it now; and
+            // then no more.
             put(key, size, true).await.unwrap();
             assert_eq!(get(key, None).await.unwrap().len(), size);
             assert!(put(key, size, true).await.is_err());
         }
-        // Nobody has read it since: a part, a copy, and who relies on its checksum or its being there look at it.
+        // Nobody has read it since: a part, a copy, and who relies on its checksum or its being
+        // there look at it.
         let path = content_of(&cluster, size as u64);
         change(&path, |bytes| bytes[7] ^= 1);
         assert_eq!(get(key, Some("bytes=100-109")).await, Err(damaged.clone()));
@@ -805,8 +810,8 @@ async fn output_that_was_there_and_is_lost_is_said_to_be() {
     }
 }
 
-/// Every write beyond the first 4,096 bytes of a file fails (EFBIG), which SQLite takes for a failing disk, as it
-/// does EIO.
+/// Every write beyond the first 4,096 bytes of a file fails (EFBIG), which SQLite takes for a
+/// failing disk, as it does EIO.
 #[story]
 #[cfg(target_os = "linux")]
 async fn a_limit_of_the_size_of_files_that_is_met_while_the_server_runs_is_said() {

@@ -433,7 +433,8 @@ async fn jobs_reach_the_cluster_from_inside_with_what_they_find_in_their_environ
 fn a_server_whose_home_is_removed_stops() {
     let cluster = Cluster::new();
     let server = cluster.blocal(&["serve", "--idle", "100"]).stderr(Stdio::piped()).spawn().unwrap();
-    // It answers for its status a moment before it says where it listens, and only then has it started.
+    // It answers for its status a moment before it says where it listens, and only then has it
+    // started.
     let endpoint = cluster.home().join("endpoint.json");
     awsb_testkit::local::until("it serves", || {
         endpoint.exists() && cluster.run(&["status"]).status.success()
@@ -458,7 +459,8 @@ async fn a_server_with_nothing_to_do_stops_by_itself_but_not_while_a_job_runs() 
 
 #[story]
 async fn what_does_not_fit_on_the_disk_is_not_acknowledged() {
-    // The limit of a file's length stands for the end of the disk: it, too, lets a write begin and not end.
+    // The limit of a file's length stands for the end of the disk: it, too, lets a write begin and
+    // not end.
     const LIMIT: usize = 400 * 512;
     let cluster = Cluster::started();
     cluster.ok(&["stop"]);

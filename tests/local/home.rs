@@ -1,4 +1,5 @@
-//! Whose folder the local cluster takes, and that it removes nothing there that it has not named itself.
+//! Whose folder the local cluster takes, and that it removes nothing there that it has not named
+//! itself.
 
 use std::collections::BTreeMap;
 use std::fs;

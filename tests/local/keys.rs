@@ -1,4 +1,5 @@
-//! Who may do what: the owner's key, a host job's, and a container's over the whole table of operations.
+//! Who may do what: the owner's key, a host job's, and a container's over the whole table of
+//! operations.
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -15,8 +16,8 @@ use awsb_testkit::story;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-/// The key that the attempt in which a job is would have in a container. It is made of what the home's file says;
-/// no engine is needed, as the server knows the job's place by its key.
+/// The key that the attempt in which a job is would have in a container. It is made of what the
+/// home's file says; no engine is needed, as the server knows the job's place by its key.
 fn contained(cluster: &Cluster, job: &JobDetail) -> Access {
     of_attempt(cluster, job, 'C')
 }
@@ -158,7 +159,8 @@ fn large() -> Cluster {
     cluster
 }
 
-/// Jobs that run until the test is over: one whose container's key is tried, and one that is none of its business.
+/// Jobs that run until the test is over: one whose container's key is tried, and one that is none
+/// of its business.
 struct Scene {
     cluster: Cluster,
     owner: Batch,
@@ -218,8 +220,8 @@ fn field(answer: &str, name: &str) -> String {
     value[name].as_str().unwrap_or_else(|| panic!("{name}: {answer}")).to_owned()
 }
 
-/// Every operation of every service is tried with a container's key: those that it may ask for in both ways, within
-/// its bounds and out of them.
+/// Every operation of every service is tried with a container's key: those that it may ask for in
+/// both ways, within its bounds and out of them.
 #[story]
 async fn a_containers_key_over_the_whole_table_of_operations() {
     let scene = Scene::new().await;
@@ -630,7 +632,8 @@ async fn a_host_jobs_key_has_the_owners_rights_until_the_attempt_ends() {
     assert!(!is_good(&back(&last)));
 }
 
-/// The server asks for the body when the request has been allowed, and the attempt ends before the body comes.
+/// The server asks for the body when the request has been allowed, and the attempt ends before the
+/// body comes.
 #[story]
 async fn what_a_key_began_to_store_is_not_stored_when_its_attempt_has_ended() {
     let cluster = large();

@@ -1,5 +1,5 @@
-//! CloudWatch Logs, ECS and STS of the local cluster as clients that we did not write see them: boto3 and
-//! the `aws` CLI.
+//! CloudWatch Logs, ECS and STS of the local cluster as clients that we did not write see them:
+//! boto3 and the `aws` CLI.
 
 use std::time::Duration;
 
@@ -368,8 +368,8 @@ print(json.dumps({
     assert_eq!(answer["even the group"], json!([null, null, ["back again"]]));
 }
 
-/// How `aws logs tail --follow` of the AWS CLI 2 works: it asks from the time of the last event that it has
-/// seen, and leaves out what it has seen by the events' IDs.
+/// How `aws logs tail --follow` of the AWS CLI 2 works: it asks from the time of the last event
+/// that it has seen, and leaves out what it has seen by the events' IDs.
 #[story]
 fn a_stream_is_followed_while_a_job_and_others_write() {
     let sandbox = Sandbox::with_aws();
@@ -474,7 +474,8 @@ print(json.dumps({'job': run(['echo', 'from the job']), 'rejected': rejected,
     );
     assert_eq!(shown, json!([["from the job"], []]));
 
-    // A server that starts looks at once; what it has removed does not come back with a longer retention.
+    // A server that starts looks at once; what it has removed does not come back with a longer
+    // retention.
     sandbox.run("blocal", ["stop"]).ok();
     sandbox.run("blocal", ["start"]).ok();
     eventually("the file is gone", Duration::from_secs(30), || files(&logs).is_empty().then_some(()));

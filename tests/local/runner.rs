@@ -27,7 +27,8 @@ impl Runner {
         Self::with(command)
     }
 
-    /// A runner whose files can have 512 bytes at first: as on a full disk, a write begins and does not end.
+    /// A runner whose files can have 512 bytes at first: as on a full disk, a write begins and does
+    /// not end.
     #[cfg(target_os = "linux")]
     fn on_a_full_disk() -> Self {
         let script = format!("trap '' XFSZ; ulimit -S -f 1; exec \"$0\" runner {ID}");
@@ -339,7 +340,8 @@ fn a_log_that_was_full_for_a_while_has_whole_lines_only() {
 #[cfg(target_os = "linux")]
 fn a_job_that_the_machine_has_no_room_for_waits_and_does_not_fail() {
     let (mut runner, _) = Runner::new();
-    // All its descriptors are taken: a job needs a pipe. (That no process can be started, EAGAIN, is the same.)
+    // All its descriptors are taken: a job needs a pipe. (That no process can be started, EAGAIN,
+    // is the same.)
     let open = std::fs::read_dir(format!("/proc/{}/fd", runner.process.id())).unwrap().count();
     runner.limit(&format!("--nofile={open}:1024"));
     runner.run("a", "echo out", None);

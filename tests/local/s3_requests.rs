@@ -190,7 +190,8 @@ async fn a_chunked_body_that_is_not_whole_never_becomes_an_object() {
     let signer = Signer::new(&access);
     let sum = ABCDEF_CRC32;
     let whole = format!("6\r\nabcdef\r\n0\r\n{sum}\r\n\r\n");
-    // Unsigned chunks: the declared length, what the trailers are announced as, the body, and how it ends.
+    // Unsigned chunks: the declared length, what the trailers are announced as, the body, and how
+    // it ends.
     for (length, announced, body, expected) in [
         ("6", "x-amz-checksum-crc32", whole.as_str(), "200"),
         ("6", "x-amz-checksum-crc32", &format!("3\r\nabc\r\n3\r\ndef\r\n0\r\n{sum}\r\n\r\n"), "200"),

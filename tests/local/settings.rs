@@ -1,5 +1,5 @@
-//! What a user sets about the local cluster, and what becomes of it: its size, its memory of what has
-//! ended, and starting over.
+//! What a user sets about the local cluster, and what becomes of it: its size, its memory of what
+//! has ended, and starting over.
 
 use aws_sdk_batch::types::JobStatus;
 use awsb_testkit::local::{Cluster, notes, sh, until};

@@ -1,5 +1,5 @@
-//! The layers of the library: which module uses which, and that no files use each other in a circle. ARCHITECTURE.md has
-//! the picture.
+//! The layers of the library: which module uses which, and that no files use each other in a
+//! circle. ARCHITECTURE.md has the picture.
 
 mod uses;
 
@@ -39,11 +39,12 @@ const NOT_IN_THE_MODEL: [&str; 8] =
 const KNOW_THE_LOCAL_CLUSTER: [&str; 4] =
     ["aws/local_error.rs", "aws/session.rs", "cli/blocal.rs", "config/resolve.rs"];
 
-/// Crates that only the server of the local cluster needs, and not its client, which is all that the tools need of it.
+/// Crates that only the server of the local cluster needs, and not its client, which is all that
+/// the tools need of it.
 const NOT_IN_THE_CLIENT: [&str; 5] = ["hyper", "hyper_util", "quick_xml", "rusqlite", "s3s"];
 
-/// Folders in which files use each other in circles: their shared types still stand in the `mod.rs` that uses them. No
-/// folder may be added.
+/// Folders in which files use each other in circles: their shared types still stand in the `mod.rs`
+/// that uses them. No folder may be added.
 const CIRCLES_WITHIN: [(&str, &str); 4] =
     [(".", "batch/protocol"), (".", "diagnose"), (".", "image"), ("crates/awsb-model", "")];
 
@@ -78,7 +79,8 @@ fn upward(library: &Crate, allowed: &BTreeMap<&str, &[&str]>) -> Vec<String> {
     wrong
 }
 
-/// The table itself has no circle: a layer that another one uses does not use that one, however far down.
+/// The table itself has no circle: a layer that another one uses does not use that one, however far
+/// down.
 #[story]
 fn the_table_of_layers_has_no_circle() {
     let allowed: BTreeMap<&str, &[&str]> = MAY_USE.into_iter().chain(MEMBERS_MAY_USE).collect();
@@ -94,7 +96,8 @@ fn the_table_of_layers_has_no_circle() {
     }
 }
 
-/// Code that is there in tests alone does not count: a test may use more than the file that it tests.
+/// Code that is there in tests alone does not count: a test may use more than the file that it
+/// tests.
 #[story]
 fn no_files_use_each_other_in_a_circle() {
     let mut found = Vec::new();

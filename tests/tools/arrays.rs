@@ -68,7 +68,8 @@ fn more_tasks_than_batch_takes_become_several_jobs() {
     let marks: std::collections::BTreeSet<&str> =
         parts.iter().map(|r| variable(r, "AWSB_SUBMISSION")).collect();
     assert_eq!(marks.len(), 3, "each submission has a mark of its own");
-    // One name, several IDs, which every tool takes. (Scattered IDs do not fit into one request either.)
+    // One name, several IDs, which every tool takes. (Scattered IDs do not fit into one request
+    // either.)
     let ids: Vec<String> = (0..600).map(|n| (n * n + 7 * n).to_string()).collect();
     let outcome = sandbox.run("bsub", ["-K", "--parsable", "--array", &ids.join(","), "tell.sh"]).ok();
     let jobs = outcome.stdout.trim();

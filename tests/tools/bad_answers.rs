@@ -1,5 +1,5 @@
-//! Answers that are not what was asked for: web pages, refusals, clocks that are wrong, credentials that have run out. Every
-//! tool says what is the matter and what to do next.
+//! Answers that are not what was asked for: web pages, refusals, clocks that are wrong, credentials
+//! that have run out. Every tool says what is the matter and what to do next.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -20,7 +20,8 @@ fn job(status: &str) -> Answer {
     }]}))
 }
 
-/// Runs every tool against a server that answers thus, and once more `bout` where CloudWatch Logs alone does.
+/// Runs every tool against a server that answers thus, and once more `bout` where CloudWatch Logs
+/// alone does.
 fn told(answer: &Answer) -> Vec<Outcome> {
     let all = answer.clone();
     let server = BadServer::start(move |_, _| all.clone());
@@ -127,7 +128,8 @@ fn has_key(request: &Request, key: &str) -> bool {
     request.header("authorization").is_some_and(|value| value.contains(&format!("Credential={key}/")))
 }
 
-/// A sandbox whose credentials come from a file, and a server at its cluster that is told the path of that file.
+/// A sandbox whose credentials come from a file, and a server at its cluster that is told the path
+/// of that file.
 fn with_old_credentials(
     answer: impl Fn(&Request, usize, &Path) -> Answer + Send + Sync + 'static,
 ) -> (Sandbox, BadServer) {

@@ -5,7 +5,8 @@ mod cases;
 use awsb_testkit::{Outcome, Sandbox, story};
 use cases::Case;
 
-/// A cluster that nobody answers for: whatever was sent would end in another error, with another exit code.
+/// A cluster that nobody answers for: whatever was sent would end in another error, with another
+/// exit code.
 const NOBODY: &str = r#"
 default_cluster = "nobody"
 
@@ -253,7 +254,8 @@ fn an_unreadable_script() {
     let script = sandbox.file("secret.sh", "echo hi\n");
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o000)).expect("permissions");
     if std::fs::read(&script).is_ok() {
-        // Root reads everything; a file that nobody can read is one that is gone between two looks, or this:
+        // Root reads everything; a file that nobody can read is one that is gone between two looks,
+        // or this:
         let message = sandbox.run("bsub", ["--script", "/proc/self/mem"]).failed_with(2);
         assert!(message.starts_with("reading the script /proc/self/mem: "), "{message}");
         return;

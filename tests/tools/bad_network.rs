@@ -1,5 +1,6 @@
-//! The network and the account at their worst: every tool says what is wrong within 15 seconds, in one
-//! line and with what to do next. How long `bsub` goes on with a job that it has sent is in `submit_once.rs`.
+//! The network and the account at their worst: every tool says what is wrong within 15 seconds, in
+//! one line and with what to do next. How long `bsub` goes on with a job that it has sent is in
+//! `submit_once.rs`.
 
 use std::time::{Duration, Instant};
 
@@ -26,7 +27,8 @@ const TOOLS: [&[&str]; 7] = [
 /// The one that gets as far as SubmitJob, and looks for its job afterwards.
 const SENDER: &[&str] = &["bsub", "--submit-timeout", "2", "true"];
 
-/// A sandbox whose cluster is at `endpoint`, with the credentials of a profile as `aws sso login` leaves them.
+/// A sandbox whose cluster is at `endpoint`, with the credentials of a profile as `aws sso login`
+/// leaves them.
 fn sandbox(endpoint: &str) -> Sandbox {
     let mut sandbox = Sandbox::new();
     // What was sent and not answered is not looked for longer than this.
@@ -172,7 +174,8 @@ fn nonsense_from_a_server_is_an_error_not_a_panic() {
             let outcome = sandbox.run(line[0], &line[1..]);
             assert!(!outcome.stderr.contains("panicked"), "{answer:?}\n{outcome}");
             assert!(!outcome.stderr.contains('\u{1b}'), "{answer:?}\n{outcome}");
-            // An empty list of jobs is a fair reading of an empty answer, everything else is an error.
+            // An empty list of jobs is a fair reading of an empty answer, everything else is an
+            // error.
             if line != ["bstat"] && outcome.code() != 0 {
                 outcome.failed_with(1);
             }

@@ -7,7 +7,8 @@ use canned::{ARRAY, BAD, EVIL, NODES, ONE, THEN, answer, body};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-/// What passes while a test runs is the same in every run: `2152-03:04:05`, the time that a job has been running.
+/// What passes while a test runs is the same in every run: `2152-03:04:05`, the time that a job has
+/// been running.
 fn stable(text: &str) -> String {
     let mut stable = String::new();
     for (at, line) in text.lines().enumerate() {

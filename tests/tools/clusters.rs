@@ -1,5 +1,5 @@
-//! Clusters that are not written out in the settings file: ParallelCluster stacks, the old tools' settings; and
-//! the proxies in front of them.
+//! Clusters that are not written out in the settings file: ParallelCluster stacks, the old tools'
+//! settings; and the proxies in front of them.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -239,7 +239,8 @@ fn clusters_of_the_old_tools() {
     assert_eq!(queue(), "first-queue");
     sandbox.run("bsub", ["-c", "second", "true"]).ok();
     assert_eq!(queue(), "second-queue");
-    // The settings file comes first, with its default and with its clusters; its default may be an old one.
+    // The settings file comes first, with its default and with its clusters; its default may be an
+    // old one.
     let own = "[cluster.first]\nregion = \"eu-west-1\"\nbucket = \"b\"\njob_queue = \"own-queue\"\njob_definition = \"d\"\n";
     sandbox.config(&format!("default_cluster = \"second\"\n{own}"));
     sandbox.run("bsub", ["true"]).ok();
@@ -292,7 +293,8 @@ fn options_that_mean_nothing_to_the_local_cluster_are_told() {
     );
 }
 
-/// A proxy that knows CONNECT and leads to `target`, wherever it is asked to go; it refuses without one.
+/// A proxy that knows CONNECT and leads to `target`, wherever it is asked to go; it refuses without
+/// one.
 struct Proxy {
     url: String,
     asked: Arc<Mutex<Vec<String>>>,
@@ -395,8 +397,8 @@ fn loopback_never_goes_through_a_proxy() {
     assert_eq!(proxy.asked(), [] as [String; 0]);
 }
 
-/// A server that speaks TLS as batch.eu-west-1.amazonaws.com, with a certificate of its own in the second file; it
-/// knows no jobs. It ends with its standard input.
+/// A server that speaks TLS as batch.eu-west-1.amazonaws.com, with a certificate of its own in the
+/// second file; it knows no jobs. It ends with its standard input.
 const TLS_SERVER: &str = r#"
 import datetime, http.server, ssl, sys, threading
 from cryptography import x509

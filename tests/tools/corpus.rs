@@ -1,9 +1,11 @@
-//! Job scripts in the manner of those that people have: what each comes to as a request, and that it runs.
+//! Job scripts in the manner of those that people have: what each comes to as a request, and that
+//! it runs.
 //!
-//! A script `corpus/DIALECT/NAME` has its request beside it, in `NAME.request`, reviewed by eye against sbatch(1) and the LSF
-//! command reference; and, if the local cluster can run it, in `NAME.out` its exit code and what it prints. With
-//! `INSTA_UPDATE=always` in the environment these files are written anew. Files that say what will be, and not what is
-//! yet, are listed in `not-yet.txt`.
+//! A script `corpus/DIALECT/NAME` has its request beside it, in `NAME.request`, reviewed by eye
+//! against sbatch(1) and the LSF command reference; and, if the local cluster can run it, in
+//! `NAME.out` its exit code and what it prints. With `INSTA_UPDATE=always` in the environment these
+//! files are written anew. Files that say what will be, and not what is yet, are listed in
+//! `not-yet.txt`.
 
 mod differences;
 mod judge;
@@ -97,7 +99,8 @@ fn scripts(dialect: &str) -> Vec<Script> {
     scripts
 }
 
-/// A sandbox with a local cluster of [`NODE_CPUS`] and [`NODE_MEMORY_MIB`], and the programs that the scripts call.
+/// A sandbox with a local cluster of [`NODE_CPUS`] and [`NODE_MEMORY_MIB`], and the programs that
+/// the scripts call.
 fn sandbox() -> Sandbox {
     let mut sandbox = Sandbox::new();
     let programs = sandbox.work().join("programs");
@@ -169,8 +172,8 @@ impl Request {
             && self.resource("MEMORY").unwrap_or(512) * self.nodes() <= NODE_MEMORY_MIB
     }
 
-    /// What is kept: the whole request, a line for each value, but for what is another one in each run, or follows
-    /// every change of the launcher.
+    /// What is kept: the whole request, a line for each value, but for what is another one in each
+    /// run, or follows every change of the launcher.
     fn shown(&self, sandbox: &Sandbox) -> String {
         let mut text = String::new();
         match &self.submit {
@@ -184,7 +187,8 @@ impl Request {
     }
 }
 
-/// The directives that a message of `bsub` is about. The words of its reason are for people, and are tested elsewhere.
+/// The directives that a message of `bsub` is about. The words of its reason are for people, and
+/// are tested elsewhere.
 fn remarks(outcome: &Outcome) -> Vec<String> {
     let about = |line: &str| {
         let kind =
@@ -290,7 +294,8 @@ struct Run {
 
 type Runs = BTreeMap<Option<i64>, Run>;
 
-/// Runs scripts on the local cluster, all at the same time. They need not have the names of the corpus.
+/// Runs scripts on the local cluster, all at the same time. They need not have the names of the
+/// corpus.
 fn run_here(sandbox: &Sandbox, paths: &[PathBuf]) -> Vec<Runs> {
     let path = format!("PATH={}", sandbox.get("PATH").unwrap_or_default());
     let submit = |script: &PathBuf| {
@@ -338,7 +343,8 @@ fn run_here(sandbox: &Sandbox, paths: &[PathBuf]) -> Vec<Runs> {
     ids.iter().map(of).collect()
 }
 
-/// A text without the IDs of jobs, which are UUIDs, and their numbers, which have 13 digits and more.
+/// A text without the IDs of jobs, which are UUIDs, and their numbers, which have 13 digits and
+/// more.
 fn masked(text: &str) -> String {
     let mut plain = String::new();
     let mut rest = text;

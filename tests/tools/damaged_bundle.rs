@@ -1,4 +1,5 @@
-//! What is named by its content and is not that content: it heals, and nobody takes it for the truth.
+//! What is named by its content and is not that content: it heals, and nobody takes it for the
+//! truth.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -54,7 +55,8 @@ fn noise(length: usize) -> String {
 #[story]
 async fn a_damaged_bundle_heals() {
     let (sandbox, s3, _) = sandbox();
-    // One that travels in the request, one that is fetched, and one that is looked for before it is sent.
+    // One that travels in the request, one that is fetched, and one that is looked for before it is
+    // sent.
     for (name, length) in [("small.sh", 0), ("fetched.sh", 20_000), ("large.sh", 600_000)] {
         let before = keys(&s3).await;
         // Too long for a request as text, and small when it is packed.
@@ -126,7 +128,8 @@ async fn a_bundle_is_fetched_once_for_the_variables_in_it_and_not_at_all_where_t
     let is_fetch = |line: &&str| line.starts_with("> GET ") && line.contains("/bundles/");
     assert_eq!(outcome.stderr.lines().filter(is_fetch).count(), 1);
 
-    // Its script is in S3, its variables are in the request: whoever may not read the one sees the others.
+    // Its script is in S3, its variables are in the request: whoever may not read the one sees the
+    // others.
     sandbox.file("long.sh", format!("#!/bin/sh\n# {}\n", noise(20_000)));
     let id = sandbox.run("bsub", ["--parsable", "-e", "A=1", "long.sh"]).ok().stdout.trim().to_owned();
     for key in keys(&s3).await {
@@ -178,7 +181,8 @@ async fn a_script_that_is_not_what_was_staged_is_not_shown() {
     assert_eq!(sandbox.run("bstat", ["--script", &id]).ok().stdout, text);
 }
 
-/// A bundle of some KiB that is some hundred MiB when it is unpacked takes no more memory than any other.
+/// A bundle of some KiB that is some hundred MiB when it is unpacked takes no more memory than any
+/// other.
 #[story]
 async fn a_bundle_that_is_a_bomb_is_given_up() {
     use sha2::{Digest, Sha256};

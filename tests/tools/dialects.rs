@@ -1,5 +1,5 @@
-//! Scripts that were written for Slurm or LSF, as they are: what their `#SBATCH` and `#BSUB` lines ask for is
-//! what they get, and they find the variables and the `srun` that they know.
+//! Scripts that were written for Slurm or LSF, as they are: what their `#SBATCH` and `#BSUB` lines
+//! ask for is what they get, and they find the variables and the `srun` that they know.
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
@@ -80,8 +80,8 @@ fn few_tools() -> Result<tempfile::TempDir, Box<dyn std::error::Error>> {
     Ok(folder)
 }
 
-/// What a script says under every shell, which has to be the same. `SH` is the shell, for `srun`. It is of the shape that
-/// Batch's variables say, if it has none of its own.
+/// What a script says under every shell, which has to be the same. `SH` is the shell, for `srun`.
+/// It is of the shape that Batch's variables say, if it has none of its own.
 fn said(
     text: &str,
     variables: &[(&str, &str)],
@@ -594,8 +594,8 @@ fn what_runs_in_the_job_passes_shellcheck() -> Outcome {
         let head = for_bundle(Transport::Inline).replace("eval \"${AWSB_START:-. ./.awsb/start}\"\n", "");
         let start = std::fs::read_to_string(place.path().join(".awsb/start"))?;
         assert!(start.contains("SLURM_JOB_ID") && start.contains("LSB_JOBID"), "{start}");
-        // SC2016: dollars in a message, and in what a task's shell runs, are meant as they stand. SC2064: what a trap does is
-        // known when it is set. SC2086: process IDs are words.
+        // SC2016: dollars in a message, and in what a task's shell runs, are meant as they stand.
+        // SC2064: what a trap does is known when it is set. SC2086: process IDs are words.
         if shellcheck((head + &start).as_bytes(), "SC2016,SC1091")? {
             for program in ["srun", "scontrol"] {
                 let text = std::fs::read(place.path().join(".awsb-slurm").join(program))?;

@@ -92,7 +92,8 @@ fn listed(asked: &Value) -> Value {
     }
 }
 
-/// The array's child and the main node are on the second instance, the other node is elsewhere, the job on the first.
+/// The array's child and the main node are on the second instance, the other node is elsewhere, the
+/// job on the first.
 fn described(id: &str) -> Value {
     let (name, instance) = match id {
         JOB => ("align", 1),

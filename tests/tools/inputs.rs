@@ -129,8 +129,8 @@ fn large_inputs_stream_and_go_up_once() {
     assert_eq!(gate.parts(), (1..=21).collect::<Vec<_>>(), "it was there the second time");
 }
 
-/// The memory that a process has just now, mapped files among it, without the pages of its own program and libraries, which are
-/// there once for all tools (`proc_pid_smaps(5)`).
+/// The memory that a process has just now, mapped files among it, without the pages of its own
+/// program and libraries, which are there once for all tools (`proc_pid_smaps(5)`).
 #[cfg(target_os = "linux")]
 fn memory_kib(pid: i32) -> Option<u64> {
     let mappings = std::fs::read_to_string(format!("/proc/{pid}/smaps")).ok()?;

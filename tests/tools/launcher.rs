@@ -1,5 +1,5 @@
-//! The launcher, run for real: whatever arguments, variables and script bytes go in arrive unchanged, under
-//! every shell that a `/bin/sh` may be.
+//! The launcher, run for real: whatever arguments, variables and script bytes go in arrive
+//! unchanged, under every shell that a `/bin/sh` may be.
 
 use awsb_testkit::story;
 use std::ffi::{OsStr, OsString};
@@ -94,7 +94,8 @@ fn set(environment: &mut EnvVars, name: &str, value: &OsStr) {
     }
 }
 
-/// The job prints what is expected under every shell, and leaves the place clean but for its working directory.
+/// The job prints what is expected under every shell, and leaves the place clean but for its
+/// working directory.
 fn check(spec: &JobSpec, stdout: &[u8]) -> Outcome {
     let plan = plan(spec)?;
     for shell in shells() {
@@ -249,7 +250,8 @@ fn nothing_but_four_tools_is_needed() -> Outcome {
     Ok(())
 }
 
-/// The programs that a launcher starts, in the order in which it does, from a PATH on which each one tells.
+/// The programs that a launcher starts, in the order in which it does, from a PATH on which each
+/// one tells.
 fn started(plan: &Plan, shell: &[&str]) -> Result<Vec<String>, Box<dyn std::error::Error>> {
     let place = tempfile::tempdir()?;
     let tools = tempfile::tempdir()?;
@@ -469,7 +471,8 @@ fn both_ways(job: &JobSpec) -> Result<[End; 2], Box<dyn std::error::Error>> {
     Ok([end(launched, &root)?, end(direct, &root)?])
 }
 
-/// A runner of the local cluster spares most jobs their launcher: nothing that the job can see may tell.
+/// A runner of the local cluster spares most jobs their launcher: nothing that the job can see may
+/// tell.
 #[story]
 fn a_job_that_is_spared_its_launcher_sees_the_same() -> Outcome {
     let words = |words: &[&str]| words.iter().map(OsString::from).collect::<Vec<_>>();
@@ -550,8 +553,8 @@ fn the_launchers_pass_shellcheck() -> Outcome {
         }
     }
     for launcher in launchers {
-        // SC2016: `$TMPDIR` in a message is meant as it stands. SC1091: the job's own file is not there yet.
-        // SC2059, SC2064, SC2086: the parts themselves say where they mean it.
+        // SC2016: `$TMPDIR` in a message is meant as it stands. SC1091: the job's own file is not
+        // there yet. SC2059, SC2064, SC2086: the parts themselves say where they mean it.
         if !shellcheck(launcher.as_encoded_bytes(), "SC2016,SC1091,SC2059,SC2064,SC2086")? {
             return Ok(());
         }
@@ -580,7 +583,8 @@ fn the_overrides_stay_under_the_limit_with_room_for_batch() -> Outcome {
     Ok(())
 }
 
-/// The lines of the corpus' scripts that are no directives, as far as so many bytes reach, and no word `without`.
+/// The lines of the corpus' scripts that are no directives, as far as so many bytes reach, and no
+/// word `without`.
 fn ordinary(length: usize, without: &str) -> Result<String, Box<dyn std::error::Error>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/corpus/slurm");
     let mut scripts: Vec<_> =
@@ -636,8 +640,8 @@ fn a_script_of_four_kilobytes_travels_in_the_request() -> Outcome {
     Ok(())
 }
 
-/// Whether a job with these bytes of ordinary text in a script from Slurm, and this variable, has `srun` in its bundle, which
-/// is in the request.
+/// Whether a job with these bytes of ordinary text in a script from Slurm, and this variable, has
+/// `srun` in its bundle, which is in the request.
 fn has_srun(length: usize, variable: &str) -> Result<bool, Box<dyn std::error::Error>> {
     use awsb_model::Directives;
     let text = format!("#!/bin/bash\n#SBATCH -n 4\n{}", ordinary(length, "srun")?);
@@ -700,7 +704,8 @@ fn a_fetched_bundle_is_checked() -> Outcome {
     Ok(())
 }
 
-/// A curl that cannot sign says nothing, one that fails says why, and both leave it to the next tool.
+/// A curl that cannot sign says nothing, one that fails says why, and both leave it to the next
+/// tool.
 #[story]
 fn what_curl_cannot_fetch_aws_does() -> Outcome {
     let job = spec(script(&[ECHO, b"# ".as_slice(), noise(20_000).as_bytes()].concat(), vec!["x".into()])?);
@@ -759,8 +764,8 @@ fn arguments_and_variables_too_large_for_the_request_travel_in_the_bundle() -> O
     check(&job, &expected(&args, OsStr::new(&"multi\nline ".repeat(3000))))
 }
 
-/// A `curl` that can sign, for a bucket that is the folder `objects`: what it is given to upload is there under the
-/// name that the URL has.
+/// A `curl` that can sign, for a bucket that is the folder `objects`: what it is given to upload is
+/// there under the name that the URL has.
 const CURL: &str = r#"#!/bin/sh
 # The credentials of a job's role, where no proxy is asked for them.
 case " $* " in
@@ -779,7 +784,8 @@ name=${1##*/outputs/}
 cp "$file" "OBJECTS/$(printf %s "$name" | tr / :)"
 "#;
 
-/// Runs a job whose files come back under a shell; returns its end, and what came back, by its place in a URL.
+/// Runs a job whose files come back under a shell; returns its end, and what came back, by its
+/// place in a URL.
 fn kept(
     shell: &[&str],
     script_text: &[u8],
@@ -876,7 +882,8 @@ fn links_out_of_the_working_directory_are_not_followed() -> Outcome {
 
 #[story]
 fn a_name_that_is_not_utf8_becomes_one_that_is() -> Outcome {
-    // Bytes that are none, a slash in two bytes, half of a pair, a beginning; characters of two to four bytes.
+    // Bytes that are none, a slash in two bytes, half of a pair, a beginning; characters of two to
+    // four bytes.
     let text = r#"n() { printf '%b' "$1"; }
         >"$(n 'b\0377d%1')"; >"$(n 'o\0300\0257')"; >"$(n 's\0355\0240\0200')"; >"$(n 't\0303')"
         >"$(n 'z\0364\0220\0200\0200')"; >"$(n '\0303\0251\0342\0202\0254\0360\0237\0230\0200')"

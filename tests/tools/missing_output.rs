@@ -1,4 +1,5 @@
-//! Log streams that a job names and that are not there: somebody has deleted them, or they are too old.
+//! Log streams that a job names and that are not there: somebody has deleted them, or they are too
+//! old.
 
 use awsb_testkit::{Answer, BadServer, Request, Sandbox, story};
 use serde_json::{Value, json};

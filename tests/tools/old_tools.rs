@@ -1,5 +1,5 @@
-//! The `awsb*` commands of AWS ParallelCluster, which awsb succeeds, against the local cluster: what worked
-//! with them on AWS works with them here.
+//! The `awsb*` commands of AWS ParallelCluster, which awsb succeeds, against the local cluster:
+//! what worked with them on AWS works with them here.
 
 use std::time::Duration;
 
@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use awsb_testkit::{Moto, Sandbox, eventually, python, story};
 
-/// A sandbox with a local cluster, and the old tools' settings for it. Their jobs fetch their scripts with
-/// the `aws` CLI, as the image of ParallelCluster had it: the job definitions' PATH has it.
+/// A sandbox with a local cluster, and the old tools' settings for it. Their jobs fetch their
+/// scripts with the `aws` CLI, as the image of ParallelCluster had it: the job definitions' PATH
+/// has it.
 fn sandbox() -> Sandbox {
     let bin = python().join("bin");
     let mut sandbox = Sandbox::new();

@@ -21,7 +21,8 @@ fn sandbox(server: &LogServer) -> Sandbox {
     Sandbox::at(&server.endpoint())
 }
 
-/// The output is exactly these lines of the one writer. (Not `assert_eq`: a million lines are no message.)
+/// The output is exactly these lines of the one writer. (Not `assert_eq`: a million lines are no
+/// message.)
 #[track_caller]
 fn is_exactly(outcome: &Outcome, lines: usize) {
     let mut shown = outcome.stdout.lines();
@@ -34,7 +35,8 @@ fn is_exactly(outcome: &Outcome, lines: usize) {
 
 #[story]
 fn a_million_followed_lines_are_the_truth() {
-    // They come within 5 seconds, many in each millisecond; the last thousand 2 seconds after the job's end.
+    // They come within 5 seconds, many in each millisecond; the last thousand 2 seconds after the
+    // job's end.
     let times: Vec<i64> = (0..1_000_000).map(|n| n / 200).collect();
     let writer = Writer { starts: 0, ends: 5000, times, late: (1000, 2000) };
     let server = LogServer::start(vec![writer], STORM);
@@ -42,7 +44,8 @@ fn a_million_followed_lines_are_the_truth() {
     is_exactly(&outcome, 1_000_000);
 }
 
-/// Slow lines, then many in one millisecond, then a burst, an hour of silence, and slow lines again.
+/// Slow lines, then many in one millisecond, then a burst, an hour of silence, and slow lines
+/// again.
 fn uneven() -> Vec<i64> {
     let slow = |from: i64| (0..40_000).map(move |n| from + n * 3);
     let begin = -10 * 3_600_000;
@@ -84,7 +87,8 @@ fn a_finished_log_is_read_whole_through_a_bad_network() {
 fn array(children: usize, lines: usize, ends_before: Option<i64>) -> Vec<Writer> {
     let child = |index: usize| {
         let index = i64::try_from(index).expect("an index");
-        // All of them within 4 seconds, each for about half a second, in steps that do not fit each other.
+        // All of them within 4 seconds, each for about half a second, in steps that do not fit each
+        // other.
         let starts = ends_before.unwrap_or(0) + index * 3500 / i64::try_from(children).expect("a number");
         let times =
             (0..lines).map(|n| starts + i64::try_from(n).expect("a number") * (7 + index % 23)).collect();
@@ -98,7 +102,8 @@ fn array(children: usize, lines: usize, ends_before: Option<i64>) -> Vec<Writer>
     (0..children).map(child).collect()
 }
 
-/// The lines of each child are its own, all of them in order; returns the order in which children spoke.
+/// The lines of each child are its own, all of them in order; returns the order in which children
+/// spoke.
 #[track_caller]
 fn is_each_childs(outcome: &Outcome, children: usize, lines: usize) -> Vec<(usize, usize)> {
     is_each_childs_own(outcome, &vec![lines; children])
@@ -135,7 +140,8 @@ fn a_thousand_children_are_followed_with_few_requests() {
 
 #[story]
 fn who_joins_late_gets_every_line_of_children_that_run() {
-    // One started after the other within 10 minutes, all of them print until they end, 3 seconds from now.
+    // One started after the other within 10 minutes, all of them print until they end, 3 seconds
+    // from now.
     let child = |index: i64| {
         let starts = -700_000 + index * 5000;
         Writer { starts, ends: 3000, times: (starts..3000).step_by(20_000).collect(), late: (0, 0) }

@@ -7,7 +7,8 @@ const ID: &str = "8f2c0d3e-1111-4222-8333-444455556666";
 /// 2023-11-14T22:13:20Z.
 const BEGIN: i64 = 1_700_000_000_000;
 
-/// An array of three children, of which the last has failed, with these lines: child, time, message.
+/// An array of three children, of which the last has failed, with these lines: child, time,
+/// message.
 fn array(lines: &'static [(usize, i64, &'static str)]) -> BadServer {
     let job = |index: usize| {
         json!({

@@ -71,8 +71,8 @@ fn arguments_output_and_exit_codes_pass_through() {
     assert!(outcome.code() == 2 && outcome.stderr.starts_with("bstat: error: "), "{outcome}");
 }
 
-/// A folder with some of the built programs. They are copied where they cannot be links: a copy that another thread's child
-/// still has open for writing cannot be executed yet.
+/// A folder with some of the built programs. They are copied where they cannot be links: a copy
+/// that another thread's child still has open for writing cannot be executed yet.
 fn folder_with(sandbox: &Sandbox, name: &str, programs: &[&str]) -> PathBuf {
     let folder = sandbox.work().join(name);
     std::fs::create_dir(&folder).expect("a folder");

@@ -1,5 +1,6 @@
-//! Whatever goes in arrives in the job unchanged: arguments, variables, scripts, inputs and lines of any bytes. They
-//! travel through the built `bsub` and the local cluster, in whichever form `bsub` chooses for them.
+//! Whatever goes in arrives in the job unchanged: arguments, variables, scripts, inputs and lines
+//! of any bytes. They travel through the built `bsub` and the local cluster, in whichever form
+//! `bsub` chooses for them.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStringExt;
@@ -13,8 +14,8 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRunner};
 
-/// Writes what it is given into a file, each with a NUL behind it. (Without arguments `printf` would print one
-/// of its own: the variable makes sure that there is something.)
+/// Writes what it is given into a file, each with a NUL behind it. (Without arguments `printf`
+/// would print one of its own: the variable makes sure that there is something.)
 const DUMP: &str = r#"printf '%s\0' "$@" "$VALUE" > "$OUT.part" && mv "$OUT.part" "$OUT""#;
 
 /// What means something to a shell, to Batch, to `printf` or to `bsub` itself.
@@ -108,7 +109,8 @@ impl Jobs {
     #[track_caller]
     fn submit(&self, args: &[OsString], value: Option<&OsStr>) {
         let mut command = self.sandbox.command("bsub", ["--quiet"]);
-        // Batch puts these in the place of a `Ref::x` and a `Ref::b` that are not the job definition's either.
+        // Batch puts these in the place of a `Ref::x` and a `Ref::b` that are not the job
+        // definition's either.
         command.args(["--param=x=replaced", "--param=b=replaced"]);
         command.args(args).envs(value.map(|value| ("VALUE", value)));
         let output = command.stdin(Stdio::null()).output().expect("bsub");
@@ -180,7 +182,8 @@ fn scripts_and_inputs_arrive_unchanged() {
     // What the shell reads of a script, too.
     for (n, text) in some(6, collection::vec(line(), 0..6)).into_iter().enumerate() {
         let (file, out) = jobs.out(&format!("here-{n}"));
-        // dash loses a byte where a line of a here-document begins like its end and goes on beyond ASCII.
+        // dash loses a byte where a line of a here-document begins like its end and goes on beyond
+        // ASCII.
         let line = |line: &Vec<u8>| [b"|".as_slice(), line, b"\n"].concat();
         let text: Vec<u8> = text.iter().flat_map(line).collect();
         let head = b"cat > \"$OUT.part\" <<'the end of it'\n".as_slice();

@@ -35,7 +35,8 @@ fn environment(name: &str, kind: &str, desired: Option<u32>, max: u32) -> Value 
     })
 }
 
-/// A machine in each cluster, with 8 vCPUs of which jobs use 6. The cluster of the invalid environment is gone.
+/// A machine in each cluster, with 8 vCPUs of which jobs use 6. The cluster of the invalid
+/// environment is gone.
 fn machine(request: &Request, asked: &Value) -> Answer {
     if asked["cluster"].as_str().is_some_and(|cluster| cluster.ends_with("/lost")) {
         return Answer::error(400, "ClusterNotFoundException", "Cluster not found.");
@@ -51,7 +52,8 @@ fn machine(request: &Request, asked: &Value) -> Answer {
     }]}))
 }
 
-/// A region with three queues. The first has more RUNNABLE jobs than a page, and is blocked by the head of it.
+/// A region with three queues. The first has more RUNNABLE jobs than a page, and is blocked by the
+/// head of it.
 fn region(request: &Request) -> Answer {
     let asked: Value = serde_json::from_slice(&request.body).unwrap_or_default();
     let named = |field: &str| {

@@ -1,4 +1,5 @@
-//! The ways to name jobs: by the beginning of an ID, as `last`, several at once, and by the ID of a task.
+//! The ways to name jobs: by the beginning of an ID, as `last`, several at once, and by the ID of a
+//! task.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -174,7 +175,8 @@ fn the_beginning_of_an_id_that_somebody_else_submitted_is_looked_for_in_the_queu
     assert_eq!(server.requests("terminatejob").len(), 1);
 }
 
-/// As docs/bsub.md has it: the first 40 bits of the UUID, and 2^40 for a job, (i + 2) * 2^40 for child i.
+/// As docs/bsub.md has it: the first 40 bits of the UUID, and 2^40 for a job, (i + 2) * 2^40 for
+/// child i.
 fn number(id: &str, index: Option<u64>) -> String {
     let digits: String = id.chars().filter(|c| *c != '-').take(10).collect();
     let bits = u64::from_str_radix(&digits, 16).expect("hexadecimal digits");

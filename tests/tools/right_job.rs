@@ -1,5 +1,5 @@
-//! The job is the one that is meant: forms of other schedulers, standard input, lists, dependencies by name, and jobs that
-//! can never run.
+//! The job is the one that is meant: forms of other schedulers, standard input, lists, dependencies
+//! by name, and jobs that can never run.
 
 use std::time::Duration;
 
@@ -111,7 +111,8 @@ fn stdin_reaches_the_job() {
         "bsub -I --stdin data -i data:in.txt -o in.txt read.sh 2>/dev/null",
     ];
     for line in commands {
-        // What an array prints goes through CloudWatch's lines, which know no NUL: the bytes are compared as hex.
+        // What an array prints goes through CloudWatch's lines, which know no NUL: the bytes are
+        // compared as hex.
         let outcome = sandbox.run("bash", ["-c", line]).ok();
         let shown = written(&outcome).replace('\0', "");
         assert_eq!(shown, expected.replace('\0', ""), "{line}: {outcome}");

@@ -177,7 +177,8 @@ fn the_settings_add_words() {
     assert!(outcome.stderr.contains("(MY_LICENSE_SERVER, SENTRY_DSN)"), "{outcome}");
     let id = sandbox.run("bsub", ["-e", "SENTRY_DSN", "true"]).ok().job_id();
     keeps_quiet(sandbox.run("bstat", ["--env", &id]));
-    // The local cluster can be named whatever is wrong with the settings; what is a secret cannot be known then.
+    // The local cluster can be named whatever is wrong with the settings; what is a secret cannot
+    // be known then.
     sandbox.config("secret_words = 1\n");
     let failed = sandbox.run("bstat", ["-c", "local", "--env", &id]);
     assert!(failed.failed_with(2).contains("secret_words"), "{failed}");

@@ -161,7 +161,8 @@ fn nohup_keeps_a_tool_from_hearing_that_its_terminal_has_gone() {
     assert!([1, 143].contains(&waiting.wait().code()), "the job's exit code, not the signal's");
 }
 
-/// Runs a tool with a full pipe that nobody reads, and nobody closes, in place of stdout (1) or stderr (2).
+/// Runs a tool with a full pipe that nobody reads, and nobody closes, in place of stdout (1) or
+/// stderr (2).
 fn into_a_full_pipe(sandbox: &Sandbox, descriptor: u8, command: &str) -> Running {
     let name = format!("pipe{}", std::fs::read_dir(sandbox.work()).map_or(0, Iterator::count));
     // It is full when dd can write no more.

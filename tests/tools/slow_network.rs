@@ -14,7 +14,8 @@ fn behind(wire: Wire) -> (Sandbox, Slow) {
 
 #[story]
 fn five_states_cost_one_round_trip() {
-    // So long that all of them are under way before the first is answered, on however busy a machine.
+    // So long that all of them are under way before the first is answered, on however busy a
+    // machine.
     let (sandbox, slow) = behind(Wire { latency: Duration::from_secs(1), ..Wire::default() });
     let id = sandbox.run("bsub", ["--parsable", "--wrap", "sleep 600"]).ok().job_id();
     let before = slow.traffic();
@@ -28,7 +29,8 @@ fn five_states_cost_one_round_trip() {
 #[story]
 fn a_look_at_a_bundle_that_is_there_is_beside_the_other_calls() {
     let wire = || Wire { latency: Duration::from_secs(1), ..Wire::default() };
-    // One that travels in the request is looked at while the job is submitted, one that is fetched while it is put.
+    // One that travels in the request is looked at while the job is submitted, one that is fetched
+    // while it is put.
     for (size, first, at_once) in [(1, 2, 1), (20_000, 3, 2)] {
         let (sandbox, slow) = behind(wire());
         let noise = (0..size).map(|n: u32| format!("# {}\n", n.wrapping_mul(2_654_435_761)));
@@ -88,7 +90,8 @@ fn calls_that_were_begun_do_not_wait_for_those_that_are_looked_at() {
     let (sandbox, slow) = behind(Wire { latency: Duration::from_millis(100), ..Wire::default() });
     let ids: Vec<String> =
         (0..8).map(|_| sandbox.run("bsub", ["--parsable", "-a", "20", "true"]).ok().job_id()).collect();
-    // Seven states of eight arrays, and their vCPUs, which no listing tells: more calls than may be under way at once.
+    // Seven states of eight arrays, and their vCPUs, which no listing tells: more calls than may be
+    // under way at once.
     let shown = sandbox.run("bstat", ["-e", "-s", "ALL", "-o", "jobId,vcpus", "--no-header"]).ok().stdout;
     for id in &ids {
         let children = shown.lines().filter(|line| line.starts_with(&format!("{id}:"))).count();

@@ -194,7 +194,8 @@ fn jobs_on_standard_input() {
     sandbox.run("bkill", [&ids[4]]).ok();
 }
 
-/// The exit code of a job that was ended: that of its process (128 and SIGTERM), or 1 when it had not begun.
+/// The exit code of a job that was ended: that of its process (128 and SIGTERM), or 1 when it had
+/// not begun.
 #[track_caller]
 fn killed(outcome: &Outcome) {
     assert!([1, 143].contains(&outcome.code()), "{outcome}");
@@ -204,7 +205,8 @@ fn killed(outcome: &Outcome) {
 fn two_hundred_and_fifty_jobs_cost_three_questions_a_round() {
     let rounds = Arc::new(Mutex::new(HashMap::<String, usize>::new()));
     let seen = Arc::clone(&rounds);
-    // Two of three jobs have ended when they are asked for the second time, the others at the fourth.
+    // Two of three jobs have ended when they are asked for the second time, the others at the
+    // fourth.
     let server = BadServer::start(move |request, _| {
         let mut seen = seen.lock().expect("no panic");
         asked(request).into_iter().for_each(|id| *seen.entry(id).or_default() += 1);
@@ -584,8 +586,9 @@ fn an_interrupted_kill_says_how_far_it_got() {
     assert_eq!(outcome.stderr, "bkill: interrupted; 5 of 30 jobs were asked to end, and perhaps 10 more\n");
 }
 
-/// A Batch with one job, which becomes RUNNING at the unluckiest moment: right after the first answer that nothing is.
-/// A question for what is RUNNABLE is answered only then, if it was asked together with that one.
+/// A Batch with one job, which becomes RUNNING at the unluckiest moment: right after the first
+/// answer that nothing is. A question for what is RUNNABLE is answered only then, if it was asked
+/// together with that one.
 fn between_two_states() -> BadServer {
     let runs = (Mutex::new(false), Condvar::new());
     BadServer::start(move |request, _| {

@@ -1,5 +1,6 @@
-//! Never twice, never lost: what `bsub` submits is there exactly once, whatever the network and Batch do; and
-//! `--once KEY` is one piece of work, however often and from wherever it is submitted.
+//! Never twice, never lost: what `bsub` submits is there exactly once, whatever the network and
+//! Batch do; and `--once KEY` is one piece of work, however often and from wherever it is
+//! submitted.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -10,14 +11,15 @@ use serde_json::{Value, json};
 
 use awsb_testkit::{Answer, BadServer, Chaos, LossyProxy, Outcome, Sandbox, Weather, eventually, story};
 
-/// Submissions of the great test. That nothing is there twice is tested by the protocol's own schedules, which are many
-/// more; here it is seen that the program does what the protocol says.
+/// Submissions of the great test. That nothing is there twice is tested by the protocol's own
+/// schedules, which are many more; here it is seen that the program does what the protocol says.
 const SUBMISSIONS: usize = 300;
 /// How many `bsub` run at a time.
 const AT_A_TIME: usize = 24;
 
-/// The settle time in [`Weather::STORM`], in seconds: jobs are later than that, and not later than twice that. How busy the
-/// machine is does not matter: the server counts from the request, and `bsub` from the reply.
+/// The settle time in [`Weather::STORM`], in seconds: jobs are later than that, and not later than
+/// twice that. How busy the machine is does not matter: the server counts from the request, and
+/// `bsub` from the reply.
 fn settle() -> String {
     (Weather::STORM.late_within / 2).as_secs_f64().to_string()
 }
@@ -359,7 +361,8 @@ fn a_job_that_failed_is_submitted_again_once() {
 
 #[story]
 fn one_that_died_in_the_middle_blocks_nobody() {
-    // It died after it had sent the job: whoever comes next finds it. (SIGKILL while the answer is awaited.)
+    // It died after it had sent the job: whoever comes next finds it. (SIGKILL while the answer is
+    // awaited.)
     let chaos = Chaos::start(9, Weather::FAIR);
     let (sent, endpoint) = (std::sync::atomic::AtomicBool::new(false), chaos.endpoint());
     let silent = BadServer::start(move |request, _| {
@@ -408,7 +411,8 @@ fn one_that_died_in_the_middle_blocks_nobody() {
 fn a_holder_that_was_only_slow_makes_no_double() {
     let chaos = Chaos::start(10, Weather::FAIR);
     let (slow_sandbox, sandbox) = (sandbox(&chaos.endpoint(), "0.5"), sandbox(&chaos.endpoint(), "0.5"));
-    // Stopped when the key is its own and before its job is taken, and gone on when another has taken it over.
+    // Stopped when the key is its own and before its job is taken, and gone on when another has
+    // taken it over.
     chaos.turn_submissions_away(true);
     let slow = slow_sandbox.start("bsub", once("k"));
     eventually("it has the key and submits", Duration::from_secs(30), || {

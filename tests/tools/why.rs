@@ -1,12 +1,13 @@
-//! Why does it not run, and why did it fail? `bstat --why` says it: on the local cluster where it can really happen,
-//! and of answers that AWS's pages show where it cannot.
+//! Why does it not run, and why did it fail? `bstat --why` says it: on the local cluster where it
+//! can really happen, and of answers that AWS's pages show where it cannot.
 
 use std::time::{Duration, SystemTime};
 
 use awsb_testkit::{Answer, BadServer, Request, Sandbox, Terminal, eventually, story};
 use serde_json::{Value, json};
 
-/// A text without what differs from run to run: jobs' IDs, which are given with a word for each, and times.
+/// A text without what differs from run to run: jobs' IDs, which are given with a word for each,
+/// and times.
 fn tidy(text: &str, ids: &[(&str, &str)]) -> String {
     let text = ids.iter().fold(text.to_owned(), |text, (id, word)| text.replace(id, word));
     let line = |line: &str| {
@@ -260,7 +261,8 @@ fn job(id: &str, status: &str, more: Value) -> Value {
     job
 }
 
-/// An account with a RUNNABLE job in the queue `q`, whose one environment `ce` has an instance without room.
+/// An account with a RUNNABLE job in the queue `q`, whose one environment `ce` has an instance
+/// without room.
 fn account(request: &Request) -> Value {
     let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
     match (request.operation(), request.header("x-amz-target").unwrap_or_default()) {
@@ -329,8 +331,8 @@ fn types() -> Answer {
     Answer::Http(200, body, vec![("content-type", "text/xml".into())])
 }
 
-/// A server with that account, but for what `change` makes of an operation's answer (`listjobs RUNNING`, `ecs`), or
-/// answers instead.
+/// A server with that account, but for what `change` makes of an operation's answer
+/// (`listjobs RUNNING`, `ecs`), or answers instead.
 fn server(change: impl Fn(&str, &mut Value) -> Option<Answer> + Send + Sync + 'static) -> BadServer {
     BadServer::start(move |request, _| {
         if request.operation() == "ec2" {

@@ -5,7 +5,8 @@
 //!
 //! ```text
 //! request -> http (signature) -> batch::api (validation) -> batch::engine (one writer)
-//!         -> batch::state (pure) -> batch::store (SQLite) -> runner (a process of its own) -> logs (files)
+//!         -> batch::state (pure) -> batch::store (SQLite) -> runner (a process of its own)
+//!         -> logs (files)
 //! ```
 //!
 //! | module       | contents                                                                          |

@@ -1,11 +1,12 @@
 //! The log of the server and of its runners.
 //!
-//! A server in the background logs into `server.log` in its home, a line for each event: time, level, message and
-//! fields. When the file has become long, it is renamed to `server.log.1` and a new one begins. A server in the
-//! foreground logs on stderr, without time and level. Runners log where their server does.
+//! A server in the background logs into `server.log` in its home, a line for each event: time,
+//! level, message and fields. When the file has become long, it is renamed to `server.log.1` and a
+//! new one begins. A server in the foreground logs on stderr, without time and level. Runners log
+//! where their server does.
 //!
-//! A log that cannot be written, as on a full disk, stops nobody. No secret may be logged: no key, no signature, no
-//! query of a URL, no body.
+//! A log that cannot be written, as on a full disk, stops nobody. No secret may be logged: no key,
+//! no signature, no query of a URL, no body.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -58,7 +59,8 @@ fn init(sink: Sink, prefix: &'static str, requests: bool) {
     let has_time = !matches!(sink, Sink::Stderr);
     let lines = tracing_subscriber::fmt::layer()
         .event_format(Line { has_time, prefix })
-        // Else a line that cannot be written is reported with a macro that panics when that fails, too.
+        // Else a line that cannot be written is reported with a macro that panics when that fails,
+        // too.
         .log_internal_errors(false)
         .with_writer(sink);
     // A process has one log. Where it is initialized a second time, the first one stays.

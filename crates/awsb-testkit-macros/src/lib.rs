@@ -4,9 +4,10 @@ use proc_macro::{TokenStream, TokenTree};
 
 /// Makes a function without parameters a test of the program that it is in.
 ///
-/// The function may be `async`, and may return a `Result` whose error has `Debug`. Unlike `#[test]`, a story can
-/// find out while it runs that the machine lacks something that it needs: it is then reported as ignored. The
-/// test program needs `harness = false` in `Cargo.toml`, and `awsb_testkit::main!()` in its `main.rs`.
+/// The function may be `async`, and may return a `Result` whose error has `Debug`. Unlike
+/// `#[test]`, a story can find out while it runs that the machine lacks something that it needs: it
+/// is then reported as ignored. The test program needs `harness = false` in `Cargo.toml`, and
+/// `awsb_testkit::main!()` in its `main.rs`.
 #[proc_macro_attribute]
 pub fn story(options: TokenStream, function: TokenStream) -> TokenStream {
     if !options.is_empty() {

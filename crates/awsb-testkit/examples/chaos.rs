@@ -4,8 +4,8 @@
 //! cargo run -p awsb-testkit --example chaos -- SEED lossy|storm
 //! ```
 //!
-//! It prints its address, and then, for each line on its standard input, what there is: a line of JSON with the jobs and
-//! the number of SubmitJob requests. It ends with its standard input.
+//! It prints its address, and then, for each line on its standard input, what there is: a line of
+//! JSON with the jobs and the number of SubmitJob requests. It ends with its standard input.
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "benches and people start it by hand")]
 

@@ -4,9 +4,9 @@
 //! cargo run -p awsb-testkit --example logs -- LINES LATENCY_MS CALLS_PER_SECOND
 //! ```
 //!
-//! One job that has ended an hour ago, and so many lines of it; no limit of calls with 0. It prints its address and the
-//! job's ID, and then, for each line on its standard input, what has gone over the wire so far. It ends with its
-//! standard input.
+//! One job that has ended an hour ago, and so many lines of it; no limit of calls with 0. It prints
+//! its address and the job's ID, and then, for each line on its standard input, what has gone over
+//! the wire so far. It ends with its standard input.
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "benches and people start it by hand")]
 

@@ -26,7 +26,8 @@ def static_busybox():
             continue
         with open(place, "rb") as file:
             program = file.read()
-        # A dynamic ELF file names its loader; macOS's and Alpine's busybox would not start in the container.
+        # A dynamic ELF file names its loader; macOS's and Alpine's busybox would not start in the
+        # container.
         if program.startswith(b"\x7fELF") and b"/ld-linux" not in program and b"/ld-musl" not in program:
             return place, program
     return None

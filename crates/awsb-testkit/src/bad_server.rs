@@ -13,8 +13,8 @@ use std::time::Duration;
 pub enum Answer {
     /// Status, body, headers.
     Http(u16, String, Vec<(&'static str, String)>),
-    /// The connection is reset (RST) once the request is there: whether it was carried out, the client
-    /// cannot know.
+    /// The connection is reset (RST) once the request is there: whether it was carried out, the
+    /// client cannot know.
     Reset,
     /// No answer, and the connection stays open.
     Hang,
@@ -77,7 +77,8 @@ impl Request {
 /// By operation, in the order in which they came.
 type Requests = Arc<Mutex<HashMap<String, Vec<Request>>>>;
 
-/// An HTTP server on a free port of 127.0.0.1, a thread for each connection. It ends when it is dropped.
+/// An HTTP server on a free port of 127.0.0.1, a thread for each connection. It ends when it is
+/// dropped.
 #[derive(Debug)]
 pub struct BadServer {
     address: SocketAddr,

@@ -13,7 +13,8 @@ pub fn buildspec() -> String {
     repository().join("buildspec.yml").display().to_string()
 }
 
-/// A machine of CodeBuild's: a Docker engine, the `aws` CLI, and a registry that takes moto's tokens.
+/// A machine of CodeBuild's: a Docker engine, the `aws` CLI, and a registry that takes moto's
+/// tokens.
 #[derive(Debug)]
 pub struct BuildMachine {
     /// Where it works.
@@ -84,7 +85,8 @@ impl BuildMachine {
         MachineBuild { log: log.to_owned(), result: serde_json::from_str(last).expect("JSON") }
     }
 
-    /// The engine forgets what it has of the registry, as if the next build came on another machine.
+    /// The engine forgets what it has of the registry, as if the next build came on another
+    /// machine.
     pub fn forget(&self) {
         let images = self.docker(&["images", "--quiet", "--no-trunc", &self.image]).stdout;
         for image in images.lines() {

@@ -1,5 +1,5 @@
-//! CodeBuild, ECR, S3 and CloudWatch Logs with a known truth: one build, which goes on by a step each time that somebody
-//! looks at it.
+//! CodeBuild, ECR, S3 and CloudWatch Logs with a known truth: one build, which goes on by a step
+//! each time that somebody looks at it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -26,7 +26,8 @@ pub struct Course {
     pub environment: &'static str,
     /// What `logs` says, where it names no stream.
     pub logs: Option<Value>,
-    /// The instance types of the queue's compute environment; without any, nobody may look at the queue.
+    /// The instance types of the queue's compute environment; without any, nobody may look at the
+    /// queue.
     pub instances: &'static [&'static str],
     /// The tags that the repository has, with their digests.
     pub images: Vec<(&'static str, &'static str)>,
@@ -69,8 +70,8 @@ impl Course {
         course
     }
 
-    /// The same, with the commands of buildspec.yml in its log: CodeBuild logs each before it runs it and, when it has
-    /// failed, twice more.
+    /// The same, with the commands of buildspec.yml in its log: CodeBuild logs each before it runs
+    /// it and, when it has failed, twice more.
     pub fn failing_with_its_commands() -> Self {
         let mut course = Self::failing();
         let spec = include_str!("../../../buildspec.yml");
@@ -129,8 +130,8 @@ pub struct BuildServer {
     server: BadServer,
 }
 
-/// Answers in place of the server, to an operation and how many of the same came before; `Lost` has it do what it was
-/// asked, and keeps the answer back.
+/// Answers in place of the server, to an operation and how many of the same came before; `Lost` has
+/// it do what it was asked, and keeps the answer back.
 pub enum Intervention {
     /// Nothing.
     None,
@@ -183,7 +184,8 @@ impl BuildServer {
         self.server.endpoint()
     }
 
-    /// A sandbox whose cluster `far` is here, with a project and a repository, and a folder `context` to build.
+    /// A sandbox whose cluster `far` is here, with a project and a repository, and a folder
+    /// `context` to build.
     pub fn sandbox(&self) -> Sandbox {
         self.sandbox_with("codebuild_project = \"images\"\necr_repository = \"lab/genomics\"\n")
     }

@@ -1,8 +1,9 @@
 //! A Batch and an S3 behind a network at its worst.
 //!
-//! What the server does is drawn from a seed: replies are lost after the job was taken, connections are reset before,
-//! the action and the listing come late, 429 and 500 are answered, the latter with and without having acted.
-//! It knows what really exists, so a test can count. Instead of a seed it can follow a [`Script`], in the test's own time.
+//! What the server does is drawn from a seed: replies are lost after the job was taken, connections
+//! are reset before, the action and the listing come late, 429 and 500 are answered, the latter
+//! with and without having acted. It knows what really exists, so a test can count. Instead of a
+//! seed it can follow a [`Script`], in the test's own time.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -63,7 +64,8 @@ impl Weather {
     };
 }
 
-/// What happens to each call, in the order in which they come. Behind a list's end nothing goes wrong.
+/// What happens to each call, in the order in which they come. Behind a list's end nothing goes
+/// wrong.
 #[derive(Debug, Clone, Default)]
 pub struct Script {
     /// SubmitJob.
@@ -350,7 +352,8 @@ impl World {
         Answer::json(json!({ "jobArn": arn(&id), "jobId": id, "jobName": name }))
     }
 
-    /// With the filters JOB_NAME and AFTER_CREATED_AT, the youngest first; the token is a number of jobs.
+    /// With the filters JOB_NAME and AFTER_CREATED_AT, the youngest first; the token is a number of
+    /// jobs.
     fn list(&self, body: &Value) -> Answer {
         let filter = |name: &str| {
             let filters = body["filters"].as_array().into_iter().flatten();

@@ -1,4 +1,5 @@
-//! The parts that we did not write, made or found on this machine: Python packages and a Docker engine.
+//! The parts that we did not write, made or found on this machine: Python packages and a Docker
+//! engine.
 //!
 //! A story that asks for one that is not to be had ends there, and is reported as ignored.
 

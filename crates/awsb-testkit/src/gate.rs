@@ -1,4 +1,5 @@
-//! A gate between the tools and a server: lets so many parts of uploads through, and holds the others.
+//! A gate between the tools and a server: lets so many parts of uploads through, and holds the
+//! others.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -12,7 +13,8 @@ const LIMIT: Duration = Duration::from_secs(120);
 const A_PROJECT: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.1\r\ncontent-length: 27\r\n\r\n\
                          {\"projects\":[{\"name\":\"p\"}]}";
 
-/// An HTTP/1.1 proxy for one server. But for BatchGetProjects, what goes through is not changed, so signatures hold.
+/// An HTTP/1.1 proxy for one server. But for BatchGetProjects, what goes through is not changed, so
+/// signatures hold.
 #[derive(Debug)]
 pub struct Gate {
     address: SocketAddr,
@@ -53,8 +55,8 @@ impl Gate {
         format!("http://{}", self.address)
     }
 
-    /// Waits until all that may pass is stored, and so many others are held. When they are as many as are on their way at
-    /// once, the sender has heard of those that are stored.
+    /// Waits until all that may pass is stored, and so many others are held. When they are as many
+    /// as are on their way at once, the sender has heard of those that are stored.
     #[track_caller]
     pub fn wait_until_closed(&self, held: usize) {
         let seen = self.state.seen();
@@ -78,7 +80,8 @@ impl Gate {
     }
 }
 
-/// Listens on a free port, and hands each connection to a thread of its own. It ends with the test's process.
+/// Listens on a free port, and hands each connection to a thread of its own. It ends with the
+/// test's process.
 pub(super) fn each_connection(converse: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("its address");

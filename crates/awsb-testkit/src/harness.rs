@@ -1,8 +1,9 @@
-//! The test harness: it finds the stories of a program, runs them, and reports those that could not run as ignored.
+//! The test harness: it finds the stories of a program, runs them, and reports those that could not
+//! run as ignored.
 //!
-//! Rust's own harness decides whether a test is ignored when it compiles it. Whether a machine has a Docker engine is
-//! known later, when a story asks for it: [`missing`] then ends the story, and libtest-mimic reports it as ignored,
-//! with the reason.
+//! Rust's own harness decides whether a test is ignored when it compiles it. Whether a machine has
+//! a Docker engine is known later, when a story asks for it: [`missing`] then ends the story, and
+//! libtest-mimic reports it as ignored, with the reason.
 
 use std::fmt::Debug;
 use std::panic::{catch_unwind, resume_unwind};
@@ -33,7 +34,8 @@ inventory::collect!(Story);
 pub struct Built {
     /// One of the tools.
     pub tool: &'static str,
-    /// A folder for what outlives a test program, such as the Python environment (`CARGO_TARGET_TMPDIR`).
+    /// A folder for what outlives a test program, such as the Python environment
+    /// (`CARGO_TARGET_TMPDIR`).
     pub scratch: &'static str,
 }
 
@@ -90,7 +92,8 @@ fn completion(outcome: thread::Result<()>) -> Result<Completion, Failed> {
         Ok(()) => Ok(Completion::Completed),
         Err(panic) => match panic.downcast::<Missing>() {
             Ok(missing) => Ok(Completion::ignored_with(missing.0)),
-            // The panic has been reported by the panic hook; libtest-mimic keeps its text for the summary.
+            // The panic has been reported by the panic hook; libtest-mimic keeps its text for the
+            // summary.
             Err(panic) => resume_unwind(panic),
         },
     }
@@ -99,9 +102,11 @@ fn completion(outcome: thread::Result<()>) -> Result<Completion, Failed> {
 /// The reason for which a story cannot run here, as it travels up to [`completion`].
 struct Missing(String);
 
-/// Ends a story that needs something that this machine does not have: it is reported as ignored, with the reason.
+/// Ends a story that needs something that this machine does not have: it is reported as ignored,
+/// with the reason.
 ///
-/// With `CI=true` in the environment it fails instead, so that no run of `.ci/run` passes because it tested nothing.
+/// With `CI=true` in the environment it fails instead, so that no run of `.ci/run` passes because
+/// it tested nothing.
 #[track_caller]
 pub fn missing(what: &str, why: &str) -> ! {
     let in_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
@@ -129,7 +134,8 @@ impl<E: Debug> Ending for Result<(), E> {
     }
 }
 
-/// Runs a story that is `async`, with a worker beside it, so that what it has spawned goes on while it blocks.
+/// Runs a story that is `async`, with a worker beside it, so that what it has spawned goes on while
+/// it blocks.
 pub fn block_on<F: Future>(story: F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.expect("a runtime").block_on(story)

@@ -11,7 +11,8 @@ use bollard::query_parameters::{ListImagesOptionsBuilder, RemoveImageOptionsBuil
 
 use crate::{Moto, Sandbox, engine};
 
-/// A sandbox, and the images on the engine that it makes: each of them has a variable that no other has.
+/// A sandbox, and the images on the engine that it makes: each of them has a variable that no other
+/// has.
 pub struct ImageBench {
     /// With a home and a cluster.
     pub sandbox: Sandbox,

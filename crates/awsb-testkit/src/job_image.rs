@@ -1,5 +1,6 @@
-//! The job image, by the way that it takes to a cluster: buildspec.yml builds docker/ of this source and pushes it with
-//! the password of ECR's token, and the engine has it from the registry, by its digest.
+//! The job image, by the way that it takes to a cluster: buildspec.yml builds docker/ of this
+//! source and pushes it with the password of ECR's token, and the engine has it from the registry,
+//! by its digest.
 
 use std::fs;
 use std::io;
@@ -19,13 +20,15 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// The job image on the Docker engine.
 #[derive(Debug)]
 pub struct JobImage {
-    /// `REGISTRY/NAME@sha256:…`: the image as it was pulled. Its registry is gone; the engine has it.
+    /// `REGISTRY/NAME@sha256:…`: the image as it was pulled. Its registry is gone; the engine has
+    /// it.
     pub pulled: String,
     /// That image with an MPI program in it (`mpi/` of this crate).
     pub mpi: String,
 }
 
-/// The job image, which is built once for its content. That takes an engine, a registry, and a way to a Debian.
+/// The job image, which is built once for its content. That takes an engine, a registry, and a way
+/// to a Debian.
 pub fn job_image() -> &'static JobImage {
     static IMAGE: OnceLock<Result<JobImage, String>> = OnceLock::new();
     match IMAGE.get_or_init(find) {
@@ -66,7 +69,8 @@ fn pull(name: &str) -> Result<String, String> {
     let mut machine = BuildMachine::new("jobimage");
     loudly(&format!("building {name} by buildspec.yml (once; a minute)"));
     machine.set("CODEBUILD_SRC_DIR", &repository().display().to_string());
-    // The steps reach Debian's mirror by the engine's own network, which is there where containers have none.
+    // The steps reach Debian's mirror by the engine's own network, which is there where containers
+    // have none.
     machine.set("AWSB_BUILD_OPTIONS", "--network host");
     let build = machine.build();
     if build.status() != "SUCCEEDED" {

@@ -1,20 +1,23 @@
 //! What the stories in `tests/` stand on.
 //!
-//! * [`story`], [`main!`]: a test, and the program of the tests of a folder. [`lock`]: what only one story can have at a time.
-//! * [`Sandbox`]: a home of its own for one test, and the tools run in it. A local cluster that they
-//!   start in there is gone when the test is.
+//! * [`story`], [`main!`]: a test, and the program of the tests of a folder. [`lock`]: what only
+//!   one story can have at a time.
+//! * [`Sandbox`]: a home of its own for one test, and the tools run in it. A local cluster that
+//!   they start in there is gone when the test is.
 //! * [`python`], [`engine`], [`Moto`]: parts that we did not write: the `aws` CLI, boto3, the old
 //!   tools, a Docker engine and a moto server.
 //! * [`ImageBench`]: the images that a test makes on an engine.
-//! * [`BuildMachine`]: a machine of CodeBuild's, with a registry; [`job_image`]: what it makes of docker/.
-//! * [`BadServer`]: a server that misbehaves, at the network; [`Chaos`] is one that really has jobs and objects.
+//! * [`BuildMachine`]: a machine of CodeBuild's, with a registry; [`job_image`]: what it makes of
+//!   docker/.
+//! * [`BadServer`]: a server that misbehaves, at the network; [`Chaos`] is one that really has jobs
+//!   and objects.
 //! * [`SmallDisk`]: a disk of a few megabytes, which can be filled.
 //! * [`Terminal`]: a terminal of a given width, programs run on it, and what is on its screen.
 //! * [`shells`]: jobs run as a container would run them, under every shell.
 //!
-//! A story calls for what it needs, for example [`engine`]. Where the machine does not have it, the story ends there and
-//! is reported as ignored, with the reason; with `CI=true` in the environment it fails instead, so that no run of
-//! `.ci/run` passes because it tested nothing.
+//! A story calls for what it needs, for example [`engine`]. Where the machine does not have it, the
+//! story ends there and is reported as ignored, with the reason; with `CI=true` in the environment
+//! it fails instead, so that no run of `.ci/run` passes because it tested nothing.
 
 #![allow(clippy::panic, clippy::print_stdout, clippy::unwrap_used, reason = "a story that panics has failed")]
 #![allow(
@@ -67,7 +70,8 @@ pub use terminal::{OnTerminal, Seen, Terminal, screen};
 
 use std::time::{Duration, Instant};
 
-/// Asks `probe` until it has an answer; what the test waits for is in `what`, for the failure's message.
+/// Asks `probe` until it has an answer; what the test waits for is in `what`, for the failure's
+/// message.
 ///
 /// For conditions that nobody can be told of: it asks again and again, with pauses between.
 #[track_caller]
@@ -82,8 +86,8 @@ pub fn eventually<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Opt
     }
 }
 
-/// A sandbox whose default cluster is the local one, behind a gate that lets `limit` parts through; its
-/// section of the settings file has more `settings`.
+/// A sandbox whose default cluster is the local one, behind a gate that lets `limit` parts through;
+/// its section of the settings file has more `settings`.
 pub fn behind_a_gate(limit: usize, settings: &str) -> (Sandbox, Gate) {
     let mut sandbox = Sandbox::new();
     sandbox.use_local_exports();

@@ -1,7 +1,8 @@
-//! Stories that must not run beside each other: a file lock for each thing that only one of them can have.
+//! Stories that must not run beside each other: a file lock for each thing that only one of them
+//! can have.
 //!
-//! The lock holds between threads, between the test programs, and between two runs of the tests in the same folder, so
-//! plain `cargo test` obeys it as every other runner does.
+//! The lock holds between threads, between the test programs, and between two runs of the tests in
+//! the same folder, so plain `cargo test` obeys it as every other runner does.
 
 use std::fs::File;
 
@@ -19,8 +20,9 @@ pub fn lock(name: &str) -> Lock {
     Lock(file)
 }
 
-/// The right to have a network on the Docker engine: an engine has about thirty to give, and a story with multi-node jobs
-/// needs some of them. Waits while as many stories as the engine can serve have theirs.
+/// The right to have a network on the Docker engine: an engine has about thirty to give, and a
+/// story with multi-node jobs needs some of them. Waits while as many stories as the engine can
+/// serve have theirs.
 pub fn engine_network() -> Lock {
     const STORIES: u32 = 8;
     let files: Vec<File> = (0..STORIES).map(|n| file(&format!("engine-network-{n}"))).collect();

@@ -1,5 +1,6 @@
-//! Batch and CloudWatch Logs with a known truth: jobs that print lines over time, as fast or as late as a test wants,
-//! behind a network as bad as it wants. Pages have at most 10,000 lines or 1 MB, as AWS's have.
+//! Batch and CloudWatch Logs with a known truth: jobs that print lines over time, as fast or as
+//! late as a test wants, behind a network as bad as it wants. Pages have at most 10,000 lines or 1
+//! MB, as AWS's have.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -70,7 +71,8 @@ impl LogServer {
         self.world.base + self.world.writers[index].times[n]
     }
 
-    /// How many calls there were of an operation (`GetLogEvents`, `describejobs`), whatever came of them.
+    /// How many calls there were of an operation (`GetLogEvents`, `describejobs`), whatever came of
+    /// them.
     pub fn calls(&self, operation: &str) -> usize {
         self.world.operations.lock().expect("no panic").get(operation).copied().unwrap_or_default()
     }
@@ -256,7 +258,8 @@ impl World {
             ));
             end = n + 1;
         }
-        // At the end the token comes back as it was; a page that is empty though there is more has a new one.
+        // At the end the token comes back as it was; a page that is empty though there is more has
+        // a new one.
         let at_end = if forward { from >= high } else { to <= low };
         let forwards = match token {
             Some(token) if forward && at_end => token.to_owned(),

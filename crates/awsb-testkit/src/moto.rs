@@ -95,7 +95,8 @@ pub struct MotoCluster {
 }
 
 impl MotoCluster {
-    /// One of `job_queue`, `job_definition`, `compute_environment` (ARNs), `bucket`, `region`, `name`.
+    /// One of `job_queue`, `job_definition`, `compute_environment` (ARNs), `bucket`, `region`,
+    /// `name`.
     pub fn part(&self, name: &str) -> String {
         field(&self.parts, name)
     }
@@ -119,7 +120,8 @@ impl MotoCluster {
         )
     }
 
-    /// A sandbox in which our tools use this cluster. moto takes any credentials; there have to be some.
+    /// A sandbox in which our tools use this cluster. moto takes any credentials; there have to be
+    /// some.
     pub fn sandbox(&self) -> Sandbox {
         let mut sandbox = Sandbox::new();
         sandbox.set("AWS_ACCESS_KEY_ID", "moto");
@@ -137,8 +139,8 @@ impl MotoCluster {
         sandbox
     }
 
-    /// The bodies of the requests that reached an operation of a service with AWS's JSON protocol, such as ECR's
-    /// `DescribeImages`, from all tests, in the order in which they came.
+    /// The bodies of the requests that reached an operation of a service with AWS's JSON protocol,
+    /// such as ECR's `DescribeImages`, from all tests, in the order in which they came.
     pub fn calls(&self, operation: &str) -> Vec<Value> {
         let recording = std::fs::read_to_string(self.moto.folder.join("requests.jsonl")).unwrap_or_default();
         let requests = recording.lines().map(|line| serde_json::from_str(line).expect("moto's recording"));
@@ -150,7 +152,8 @@ impl MotoCluster {
         requests.filter(is_meant).map(|request| body(&request)).collect()
     }
 
-    /// The bodies of all requests so far for an operation that a header names: `CodeBuild_20161006.StartBuild`.
+    /// The bodies of all requests so far for an operation that a header names:
+    /// `CodeBuild_20161006.StartBuild`.
     pub fn targeted(&self, target: &str) -> Vec<Value> {
         let recording = std::fs::read_to_string(self.moto.folder.join("requests.jsonl")).unwrap_or_default();
         let requests = recording.lines().map(|line| serde_json::from_str(line).expect("moto's recording"));
@@ -160,8 +163,8 @@ impl MotoCluster {
             .collect()
     }
 
-    /// The bodies of the requests that reached one operation of Batch for this cluster's queue, such
-    /// as `submitjob`, in the order in which they came.
+    /// The bodies of the requests that reached one operation of Batch for this cluster's queue,
+    /// such as `submitjob`, in the order in which they came.
     pub fn requests(&self, operation: &str) -> Vec<Value> {
         let recording = std::fs::read_to_string(self.moto.folder.join("requests.jsonl")).unwrap_or_default();
         let path = format!("/v1/{operation}");

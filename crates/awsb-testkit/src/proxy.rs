@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// A TCP proxy in front of a server of HTTP/1.1. The reply to every so-many-th SubmitJob comes from the server, which has
-/// acted, and does not reach the client, whose connection is reset.
+/// A TCP proxy in front of a server of HTTP/1.1. The reply to every so-many-th SubmitJob comes from
+/// the server, which has acted, and does not reach the client, whose connection is reset.
 #[derive(Debug)]
 pub struct LossyProxy {
     address: SocketAddr,
@@ -59,7 +59,8 @@ fn carry(client: &TcpStream, server: &TcpStream, period: usize, seen: &AtomicUsi
     std::thread::scope(|scope| {
         scope.spawn(|| {
             each(client, |bytes| {
-                // A request's head comes in one piece: it is short, and the client writes it at once.
+                // A request's head comes in one piece: it is short, and the client writes it at
+                // once.
                 if bytes.starts_with(b"POST /v1/submitjob")
                     && seen.fetch_add(1, Ordering::SeqCst).is_multiple_of(period)
                 {

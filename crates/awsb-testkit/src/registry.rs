@@ -5,11 +5,12 @@ use std::process::{Child, Command, Stdio};
 
 use crate::foreign::program;
 
-/// The password that moto's GetAuthorizationToken gives for its account, behind bcrypt: whoever pushes has asked there.
-/// (`htpasswd -nbB AWS 123456789012-auth-token`)
+/// The password that moto's GetAuthorizationToken gives for its account, behind bcrypt: whoever
+/// pushes has asked there. (`htpasswd -nbB AWS 123456789012-auth-token`)
 const USERS: &str = "AWS:$2y$05$awsbawsbawsbawsbawsbauBWLmsNDiIJWZglxrq/xuzXs515Re10C\n";
 
-/// A registry that takes what is pushed with the password of moto's ECR. It is gone when this is dropped.
+/// A registry that takes what is pushed with the password of moto's ECR. It is gone when this is
+/// dropped.
 #[derive(Debug)]
 pub struct Registry {
     /// `127.0.0.1:PORT`; engines speak HTTP with what is there, by default.

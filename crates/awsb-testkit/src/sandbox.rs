@@ -18,8 +18,8 @@ use crate::lock::Lock;
 /// A program that has not ended by then hangs: it is killed and the test fails.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// What the programs may know of the world around the sandbox. Everything else is the sandbox's own,
-/// so that no test depends on, or touches, the settings of whoever runs it.
+/// What the programs may know of the world around the sandbox. Everything else is the sandbox's
+/// own, so that no test depends on, or touches, the settings of whoever runs it.
 const INHERITED: &[&str] =
     &["DOCKER_HOST", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY", "LLVM_PROFILE_FILE", "LOGNAME", "USER"];
 
@@ -62,7 +62,8 @@ impl Sandbox {
         }
         std::fs::create_dir(root.join("work")).expect("the working folder");
         sandbox.set("AWSB_LOCAL_HOME", root.join("local").display().to_string());
-        // Without it the SDKs ask an EC2 instance's metadata service, for seconds where there is none.
+        // Without it the SDKs ask an EC2 instance's metadata service, for seconds where there is
+        // none.
         sandbox.set("AWS_EC2_METADATA_DISABLED", "true");
         sandbox.set("AWSB_USER", "tester");
         sandbox.set("LANG", "C.UTF-8");
@@ -150,8 +151,8 @@ impl Sandbox {
         }
     }
 
-    /// Starts the local cluster and has the tools reach it as the cluster `wire`, at another endpoint: that of a proxy
-    /// in front of the one that `endpoint` is given.
+    /// Starts the local cluster and has the tools reach it as the cluster `wire`, at another
+    /// endpoint: that of a proxy in front of the one that `endpoint` is given.
     pub fn reach_local_cluster_at(&mut self, endpoint: impl FnOnce(&str) -> String) {
         self.use_local_exports();
         let [own, key, secret] = ["AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
@@ -183,7 +184,8 @@ impl Sandbox {
         command
     }
 
-    /// `Command` looks a name up in *our* `PATH` where the child's is cleared and set again; be explicit.
+    /// `Command` looks a name up in *our* `PATH` where the child's is cleared and set again; be
+    /// explicit.
     fn find(&self, program: &OsStr) -> PathBuf {
         if program.to_string_lossy().contains('/') {
             return program.into();
@@ -213,7 +215,8 @@ impl Sandbox {
         Running::spawn(command.stdin(Stdio::piped()), Some(input.into())).wait()
     }
 
-    /// Runs a program to its end with less ado than [`Sandbox::run`], for thousands of them: there is no limit of time.
+    /// Runs a program to its end with less ado than [`Sandbox::run`], for thousands of them: there
+    /// is no limit of time.
     #[track_caller]
     pub fn quick_run<A: AsRef<OsStr>>(&self, program: &str, args: impl IntoIterator<Item = A>) -> Outcome {
         let mut command = self.command(program, args);
@@ -260,7 +263,8 @@ impl Drop for Sandbox {
     }
 }
 
-/// A program that was started and may still be running. When it is dropped, its process group is killed.
+/// A program that was started and may still be running. When it is dropped, its process group is
+/// killed.
 #[derive(Debug)]
 pub struct Running {
     what: String,
@@ -284,8 +288,8 @@ impl Running {
         let pid = Pid::from_raw(child.id().try_into().expect("a process ID"));
         if let Some(input) = input {
             let mut stdin = child.stdin.take().expect("a pipe");
-            // On a thread: a program that answers before it has read everything must not block us. One
-            // that does not read its input at all is no error.
+            // On a thread: a program that answers before it has read everything must not block us.
+            // One that does not read its input at all is no error.
             std::thread::spawn(move || drop(stdin.write_all(&input)));
         }
         let (line_sender, lines) = mpsc::channel();
@@ -349,8 +353,8 @@ impl Running {
             panic!("{}: has not ended within {limit:?}\nstderr: {}", self.what, text(said));
         };
         self.ended = true;
-        // A background process that keeps our pipes open would hold the readers up for ever: it is a
-        // defect of the program (`$(blocal start)` would hang) and found here.
+        // A background process that keeps our pipes open would hold the readers up for ever: it is
+        // a defect of the program (`$(blocal start)` would hang) and found here.
         while let Some(line) = self.lines.recv_timeout(LIMIT).ok_or_disconnected(&self.what) {
             self.stdout.extend(line);
         }
@@ -441,8 +445,9 @@ impl Outcome {
         self
     }
 
-    /// It failed as our tools fail: with this exit code, nothing on stdout, one `TOOL: error:` line, and
-    /// nothing else on stderr but `hint:` lines behind it and "trying again" before it. Returns the error line's message.
+    /// It failed as our tools fail: with this exit code, nothing on stdout, one `TOOL: error:`
+    /// line, and nothing else on stderr but `hint:` lines behind it and "trying again" before it.
+    /// Returns the error line's message.
     #[track_caller]
     pub fn failed_with(&self, code: i32) -> String {
         assert_eq!(self.code(), code, "exit code of {self}");

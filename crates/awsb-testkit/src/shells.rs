@@ -12,7 +12,8 @@ use awsb_model::{
 /// The shells that `/bin/sh` is on Debian, on macOS and Red Hat, and in busybox and Alpine images.
 const SHELLS: [&[&str]; 3] = [&["dash"], &["bash", "--posix"], &["busybox", "sh"]];
 
-/// Those that are here. In CI all of them have to be; elsewhere a story runs under those that it finds.
+/// Those that are here. In CI all of them have to be; elsewhere a story runs under those that it
+/// finds.
 pub fn shells() -> Vec<&'static [&'static str]> {
     let here = |shell: &&&[&str]| {
         let found =

@@ -12,12 +12,13 @@ use crate::gate::{Head, each_connection};
 pub struct Wire {
     /// Each answer comes so much later.
     pub latency: Duration,
-    /// More calls in a second are throttled, as Batch and CloudWatch Logs do it; 0: none are. For benches: how many
-    /// that are depends on what else the machine does.
+    /// More calls in a second are throttled, as Batch and CloudWatch Logs do it; 0: none are. For
+    /// benches: how many that are depends on what else the machine does.
     pub calls_per_second: usize,
     /// Each so-many-th call is throttled, however fast they come; 0: none is.
     pub throttles: usize,
-    /// Each so-many-th connection is reset: in turns before the request has reached the server and after; 0: none is.
+    /// Each so-many-th connection is reset: in turns before the request has reached the server and
+    /// after; 0: none is.
     pub resets: usize,
 }
 

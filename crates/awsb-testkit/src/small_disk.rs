@@ -15,8 +15,8 @@ pub struct SmallDisk {
 }
 
 impl SmallDisk {
-    /// With these options of `mount`, such as `size=8m` or `nr_inodes=100`. Only root may mount: for anybody else, the
-    /// story is ignored.
+    /// With these options of `mount`, such as `size=8m` or `nr_inodes=100`. Only root may mount:
+    /// for anybody else, the story is ignored.
     #[track_caller]
     pub fn new(options: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("awsb-disk").tempdir().unwrap();

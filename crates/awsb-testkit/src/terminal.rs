@@ -1,4 +1,5 @@
-//! Programs run on a terminal: a pseudo-terminal of a given size, and a reader who looks at its screen.
+//! Programs run on a terminal: a pseudo-terminal of a given size, and a reader who looks at its
+//! screen.
 
 use std::ffi::OsStr;
 use std::io::{Read, Write};
@@ -70,7 +71,8 @@ impl Terminal {
 
     /// Starts a program.
     ///
-    /// The terminal is not its controlling one, so a typed Ctrl-C is no signal: send it with [`OnTerminal::signal`].
+    /// The terminal is not its controlling one, so a typed Ctrl-C is no signal: send it with
+    /// [`OnTerminal::signal`].
     #[track_caller]
     pub fn start<A: AsRef<OsStr>>(
         &self,
@@ -173,8 +175,9 @@ impl OnTerminal {
         kill(self.pid, signal).unwrap_or_else(|e| panic!("{}: {signal}: {e}", self.what));
     }
 
-    /// The terminal goes away, as when its window is closed: nothing can be written to it any more. It is not the program's
-    /// controlling one, so no SIGHUP comes of that: send it with [`OnTerminal::signal`].
+    /// The terminal goes away, as when its window is closed: nothing can be written to it any more.
+    /// It is not the program's controlling one, so no SIGHUP comes of that: send it with
+    /// [`OnTerminal::signal`].
     #[track_caller]
     pub fn close(&self) {
         let mut master = self.master.lock().expect("no thread panicked with it");
@@ -182,7 +185,8 @@ impl OnTerminal {
         master.gone = true;
     }
 
-    /// What was written to the terminal so far, escape sequences and all; a line ends with `\n` alone.
+    /// What was written to the terminal so far, escape sequences and all; a line ends with `\n`
+    /// alone.
     pub fn written(&self) -> String {
         let master = self.master.lock().expect("no thread panicked with it");
         String::from_utf8_lossy(&master.bytes).replace("\r\n", "\n")
@@ -283,8 +287,9 @@ impl Seen {
     }
 }
 
-/// What a terminal of so many columns shows after this was written to it. It knows what our tools use: colours (which
-/// do not show), the cursor to the left, up and home, and clearing. Lines that are too long wrap.
+/// What a terminal of so many columns shows after this was written to it. It knows what our tools
+/// use: colours (which do not show), the cursor to the left, up and home, and clearing. Lines that
+/// are too long wrap.
 pub fn screen(written: &str, columns: usize) -> String {
     let mut lines: Vec<Vec<char>> = vec![Vec::new()];
     let (mut row, mut column) = (0_usize, 0_usize);

@@ -1,8 +1,8 @@
 //! Job definitions: what a job definition allows, which one a job takes, and one that is derived
 //! from another.
 //!
-//! [`inspect_definition`] only reads. [`register_definition`] is the only function here that changes
-//! something.
+//! [`inspect_definition`] only reads. [`register_definition`] is the only function here that
+//! changes something.
 
 mod apply;
 mod derive;

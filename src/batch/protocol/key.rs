@@ -9,8 +9,9 @@ use super::{
 };
 use awsb_model::SubmissionId;
 
-/// A holder that has not written for this many settle times is dead, or as good as dead. Longer than twice the settle
-/// time and the time between two writings: whatever it has submitted has shown by then.
+/// A holder that has not written for this many settle times is dead, or as good as dead. Longer
+/// than twice the settle time and the time between two writings: whatever it has submitted has
+/// shown by then.
 const LEASE: Millis = 3;
 /// A holder writes this often within a lease.
 const BEATS: Millis = 3;
@@ -23,11 +24,12 @@ const DESCRIBED_AT_ONCE: usize = 100;
 
 /// Submits the jobs of a key, unless they are there.
 ///
-/// The key is an object in the cluster's bucket ([`Record`]), taken with a conditional put. Its holder submits, and
-/// writes the IDs into it; whoever finds it held waits for them. The marks of the jobs are in it before anything is
-/// submitted: when the holder dies, the next one finds its jobs by them, or submits with the same marks, so that a last
-/// look finds a double even if the holder was only slow. A holder that has not written for a while looks whether it
-/// still holds the key before it submits or terminates anything.
+/// The key is an object in the cluster's bucket ([`Record`]), taken with a conditional put. Its
+/// holder submits, and writes the IDs into it; whoever finds it held waits for them. The marks of
+/// the jobs are in it before anything is submitted: when the holder dies, the next one finds its
+/// jobs by them, or submits with the same marks, so that a last look finds a double even if the
+/// holder was only slow. A holder that has not written for a while looks whether it still holds the
+/// key before it submits or terminates anything.
 #[derive(Debug, Clone)]
 pub struct KeyHolder {
     holder: Holder,
@@ -97,8 +99,8 @@ struct Ours {
     job: Submitted,
 }
 
-/// A try that was left open while somebody else may have submitted with the same mark: a job that was found with it need
-/// not be the try's.
+/// A try that was left open while somebody else may have submitted with the same mark: a job that
+/// was found with it need not be the try's.
 #[derive(Debug, Clone)]
 struct Open {
     at: usize,
@@ -114,8 +116,8 @@ struct Put {
     over: Option<ETag>,
     /// When it was sent.
     begun: Millis,
-    /// The condition did not hold, and the record is read: it may have been ourselves, as the SDK repeats a put whose
-    /// answer was lost.
+    /// The condition did not hold, and the record is read: it may have been ourselves, as the SDK
+    /// repeats a put whose answer was lost.
     checking: bool,
 }
 
@@ -374,7 +376,8 @@ impl KeyHolder {
         }
     }
 
-    /// Whether a record was written so long ago that its holder is dead, whatever our clock's error.
+    /// Whether a record was written so long ago that its holder is dead, whatever our clock's
+    /// error.
     fn is_long_ago(&self, now: Millis, record: &Record) -> bool {
         let skew = if has(Bug::LeaseWithoutSkew) { 0 } else { CLOCK_SKEW };
         now - record.written > self.lease + skew
@@ -447,8 +450,8 @@ impl KeyHolder {
         }
     }
 
-    /// The record to go on with when its holder is gone, with the jobs that it has submitted. The holder may be
-    /// submitting still, because it was only slow.
+    /// The record to go on with when its holder is gone, with the jobs that it has submitted. The
+    /// holder may be submitting still, because it was only slow.
     fn left_behind(&mut self, now: Millis, looking: Looking) -> Vec<Action> {
         let Looking { of, done, .. } = looking;
         let Some((mut record, etag)) = of else { return self.settled(&done) };
@@ -512,8 +515,8 @@ impl KeyHolder {
         self.read()
     }
 
-    /// Somebody took the key from us while we were submitting: the jobs that they have noted count. Each of ours that is
-    /// not noted, with the one that is.
+    /// Somebody took the key from us while we were submitting: the jobs that they have noted count.
+    /// Each of ours that is not noted, with the one that is.
     fn doubles(&self, record: &Record) -> Vec<(Submitted, Submitted)> {
         if has(Bug::LostKeyLeavesJob) {
             return Vec::new();
@@ -756,7 +759,8 @@ impl KeyHolder {
                 }
                 // Whoever was stopped for a while may hold the key no longer.
                 Action::Submit { .. } if self.must_look(now, &held) => held.held_back.push(action),
-                // All of this may be somebody else's, who may have noted another job than the one that is kept here.
+                // All of this may be somebody else's, who may have noted another job than the one
+                // that is kept here.
                 Action::Terminate { .. } if !has(Bug::NoFence) => held.held_back.push(action),
                 action => relayed.push(action),
             }
@@ -948,7 +952,8 @@ impl KeyHolder {
         LOOK.min(self.lease / BEATS)
     }
 
-    /// A call that stands between us and the key has failed. With a job that may be a double, it is worth more tries.
+    /// A call that stands between us and the key has failed. With a job that may be a double, it is
+    /// worth more tries.
     fn failed(&mut self, now: Millis, trouble: Trouble) -> Vec<Action> {
         let may_pass = now - self.answered_at < CONTACT || !self.ours.is_empty() && now < self.deadline;
         if trouble.passing && may_pass {

@@ -1,13 +1,15 @@
 //! How a job is submitted exactly once, as state machines.
 //!
-//! [`Submission`] submits one job, [`KeyHolder`] the jobs of a key (`--once`). Both are plain data: `step` takes the time
-//! and an [`Event`], and returns the [`Action`]s to execute. Each action but [`Action::WakeAt`] and [`Action::Done`] is a
-//! call, whose reply is the next event of its kind. `driver` executes the actions with the SDK; the tests
-//! execute them against a model of Batch and S3.
+//! [`Submission`] submits one job, [`KeyHolder`] the jobs of a key (`--once`). Both are plain data:
+//! `step` takes the time and an [`Event`], and returns the [`Action`]s to execute. Each action but
+//! [`Action::WakeAt`] and [`Action::Done`] is a call, whose reply is the next event of its kind.
+//! `driver` executes the actions with the SDK; the tests execute them against a model of Batch and
+//! S3.
 //!
-//! The promise rests on one assumption: Batch acts on a request, and lists and describes its job, within the settle time
-//! after the answer was lost. Then a submission makes one job at most. A job that is later than that, but not later than
-//! twice the settle time, is found, and all but the oldest job of the submission are terminated.
+//! The promise rests on one assumption: Batch acts on a request, and lists and describes its job,
+//! within the settle time after the answer was lost. Then a submission makes one job at most. A job
+//! that is later than that, but not later than twice the settle time, is found, and all but the
+//! oldest job of the submission are terminated.
 
 mod key;
 mod record;
@@ -28,19 +30,21 @@ use serde::Serialize;
 
 use awsb_model::SubmissionId;
 
-/// A time or a period in milliseconds. A time is since the epoch, by this machine's clock when the submission began, and
-/// goes on steadily from there.
+/// A time or a period in milliseconds. A time is since the epoch, by this machine's clock when the
+/// submission began, and goes on steadily from there.
 pub type Millis = i64;
 
-/// How far this machine's clock may be from Batch's, and from other submitters'. Batch refuses a signature that is more
-/// than five minutes off (IAM User Guide, Signature Version 4), so nothing is submitted with a clock that is worse.
+/// How far this machine's clock may be from Batch's, and from other submitters'. Batch refuses a
+/// signature that is more than five minutes off (IAM User Guide, Signature Version 4), so nothing
+/// is submitted with a clock that is worse.
 pub const CLOCK_SKEW: Millis = 15 * 60 * 1000;
 
-/// How many looks must fail before it counts that Batch cannot be asked, unless one of them took as long as [`CONTACT`]. One
-/// look is many calls on a long queue, and takes longer than a short settle time when its calls are repeated.
+/// How many looks must fail before it counts that Batch cannot be asked, unless one of them took as
+/// long as [`CONTACT`]. One look is many calls on a long queue, and takes longer than a short
+/// settle time when its calls are repeated.
 const FAILED_LOOKS: u32 = 3;
-/// For how long calls that fail are made again where nothing else says how long. The services' own troubles pass sooner;
-/// a network that is down is said soon.
+/// For how long calls that fail are made again where nothing else says how long. The services' own
+/// troubles pass sooner; a network that is down is said soon.
 const CONTACT: Millis = 8_000;
 /// How often TerminateJob is tried, and the pause after the first try.
 const TERMINATE_TRIES: u32 = 5;
@@ -328,13 +332,15 @@ pub struct Refusal {
     pub mark: SubmissionId,
     /// Why.
     pub failure: usize,
-    /// For how long the job was looked for, when a try left it open whether it exists. None: there is no job.
+    /// For how long the job was looked for, when a try left it open whether it exists. None: there
+    /// is no job.
     pub looked_for: Option<Millis>,
     /// Whether the key stays taken.
     pub keeps_key: bool,
 }
 
-/// A generator of random numbers (SplitMix64, twice): for marks, and for the pauses of many who were throttled together.
+/// A generator of random numbers (SplitMix64, twice): for marks, and for the pauses of many who
+/// were throttled together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Random(u64, u64);
 
@@ -413,8 +419,8 @@ enum Bug {
     LostKeyLeavesJob,
     /// A job that was found after an open try counted as the try's, although the key had been lost.
     FoundIsOurs,
-    /// A last look took a job of its own that was not listed yet for the youngest, and the next one kept the oldest,
-    /// although it had been terminated.
+    /// A last look took a job of its own that was not listed yet for the youngest, and the next one
+    /// kept the oldest, although it had been terminated.
     UnlistedIsYoungest,
     /// A record with the same holder and number counted as the one that was written.
     AnyRecordOfOurs,

@@ -99,7 +99,8 @@ impl Entry {
 }
 
 impl Record {
-    /// The record of whoever takes a key anew, at `now`, for jobs that are looked for at these places.
+    /// The record of whoever takes a key anew, at `now`, for jobs that are looked for at these
+    /// places.
     pub fn new(holder: &Holder, now: Millis, places: &[Place], random: &mut Random) -> Self {
         let Holder { key, id, by } = holder.clone();
         let jobs = places.iter().map(|place| Entry::new(place, random)).collect();
@@ -132,8 +133,8 @@ impl Record {
         Self { beat: self.beat + 1, ..fresh }
     }
 
-    /// The same jobs with another holder: of those that are not there, each keeps its mark, so that it
-    /// is seen when the holder before was only slow.
+    /// The same jobs with another holder: of those that are not there, each keeps its mark, so that
+    /// it is seen when the holder before was only slow.
     #[must_use]
     pub fn taken_over(&self, fresh: Self) -> Self {
         Self { since: self.since, jobs: self.jobs.clone(), beat: self.beat + 1, ..fresh }

@@ -19,16 +19,19 @@ pub enum Filter {
     Name(String),
 }
 
-/// A search among a queue's jobs of one name, which may look many times, and describes no job twice.
+/// A search among a queue's jobs of one name, which may look many times, and describes no job
+/// twice.
 ///
-/// The cost of a look: a ListJobs call for each 100 jobs (children not counted) that have been submitted to the
-/// queue since 15 minutes before the first try, whatever their names; and a DescribeJobs call for each 100 of
-/// those that have the name and have not been seen before. The job that is looked for is among the youngest,
-/// so a search that finds it mostly takes one call of each, however many jobs have its name.
+/// The cost of a look: a ListJobs call for each 100 jobs (children not counted) that have been
+/// submitted to the queue since 15 minutes before the first try, whatever their names; and a
+/// DescribeJobs call for each 100 of those that have the name and have not been seen before. The
+/// job that is looked for is among the youngest, so a search that finds it mostly takes one call of
+/// each, however many jobs have its name.
 ///
-/// A listing by time ends where the search ends. A listing by name goes on for all that Batch remembers, a week and
-/// more, with no place at which to stop: "the results are grouped by the job name and version", newest first within a
-/// group only. So the name is for searches that begin long after the submission.
+/// A listing by time ends where the search ends. A listing by name goes on for all that Batch
+/// remembers, a week and more, with no place at which to stop: "the results are grouped by the job
+/// name and version", newest first within a group only. So the name is for searches that begin long
+/// after the submission.
 #[derive(Debug, Clone)]
 pub struct Search {
     place: Place,
@@ -63,7 +66,8 @@ pub enum Step {
 }
 
 impl Search {
-    /// A search, at `now`, for jobs that were submitted at `since` or later, both by this machine's clock.
+    /// A search, at `now`, for jobs that were submitted at `since` or later, both by this machine's
+    /// clock.
     pub fn new(place: &Place, since: Millis, now: Millis) -> Self {
         let after = if has(Bug::SkewIgnored) { since } else { (since - CLOCK_SKEW).max(0) };
         let filter = match now - since < RECENT {
@@ -78,7 +82,8 @@ impl Search {
         &self.place
     }
 
-    /// Begins a look: through all jobs, or with `enough` no further than to the first job with this mark.
+    /// Begins a look: through all jobs, or with `enough` no further than to the first job with this
+    /// mark.
     pub fn look(&mut self, enough: Option<&SubmissionId>) -> Action {
         self.look = Look { enough: enough.cloned(), ..Look::default() };
         self.list()
@@ -118,8 +123,8 @@ impl Search {
         self.proceed()
     }
 
-    /// The jobs with this mark that have been found so far, the one to be kept first: the oldest, unless it has failed,
-    /// as one does that somebody has terminated for a double.
+    /// The jobs with this mark that have been found so far, the one to be kept first: the oldest,
+    /// unless it has failed, as one does that somebody has terminated for a double.
     pub fn with(&self, mark: &SubmissionId) -> Vec<&Described> {
         let mut found: Vec<&Described> =
             self.seen.values().flatten().filter(|job| job.mark.as_ref() == Some(mark)).collect();

@@ -13,10 +13,10 @@ const LONGEST_PAUSE: Millis = 10_000;
 
 /// The submission of one job.
 ///
-/// * A try that leaves it open whether the job exists is followed by a search for the mark, until it is found or the
-///   settle time has passed, and only then by another try.
-/// * After more than one such try, or where somebody else may submit with the same mark, a last look terminates all but
-///   the oldest of the jobs that carry the mark.
+/// * A try that leaves it open whether the job exists is followed by a search for the mark, until
+///   it is found or the settle time has passed, and only then by another try.
+/// * After more than one such try, or where somebody else may submit with the same mark, a last
+///   look terminates all but the oldest of the jobs that carry the mark.
 /// * A try that leaves nothing open is followed by another after a pause.
 /// * After an open try, every refusal is preceded by a last look, too.
 #[derive(Debug, Clone)]
@@ -138,7 +138,8 @@ impl Submission {
         self
     }
 
-    /// Its jobs are there already, more than one: it begins with the last look, and submits nothing.
+    /// Its jobs are there already, more than one: it begins with the last look, and submits
+    /// nothing.
     #[must_use]
     pub fn of_doubles(mut self, now: Millis) -> Self {
         self.state = State::LastLook(Looking::new(self.settle, now, now), None);
@@ -155,7 +156,8 @@ impl Submission {
         &self.mark
     }
 
-    /// When the last try ended that left it open whether the job exists, or somebody else may have begun one.
+    /// When the last try ended that left it open whether the job exists, or somebody else may have
+    /// begun one.
     pub fn open_since(&self) -> Option<Millis> {
         self.open_since
     }
@@ -327,7 +329,8 @@ impl Submission {
         vec![Action::WakeAt(at)]
     }
 
-    /// Another settle time after the last try, so that an action that was later than assumed has shown, too.
+    /// Another settle time after the last try, so that an action that was later than assumed has
+    /// shown, too.
     fn last_look(&mut self, now: Millis, refused: Option<Refused>) -> Vec<Action> {
         let settled = match (refused, self.open_since) {
             // Nothing has been sent since.
@@ -346,7 +349,8 @@ impl Submission {
         refused: Option<Refused>,
         failed: Option<LookTrouble>,
     ) -> Vec<Action> {
-        // The age of one that is not listed yet is not known: it is waited for, as long as other late ones.
+        // The age of one that is not listed yet is not known: it is waited for, as long as other
+        // late ones.
         let is_missing = self.taken.as_ref().is_some_and(|taken| {
             self.search.with(&self.mark).iter().all(|job| job.job.job_id != taken.job_id)
         });

@@ -1,9 +1,9 @@
 //! SubmitJob: never twice, never lost.
 //!
 //! SubmitJob has no idempotency token, and an SDK that retries it submits twice when a reply is
-//! lost. So the SDK's retries are off, each submission carries a [`SubmissionId`] in the job's environment,
-//! and [`protocol`](super::protocol) says what to do when a reply is lost. Here its actions are
-//! executed with the SDK, and its outcomes put into words.
+//! lost. So the SDK's retries are off, each submission carries a [`SubmissionId`] in the job's
+//! environment, and [`protocol`](super::protocol) says what to do when a reply is lost. Here its
+//! actions are executed with the SDK, and its outcomes put into words.
 
 #[cfg(test)]
 mod agreement;

@@ -7,8 +7,8 @@ pub struct Case {
     pub says: Vec<String>,
 }
 
-/// Every option with values that are wrong, or one beyond a limit: the message names the option, the value, and
-/// what would be right.
+/// Every option with values that are wrong, or one beyond a limit: the message names the option,
+/// the value, and what would be right.
 pub fn values() -> Vec<Case> {
     let table: [(&str, &[&str], &str); 77] = [
         ("--job-name", &["", "a b", "_x", "größe", "x*129"], "1 to 128 letters, digits, '-' and '_'"),

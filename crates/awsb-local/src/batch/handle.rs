@@ -136,7 +136,8 @@ impl Handle {
         &self.published.home
     }
 
-    /// The shortage of space on the disk that keeps jobs that wait from being started, if there is one.
+    /// The shortage of space on the disk that keeps jobs that wait from being started, if there is
+    /// one.
     pub fn shortage(&self) -> Option<NoSpace> {
         Reserve::open(&self.published.home).shortage(0)
     }

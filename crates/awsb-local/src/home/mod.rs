@@ -4,16 +4,18 @@
 //! settings.json   its size and how long it remembers, where that has been set
 //! endpoint.json   where the server listens (machine and port), its pid and its credentials (0600)
 //! containers.json what there is of this home on Docker engines
-//! start.lock      held by a tool while it starts the server, so that many tools start only one; its
-//!                 content is the mark of a home
-//! server.lock     held by the server as long as it lives: proof of life that no reused pid can fake
+//! start.lock      held by a tool while it starts the server, so that many tools start only one;
+//!                 its content marks a home
+//! server.lock     held by the server as long as it lives: a reused process ID cannot fake it
 //! server.sock     where runners and `blocal` talk to the server
 //! server.log      the log of a server in the background; server.log.1 has the part before it
-//! batch.db        jobs, attempts, job definitions (SQLite); batch.db-commits has how many commits there were
+//! batch.db        jobs, attempts, job definitions (SQLite); batch.db-commits has the number of
+//!                 commits
 //! objects.db      buckets and the index of objects (SQLite); objects/ has their content
 //! logs/           a file for each log stream of a job
 //! logs.db         what PutLogEvents has stored (SQLite)
-//! reserve         takes space that is given up when the disk is full, so that ends of jobs can be recorded
+//! reserve         takes space that is given up when the disk is full, so that ends of jobs can be
+//!                 recorded
 //! runners/        journal and lock of each runner; a copy of each number of commits
 //! scratch/        the working directory of each job that runs
 //! ```

@@ -7,7 +7,8 @@
 //!
 //! The rules from which "nothing is lost, nothing runs twice" follows:
 //!
-//! 1. A runner holds the lock of its own lock file as long as it lives. No reused pid can fake that.
+//! 1. A runner holds the lock of its own lock file as long as it lives. No reused pid can fake
+//!    that.
 //! 2. The server records which runner a job goes to before it sends the job to the runner.
 //! 3. A runner journals that it has taken a job before the job's process or container exists, and
 //!    how the job ended before it reports it.

@@ -90,7 +90,8 @@ pub fn serve(home: &Home, options: &Options) -> Result<StopReason, LocalError> {
     outcome
 }
 
-/// Reports the warnings to the process that has started this one in the background, and closes the pipe to it.
+/// Reports the warnings to the process that has started this one in the background, and closes the
+/// pipe to it.
 fn end_of_start(options: &Options, warnings: &[String]) -> io::Result<()> {
     if options.background {
         warnings.iter().for_each(|warning| start_report::write(&StartLine::Warning(warning.clone())));

@@ -38,7 +38,8 @@ impl Dice {
     }
 }
 
-/// The schedule of this number. Every other one holds to the bound of one settle time, and the others to two.
+/// The schedule of this number. Every other one holds to the bound of one settle time, and the
+/// others to two.
 pub fn generate(seed: u64) -> Schedule {
     let dice = &mut Dice::new(seed);
     match dice.below(8) {
@@ -50,7 +51,8 @@ pub fn generate(seed: u64) -> Schedule {
     }
 }
 
-/// A holder that is stopped for longer than a lease, just when it submits, and another that takes over.
+/// A holder that is stopped for longer than a lease, just when it submits, and another that takes
+/// over.
 fn slow_holder(dice: &mut Dice, seed: u64) -> Schedule {
     let step = 1 + dice.below(25) as usize;
     let stall = Stall { step, time: 2 * SETTLE + dice.time(3 * SETTLE) };

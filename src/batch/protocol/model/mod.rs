@@ -1,7 +1,7 @@
 //! The protocol against a model of Batch and S3: generated schedules in virtual time.
 //!
-//! A [`Schedule`] says how each call ends, when each submitter begins, is stopped or killed, and how late Batch is. The
-//! [`World`] runs it, and [`verdict`] says whether the promise held.
+//! A [`Schedule`] says how each call ends, when each submitter begins, is stopped or killed, and
+//! how late Batch is. The [`World`] runs it, and [`verdict`] says whether the promise held.
 
 mod generate;
 mod property;

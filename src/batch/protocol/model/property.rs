@@ -137,8 +137,8 @@ fn honest(world: &World, number: usize, outcome: &Outcome) -> Result<(), String>
     }
 }
 
-/// When Batch is never later than the settle time, and nobody is stopped for long, no job is there twice, not even for
-/// a while.
+/// When Batch is never later than the settle time, and nobody is stopped for long, no job is there
+/// twice, not even for a while.
 fn within_the_bound(world: &World) -> Result<(), String> {
     let Schedule { settle, bound, .. } = &world.schedule;
     if bound > settle || is_stalled(&world.schedule) || world.schedule.before != Before::Nothing {

@@ -1,4 +1,5 @@
-//! The smallest schedules that were found, each with the mistake that it shows. Without the mistake the promise holds.
+//! The smallest schedules that were found, each with the mistake that it shows. Without the mistake
+//! the promise holds.
 //!
 //! A schedule that a test prints is put here as it is.
 

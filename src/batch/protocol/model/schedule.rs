@@ -23,7 +23,8 @@ pub struct Schedule {
     pub before: Before,
     /// Who submits.
     pub holders: Vec<Holder>,
-    /// How the calls of SubmitJob end, in the order in which they are made. Behind the list's end nothing goes wrong.
+    /// How the calls of SubmitJob end, in the order in which they are made. Behind the list's end
+    /// nothing goes wrong.
     pub submits: Vec<SubmitCall>,
     /// ListJobs and DescribeJobs.
     pub reads: Vec<Read>,

@@ -262,8 +262,8 @@ impl World {
         }
     }
 
-    /// Acts at this time: if it is now, before anything else, so that the replies of one moment come in the order of
-    /// their calls.
+    /// Acts at this time: if it is now, before anything else, so that the replies of one moment
+    /// come in the order of their calls.
     fn act_at(&mut self, at: Millis, act: Act) {
         if at <= self.now { self.act(act) } else { self.at(at, Payload::Act(act)) }
     }

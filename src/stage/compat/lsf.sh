@@ -1,7 +1,7 @@
 # shellcheck shell=sh
-# Prelude of a script with #BSUB lines: of LSF's variables those that are known only here. There is
-# no LSF_BINDIR: with it MPI libraries would look for LSF itself, so one that is handed on goes.
-# $_ac is how many slots a node has, $_as how many the job has.
+# Prelude of a script with #BSUB lines: of LSF's variables those that are known only here. There is no LSF_BINDIR: with
+# it MPI libraries would look for LSF itself, so one that is handed on goes. $_ac is how many slots a node has, $_as how
+# many the job has.
 unset LSF_BINDIR
 export LSB_JOBID="$_jn" LSB_QUEUE="${AWS_BATCH_JQ_NAME-}"
 export LSB_SUBCWD="$PWD" LS_SUBCWD="$PWD" LSB_JOB_CWD="$PWD" LS_JOBPID=$$ LSB_JOBRES_PID=$$ LS_EXEC_T=START

@@ -1,6 +1,6 @@
 # shellcheck shell=sh
-# The number of the job, _jn, and of the child of an array, _tn (crates/awsb-model/src/number.rs has
-# the same). An ID that is not a UUID stays as it is.
+# The number of the job, _jn, and of the child of an array, _tn (crates/awsb-model/src/number.rs has the same). An ID
+# that is not a UUID stays as it is.
 _jn=${AWS_BATCH_JOB_ID%%[:#]*}
 # only: tasks
 _tn=$AWS_BATCH_JOB_ID

@@ -1,6 +1,6 @@
 # shellcheck shell=sh
-# scontrol for scripts that were written for Slurm: the names of the nodes are all that there is to
-# show. _aone NAME: a name, or several with [1-3,07] in it, a line each.
+# scontrol for scripts that were written for Slurm: the names of the nodes are all that there is to show.
+# _aone NAME: a name, or several with [1-3,07] in it, a line each.
 _aone() {
   case $1 in
   *'['*']'*) ;;

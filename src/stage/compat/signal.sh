@@ -1,7 +1,6 @@
 # shellcheck shell=sh
-# Before its time is up the job gets a signal: $_ai is what kill takes, $_an how many seconds after
-# now, $_at who gets it. What waits for that is nobody's child, so that no `wait` of the script's
-# waits for it, and it holds no output open.
+# Before its time is up the job gets a signal: $_ai is what kill takes, $_an how many seconds after now, $_at who gets it.
+# What waits for that is nobody's child, so that no `wait` of the script's waits for it, and it holds no output open.
 (
   {
     sleep "$_an"

@@ -1,7 +1,6 @@
 # shellcheck shell=sh
-# Prelude of a script with #SBATCH lines: of Slurm's variables those that are known only here, srun
-# and scontrol. There is no SLURM_STEPID: with it MPI libraries would take srun for Slurm's. $_ac is
-# how many vCPUs a node has, where that was said.
+# Prelude of a script with #SBATCH lines: of Slurm's variables those that are known only here, srun and scontrol. There is
+# no SLURM_STEPID: with it MPI libraries would take srun for Slurm's. $_ac is how many vCPUs a node has, where that was said.
 export SLURM_JOB_ID="$_tn" SLURM_JOBID="$_tn" SLURM_JOB_PARTITION="${AWS_BATCH_JQ_NAME-}"
 export SLURM_NNODES="${AWS_BATCH_JOB_NUM_NODES:-1}" SLURM_NODEID="${AWS_BATCH_JOB_NODE_INDEX:-0}"
 export SLURM_JOB_NUM_NODES="$SLURM_NNODES" SLURM_SUBMIT_DIR="$PWD"

@@ -1,8 +1,8 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2016,SC2064,SC2086
-# srun for scripts that were written for Slurm: as many copies of a command as the job has tasks,
-# through mpirun where there is one, because that is what an MPI program needs. Of srun's options
-# those are honoured that say what runs; those that say where, or how tightly, mean nothing here.
+# srun for scripts that were written for Slurm: as many copies of a command as the job has tasks, through
+# mpirun where there is one, because that is what an MPI program needs. Of srun's options those are honoured
+# that say what runs; those that say where, or how tightly, mean nothing here.
 _as() {
   echo "srun: $*" >&2
 }
@@ -30,8 +30,7 @@ while [ $# -gt 0 ]; do
   case $_ak in
   # Letters may stand together.
   -[EHklOQsuvXZ]) [ -z "$_ah" ] || set -- "-$_av" "$@" ;;
-  # The long options without a value, by how they begin: --contiguous, --disable-status, --hold,
-  # --no-allocate, --overlap, …
+  # The long options without a value, by how they begin: --contiguous, --disable-status, --hold, --no-allocate, --overlap, …
   -[IK] | --cont* | --disa* | --exact | --exclus* | --ho* | --im* | --kill* | --lab* | --mul* | --nic* | --no-[ak]* | \
     --ov* | --pres* | --propa* | --pt* | --qui* | --reb* | --resv* | --spr* | --te* | --unb* | --use-* | --verb* | --wh*) ;;
   -[hV] | --help | --usage | --version)
@@ -74,8 +73,9 @@ case $_an in
 esac
 case $_ai in all | none) _ai='' ;; esac
 export SLURM_NTASKS="$_an" SLURM_NPROCS="$_an" SLURM_STEP_NUM_TASKS="$_an" SLURM_PROCID=0 SLURM_LOCALID=0
-# only: patterns What is in front of each task when their files differ: it is text, because other
-# nodes have no file of it. _af FILE sets _av to what its %j, %t and so on stand for.
+# only: patterns
+# What is in front of each task when their files differ: it is text, because other nodes have no file of it. _af FILE sets
+# _av to what its %j, %t and so on stand for.
 _ap='_af() {
   _al=$1 _av=
   while case $_al in *%*) ;; *) false ;; esac do
@@ -130,8 +130,9 @@ exec "$@"' srun "$_ai" "$_ao" "$_ae" "$@"
   _aredirect "$_ai" "$_ao" "$_ae"
   ;;
 esac
-# end only: plain names No script that bsub has seen has such a name: this one is of a script in the
-# image, or on a file system.
+# end
+# only: plain names
+# No script that bsub has seen has such a name: this one is of a script in the image, or on a file system.
 case $_ai$_ao$_ae in
 *%?*) _afail "$_ai$_ao$_ae: a script needs # %t" ;;
 esac
@@ -178,14 +179,13 @@ elif [ "$_an" -gt 1 ] && [ "$_am" -gt 1 ]; then
 # end
 fi
 _ak='' _ac=0 _ai=0 _ah=''
-# only: signal A signal that comes before a task's ID is noted is for that task, too: $_ax are those
-# that have had it, behind a +.
+# only: signal
+# A signal that comes before a task's ID is noted is for that task, too: $_ax are those that have had it, behind a +.
 _ax=''
 _ay() {
   case "$_ax " in '+'*" $1 "* | ' ') ;; *) kill "$_aw" "$1" 2>/dev/null ;; esac
 }
-# Tasks that a signal may reach before the time is up are found by the file of their srun, which has
-# to outlive them.
+# Tasks that a signal may reach before the time is up are found by the file of their srun, which has to outlive them.
 _aw=${AWSB_STEP_SIGNAL-}
 if [ "$_aw" ]; then
   trap "_ax=\"+ \$_ak\"; kill $_aw \$_ak 2>/dev/null" "${_aw#-}" 2>/dev/null || :

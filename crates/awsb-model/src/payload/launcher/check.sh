@@ -1,6 +1,5 @@
 # shellcheck shell=sh
-# For a script: whether what its #! line names, $_al, is there, and whether it can be started where
-# it was unpacked.
+# For a script: whether what its #! line names, $_al, is there, and whether it can be started where it was unpacked.
 case $1 in
 ./*)
   [ -z "$_al" ] || [ -x "$_al" ] || _af "the image has no $_al, which the #! line of ${1#./} names"

@@ -1,7 +1,7 @@
 # shellcheck shell=sh
-# A working directory of the job's own. Names begin with _a, so that no variable of the job is
-# overwritten. An image without mkdir has room for one job only. Whoever starts the job may have
-# made the directory and put there what the launcher would unpack: then AWSB_UNPACKED is its path.
+# A working directory of the job's own. Names begin with _a, so that no variable of the job is overwritten. An image
+# without mkdir has room for one job only. Whoever starts the job may have made the directory and put there what the
+# launcher would unpack: then AWSB_UNPACKED is its path.
 _ao=$PWD
 if [ "${AWSB_UNPACKED-}" ]; then
   _ab=$AWSB_UNPACKED _ad=$AWSB_UNPACKED

@@ -1,7 +1,6 @@
 # shellcheck shell=sh
-# Prelude of --each and --commands: the line of this task, when the lines are a file of the bundle.
-# AWSB_FIRST_LINE is the task of the first one. Whoever has unpacked the bundle has set the line,
-# too.
+# Prelude of --each and --commands: the line of this task, when the lines are a file of the bundle. AWSB_FIRST_LINE is
+# the task of the first one. Whoever has unpacked the bundle has set the line, too.
 _an=$((AWSB_TASK_ID - ${AWSB_FIRST_LINE:-1} + 1))
 if [ "${AWSB_TASK_LINE+x}" ]; then
   :

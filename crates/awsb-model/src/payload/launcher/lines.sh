@@ -1,7 +1,6 @@
 # shellcheck shell=sh
-# Prelude of --each and --commands: the line of this task, when the lines are in AWSB_LINES, each
-# with $_as behind it, a character that is in none of them. A function, because its arguments are
-# its own.
+# Prelude of --each and --commands: the line of this task, when the lines are in AWSB_LINES, each with $_as behind it,
+# a character that is in none of them. A function, because its arguments are its own.
 _apick() {
   set -f
   IFS=$_as

@@ -1,15 +1,14 @@
 # shellcheck shell=sh
-# Instead of an exec, for a job whose files come back: the job is a child that is handed the signals
-# on; when it has ended, what matches goes to AWSB_OUTPUT_URL, and the launcher ends as the job has.
-# _ar is the region.
+# Instead of an exec, for a job whose files come back: the job is a child that is handed the signals on; when it has
+# ended, what matches goes to AWSB_OUTPUT_URL, and the launcher ends as the job has. _ar is the region.
 _apass() {
   _ag=$1
   [ -z "$_ap" ] || kill -s "$1" "$_ap" 2>/dev/null
 }
 _arun() {
   _ap='' _ag=''
-  # A child in the background has INT and QUIT ignored, and only GNU's env (8.31) takes that back:
-  # without it, TERM has to do for them.
+  # A child in the background has INT and QUIT ignored, and only GNU's env (8.31) takes that back: without it, TERM
+  # has to do for them.
   env --default-signal=INT,QUIT true 2>/dev/null && _ae=y || _ae=
   for _al in HUP INT QUIT USR1 USR2 ALRM TERM; do
     # shellcheck disable=SC2064
@@ -19,8 +18,7 @@ _arun() {
     esac
   done
   trap - EXIT
-  # To some shells, the standard input of what is in the background is /dev/null before `<&0` is
-  # looked at.
+  # To some shells, the standard input of what is in the background is /dev/null before `<&0` is looked at.
   { (
     # A trap of the launcher's is not the subshell's.
     [ -z "${_am-}" ] || trap '[ $? != 126 ] || echo "awsb: $_am" >&2' EXIT
@@ -30,8 +28,7 @@ _arun() {
   ) <&3 3<&- & } 3<&0
   _ap=$!
   [ -z "$_ag" ] || _apass "$_ag"
-  # A signal ends `wait` early. Whether it was the child's end that it told of, the child itself has
-  # to say.
+  # A signal ends `wait` early. Whether it was the child's end that it told of, the child itself has to say.
   while :; do
     _ag=''
     wait "$_ap" 2>/dev/null
@@ -46,8 +43,8 @@ _arun() {
   # From here on there are 30 seconds at least, and signals must not end an upload.
   trap '' HUP INT QUIT USR1 USR2 ALRM TERM
 }
-# _aname PATH: the file's key in _ak, and as it is in a URL in _av. A key is UTF-8: each byte of a
-# name that is none becomes %XX in it. Without od, only plain names can be written in a URL.
+# _aname PATH: the file's key in _ak, and as it is in a URL in _av. A key is UTF-8: each byte of a name that is none
+# becomes %XX in it. Without od, only plain names can be written in a URL.
 _aname() {
   _ak=$1 _av=$1
   case $1 in

@@ -1,6 +1,6 @@
 # shellcheck shell=sh
-# S3, with the job role's credentials and whatever the image has: a curl that can sign starts a
-# hundred times faster than aws does. _ar is the region.
+# S3, with the job role's credentials and whatever the image has: a curl that can sign starts a hundred times
+# faster than aws does. _ar is the region.
 _ajson() {
   _av=${_aj#*\""$1"\"*:*\"}
   _av=${_av%%\"*}
@@ -12,9 +12,8 @@ _asaid() {
   *) return 1 ;;
   esac
 }
-# _acurl BUCKET/KEY OPTION…: the key as it is in a URL. That there is no curl that can sign is no
-# error: there are other ways. To ask it first would take as long as what it is for. _ay is S3's
-# reason.
+# _acurl BUCKET/KEY OPTION…: the key as it is in a URL. That there is no curl that can sign is no error: there are
+# other ways. To ask it first would take as long as what it is for. _ay is S3's reason.
 _acurl() {
   _ay=
   [ -z "${_aq-}" ] || return

@@ -1,7 +1,6 @@
 # shellcheck shell=sh
-# Prelude: the ID of this task. AWSB_TASKS has the IDs of this array's children, `1-9:2,40`; a
-# single job has one. With `i:` in front the IDs are the indices of the array that the user asked
-# for.
+# Prelude: the ID of this task. AWSB_TASKS has the IDs of this array's children, `1-9:2,40`; a single job has
+# one. With `i:` in front the IDs are the indices of the array that the user asked for.
 _an=${AWS_BATCH_JOB_ARRAY_INDEX:-0}
 _ar=${AWSB_TASKS#i:},
 while [ "$_ar" ]; do

@@ -10,6 +10,7 @@ use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
+use super::access_denied::AccessDenied;
 use crate::ui::ErrorKind;
 
 /// Why a call failed.
@@ -133,8 +134,13 @@ const OF_CREDENTIALS: [&str; 5] = [
     "UnrecognizedClientException",
 ];
 
-/// The error codes of services for a permission that is missing (`UnauthorizedOperation` is EC2's).
-const DENIED: [&str; 3] = ["AccessDenied", "AccessDeniedException", "UnauthorizedOperation"];
+/// Whether an answer says that a permission is missing. `UnauthorizedOperation` is EC2's code; some
+/// services have a code of their own, and only the usual words.
+fn is_denied(code: &str, message: &str) -> bool {
+    code.starts_with("AccessDenied")
+        || code == "UnauthorizedOperation"
+        || AccessDenied::read(message).is_some()
+}
 
 /// The words by which Batch says that something does not exist. Its errors have one code,
 /// `ClientException`, for everything.
@@ -206,11 +212,11 @@ impl CallError {
                 ErrorKind::Unavailable
             }
             CallError::ClockSkew { .. } => ErrorKind::Other,
-            CallError::Service { code, status, .. } => match code.as_str() {
+            CallError::Service { code, message, status, .. } => match code.as_str() {
                 _ if self.is_throttling() => ErrorKind::Throttled,
                 code if OF_CREDENTIALS.contains(&code) => ErrorKind::Credentials,
                 _ if *status >= 500 => ErrorKind::Unavailable,
-                code if DENIED.contains(&code) => ErrorKind::AccessDenied,
+                code if is_denied(code, message) => ErrorKind::AccessDenied,
                 _ if self.missing().is_some() => ErrorKind::NotFound,
                 _ => ErrorKind::Other,
             },

@@ -163,7 +163,9 @@ fn describe(context: &CallContext<'_>, doing: &str, error: &CallError) -> Failur
                     return Failure::usage(format!(
                         "{doing}: there is no profile `{profile}` in the AWS configuration"
                     ))
-                    .hint("`aws configure list-profiles` lists the profiles");
+                    .hint("`aws configure list-profiles` lists the profiles")
+                    // A tool that waits asks again: the file may just be being rewritten.
+                    .with_kind(ErrorKind::Credentials);
                 }
                 _ if reason.contains("IMDS") => {
                     "none were found in variables, profile or SSO, and this machine has no role"

@@ -159,16 +159,29 @@ impl LogFile {
     }
 
     fn write(&mut self, line: &[u8]) -> io::Result<()> {
-        if self.file.metadata()?.len() > MAX_LENGTH && self.rotate().is_err() {
-            // It must not become longer in any case.
-            self.file.set_len(0)?;
+        if self.file.metadata()?.len() > MAX_LENGTH {
+            if self.rotate(open).is_err() {
+                self.file.set_len(0)?;
+            } else if self.file.metadata()?.len() > 2 * MAX_LENGTH {
+                // There was no new file for a long time. Lines are lost until there is one.
+                return Err(io::ErrorKind::FileTooLarge.into());
+            }
         }
         self.file.write_all(line)
     }
 
-    fn rotate(&mut self) -> io::Result<()> {
-        fs::rename(&self.path, self.path.with_file_name(SERVER_OLD_LOG))?;
-        self.file = open(&self.path)?;
+    /// Renames the log and begins a new one. Where there can be no new file (a full disk, no
+    /// descriptor), the log stays as it is.
+    ///
+    /// # Errors
+    /// When the log cannot be renamed.
+    fn rotate(&mut self, open: impl FnOnce(&Path) -> io::Result<File>) -> io::Result<()> {
+        let old = self.path.with_file_name(SERVER_OLD_LOG);
+        fs::rename(&self.path, &old)?;
+        match open(&self.path) {
+            Ok(file) => self.file = file,
+            Err(_) => return fs::rename(&old, &self.path),
+        }
         if self.is_stderr {
             // Panics go there, and runners that are started from now on inherit it.
             nix::unistd::dup2_stderr(&self.file)?;
@@ -263,6 +276,17 @@ mod tests {
         log.file.set_len(MAX_LENGTH + 1).unwrap();
         log.write(b"line\n").unwrap();
         assert_eq!(length(SERVER_LOG), 5);
+    }
+
+    #[test]
+    fn a_log_without_room_for_a_new_file_stays_as_it_is() {
+        let home = tempfile::tempdir().unwrap();
+        let mut log = LogFile::open(home.path()).unwrap();
+        log.write(b"first\n").unwrap();
+        log.rotate(|_| Err(io::ErrorKind::StorageFull.into())).unwrap();
+        log.write(b"second\n").unwrap();
+        assert_eq!(fs::read_to_string(home.path().join(SERVER_LOG)).unwrap(), "first\nsecond\n");
+        assert!(!home.path().join(SERVER_OLD_LOG).exists());
     }
 
     #[test]

@@ -80,7 +80,7 @@ pub async fn inspect_definition(
         return Ok(InspectedDefinition::unread(name));
     }
     let summary = match describe(session, name).await {
-        Err(failure) if request.is_only_checked() && is_denied(&failure) => {
+        Err(failure) if request.is_only_checked() && is_not_to_be_read(&failure) => {
             return Ok(InspectedDefinition::unread(name));
         }
         described => described?,
@@ -201,9 +201,10 @@ pub(in crate::batch) fn takes_no_overrides(summary: &DefinitionSummary) -> Optio
     ))
 }
 
-/// Whether the caller has no permission to read: a user who can submit jobs may not be allowed to.
-fn is_denied(failure: &Failure) -> bool {
-    failure.kind() == ErrorKind::AccessDenied
+/// Whether the check is left out: a user who can submit jobs may have no permission to read, or the
+/// server may not have the call.
+fn is_not_to_be_read(failure: &Failure) -> bool {
+    matches!(failure.kind(), ErrorKind::AccessDenied | ErrorKind::Other)
 }
 
 /// Fails if the queue has no instances for multi-node parallel jobs.
@@ -215,7 +216,7 @@ async fn check_nodes(session: &Session, name: &str) -> Result<(), Failure> {
     let (name, why) = match obstacle.await {
         Ok(Some(found)) => found,
         Ok(None) => return Ok(()),
-        Err(failure) if is_denied(&failure) => return Ok(()),
+        Err(failure) if is_not_to_be_read(&failure) => return Ok(()),
         Err(failure) => return Err(failure),
     };
     Err(Failure::usage(format!(
@@ -253,9 +254,9 @@ mod tests {
     #[test]
     fn expired_credentials_are_not_a_missing_permission() {
         let failure = |kind| Failure::new(kind, "asking for the job definition d");
-        assert!(is_denied(&failure(ErrorKind::AccessDenied)));
-        for kind in [ErrorKind::Credentials, ErrorKind::Throttled, ErrorKind::Usage, ErrorKind::Other] {
-            assert!(!is_denied(&failure(kind)), "{kind:?}");
+        assert!(is_not_to_be_read(&failure(ErrorKind::AccessDenied)));
+        for kind in [ErrorKind::Credentials, ErrorKind::Throttled, ErrorKind::Usage] {
+            assert!(!is_not_to_be_read(&failure(kind)), "{kind:?}");
         }
     }
 

@@ -63,7 +63,7 @@ const MIGRATIONS: [&str; 7] = [
 ",
     "
     ALTER TABLE jobs ADD COLUMN nodes INTEGER;      -- multi-node parents only: how many
-    ALTER TABLE jobs ADD COLUMN environment TEXT;   -- while it has allocation there
+    ALTER TABLE jobs ADD COLUMN environment TEXT;   -- while it has room there
     ALTER TABLE jobs ADD COLUMN gpus TEXT;
     UPDATE jobs SET environment = 'local' WHERE runner IS NOT NULL;
     CREATE TABLE resources (

@@ -83,9 +83,12 @@ pub fn serve(home: &Home, options: &Options) -> Result<StopReason, LocalError> {
     if let (true, Err(failure)) = (options.background, &outcome) {
         // To the process that has started this one: on a full disk the log does not take it.
         start_report::write(&failure.into());
-        tracing::error!("{}", failure.message());
-        // A message on stderr would be in the log once more.
-        let _ = null().and_then(|null| Ok(nix::unistd::dup2_stderr(null)?));
+        // Before the log is initialized, the message on stderr gets there.
+        if tracing::dispatcher::has_been_set() {
+            tracing::error!("{}", failure.message());
+            // A message on stderr would be in the log once more.
+            let _ = null().and_then(|null| Ok(nix::unistd::dup2_stderr(null)?));
+        }
     }
     outcome
 }

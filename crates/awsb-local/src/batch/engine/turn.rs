@@ -76,7 +76,7 @@ impl Engine {
                 });
                 self.publish_problem();
                 if now >= self.hold_until {
-                    tracing::error!("database: {e}");
+                    tracing::warn!("database: {e}");
                     self.hold_until = now + START_BACKOFF_MS;
                 }
                 let error = match &shortage {

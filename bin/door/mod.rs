@@ -1,5 +1,5 @@
-//! What each small program in `bin/` does: it executes the program `awsb` that lies beside it,
-//! under its own name.
+//! Each small program in `bin/` executes the program `awsb` that lies beside it, under its own
+//! name.
 //!
 //! Nothing of the library is linked in: nine programs of this kind are small, and `awsb` is there
 //! once. It is not looked for in PATH, where another version may be found.

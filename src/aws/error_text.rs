@@ -373,6 +373,10 @@ mod tests {
         ] {
             assert_eq!(service(code, "").kind(), kind, "{code}");
         }
+        // Some services have codes of their own for it, and the usual words.
+        let denied = "User: me is not authorized to perform: batch:ListJobs on resource: *";
+        assert_eq!(service("ClientException", denied).kind(), ErrorKind::AccessDenied);
+        assert_eq!(service("AccessDeniedForDependencyException", "").kind(), ErrorKind::AccessDenied);
         let busy = CallError::Service {
             code: "ServerException".into(),
             message: String::new(),

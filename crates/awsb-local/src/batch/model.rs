@@ -47,7 +47,7 @@ impl Span {
     }
 }
 
-/// Who has registered the job definitions that a request may use.
+/// The owners of the job definitions that a request may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Registrants {
     /// The owner.

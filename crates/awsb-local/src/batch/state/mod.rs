@@ -172,7 +172,7 @@ pub struct Attempt {
     pub output: Option<u64>,
 }
 
-/// What is done once the changes are on the disk.
+/// An action for the time when the changes are on the disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
     /// Give this attempt to the runner that it is meant for.

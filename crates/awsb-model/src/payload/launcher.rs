@@ -431,8 +431,8 @@ impl StartScript<'_> {
     }
 }
 
-/// The packed variables at the beginning of a start: [`Start::text`] writes them there. Bundles of
-/// older versions have no `UNSET` before them.
+/// The packed variables at the beginning of a start: [`StartScript::text`] writes them there.
+/// Bundles of older versions have no `UNSET` before them.
 pub fn packed_variables(start: &[u8]) -> Vec<(OsString, OsString)> {
     let mut found = Vec::new();
     let mut rest = start.strip_prefix(UNSET.as_bytes()).unwrap_or(start);
@@ -484,7 +484,7 @@ pub fn without_launcher(command: &[String]) -> &[String] {
 }
 
 /// Whether the variables and arguments of a job with this command and these variables are in its
-/// bundle, as those of a [`Start`] with [`packed`](Start::packed).
+/// bundle, as those of a [`StartScript`] with [`packed`](StartScript::packed).
 pub fn is_packed<'v>(command: &[String], mut variables: impl Iterator<Item = &'v str>) -> bool {
     let args = without_launcher(command);
     args.is_empty() && args.len() < command.len() && variables.all(|name| name != ARGS_VARIABLE)

@@ -1,7 +1,7 @@
 //! Whether a queue and its compute environments can be used at all.
 
 use super::evidence::{Availability, ComputeEnvironment, Queue};
-use super::{Code, Finding};
+use super::finding::{Code, Finding};
 
 /// The problem of a queue, if there is one.
 pub fn queue(queue: &Queue) -> Option<Finding> {

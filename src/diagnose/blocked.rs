@@ -2,8 +2,8 @@
 //! it).
 
 use super::evidence::{ComputeEnvironment, ObservedJob};
-use super::{Code, Finding, words};
-use awsb_model::{ADVICE, blocking_code};
+use super::finding::{Code, Finding};
+use awsb_model::{ADVICE, blocking_code, words};
 
 /// The beginnings of the status reason of a job at the head of a blocked queue.
 const CODES: [(&str, Code); 7] = [

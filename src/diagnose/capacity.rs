@@ -2,8 +2,9 @@
 //! their instances.
 
 use super::evidence::{Availability, ComputeEnvironment, ComputeKind, Evidence, Machine, PlacedJob};
-use super::{Code, Finding, availability, too_large, words};
-use awsb_model::Demand;
+use super::finding::{Code, Finding};
+use super::{availability, too_large};
+use awsb_model::{Demand, words};
 
 /// The time, in milliseconds, after which a start of instances is considered slow. (AWS gives no
 /// number; a launch, the agent's start and its registration take two to five minutes.)
@@ -52,6 +53,15 @@ pub fn findings(evidence: &Evidence) -> CapacityFindings {
     }
     room.notes.extend(broken);
     room
+}
+
+/// Reasons why a job can never run in these environments: it is larger than they may ever be, or
+/// they do not run multi-node jobs.
+pub fn permanent_obstacles(evidence: &Evidence) -> Vec<Finding> {
+    const NEVER: [Code; 3] = [Code::EnvironmentTooSmall, Code::NoInstanceFits, Code::NoMultiNode];
+    let mut found = findings(evidence).certain;
+    found.retain(|finding| NEVER.contains(&finding.code));
+    found
 }
 
 /// UG `mnp-ce`: multi-node jobs need EC2 instances that are not Spot, in a managed environment.
@@ -179,7 +189,7 @@ fn machines(
             let most = largest(&ready, |m| m.free);
             let asks = too_large::asks(demand);
             let message = match nodes {
-                2.. if ready.iter().any(|m| has(m.free, demand)) => {
+                2.. if ready.iter().any(|m| too_large::has(m.free, demand)) => {
                     format!(
                         "the instances of {} have no room for {nodes} nodes with {asks} each{most}",
                         environment.name
@@ -230,7 +240,7 @@ fn unfit(
         let message = format!("{name} has {count}, and none with an ECS agent that is connected and ACTIVE");
         return Some(Finding::new(Code::InstancesDisconnected, message).advise(JOINING));
     }
-    if unmanaged && !ready.iter().any(|m| has(m.registered, demand)) {
+    if unmanaged && !ready.iter().any(|m| too_large::has(m.registered, demand)) {
         let most = largest(&ready, |m| m.registered);
         let message = format!("no instance of {name} has {}{most}", too_large::asks(demand));
         return Some(
@@ -264,11 +274,6 @@ fn scaling(environment: &ComputeEnvironment, waited: i64) -> Option<Finding> {
     let message =
         format!("{name} has, or is starting, instances with {desired} of the {max} that it may have");
     Some(Finding::new(Code::ScalingUp, message))
-}
-
-/// Whether `there` has capacity for a container that asks for `wanted`.
-pub fn has(there: Demand, wanted: Demand) -> bool {
-    there.vcpus >= wanted.vcpus && there.memory_mib >= wanted.memory_mib && there.gpus >= wanted.gpus
 }
 
 /// The number of containers that ask for `wanted` and fit into `there`.

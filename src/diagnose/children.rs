@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use super::evidence::{Evidence, ObservedJob};
 use super::failure_cause::Cause;
-use super::{Code, Finding, failed as ends, waiting, words};
-use awsb_model::Status;
+use super::finding::{Code, Finding};
+use super::{failed as ends, waiting};
+use awsb_model::{Status, words};
 
 /// The number of index ranges that a finding names.
 const NAMED: usize = 6;
@@ -33,8 +34,9 @@ pub fn counts(evidence: &Evidence) -> Option<Finding> {
     Some(Finding::new(Code::Parts, format!("of its {all} {what}, {}", words::and(&counts))))
 }
 
-/// The findings for an array whose children are not all done.
-pub fn pending(evidence: &Evidence) -> Vec<Finding> {
+/// The findings for an array whose children are not all done. `first_waiting`: those for its first
+/// child that waits.
+pub fn pending(evidence: &Evidence, first_waiting: Vec<Finding>) -> Vec<Finding> {
     let dependencies = waiting::dependencies(evidence);
     let begun = evidence.parts.counts.iter().any(|(status, count)| *count > 0 && *status > Status::Pending);
     let mut found = Vec::new();
@@ -50,7 +52,7 @@ pub fn pending(evidence: &Evidence) -> Vec<Finding> {
         };
         let first = format!("{child}, the first that is {}", waiting.job.status);
         let names = std::iter::once(first).chain(std::iter::repeat(child));
-        let child = super::findings(waiting).into_iter().zip(names);
+        let child = first_waiting.into_iter().zip(names);
         found.extend(
             child.map(|(finding, name)| Finding {
                 message: format!("{name}: {}", finding.message),

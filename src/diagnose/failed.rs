@@ -2,7 +2,8 @@
 
 use super::evidence::{End, Evidence, ObservedJob};
 use super::failure_cause::Cause;
-use super::{Code, Finding, words};
+use super::finding::{Code, Finding};
+use awsb_model::{Status, words};
 
 /// The number of lines of output that are shown at most.
 pub const LINES: usize = 10;
@@ -15,6 +16,16 @@ pub fn end(job: &ObservedJob) -> End {
         reason: job.end.reason.clone().or(last.reason),
         exit_code: job.end.exit_code.or(last.exit_code),
     }
+}
+
+/// Whether a job failed only because a job that it depended on had failed.
+pub fn failed_for_another(job: &ObservedJob) -> bool {
+    job.status == Status::Failed && Cause::of(&end(job), job.ended_by_user).code == Code::DependencyFailed
+}
+
+/// Whether a job failed because a user ended it.
+pub fn failed_by_user(job: &ObservedJob) -> bool {
+    job.status == Status::Failed && Cause::of(&end(job), job.ended_by_user).code == Code::Terminated
 }
 
 /// Why a job failed, and how its attempts ended.

@@ -1,8 +1,8 @@
 //! How an attempt ended, classified by AWS's message and the exit code.
 
 use super::evidence::{End, ObservedJob};
-use super::{Code, Finding, words};
-use awsb_model::{ADVICE, exit_code_in_words};
+use super::finding::{Code, Finding};
+use awsb_model::{ADVICE, exit_code_in_words, words};
 
 /// The beginning of the launcher's line about a result that could not be uploaded. The exit code is
 /// then 125.

@@ -1,8 +1,7 @@
 //! Instance types: which ones an environment may start, and whether a job fits on one.
 
 use super::evidence::ComputeEnvironment;
-use super::words;
-use awsb_model::{Demand, InstanceType};
+use awsb_model::{Demand, InstanceType, words};
 
 /// The families of `default_x86_64` and `default_arm64` (API `ComputeResource`, `instanceTypes`).
 const X86_64: [&str; 4] = ["m6i", "c6i", "r6i", "c7i"];

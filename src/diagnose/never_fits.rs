@@ -4,8 +4,9 @@
 use awsb_model::request::SubmitRequest;
 use awsb_model::{Demand, Memory, Status};
 
+use super::capacity::permanent_obstacles;
 use super::gather::{convert, look_at_capacity};
-use super::{ComputeEnvironment, Evidence, Finding, Machine, ObservedJob, permanent_obstacles};
+use super::{ComputeEnvironment, Evidence, Finding, Machine, ObservedJob};
 use crate::aws::Session;
 use crate::batch::cached_capacity;
 

@@ -1,8 +1,9 @@
 //! The position of a RUNNABLE job in its queue.
 
 use super::evidence::{Evidence, ObservedJob};
-use super::{Code, Finding, blocked, too_large, words};
-use awsb_model::Status;
+use super::finding::{Code, Finding};
+use super::{blocked, too_large};
+use awsb_model::{Status, words};
 
 /// The number of jobs in a snapshot at most (API `GetJobQueueSnapshot`).
 const SNAPSHOT: usize = 100;

@@ -251,7 +251,8 @@ fn codes_of_blocked_queues() {
 
 #[test]
 fn types_that_an_environment_may_start() {
-    let of = |types: &[&str]| patterns(&types.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>());
+    let of =
+        |types: &[&str]| instance_types::patterns(&types.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>());
     assert_eq!(of(&["c5", "c5.large", "c5"]), ["c5.*", "c5.large"]);
     assert_eq!(of(&["default_arm64"]), ["c6g.*", "c7g.*", "m6g.*", "r6g.*"]);
     assert!(of(&["optimal"]).contains(&"m5.*".to_owned()));

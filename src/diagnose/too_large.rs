@@ -1,9 +1,9 @@
 //! Whether a RUNNABLE job is larger than its compute environments may ever be.
 
-use super::blocked;
 use super::evidence::{ComputeEnvironment, ComputeKind, Evidence, ObservedJob};
-use super::{Code, Finding, capacity, instance_types, words};
-use awsb_model::Demand;
+use super::finding::{Code, Finding};
+use super::{blocked, instance_types};
+use awsb_model::{Demand, words};
 
 /// Reasons why the job can never be placed: `maxvCpus`, and the instance types.
 pub fn too_large(evidence: &Evidence, usable: &[&ComputeEnvironment], demand: Demand) -> Vec<Finding> {
@@ -30,7 +30,7 @@ fn no_machine_fits(usable: &[&ComputeEnvironment], demand: Demand) -> Option<Fin
         .iter()
         .map(|machine| machine.registered)
         .collect();
-    if machines.is_empty() || machines.iter().any(|machine| capacity::has(*machine, demand)) {
+    if machines.is_empty() || machines.iter().any(|machine| has(*machine, demand)) {
         return None;
     }
     let command = usable.iter().find_map(|e| e.machines_grown_by.as_deref())?;
@@ -226,4 +226,9 @@ pub fn vcpus(job: &ObservedJob, demand: Demand) -> String {
 fn up_to(job: &ObservedJob, demand: Demand) -> &'static str {
     let alike = job.nodes.is_none_or(|nodes| job.vcpus(demand) == demand.vcpus * f64::from(nodes));
     if alike { "" } else { "up to " }
+}
+
+/// Whether `there` has capacity for a container that asks for `wanted`.
+pub fn has(there: Demand, wanted: Demand) -> bool {
+    there.vcpus >= wanted.vcpus && there.memory_mib >= wanted.memory_mib && there.gpus >= wanted.gpus
 }

@@ -2,8 +2,9 @@
 
 use super::evidence::{Dependency, Evidence};
 use super::failure_cause::Cause;
-use super::{Code, Finding, blocked, capacity, queue_position, words};
-use awsb_model::Status;
+use super::finding::{Code, Finding};
+use super::{blocked, capacity, queue_position};
+use awsb_model::{Status, words};
 
 /// The time, in milliseconds, after which the start of a container is considered slow.
 const SLOW_START: i64 = 5 * 60 * 1000;
@@ -194,8 +195,5 @@ pub fn running(evidence: &Evidence) -> Vec<Finding> {
     });
     let mut found = vec![Finding::new(Code::Running, message)];
     found.extend(retry_of_started(evidence));
-    if job.nodes.is_some() {
-        found.extend(super::children::counts(evidence));
-    }
     found
 }

@@ -1,7 +1,8 @@
 //! Builds an image: returns the one that is there already, or has the builder make it.
 
+use super::build_input::tag_of;
 use super::ecr::RepositoryLookup;
-use super::{BuildInput, BuildPlan, BuildResult, codebuild, ecr, engine};
+use super::{BuildPlan, BuildResult, codebuild, ecr, engine};
 use crate::aws::Session;
 use crate::config::Builder;
 use crate::ui::{Failure, Reporter};
@@ -78,11 +79,4 @@ async fn earlier(
         build_id: None,
         earlier: true,
     }))
-}
-
-/// The default tag of a build input. It reads all files of the context.
-pub(super) async fn tag_of(input: &BuildInput) -> Result<Tag, Failure> {
-    let input = input.clone();
-    let tag = tokio::task::spawn_blocking(move || input.tag()).await;
-    tag.map_err(|e| Failure::failed(format!("reading the build context: {e}"))).flatten()
 }

@@ -53,6 +53,13 @@ impl BuildInput {
     }
 }
 
+/// The default tag of a build input. It reads all files of the context.
+pub async fn tag_of(input: &BuildInput) -> Result<Tag, Failure> {
+    let input = input.clone();
+    let tag = tokio::task::spawn_blocking(move || input.tag()).await;
+    tag.map_err(|e| Failure::failed(format!("reading the build context: {e}"))).flatten()
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;

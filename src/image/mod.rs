@@ -19,6 +19,7 @@ pub mod engine;
 mod id;
 mod plan;
 mod queue_platform;
+mod removal;
 mod resolve;
 mod stage;
 mod store;
@@ -30,9 +31,7 @@ pub use context::Context;
 pub use details::{ArtifactKind, Details, Image, Layer, Manifest};
 pub use id::{ImageId, NamedImage};
 pub use plan::BuildPlan;
+pub use removal::{Removed, not_there};
 pub use resolve::{ResolvedImage, expected_name, resolve};
 pub use stage::stage;
-pub use store::{Removed, Store, not_there};
-
-/// The repository of images on an engine if the cluster names none.
-pub const ENGINE_REPOSITORY: &str = "awsb";
+pub use store::Store;

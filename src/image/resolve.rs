@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use aws_sdk_ecr::error::ProvideErrorMetadata;
 
-use super::{BuildInput, ENGINE_REPOSITORY, ecr, engine};
+use super::build_input::tag_of;
+use super::{BuildInput, ecr, engine};
 use crate::aws::{Session, explain};
 use crate::ui::Failure;
 use awsb_model::image::{Repository, RepositoryName, RepositoryPath, Tag, parted};
@@ -68,10 +69,10 @@ pub async fn resolve(session: &Session, image: &str) -> Result<ResolvedImage, Fa
 /// # Errors
 /// When the context cannot be read, or the repository does not exist and would not be created.
 pub async fn expected_name(session: &Session, input: &BuildInput) -> Result<String, Failure> {
-    let tag = super::build::tag_of(input).await?;
+    let tag = tag_of(input).await?;
     match &session.cluster.images.ecr_repository {
         Some(own) => in_repository(session, own, &tag).await,
-        None => Ok(format!("{ENGINE_REPOSITORY}:{tag}")),
+        None => Ok(format!("{}:{tag}", engine::REPOSITORY)),
     }
 }
 

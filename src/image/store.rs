@@ -1,6 +1,6 @@
 //! The images of a cluster: in its repository, or on the Docker engine of this machine.
 
-use super::{Details, ENGINE_REPOSITORY, Image, ImageId, NamedImage, ecr, engine};
+use super::{Details, Image, ImageId, NamedImage, Removed, ecr, engine};
 use crate::aws::Session;
 use crate::ui::{Failure, print_message};
 use awsb_model::image::Repository;
@@ -12,15 +12,6 @@ pub enum Store<'s> {
     Ecr(&'s Session, Repository),
     /// The store is an engine, with the names `awsb:TAG`.
     Engine(engine::Engine),
-}
-
-/// An image or a tag that has been removed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Removed {
-    /// The image as it was named.
-    pub id: ImageId,
-    /// The digest, if the answer has it.
-    pub digest: Option<String>,
 }
 
 impl<'s> Store<'s> {
@@ -65,7 +56,7 @@ impl<'s> Store<'s> {
     pub fn reference(&self, id: &ImageId) -> String {
         match self {
             Self::Ecr(_, repository) => id.within(repository.uri()),
-            Self::Engine(_) => id.within(ENGINE_REPOSITORY),
+            Self::Engine(_) => id.within(engine::REPOSITORY),
         }
     }
 
@@ -76,7 +67,7 @@ impl<'s> Store<'s> {
     pub fn resolve(&self, named: &NamedImage) -> Result<ImageId, Failure> {
         let is_ours = |name: &str| match self {
             Self::Ecr(_, repository) => name == repository.uri() || name == repository.name.as_str(),
-            Self::Engine(_) => name == ENGINE_REPOSITORY,
+            Self::Engine(_) => name == engine::REPOSITORY,
         };
         if named.repository.as_deref().is_none_or(is_ours) {
             return Ok(named.id.clone());
@@ -137,9 +128,4 @@ impl<'s> Store<'s> {
             Self::Engine(engine) => engine::remove(engine, ids, report).await,
         }
     }
-}
-
-/// The failure for an image that does not exist.
-pub fn not_there(id: &ImageId, place: &str) -> Failure {
-    Failure::failed(format!("there is no image {id} in {place}")).hint("`bimage list` lists the images")
 }

@@ -5,8 +5,8 @@ use std::ffi::OsString;
 
 use super::directives::{LsfShape, SlurmShape};
 use super::{
-    Awaited, Dependency, EarlySignal, EnvVars, JobName, Memory, OutputGlob, Priority, Retries, Script, Share,
-    TaskLines, Tasks, Timeout, Vcpus,
+    Awaited, Dependency, EarlySignal, EnvVars, JobName, Memory, OutputGlob, Priority, Retries, Script, Shape,
+    Share, TaskLines, Timeout, Vcpus,
 };
 
 /// A job before its cluster is known. `None` leaves a value to the job definition.
@@ -99,18 +99,6 @@ pub struct Resources {
     pub memory: Option<Memory>,
     /// The GPUs.
     pub gpus: Option<u32>,
-}
-
-/// One container, or many.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Shape {
-    /// One container.
-    #[default]
-    Single,
-    /// An array of tasks: an array job, or several, or a single job for one task.
-    Array(Tasks),
-    /// A multi-node parallel job of this many nodes.
-    Nodes(u32),
 }
 
 /// The position of a job in its queue, and its tags.

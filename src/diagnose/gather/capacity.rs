@@ -12,7 +12,8 @@ use crate::batch::{
     CapacityDetails, ListPage, ListTarget, Queue, QueueSnapshot, cache_capacity, environments, pages,
     queue_snapshot, queues, sdk_details,
 };
-use crate::diagnose::{ComputeEnvironment, ComputeKind, Evidence, Machine, PlacedJobs, QueueOrder, patterns};
+use crate::diagnose::evidence::{ComputeEnvironment, ComputeKind, Evidence, Machine, PlacedJobs, QueueOrder};
+use crate::diagnose::instance_types::patterns;
 use crate::ui::Failure;
 use awsb_model::{InstanceType, JobId, Status};
 

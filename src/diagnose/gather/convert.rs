@@ -5,8 +5,8 @@ use aws_sdk_ecs::types::{ContainerInstance, Resource};
 
 use crate::aws;
 use crate::batch::{ComputeEnvironment, Container, Job, Queue};
-use crate::diagnose::{
-    self as why, Attempt, Availability, ComputeKind, End, Machine, ObservedJob, PlacedJob,
+use crate::diagnose::evidence::{
+    self, Attempt, Availability, ComputeKind, End, Machine, ObservedJob, PlacedJob,
 };
 use awsb_model::{Demand, InstanceType, JobId, Status};
 
@@ -164,9 +164,9 @@ fn ready(state: Option<&String>, status: Option<&String>, reason: Option<&String
 }
 
 /// A queue.
-pub fn queue(queue: &Queue) -> why::Queue {
+pub fn queue(queue: &Queue) -> evidence::Queue {
     let limits = queue.job_state_time_limit_actions.iter();
-    why::Queue {
+    evidence::Queue {
         name: queue.job_queue_name.clone(),
         ready: ready(queue.state.as_ref(), queue.status.as_ref(), queue.status_reason.as_ref()),
         has_policy: queue.scheduling_policy_arn.as_ref().is_some_and(|arn| !arn.is_empty()),
@@ -176,10 +176,10 @@ pub fn queue(queue: &Queue) -> why::Queue {
 }
 
 /// A compute environment, without its instances.
-pub fn environment(environment: &ComputeEnvironment) -> why::ComputeEnvironment {
+pub fn environment(environment: &ComputeEnvironment) -> evidence::ComputeEnvironment {
     let resources = environment.compute_resources.as_ref();
     let unmanaged = environment.kind.as_deref() == Some("UNMANAGED");
-    why::ComputeEnvironment {
+    evidence::ComputeEnvironment {
         name: environment.compute_environment_name.clone(),
         kind: match resources.and_then(|r| r.kind.as_deref()) {
             _ if unmanaged => ComputeKind::Unmanaged,

@@ -15,10 +15,9 @@ use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream;
 
-use super::{
-    Dependency, Evidence, LINES, LogTail, MissingEvidence, ObservedJob, Parts, failed_by_user,
-    failed_for_another, first_failed,
-};
+use super::children::first_failed;
+use super::evidence::{Dependency, Evidence, LogTail, MissingEvidence, ObservedJob, Parts};
+use super::failed::{LINES, failed_by_user, failed_for_another};
 use crate::aws::Session;
 use crate::batch::{self, Job, sdk_details};
 use crate::logs::{self, LogStreamRef};

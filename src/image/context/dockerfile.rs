@@ -2,9 +2,9 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use super::reading;
 use crate::stage::one_line;
 use crate::ui::Failure;
 
@@ -180,4 +180,9 @@ fn is_near(name: &str) -> bool {
     }
     let distance = strsim::osa_distance(name, "dockerfile");
     name.contains("dockerfile") || name.contains("containerfile") || distance <= 2
+}
+
+/// The failure for a file of the context that cannot be read.
+pub fn reading(path: &Path, e: &io::Error) -> Failure {
+    Failure::usage(format!("reading the build context's {}: {}", path.display(), one_line(e)))
 }

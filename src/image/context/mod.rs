@@ -15,7 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use crate::stage::{Archive, ArchiveReader, Entry, EntryKind, one_line};
+use crate::stage::{Archive, ArchiveReader, Entry, EntryKind};
 use crate::ui::{Failure, ProgressBar};
 use awsb_model::limits;
 use dockerfile::Folder;
@@ -170,10 +170,6 @@ fn gib(bytes: u64) -> String {
 
 fn failed(e: io::Error) -> Failure {
     Failure::failed(e.to_string())
-}
-
-fn reading(path: &Path, e: &io::Error) -> Failure {
-    Failure::usage(format!("reading the build context's {}: {}", path.display(), one_line(e)))
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use std::path::{Component, Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access};
 
+use super::dockerfile::reading;
 use super::patterns::{Matched, Patterns};
-use super::reading;
 use crate::stage::{Entry, EntryKind};
 use crate::ui::Failure;
 

@@ -6,7 +6,7 @@ use aws_sdk_ecr::types::AuthorizationData;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::client;
+use super::client::client;
 use crate::aws::{Session, explain};
 use crate::ui::Failure;
 

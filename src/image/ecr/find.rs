@@ -4,8 +4,8 @@ use aws_sdk_ecr::error::ProvideErrorMetadata;
 use aws_sdk_ecr::operation::describe_images::builders::DescribeImagesFluentBuilder;
 use aws_sdk_ecr::types::{DescribeImagesFilter, ImageDetail, ImageStatus, ImageStatusFilter};
 
+use super::client::{client, describe, identifier};
 use super::repository::gone;
-use super::{client, describe, identifier};
 use crate::aws::{Session, explain};
 use crate::image::{Details, Image, ImageId, Manifest};
 use crate::ui::Failure;

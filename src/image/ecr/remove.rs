@@ -3,10 +3,10 @@
 use aws_sdk_ecr::error::ProvideErrorMetadata;
 use aws_sdk_ecr::types::{ImageFailure, ImageFailureCode, ImageIdentifier};
 
+use super::client::{client, describe, identifier};
 use super::repository::gone;
-use super::{client, describe, identifier};
 use crate::aws::{Session, explain};
-use crate::image::{ImageId, Removed, store};
+use crate::image::{ImageId, Removed, not_there};
 use crate::ui::Failure;
 use awsb_model::image::Repository;
 
@@ -63,7 +63,7 @@ fn is_same(answered: &ImageIdentifier, id: &ImageId) -> bool {
 fn failure(repository: &Repository, id: &ImageId, refusal: &ImageFailure) -> Failure {
     let place = describe(repository);
     match refusal.failure_code() {
-        Some(ImageFailureCode::ImageNotFound) => store::not_there(id, &place),
+        Some(ImageFailureCode::ImageNotFound) => not_there(id, &place),
         Some(ImageFailureCode::ImageReferencedByManifestList) => Failure::failed(format!(
             "cannot remove the image {id} from {place}: it is the part of another image for one platform"
         ))

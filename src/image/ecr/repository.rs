@@ -3,7 +3,7 @@
 use aws_sdk_ecr::error::ProvideErrorMetadata;
 use aws_sdk_ecr::types;
 
-use super::client;
+use super::client::client;
 use crate::aws::{Session, explain};
 use awsb_model::image::{Repository, RepositoryPath};
 

@@ -16,17 +16,21 @@ use http::HeaderValue;
 use super::build_events::{BuildEvent, short};
 use super::buildkit::{Graph, without_rpc};
 use super::classic::Text;
+use super::client::{Engine, REPOSITORY, START};
 use super::progress_view::ProgressView;
-use super::{
-    CONTENT_LABEL, Engine, credentials, interrupted, name_on_engine, push, request_body, without_engine,
-};
+use super::push::push;
+use super::{credentials, request_body};
 use crate::aws::Session;
-use crate::image::build::tag_of;
+use crate::config::Builder;
+use crate::image::build_input::tag_of;
 use crate::image::{BuildInput, BuildResult};
-use crate::ui::{EndSignal, Failure, Interrupts, Reporter};
+use crate::ui::{EndSignal, ErrorKind, Failure, Interrupts, Reporter};
 use awsb_docker::{status, words};
 use awsb_model::image::{Repository, Tag};
 
+/// The label with the hash of everything that an image was made from: the context, the build's
+/// arguments and the platform.
+const CONTENT_LABEL: &str = "awsb.content";
 /// The longest time between two requests of a build. It is long because a large context may go over
 /// a slow line.
 const BUILD_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
@@ -59,6 +63,24 @@ pub struct Options {
 /// When no engine answers. The failure names the way that needs none.
 pub async fn builder(session: &Session) -> Result<Engine, Failure> {
     Engine::find().await.map_err(|failure| without_engine(session, failure))
+}
+
+/// The failure for a build without an engine. It names the way that needs none.
+fn without_engine(session: &Session, failure: Failure) -> Failure {
+    let cluster = &session.cluster;
+    let failure = failure.hint(START);
+    match &cluster.images.codebuild_project {
+        Some(project) => failure.hint(format!(
+            "`builder = \"{}\"` in [cluster.{}] builds with the CodeBuild project {project}",
+            Builder::CodeBuild.as_str(),
+            cluster.name
+        )),
+        None => failure.hint(session.hint_to_setting(
+            "codebuild_project",
+            "\"…\"",
+            "names a project that builds without one",
+        )),
+    }
 }
 
 /// Builds an image on a Docker engine, unless it has one with this tag and from this content. With
@@ -97,6 +119,14 @@ pub async fn build(
             Ok(BuildResult { earlier: earlier && pushed.earlier, ..pushed })
         }
         None => Ok(BuildResult { uri: name, digest: None, tag: tag.clone(), build_id: None, earlier }),
+    }
+}
+
+/// The name of an image on the engine: that of the registry, or `awsb:TAG`.
+fn name_on_engine(repository: Option<&Repository>, tag: &Tag) -> String {
+    match repository {
+        Some(repository) => repository.tagged(tag),
+        None => format!("{REPOSITORY}:{tag}"),
     }
 }
 
@@ -186,7 +216,8 @@ impl Build<'_> {
             }
             Err(Stop::Interrupted(signal)) => {
                 view.finish();
-                Some(interrupted(signal, &format!("{} was not built", self.name)))
+                let message = format!("{signal}: {} was not built", self.name);
+                Some(Failure::new(ErrorKind::Interrupted(signal), message))
             }
         };
         if let Some(failure) = failure {

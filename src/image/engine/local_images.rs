@@ -6,7 +6,7 @@ use bollard::models::ImageInspect;
 use bollard::query_parameters::{ListImagesOptionsBuilder, RemoveImageOptions};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::{ENGINE_REPOSITORY, Engine, START};
+use super::client::{Engine, REPOSITORY, START};
 use crate::aws::Session;
 use crate::image::{Details, Image, ImageId, Layer, Removed, not_there};
 use crate::ui::Failure;
@@ -35,7 +35,7 @@ pub async fn image_engine(session: &Session) -> Result<Engine, Failure> {
 
 /// The images with a tag in the cluster's repository on the engine.
 pub async fn list(engine: &Engine) -> Result<Vec<Image>, Failure> {
-    let ours = HashMap::from([("reference", vec![ENGINE_REPOSITORY])]);
+    let ours = HashMap::from([("reference", vec![REPOSITORY])]);
     let options = ListImagesOptionsBuilder::new().filters(&ours).build();
     let found = engine.docker.list_images(Some(options)).await;
     let found = found.map_err(|e| engine.gone(&format!("listing the images of {DESCRIPTION}"), &e))?;
@@ -51,7 +51,7 @@ pub async fn list(engine: &Engine) -> Result<Vec<Image>, Failure> {
 pub async fn details(engine: &Engine, id: &ImageId) -> Result<Option<Details>, Failure> {
     let Some(found) = engine.inspect(&name(id)).await? else { return Ok(None) };
     let image = image(&found);
-    let ours = format!("{ENGINE_REPOSITORY}@");
+    let ours = format!("{REPOSITORY}@");
     let platform = [found.os, found.architecture, found.variant.filter(|variant| !variant.is_empty())];
     let layers = found.root_fs.and_then(|layers| layers.layers).unwrap_or_default();
     let layer = |digest: String| Layer { digest, size: None, media_type: None };
@@ -91,9 +91,7 @@ pub async fn remove(
 async fn untag(engine: &Engine, id: &ImageId, image: &Image) -> Result<(), Failure> {
     let names = match id {
         ImageId::Tag(_) => vec![name(id)],
-        ImageId::Digest(_) => {
-            image.image_tags.iter().map(|tag| format!("{ENGINE_REPOSITORY}:{tag}")).collect()
-        }
+        ImageId::Digest(_) => image.image_tags.iter().map(|tag| format!("{REPOSITORY}:{tag}")).collect(),
     };
     for name in names {
         let removed = engine.docker.remove_image(&name, None::<RemoveImageOptions>, None).await;
@@ -104,13 +102,13 @@ async fn untag(engine: &Engine, id: &ImageId, image: &Image) -> Result<(), Failu
 
 /// The place of the images in the form that messages have.
 pub fn describe() -> String {
-    format!("{ENGINE_REPOSITORY} on {DESCRIPTION}")
+    format!("{REPOSITORY} on {DESCRIPTION}")
 }
 
 /// The name of an image of the cluster on the engine.
 fn name(id: &ImageId) -> String {
     match id {
-        ImageId::Tag(_) => id.within(ENGINE_REPOSITORY),
+        ImageId::Tag(_) => id.within(REPOSITORY),
         ImageId::Digest(id) => id.clone(),
     }
 }
@@ -122,14 +120,14 @@ fn plain(name: &str) -> &str {
 
 /// The engine's description of an image, in ECR's terms.
 fn image(found: &ImageInspect) -> Image {
-    let ours = format!("{ENGINE_REPOSITORY}:");
+    let ours = format!("{REPOSITORY}:");
     let tags = found.repo_tags.iter().flatten().filter_map(|name| plain(name).strip_prefix(&ours));
     let mut tags: Vec<String> = tags.map(str::to_owned).collect();
     tags.sort();
     let tagged = found.metadata.as_ref().and_then(|metadata| metadata.last_tag_time);
     let tagged = tagged.map(|at| at.unix_timestamp()).filter(|at| *at > 0);
     Image {
-        repository_name: Some(ENGINE_REPOSITORY.to_owned()),
+        repository_name: Some(REPOSITORY.to_owned()),
         image_digest: found.id.clone(),
         image_tags: tags,
         image_size_in_bytes: found.size,

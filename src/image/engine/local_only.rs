@@ -1,6 +1,6 @@
 //! Finds images that only this machine's engine has under a name.
 
-use super::Engine;
+use super::client::Engine;
 use awsb_model::image::parted;
 
 /// The ID of an image that is in no registry under this name. `None` for any other image, and if no

@@ -7,12 +7,13 @@ use base64::engine::general_purpose::URL_SAFE;
 use bollard::models::ImageInspect;
 use bollard::query_parameters::{RemoveImageOptionsBuilder, TagImageOptionsBuilder};
 
+use super::client::{Engine, REPOSITORY};
+use super::credentials;
 use super::layers::{Layers, Message};
 use super::refusal::Refusal;
-use super::{ENGINE_REPOSITORY, Engine, credentials, interrupted};
 use crate::aws::Session;
 use crate::image::{BuildResult, ecr, queue_platform};
-use crate::ui::{Failure, Interrupts, Reporter, StatusLines, print_message};
+use crate::ui::{ErrorKind, Failure, Interrupts, Reporter, StatusLines, print_message};
 use awsb_model::image::{Platform, Repository, Tag};
 
 /// The number of attempts for a push that breaks off. Layers that have arrived are not sent again.
@@ -37,7 +38,7 @@ pub async fn push(
     let engine = Engine::find().await?;
     let Some(found) = engine.inspect(image).await? else {
         let failure = Failure::failed(format!("the Docker engine has no image {image}"));
-        let ours = format!("{ENGINE_REPOSITORY}:{image}");
+        let ours = format!("{REPOSITORY}:{image}");
         return Err(match engine.inspect(&ours).await {
             Ok(Some(_)) => failure.hint(format!("the engine has {ours}: check whether that is the one")),
             _ => failure.hint("`docker images` lists the engine's images"),
@@ -62,7 +63,10 @@ pub async fn push(
         biased;
         outcome = push.run() => outcome,
         // The engine cancels a push when its client is gone.
-        signal = interrupts.next() => Err(interrupted(signal, &format!("{} was not pushed", push.name()))),
+        signal = interrupts.next() => {
+            let message = format!("{signal}: {} was not pushed", push.name());
+            Err(Failure::new(ErrorKind::Interrupted(signal), message))
+        }
     };
     match outcome {
         Ok(digest) => Ok(built(digest, false)),

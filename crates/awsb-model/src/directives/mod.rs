@@ -3,82 +3,24 @@
 //! All become options of awsb's `bsub`, so that one parser checks the values, and the command line
 //! can override them. Whatever Batch cannot provide is reported, and never dropped silently.
 
+mod input;
+mod line;
 mod lsf;
+mod result;
+mod shape;
 mod slurm;
 mod variables;
 mod words;
 
-use std::ffi::OsString;
-use std::fmt;
-
 use super::script::is_binary;
-use super::{EarlySignal, Invalid};
-pub use lsf::{LsfShape, LsfUnit, about as about_lsfs};
-pub use slurm::{SlurmShape, about as about_slurms, about_letter as about_slurms_letter};
+use line::Line;
+pub use lsf::{LsfUnit, about as about_lsfs};
+use result::At;
+pub use result::{About, DirectiveOptions, Directives, Remark};
+pub use shape::{LsfShape, SlurmShape};
+pub use slurm::{about as about_slurms, about_letter as about_slurms_letter};
 pub use variables::{instead_of_variable, read_variables};
 use words::{Quoting, split};
-
-/// The directives of a script.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Directives {
-    /// The options of awsb's `bsub`, in order. A later one replaces an earlier one.
-    pub options: Vec<DirectiveOptions>,
-    /// Directives that are honoured, but may surprise.
-    pub notes: Vec<Remark>,
-    /// Directives that are not honoured. The job runs without them.
-    pub warnings: Vec<Remark>,
-    /// Directives that are wrong, or without which the job would be another one. It must not be
-    /// submitted.
-    pub errors: Vec<Remark>,
-    /// The number of tasks and nodes, for a script with `#SBATCH` lines.
-    pub slurm: Option<SlurmShape>,
-    /// The number of slots, for a script with `#BSUB` lines.
-    pub lsf: Option<LsfShape>,
-    /// The directive that asks for all resources of a node, which Batch does not give. The
-    /// submitter must say how much memory the job has.
-    pub whole_node: Option<Remark>,
-    /// The job's name in a `#SBATCH` or `#BSUB` line.
-    pub name: Option<String>,
-    /// The signal before the job's time is up.
-    pub signal: Option<EarlySignal>,
-}
-
-/// The options that follow from one directive.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DirectiveOptions {
-    /// The words of a command line, such as `--memory=4G`.
-    pub words: Vec<OsString>,
-    /// The line of the script, from 1.
-    pub line: usize,
-    /// The directive as it was written, such as `#SBATCH --mem=4G`.
-    pub text: String,
-}
-
-/// A remark about a directive.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Remark {
-    /// The line of the script, from 1.
-    pub line: usize,
-    /// The directive as it was written, such as `#SBATCH --exclusive`.
-    pub directive: String,
-    /// The remark, beginning in lower case and without a full stop.
-    pub reason: String,
-    /// The subject, if an option of the command line can replace it.
-    pub about: Option<About>,
-}
-
-/// The subject of a remark that the command line can override.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum About {
-    /// The job queue.
-    Queue,
-}
-
-impl fmt::Display for Remark {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: `{}`: {}", self.line, self.directive, self.reason)
-    }
-}
 
 /// The scheduler to which a line is addressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,41 +41,6 @@ impl Dialect {
     /// `job_script`: the last line of its example is a directive).
     fn reads_the_whole_script(self) -> bool {
         self == Self::Lsf
-    }
-}
-
-/// A line with directives.
-#[derive(Debug)]
-struct Line {
-    number: usize,
-    prefix: &'static str,
-    words: Vec<OsString>,
-}
-
-/// One directive of a line, and its place for messages.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct At {
-    line: usize,
-    text: String,
-}
-
-impl Line {
-    fn at(&self, words: &[impl AsRef<std::ffi::OsStr>]) -> At {
-        let mut text = self.prefix.to_owned();
-        for word in words {
-            text.push(' ');
-            text.push_str(&word.as_ref().to_string_lossy());
-        }
-        At { line: self.number, text }
-    }
-
-    /// The words as text. If one of them is not text, this is reported, and there are none.
-    fn texts(&self, found: &mut Directives) -> Vec<String> {
-        let texts: Option<_> = self.words.iter().map(|word| word.to_str().map(str::to_owned)).collect();
-        texts.unwrap_or_else(|| {
-            found.refuse(&self.at(&self.words), "is not written in UTF-8");
-            Vec::new()
-        })
     }
 }
 
@@ -240,63 +147,11 @@ impl Directives {
         found.errors.sort_by_key(|remark| remark.line);
         found
     }
-
-    fn remark(at: &At, reason: impl Into<String>) -> Remark {
-        Remark { line: at.line, directive: at.text.clone(), reason: reason.into(), about: None }
-    }
-
-    fn say(&mut self, at: &At, words: impl IntoIterator<Item = impl Into<OsString>>) {
-        let words = words.into_iter().map(Into::into).collect();
-        self.options.push(DirectiveOptions { words, line: at.line, text: at.text.clone() });
-    }
-
-    fn note(&mut self, at: &At, reason: impl Into<String>) {
-        self.notes.push(Self::remark(at, reason));
-    }
-
-    /// Warns of a directive that asks for all resources of a node.
-    fn warn_of_whole_node(&mut self, at: &At, reason: &str) {
-        self.warn(at, reason);
-        self.whole_node = self.warnings.last().cloned();
-    }
-
-    fn warn(&mut self, at: &At, reason: impl Into<String>) {
-        self.warnings.push(Self::remark(at, reason));
-    }
-
-    /// Warns that the first of several queues is used.
-    fn warn_of_queues(&mut self, at: &At) {
-        let reason = "Batch takes one queue for a job: the first is used";
-        self.warnings.push(Remark { about: Some(About::Queue), ..Self::remark(at, reason) });
-    }
-
-    fn refuse(&mut self, at: &At, reason: impl Into<String>) {
-        self.errors.push(Self::remark(at, reason));
-    }
 }
 
 /// Whether a script may have lines for LSF.
 pub fn may_be_for_lsf(script: &[u8]) -> bool {
     script.split(|b| *b == b'\n').any(|line| line.starts_with(b"#BSUB"))
-}
-
-/// The option `--stdin` for a file as Slurm and LSF name it. A relative name begins in the job's
-/// directory, if one is given, and else where the job is submitted.
-fn stdin(file: &str, directory: Option<&str>) -> String {
-    match directory.filter(|_| !file.starts_with('/')) {
-        Some(directory) => format!("--stdin={}/{file}", directory.trim_end_matches('/')),
-        // A bare `-` would be bsub's own standard input.
-        None if file == "-" => "--stdin=./-".to_owned(),
-        None => format!("--stdin={file}"),
-    }
-}
-
-/// The error for an input whose name has such a pattern.
-fn no_pattern(cluster: &str, pattern: &str) -> Invalid {
-    Invalid::because(format!(
-        "{cluster} replaces {pattern} in the name when the job runs, and the file goes along when it is submitted: \
-         `< FILE` in the script can read one of several that `-i` brings"
-    ))
 }
 
 /// The dialect of a line, and the rest of it. A prefix is at the beginning of the line. Slurm and

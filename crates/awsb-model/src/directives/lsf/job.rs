@@ -3,18 +3,13 @@
 use std::ffi::OsStr;
 use std::str::FromStr;
 
-use super::super::{At, Directives, no_pattern, stdin};
-use super::Key;
+use super::super::input::{no_pattern, stdin};
+use super::super::result::{At, Directives};
+use super::super::shape::LsfShape;
 use super::require::{Per, sections, usages};
+use super::table::Key;
 use crate::tasks::NO_LIMIT;
 use crate::{ArrayIds, EarlySignal, EnvArg, Invalid, JobName, JobNumber, JobRef, Memory, TaskIds};
-
-/// The layout of an LSF job, for its script's `LSB_*` variables.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LsfShape {
-    /// Slots of the whole job (`-n`), at least 1.
-    pub slots: u32,
-}
 
 /// The unit of sizes without a unit: `LSF_UNIT_FOR_LIMITS` (`lsf_config_ref`, lsf.conf) of the
 /// user's cluster. It applies to the limits of a job and to its resource requirements.

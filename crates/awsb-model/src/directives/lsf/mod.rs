@@ -4,35 +4,12 @@ mod job;
 mod require;
 mod table;
 
-use super::{Directives, Line};
+use super::line::Line;
+use super::result::Directives;
+use super::shape::LsfShape;
 use job::Job;
-pub use job::{LsfShape, LsfUnit};
+pub use job::LsfUnit;
 use table::{Meaning, OPTIONS, Opt};
-
-/// The part of a job that an option sets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Key {
-    JobName,
-    Slots,
-    Time,
-    Memory,
-    Resources,
-    Gpu,
-    Queue,
-    Dependency,
-    Cwd,
-    Env,
-    Rerun,
-    NeverRerun,
-    Requeue,
-    Input,
-    File,
-    WarningAction,
-    WarningTime,
-    Wait,
-    Interactive,
-    Output,
-}
 
 /// Whether an option of LSF's `bsub` (its name without the dash) takes a value, and why it is not
 /// honoured, if it is not. `None`: LSF does not know it.

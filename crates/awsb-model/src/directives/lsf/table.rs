@@ -1,6 +1,29 @@
 //! LSF's `bsub` options.
 
-use super::Key;
+/// The part of a job that an option sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Key {
+    JobName,
+    Slots,
+    Time,
+    Memory,
+    Resources,
+    Gpu,
+    Queue,
+    Dependency,
+    Cwd,
+    Env,
+    Rerun,
+    NeverRerun,
+    Requeue,
+    Input,
+    File,
+    WarningAction,
+    WarningTime,
+    Wait,
+    Interactive,
+    Output,
+}
 
 /// An option of LSF's `bsub`.
 #[derive(Debug)]

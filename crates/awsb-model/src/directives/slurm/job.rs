@@ -3,8 +3,10 @@
 use std::ffi::OsStr;
 use std::str::FromStr;
 
-use super::super::{At, Directives, no_pattern, stdin};
-use super::Key;
+use super::super::input::{no_pattern, stdin};
+use super::super::result::{At, Directives};
+use super::super::shape::SlurmShape;
+use super::table::Key;
 use crate::limits;
 use crate::tasks::NO_LIMIT;
 use crate::{
@@ -13,21 +15,6 @@ use crate::{
 
 /// Why a file for the output cannot be named.
 pub(super) const OUTPUT: &str = "a job's output and standard error go to CloudWatch; `bout` shows them";
-
-/// The layout of a Slurm job, for its script's `SLURM_*` variables.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SlurmShape {
-    /// Tasks of the whole job (`--ntasks`).
-    pub ntasks: u32,
-    /// CPUs of each task (`--cpus-per-task`), if given.
-    pub cpus_per_task: Option<u32>,
-    /// Tasks on each node (`--ntasks-per-node`), if given.
-    pub ntasks_per_node: Option<u32>,
-    /// Nodes, at least 1.
-    pub nodes: u32,
-    /// Memory of each CPU in MiB (`--mem-per-cpu`), if given.
-    pub mem_per_cpu: Option<u64>,
-}
 
 /// A value, and the place of its directive.
 type Placed<T> = Option<(T, At)>;

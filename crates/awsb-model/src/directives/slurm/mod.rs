@@ -4,41 +4,11 @@ mod check;
 mod job;
 mod table;
 
-use super::{At, Directives, Line};
-pub use job::SlurmShape;
+use super::line::Line;
+use super::result::{At, Directives};
+use super::shape::SlurmShape;
 use job::{Job, OUTPUT};
-use table::{Meaning, OPTIONS, Opt, Value};
-
-/// The part of a job that an option sets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Key {
-    JobName,
-    Array,
-    CpusPerTask,
-    Ntasks,
-    NtasksPerNode,
-    Nodes,
-    Mem,
-    MemPerCpu,
-    MemPerGpu,
-    Gpus,
-    GpusPerNode,
-    GpusPerTask,
-    CpusPerGpu,
-    Gres,
-    Time,
-    Dependency,
-    Partition,
-    Chdir,
-    Export,
-    Comment,
-    Requeue,
-    Signal,
-    Begin,
-    Input,
-    Wait,
-    Output,
-}
+use table::{Key, Meaning, OPTIONS, Opt, Value};
 
 /// The treatment of an option of sbatch that awsb's `bsub` does not have. `None`: Slurm does not
 /// know it either.

@@ -1,6 +1,35 @@
 //! sbatch's options.
 
-use super::Key;
+/// The part of a job that an option sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Key {
+    JobName,
+    Array,
+    CpusPerTask,
+    Ntasks,
+    NtasksPerNode,
+    Nodes,
+    Mem,
+    MemPerCpu,
+    MemPerGpu,
+    Gpus,
+    GpusPerNode,
+    GpusPerTask,
+    CpusPerGpu,
+    Gres,
+    Time,
+    Dependency,
+    Partition,
+    Chdir,
+    Export,
+    Comment,
+    Requeue,
+    Signal,
+    Begin,
+    Input,
+    Wait,
+    Output,
+}
 
 /// An option of sbatch.
 #[derive(Debug)]

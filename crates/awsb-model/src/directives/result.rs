@@ -1,0 +1,117 @@
+//! The result of reading a script's head: options, and remarks about directives.
+
+use std::ffi::OsString;
+use std::fmt;
+
+use super::shape::{LsfShape, SlurmShape};
+use crate::EarlySignal;
+
+/// The directives of a script.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Directives {
+    /// The options of awsb's `bsub`, in order. A later one replaces an earlier one.
+    pub options: Vec<DirectiveOptions>,
+    /// Directives that are honoured, but may surprise.
+    pub notes: Vec<Remark>,
+    /// Directives that are not honoured. The job runs without them.
+    pub warnings: Vec<Remark>,
+    /// Directives that are wrong, or without which the job would be another one. It must not be
+    /// submitted.
+    pub errors: Vec<Remark>,
+    /// The number of tasks and nodes, for a script with `#SBATCH` lines.
+    pub slurm: Option<SlurmShape>,
+    /// The number of slots, for a script with `#BSUB` lines.
+    pub lsf: Option<LsfShape>,
+    /// The directive that asks for all resources of a node, which Batch does not give. The
+    /// submitter must say how much memory the job has.
+    pub whole_node: Option<Remark>,
+    /// The job's name in a `#SBATCH` or `#BSUB` line.
+    pub name: Option<String>,
+    /// The signal before the job's time is up.
+    pub signal: Option<EarlySignal>,
+}
+
+/// The options that follow from one directive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectiveOptions {
+    /// The words of a command line, such as `--memory=4G`.
+    pub words: Vec<OsString>,
+    /// The line of the script, from 1.
+    pub line: usize,
+    /// The directive as it was written, such as `#SBATCH --mem=4G`.
+    pub text: String,
+}
+
+/// A remark about a directive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remark {
+    /// The line of the script, from 1.
+    pub line: usize,
+    /// The directive as it was written, such as `#SBATCH --exclusive`.
+    pub directive: String,
+    /// The remark, beginning in lower case and without a full stop.
+    pub reason: String,
+    /// The subject, if an option of the command line can replace it.
+    pub about: Option<About>,
+}
+
+/// The subject of a remark that the command line can override.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    /// The job queue.
+    Queue,
+}
+
+impl fmt::Display for Remark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: `{}`: {}", self.line, self.directive, self.reason)
+    }
+}
+
+/// One directive of a line, and its place for messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct At {
+    /// The line of the script, from 1.
+    pub line: usize,
+    /// The directive as it was written.
+    pub text: String,
+}
+
+impl Directives {
+    fn remark(at: &At, reason: impl Into<String>) -> Remark {
+        Remark { line: at.line, directive: at.text.clone(), reason: reason.into(), about: None }
+    }
+
+    /// Adds the options that follow from a directive.
+    pub(super) fn say(&mut self, at: &At, words: impl IntoIterator<Item = impl Into<OsString>>) {
+        let words = words.into_iter().map(Into::into).collect();
+        self.options.push(DirectiveOptions { words, line: at.line, text: at.text.clone() });
+    }
+
+    /// Adds a note about a directive that is honoured.
+    pub(super) fn note(&mut self, at: &At, reason: impl Into<String>) {
+        self.notes.push(Self::remark(at, reason));
+    }
+
+    /// Warns of a directive that asks for all resources of a node.
+    pub(super) fn warn_of_whole_node(&mut self, at: &At, reason: &str) {
+        self.warn(at, reason);
+        self.whole_node = self.warnings.last().cloned();
+    }
+
+    /// Warns of a directive that is not honoured.
+    pub(super) fn warn(&mut self, at: &At, reason: impl Into<String>) {
+        self.warnings.push(Self::remark(at, reason));
+    }
+
+    /// Warns that the first of several queues is used.
+    pub(super) fn warn_of_queues(&mut self, at: &At) {
+        let reason = "Batch takes one queue for a job: the first is used";
+        self.warnings.push(Remark { about: Some(About::Queue), ..Self::remark(at, reason) });
+    }
+
+    /// Refuses a directive, and with it the script.
+    pub(super) fn refuse(&mut self, at: &At, reason: impl Into<String>) {
+        self.errors.push(Self::remark(at, reason));
+    }
+}

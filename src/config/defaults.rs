@@ -5,7 +5,8 @@ use std::ffi::OsString;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::toml_reader::File;
+use awsb_model::toml_reader::TomlFile;
+
 use crate::ui::Failure;
 
 /// Lines of a `defaults` section, in the order in which they stand.
@@ -44,20 +45,25 @@ impl Defaults {
     }
 
     /// Parses the section `place`.
-    pub(super) fn parse(file: &File<'_>, place: &str, value: &Spanned<DeValue<'_>>) -> Result<Self, Failure> {
+    pub(super) fn parse(
+        file: &TomlFile<'_>,
+        place: &str,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Result<Self, Failure> {
         let mut lines = Vec::new();
-        for (key, value) in file.table("defaults", value)? {
+        for (key, value) in file.table("defaults", "[defaults]", value)? {
             let at = key.span().start;
             let option = key.get_ref().replace('_', "-");
             let is_name = option.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
             if option.is_empty() || option.starts_with('-') || !is_name {
                 let message = format!("`{}` in [{place}] is not a long option of bsub", key.get_ref());
-                return Err(file.wrong(at, message));
+                return Err(file.wrong(at, message).into());
             }
             if NO_DEFAULTS.contains(&option.as_str()) {
                 return Err(file
                     .wrong(at, format!("`{option}` chooses the cluster and cannot stand in [{place}]"))
-                    .hint("use `default_cluster` and the keys of [cluster.NAME]"));
+                    .hint("use `default_cluster` and the keys of [cluster.NAME]")
+                    .into());
             }
             let values = match value.get_ref() {
                 DeValue::Boolean(false) => continue,
@@ -76,19 +82,21 @@ impl Defaults {
     }
 }
 
-fn scalar(file: &File<'_>, option: &str, value: &Spanned<DeValue<'_>>) -> Result<String, Failure> {
+fn scalar(file: &TomlFile<'_>, option: &str, value: &Spanned<DeValue<'_>>) -> Result<String, Failure> {
     match value.get_ref() {
         DeValue::String(text) => Ok(text.to_string()),
         // The digits as they stand: the option's own parser reads them.
         DeValue::Integer(number) => Ok(number.to_string()),
         DeValue::Float(number) => Ok(number.to_string()),
-        other => Err(file.wrong(
-            value.span().start,
-            format!(
-                "`{option}` has to be a string, a number, a boolean or a list of them, not {}",
-                other.type_str()
-            ),
-        )),
+        other => Err(file
+            .wrong(
+                value.span().start,
+                format!(
+                    "`{option}` has to be a string, a number, a boolean or a list of them, not {}",
+                    other.type_str()
+                ),
+            )
+            .into()),
     }
 }
 

@@ -10,15 +10,16 @@
 use std::path::{Path, PathBuf};
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeValue;
 
 use super::defaults::Defaults;
 use super::image_settings::Builder;
 use super::proxy_url;
-use super::toml_reader::{File, with_nearest};
+use super::toml_reader::{check_url, with_nearest};
 use crate::ui::Failure;
 use awsb_model::directives::LsfUnit;
 use awsb_model::image::RepositoryPath;
+use awsb_model::toml_reader::TomlFile;
 use awsb_model::{SecretWord, SharedDir};
 
 /// What the settings file says.
@@ -100,6 +101,9 @@ const CLUSTER_KEYS: [&str; 17] = [
     "defaults",
 ];
 
+/// An example of a section's head.
+const SUCH_AS: &str = "[cluster.NAME]";
+
 /// The name that is the local cluster's alone.
 pub const LOCAL: &str = "local";
 
@@ -133,11 +137,8 @@ impl Settings {
     /// # Errors
     /// Names the file, the line and, for a wrong name, the nearest valid one.
     pub fn parse(path: &Path, text: &str, elsewhere: &[&str]) -> Result<Self, Failure> {
-        let file = File::new(path, text);
-        let root = DeTable::parse(text).map_err(|e| {
-            let at = e.span().map_or(0, |s| s.start);
-            file.wrong(at, e.message())
-        })?;
+        let file = TomlFile::new(format!("settings file {}", path.display()), text);
+        let root = file.parse()?;
         let mut settings = Self {
             path: path.to_owned(),
             default_cluster: None,
@@ -158,7 +159,7 @@ impl Settings {
                 key @ "lsf_unit_for_limits" => settings.lsf_unit = Some(file.parsed(key, value)?),
                 "defaults" => settings.defaults = Defaults::parse(&file, "defaults", value)?,
                 "cluster" => {
-                    for (name, section) in file.table("cluster", value)? {
+                    for (name, section) in file.table("cluster", SUCH_AS, value)? {
                         if name.get_ref() == LOCAL {
                             settings.local_defaults = local(&file, section)?;
                         } else {
@@ -167,7 +168,7 @@ impl Settings {
                         }
                     }
                 }
-                other => return Err(file.unknown_key(key.span().start, other, "", &TOP_KEYS)),
+                other => return Err(file.unknown_key(key.span().start, other, "", &TOP_KEYS).into()),
             }
         }
         settings.clusters.sort_by(|a, b| a.0.cmp(&b.0));
@@ -178,7 +179,7 @@ impl Settings {
         {
             let names = [&settings.names(), elsewhere].concat();
             let message = format!("default_cluster is `{default}`, and there is no [cluster.{default}]");
-            return Err(with_nearest(file.wrong(default_at, message), default, &names));
+            return Err(with_nearest(file.wrong(default_at, message).into(), default, &names));
         }
         Ok(settings)
     }
@@ -195,12 +196,12 @@ impl Settings {
 }
 
 /// `[cluster.local]`, which has defaults for jobs and nothing else.
-fn local(file: &File<'_>, value: &Spanned<DeValue<'_>>) -> Result<Defaults, Failure> {
+fn local(file: &TomlFile<'_>, value: &Spanned<DeValue<'_>>) -> Result<Defaults, Failure> {
     let mut defaults = Defaults::default();
-    for (key, value) in file.table(LOCAL, value)? {
+    for (key, value) in file.table(LOCAL, SUCH_AS, value)? {
         if key.get_ref() != "defaults" {
             let message = "the name `local` belongs to the local cluster, which only takes `defaults` here";
-            return Err(file.wrong(key.span().start, message));
+            return Err(file.wrong(key.span().start, message).into());
         }
         defaults = Defaults::parse(file, "cluster.local.defaults", value)?;
     }
@@ -208,13 +209,13 @@ fn local(file: &File<'_>, value: &Spanned<DeValue<'_>>) -> Result<Defaults, Fail
 }
 
 fn section(
-    file: &File<'_>,
+    file: &TomlFile<'_>,
     name: &Spanned<std::borrow::Cow<'_, str>>,
     value: &Spanned<DeValue<'_>>,
 ) -> Result<Section, Failure> {
     let mut section = Section::default();
     let place = format!(" in [cluster.{}]", name.get_ref());
-    for (key, value) in file.table(name.get_ref(), value)? {
+    for (key, value) in file.table(name.get_ref(), SUCH_AS, value)? {
         let key_name = key.get_ref().as_ref();
         let field: &mut Option<String> = match key_name {
             "region" => &mut section.region,
@@ -250,11 +251,11 @@ fn section(
                 section.defaults = Defaults::parse(file, &place, value)?;
                 continue;
             }
-            other => return Err(file.unknown_key(key.span().start, other, &place, &CLUSTER_KEYS)),
+            other => return Err(file.unknown_key(key.span().start, other, &place, &CLUSTER_KEYS).into()),
         };
         let text = file.string(key_name, value)?;
         match key_name {
-            "endpoint_url" => file.check_url(value, &text)?,
+            "endpoint_url" => check_url(file, value, &text)?,
             "proxy" => proxy_url::check(&text)
                 .map_err(|why| file.wrong(value.span().start, format!("`proxy` {why}")))?,
             _ => {}
@@ -267,7 +268,7 @@ fn section(
         ("job_definition", &section.job_definition),
     ] {
         if text.is_none() && section.stack.is_none() {
-            return Err(file.wrong(name.span().start, format!("`{key}` is missing{place}")));
+            return Err(file.wrong(name.span().start, format!("`{key}` is missing{place}")).into());
         }
     }
     Ok(section)

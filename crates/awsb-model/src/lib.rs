@@ -8,6 +8,7 @@
 
 mod array;
 mod capacity;
+pub mod cluster;
 mod container;
 mod dependency;
 pub mod directives;
@@ -47,6 +48,7 @@ mod task_lines;
 mod tasks;
 mod time_arg;
 mod timeout;
+pub mod toml_reader;
 mod ulimit;
 mod wall_time;
 pub mod words;

@@ -38,6 +38,13 @@ impl FromStr for Mount {
     }
 }
 
+impl fmt::Display for Mount {
+    /// Writes the mount as it is read.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}{}", self.host, self.container, if self.read_only { ":ro" } else { "" })
+    }
+}
+
 /// `FS[:SOURCE]:CONTAINER[:OPTIONS]`: an EFS file system in the container (API
 /// `EFSVolumeConfiguration`). SOURCE is a folder of the file system or an access point (`fsap-…`);
 /// OPTIONS are `ro`, `rw` and `iam`.

@@ -1,5 +1,6 @@
 //! The time limit of an attempt.
 
+use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -54,6 +55,33 @@ impl Period {
     pub fn get(self) -> Duration {
         self.0
     }
+
+    /// A duration of so many seconds.
+    pub const fn of_seconds(seconds: u32) -> Self {
+        Self(Duration::from_secs(seconds as u64))
+    }
+}
+
+impl fmt::Display for Period {
+    /// Writes the duration as it is read: `90s`, `30m`, `36h`, `180d`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        in_units(self.0.as_secs(), f)
+    }
+}
+
+impl fmt::Display for Timeout {
+    /// Writes the time as it is read: `90s`, `30m`, `36h`, `180d`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        in_units(u64::from(self.0), f)
+    }
+}
+
+/// Writes a number of seconds in the largest unit in which it is whole.
+fn in_units(seconds: u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let units = [(86_400, 'd'), (3600, 'h'), (60, 'm')];
+    let whole = |(length, _): &(u64, char)| seconds > 0 && seconds.is_multiple_of(*length);
+    let (length, unit) = units.into_iter().find(whole).unwrap_or((1, 's'));
+    write!(f, "{}{unit}", seconds / length)
 }
 
 impl FromStr for Period {

@@ -1,5 +1,6 @@
 //! Limits of a container's processes.
 
+use std::fmt;
 use std::str::FromStr;
 
 use serde::Serialize;
@@ -53,6 +54,18 @@ impl FromStr for Ulimit {
         }
         Ok(Self { name, soft, hard })
     }
+}
+
+impl fmt::Display for Ulimit {
+    /// Writes the limit as it is read.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}:{}", self.name, word(self.soft), word(self.hard))
+    }
+}
+
+/// A limit as it is read.
+fn word(limit: i32) -> String {
+    if limit == UNLIMITED { "unlimited".to_owned() } else { limit.to_string() }
 }
 
 const UNLIMITED: i32 = -1;

@@ -1,0 +1,72 @@
+//! Statements of IAM policies, for the template and as text.
+
+use serde_json::{Map, Value, json};
+
+/// A statement that allows something.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Statement {
+    /// What the statement is for, as its `Sid`: letters and digits.
+    pub sid: &'static str,
+    /// The actions.
+    pub actions: Vec<&'static str>,
+    /// The resources, with CloudFormation's `${AWS::…}` and names of resources in them.
+    pub resources: Vec<String>,
+    /// The condition, with the same in its values.
+    pub condition: Option<Condition>,
+}
+
+/// A condition of a statement: operator, key, and values.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Condition {
+    /// Such as `StringEquals`.
+    pub operator: &'static str,
+    /// Such as `iam:PassedToService`.
+    pub key: &'static str,
+    /// The values.
+    pub values: Vec<String>,
+}
+
+impl Statement {
+    /// A statement without a condition.
+    pub(in crate::cluster) fn allow<'a>(
+        sid: &'static str,
+        actions: &[&'static str],
+        resources: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
+        let resources = resources.into_iter().map(str::to_owned).collect();
+        Self { sid, actions: actions.to_vec(), resources, condition: None }
+    }
+
+    /// The same statement with a condition.
+    pub(in crate::cluster) fn when<'a>(
+        mut self,
+        operator: &'static str,
+        key: &'static str,
+        values: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
+        let values = values.into_iter().map(str::to_owned).collect();
+        self.condition = Some(Condition { operator, key, values });
+        self
+    }
+}
+
+/// The policy document of these statements. `text` makes the value of a resource or of a condition.
+pub(in crate::cluster) fn document(statements: &[Statement], text: impl Fn(&str) -> Value) -> Value {
+    let list = |texts: &[String]| texts.iter().map(|one| text(one)).collect::<Vec<_>>();
+    let statement = |statement: &Statement| {
+        let mut map = Map::new();
+        map.insert("Sid".into(), statement.sid.into());
+        map.insert("Effect".into(), "Allow".into());
+        map.insert("Action".into(), json!(statement.actions));
+        map.insert("Resource".into(), json!(list(&statement.resources)));
+        if let Some(condition) = &statement.condition {
+            let values = list(&condition.values);
+            map.insert("Condition".into(), json!({ condition.operator: { condition.key: values } }));
+        }
+        Value::Object(map)
+    };
+    json!({
+        "Version": "2012-10-17",
+        "Statement": statements.iter().map(statement).collect::<Vec<_>>(),
+    })
+}

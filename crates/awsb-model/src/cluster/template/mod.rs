@@ -1,0 +1,14 @@
+//! The CloudFormation template of a cluster.
+
+mod build;
+mod images;
+mod jobs;
+mod logs;
+mod machines;
+mod network;
+mod outputs;
+mod parts;
+mod roles;
+mod storage;
+
+pub use build::{BODY_BYTES, OBJECT_BYTES, Template, template};

@@ -9,11 +9,12 @@ use std::fmt::Debug;
 use std::panic::{catch_unwind, resume_unwind};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::{OnceLock, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use nix::sys::signal::Signal;
 
 #[doc(hidden)]
 pub use inventory;
@@ -58,6 +59,7 @@ macro_rules! main {
 pub fn run(built: Built) -> ExitCode {
     let arguments = Arguments::from_args();
     let _ = BUILT.set(built);
+    pass_on_default_signals();
     let mut stories: Vec<&Story> = inventory::iter::<Story>().collect();
     stories.sort_by_key(|story| story.name);
     let trial = |story: &Story| {
@@ -67,6 +69,23 @@ pub fn run(built: Built) -> ExitCode {
         Trial::ignorable_test(name, move || within_limit(name, run, STORY_LIMIT))
     };
     libtest_mimic::run(&arguments, stories.into_iter().map(trial).collect()).exit_code()
+}
+
+/// Makes the programs that stories start have the default action for signals that this process
+/// ignores, as it does under `nohup` or when a shell script has started it with `&`. A program
+/// inherits an ignored signal, but not one that has a handler (execve(2)).
+fn pass_on_default_signals() {
+    // Where there is no procfs, the stories of signals need a run without `nohup`.
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM] {
+        let signal = signal as i32;
+        if ignored & (1_u64 << (signal - 1)) != 0 {
+            // The handler does nothing more: this process goes on ignoring the signal.
+            let _ = signal_hook::flag::register(signal, Arc::default());
+        }
+    }
 }
 
 /// A story that has not ended by then never will: the slowest takes two minutes on a busy machine.

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use awsb_testkit::{Outcome, Sandbox, missing, repository, story};
+use awsb_testkit::{Outcome, Sandbox, missing, program, repository, story};
 use serde_json::Value;
 
 use differences::not_yet;
@@ -416,6 +416,8 @@ fn slurm_scripts_run() {
 
 #[story]
 fn lsf_scripts_run() {
+    // One of the scripts stores its result.
+    program("curl");
     runs_of("lsf", 20);
 }
 

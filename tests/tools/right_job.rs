@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use awsb_testkit::{Outcome, Sandbox, Terminal, eventually, story};
+use awsb_testkit::{Outcome, Sandbox, Terminal, eventually, program, story};
 
 /// The notes and warnings of a command's stderr.
 fn remarks(outcome: &Outcome) -> Vec<&str> {
@@ -94,6 +94,7 @@ fn a_standard_input_that_the_job_does_not_get_is_mentioned() {
 
 #[story]
 fn stdin_reaches_the_job() {
+    program("curl");
     let sandbox = Sandbox::new();
     sandbox.file("data", b"some\0data\xff\nand more\n");
     sandbox.file("read.sh", "#!/bin/sh\ncat\n[ ! -e .awsb ]\n");
@@ -133,6 +134,7 @@ fn stdin_reaches_the_job() {
 
 #[story]
 fn a_large_stdin_goes_through_s3() {
+    program("curl");
     let sandbox = Sandbox::new();
     let large: String = (0..700_000).map(|n| format!("{n:07}\n")).collect();
     sandbox.file("large", &large);

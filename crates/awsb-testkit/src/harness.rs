@@ -57,7 +57,8 @@ macro_rules! main {
 
 /// Runs the stories of this program that its arguments choose.
 pub fn run(built: Built) -> ExitCode {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert_with(stories_at_once);
     let _ = BUILT.set(built);
     pass_on_default_signals();
     let mut stories: Vec<&Story> = inventory::iter::<Story>().collect();
@@ -69,6 +70,12 @@ pub fn run(built: Built) -> ExitCode {
         Trial::ignorable_test(name, move || within_limit(name, run, STORY_LIMIT))
     };
     libtest_mimic::run(&arguments, stories.into_iter().map(trial).collect()).exit_code()
+}
+
+/// The number of stories that run at the same time, if the command line does not say it: two for
+/// each CPU, because stories wait for servers, jobs and time more than they compute.
+fn stories_at_once() -> usize {
+    2 * thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Makes the programs that stories start have the default action for signals that this process

@@ -5,8 +5,8 @@
 //! that it has answered in the last second. Then they speed up again little by little.
 //!
 //! The SDK has adaptive retries (`RetryConfig::adaptive`), which limit the rate of one client. They
-//! were measured in November 2026 with `benches/look.sh`: `bstat` of 5,000 IDs in 50 calls, 50 ms to
-//! every answer, and a server that answers at most 25 calls a second. With this limiter it took
+//! were measured in November 2026 with `benches/look.sh`: `bstat` of 5,000 IDs in 50 calls, 50 ms
+//! to every answer, and a server that answers at most 25 calls a second. With this limiter it took
 //! 3.2 s, and 26 calls were throttled. With adaptive retries and 8 attempts a call it took 13.3 s,
 //! which is the time limit of a call, and two of three runs failed.
 

@@ -1,7 +1,7 @@
 //! Requests to the local cluster: their signatures, and the bodies of Batch's requests.
 
 use awsb_local::internals::request::{self, Definition, Queue, SubmitJob};
-use awsb_local::internals::{Credentials, Keys, Pattern, Secrets, json_object, signature};
+use awsb_local::internals::{Credentials, Keys, Pattern, KeyMaterial, json_object, signature};
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
 use serde_json::Value;
 
@@ -22,7 +22,7 @@ pub fn signature(data: &[u8]) {
     // A fuzzer cannot find a signature for a secret that is another one each time.
     let secret = || uuid::Uuid::new_v4().to_string();
     let owner = Credentials { access_key_id: "AKIDEXAMPLE".to_owned(), secret_access_key: secret() };
-    let keys = Keys::new(Secrets { owner, jobs: secret() });
+    let keys = Keys::new(KeyMaterial { owner, jobs: secret() });
     let (parts, ()) = request.into_parts();
     signature::parameters(&parts, body);
     // This is the time of the seeds, so that their signatures have not expired.

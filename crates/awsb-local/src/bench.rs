@@ -4,11 +4,11 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::batch::model::{JobKey, Line, Retry, Terms};
-use crate::batch::state::schedule::{ComputeEnvironment, FairShare, Layout, Queue};
+use crate::batch::state::scheduler::{ComputeEnvironment, FairShare, Layout, Queue};
 use crate::batch::state::{Current, Effect, State};
 use crate::capacity::Resources;
 use crate::constants::{COMPUTE_ENVIRONMENT, QUEUE};
-use crate::runner::protocol::{Ended, RunnerId, TaskId};
+use crate::runner::protocol::{AttemptId, Ended, RunnerId};
 
 /// Jobs and their scheduler, without a database and without runners.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub struct Cluster {
     next_key: i64,
     next_task: u64,
     now: i64,
-    running: VecDeque<TaskId>,
+    running: VecDeque<AttemptId>,
 }
 
 impl Cluster {
@@ -76,7 +76,7 @@ impl Cluster {
         let (next_task, runner) = (&mut self.next_task, &self.runner);
         self.state.schedule(self.now, || {
             *next_task += 1;
-            Current { task: TaskId::from(format!("{next_task:032x}")), runner: runner.clone() }
+            Current { task: AttemptId::from(format!("{next_task:032x}")), runner: runner.clone() }
         });
         let changes = self.state.take_changes();
         let starts = changes.effects.iter().filter_map(|effect| match effect {

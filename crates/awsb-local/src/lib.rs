@@ -68,7 +68,7 @@ mod time;
 /// time.
 #[doc(hidden)]
 pub mod internals {
-    pub use crate::access::{Credentials, Keys, Secrets};
+    pub use crate::access::{Credentials, KeyMaterial, Keys};
     pub use crate::batch::request;
     pub use crate::home::files::OBJECTS;
     pub use crate::http::body::json_object;

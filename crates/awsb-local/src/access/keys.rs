@@ -9,31 +9,31 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use subtle::ConstantTimeEq;
 
 use super::principal::{Attempt, Principal};
-use super::secrets::{Credentials, Placement, Secrets, attempt_of};
+use super::secrets::{Credentials, KeyMaterial, Placement, attempt_of};
 use crate::batch::JobKey;
-use crate::runner::protocol::TaskId;
+use crate::runner::protocol::AttemptId;
 
 /// The keys that requests may be signed with now.
 #[derive(Debug)]
 pub struct Keys {
-    secrets: RwLock<Secrets>,
+    secrets: RwLock<KeyMaterial>,
     attempts: RwLock<Attempts>,
 }
 
 /// The attempts that are placed.
 #[derive(Debug, Default)]
 struct Attempts {
-    jobs: HashMap<TaskId, JobKey>,
-    tasks: HashMap<JobKey, TaskId>,
+    jobs: HashMap<AttemptId, JobKey>,
+    tasks: HashMap<JobKey, AttemptId>,
 }
 
 impl Keys {
     /// The keys of a home in which no attempt is known to run yet.
-    pub fn new(secrets: Secrets) -> Self {
+    pub fn new(secrets: KeyMaterial) -> Self {
         Self { secrets: RwLock::new(secrets), attempts: RwLock::default() }
     }
 
-    fn secrets(&self) -> RwLockReadGuard<'_, Secrets> {
+    fn secrets(&self) -> RwLockReadGuard<'_, KeyMaterial> {
         self.secrets.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -60,17 +60,17 @@ impl Keys {
     }
 
     /// The key pair of an attempt that is to run.
-    pub fn of_attempt(&self, task: &TaskId, place: Placement) -> Credentials {
+    pub fn of_attempt(&self, task: &AttemptId, place: Placement) -> Credentials {
         self.secrets().of_attempt(task, place)
     }
 
     /// Replaces the secrets: from now on no request with an earlier one is good.
-    pub fn replace(&self, secrets: Secrets) {
+    pub fn replace(&self, secrets: KeyMaterial) {
         *self.secrets.write().unwrap_or_else(PoisonError::into_inner) = secrets;
     }
 
     /// Records the attempt that a job is in now, if it is in one.
-    pub fn set_attempt(&self, job: JobKey, task: Option<&TaskId>) {
+    pub fn set_attempt(&self, job: JobKey, task: Option<&AttemptId>) {
         let mut attempts = self.attempts();
         let before = match task {
             Some(task) => attempts.tasks.insert(job, task.clone()),
@@ -85,7 +85,7 @@ impl Keys {
     }
 
     /// Records the attempts that all jobs are in now, and no others.
-    pub fn set_attempts(&self, assigned: impl Iterator<Item = (JobKey, TaskId)>) {
+    pub fn set_attempts(&self, assigned: impl Iterator<Item = (JobKey, AttemptId)>) {
         let mut attempts = Attempts::default();
         for (job, task) in assigned {
             attempts.tasks.insert(job, task.clone());
@@ -101,15 +101,15 @@ mod tests {
     use crate::access::secrets::{new_access_key_id, new_secret};
     use crate::runner::protocol::SECRET_PREFIX;
 
-    fn secrets() -> Secrets {
+    fn secrets() -> KeyMaterial {
         let owner = Credentials { access_key_id: new_access_key_id(), secret_access_key: new_secret() };
-        Secrets { owner, jobs: new_secret() }
+        KeyMaterial { owner, jobs: new_secret() }
     }
 
     #[test]
     fn a_key_is_good_while_its_attempt_is_placed() {
         let keys = Keys::new(secrets());
-        let (first, second) = (TaskId::random(), TaskId::random());
+        let (first, second) = (AttemptId::random(), AttemptId::random());
         let (host, contained) =
             (keys.of_attempt(&first, Placement::Host), keys.of_attempt(&first, Placement::Container));
         assert_ne!(host.secret_access_key, contained.secret_access_key);
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_server_that_comes_back_knows_the_keys_of_those_that_ran() {
-        let (secrets, task) = (secrets(), TaskId::random());
+        let (secrets, task) = (secrets(), AttemptId::random());
         let before = Keys::new(secrets.clone()).of_attempt(&task, Placement::Container);
         assert_eq!(Keys::new(secrets).of_attempt(&task, Placement::Container), before);
     }
@@ -138,10 +138,10 @@ mod tests {
     #[test]
     fn the_owners_key_and_those_of_jobs_are_replaced_apart() {
         let (old, new) = (secrets(), secrets());
-        let (keys, task) = (Keys::new(old.clone()), TaskId::random());
+        let (keys, task) = (Keys::new(old.clone()), AttemptId::random());
         keys.set_attempt(JobKey(1), Some(&task));
         let of_job = keys.of_attempt(&task, Placement::Host);
-        keys.replace(Secrets { owner: new.owner.clone(), ..old.clone() });
+        keys.replace(KeyMaterial { owner: new.owner.clone(), ..old.clone() });
         assert_eq!(keys.find(&old.owner.access_key_id), None);
         assert!(keys.find(&new.owner.access_key_id).is_some());
         assert_eq!(keys.find(&of_job.access_key_id).map(|(_, key)| key), Some(of_job.clone()));

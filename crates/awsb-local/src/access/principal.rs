@@ -4,7 +4,7 @@ use super::operation::{Operation, Rule};
 use crate::batch::JobKey;
 use crate::constants::ACCOUNT;
 use crate::http::protocol::ApiError;
-use crate::runner::protocol::TaskId;
+use crate::runner::protocol::AttemptId;
 use awsb_model::ADVICE;
 
 /// The signer of a request.
@@ -22,7 +22,7 @@ pub enum Principal {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
     /// The attempt.
-    pub task: TaskId,
+    pub task: AttemptId,
     /// Its job: a child's or a node's own key.
     pub job: JobKey,
 }
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_in_words_that_the_tools_take_apart() {
-        let attempt = Attempt { task: TaskId::from("t".to_owned()), job: JobKey(1) };
+        let attempt = Attempt { task: AttemptId::from("t".to_owned()), job: JobKey(1) };
         let container = Principal::Container(attempt.clone());
         let operation = Operation::Batch(operation::Batch::DeleteJobQueue);
         let refused = container.check(operation).unwrap_err();

@@ -8,7 +8,7 @@ use std::fmt;
 
 use crate::constants::ACCESS_KEY_PREFIX;
 use crate::home::endpoint::Endpoint;
-use crate::runner::protocol::{SECRET_DIGITS, SECRET_PREFIX, TaskId};
+use crate::runner::protocol::{AttemptId, SECRET_DIGITS, SECRET_PREFIX};
 
 /// A key pair that requests are signed with.
 #[derive(Clone, PartialEq, Eq)]
@@ -46,21 +46,21 @@ impl Placement {
 
 /// The owner's key pair, and the secret that all other keys are derived from.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secrets {
+pub struct KeyMaterial {
     /// The owner's key pair.
     pub owner: Credentials,
     /// The secret that the keys of attempts are derived from.
     pub jobs: String,
 }
 
-impl fmt::Debug for Secrets {
+impl fmt::Debug for KeyMaterial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Secrets").field("owner", &self.owner).finish_non_exhaustive()
+        f.debug_struct("KeyMaterial").field("owner", &self.owner).finish_non_exhaustive()
     }
 }
 
-impl Secrets {
-    /// The secrets in the file of a home.
+impl KeyMaterial {
+    /// The key material in the file of a home.
     pub fn of(endpoint: &Endpoint) -> Self {
         let owner = Credentials {
             access_key_id: endpoint.access_key_id.clone(),
@@ -70,7 +70,7 @@ impl Secrets {
     }
 
     /// The key pair of an attempt.
-    pub fn of_attempt(&self, task: &TaskId, place: Placement) -> Credentials {
+    pub fn of_attempt(&self, task: &AttemptId, place: Placement) -> Credentials {
         let access_key_id = access_key_id(task, place);
         let mac = aws_sigv4::sign::v4::calculate_signature(self.jobs.as_bytes(), access_key_id.as_bytes());
         let secret_access_key = format!("{SECRET_PREFIX}{}", mac.get(..SECRET_DIGITS).unwrap_or(&mac));
@@ -78,7 +78,7 @@ impl Secrets {
     }
 }
 
-fn access_key_id(task: &TaskId, place: Placement) -> String {
+fn access_key_id(task: &AttemptId, place: Placement) -> String {
     format!("{ACCESS_KEY_PREFIX}{}{}", place.letter(), task.as_str().to_ascii_uppercase())
 }
 
@@ -87,13 +87,13 @@ pub const OF_AN_ENDED_JOB: &str =
     "it is the key of a job that has ended, or whose key `blocal rotate --jobs` has revoked";
 
 /// The attempt and the place that an access key ID names, if it is an attempt's.
-pub fn attempt_of(access_key_id: &str) -> Option<(TaskId, Placement)> {
+pub fn attempt_of(access_key_id: &str) -> Option<(AttemptId, Placement)> {
     let rest = access_key_id.strip_prefix(ACCESS_KEY_PREFIX)?;
     let (digits, place) = [Placement::Host, Placement::Container]
         .into_iter()
         .find_map(|place| Some((rest.strip_prefix(place.letter())?, place)))?;
     let is_upper = !digits.bytes().any(|b| b.is_ascii_lowercase());
-    Some((TaskId::parse(digits.to_ascii_lowercase()).filter(|_| is_upper)?, place))
+    Some((AttemptId::parse(digits.to_ascii_lowercase()).filter(|_| is_upper)?, place))
 }
 
 /// An access key ID for the owner: twenty letters and digits, as AWS's are; the prefix says whose
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn access_key_ids_name_attempts() {
-        let task = TaskId::random();
+        let task = AttemptId::random();
         for place in [Placement::Host, Placement::Container] {
             assert_eq!(attempt_of(&access_key_id(&task, place)), Some((task.clone(), place)));
         }

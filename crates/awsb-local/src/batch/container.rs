@@ -14,7 +14,7 @@ use crate::constants::HOST_IMAGE;
 use crate::containers::host::{ContainerHost, NoContainerHost};
 use crate::docker::{HOME_LABEL, JOB_LABEL, TASK_LABEL};
 use crate::http::protocol::ApiError;
-use crate::runner::protocol::{Container, TaskId};
+use crate::runner::protocol::{AttemptId, Container};
 use awsb_model::ADVICE;
 
 const MIB: i64 = 1024 * 1024;
@@ -174,8 +174,8 @@ fn permissions(device: &Device) -> Result<String, ApiError> {
         .collect()
 }
 
-/// Checks the container of a SubmitJob. What AWS would do and this cluster cannot do is refused,
-/// not left out.
+/// Checks the container of a SubmitJob. Properties that AWS supports and this cluster does not are
+/// rejected, not left out.
 ///
 /// # Errors
 /// `ClientException`, with what to do instead.
@@ -219,8 +219,8 @@ pub fn check_runnable(container: &Map<String, Value>) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Checks the container of a SubmitJob. What AWS would do and this cluster cannot do is refused,
-/// not left out.
+/// Checks the container of a SubmitJob. Properties that AWS supports and this cluster does not are
+/// rejected, not left out.
 ///
 /// # Errors
 /// `ClientException`, with what to do instead.
@@ -322,7 +322,7 @@ pub struct Attempt<'a> {
     /// The job's ID; a child's own.
     pub job_id: &'a str,
     /// The attempt's ID.
-    pub task: &'a TaskId,
+    pub task: &'a AttemptId,
     /// Whether it is not the first one.
     pub is_repeated: bool,
     /// The command that replaces the image's CMD. When it is empty, the image's own is used.
@@ -333,7 +333,7 @@ pub struct Attempt<'a> {
     /// The GPUs that it has been given, by their number on this machine.
     pub gpus: &'a [u32],
     /// The main node's attempt, for a node of a multi-node job.
-    pub main_node: Option<&'a TaskId>,
+    pub main_node: Option<&'a AttemptId>,
 }
 
 /// The container of an attempt, on a host that has been made ready for it.
@@ -509,7 +509,7 @@ mod tests {
     }
 
     fn ordered(extra: Value) -> ContainerCreateBody {
-        let task = TaskId::from("t".to_owned());
+        let task = AttemptId::from("t".to_owned());
         let attempt = Attempt {
             job_id: "j:3",
             task: &task,
@@ -573,7 +573,7 @@ mod tests {
 
     #[test]
     fn without_a_place_the_attempt_is_refused_with_the_reason() {
-        let task = TaskId::random();
+        let task = AttemptId::random();
         let attempt = Attempt {
             job_id: "j",
             task: &task,

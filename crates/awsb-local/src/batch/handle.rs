@@ -18,7 +18,7 @@ use super::store::Store;
 use crate::capacity::Resources;
 use crate::home::space::{NoSpace, Reserve};
 use crate::http::protocol::ApiError;
-use crate::runner::protocol::TaskId;
+use crate::runner::protocol::AttemptId;
 
 /// Sends messages to the engine, and reads what the engine publishes.
 #[derive(Debug, Clone)]
@@ -114,7 +114,7 @@ impl Handle {
     }
 
     /// Which attempts runners have; `None` when the engine has stopped.
-    pub async fn assigned(&self) -> Option<HashSet<TaskId>> {
+    pub async fn assigned(&self) -> Option<HashSet<AttemptId>> {
         let (reply, answer) = oneshot::channel();
         self.messages.send(Message::Assigned(reply)).ok()?;
         answer.await.ok()

@@ -25,10 +25,10 @@ const MOST_OPEN: u64 = *limits::ARRAY_SIZE.end() as u64;
 /// The variables in which a submitter names what the launcher fetches.
 const BUNDLES: [&str; 2] = [launcher::BUNDLE_VARIABLE, launcher::INPUTS_VARIABLE];
 
-/// The jobs that a request may see.
+/// The jobs that the sender of a request may see.
 #[derive(Debug, Clone)]
-pub enum Scope {
-    /// Everything: it is the owner's.
+pub enum JobScope {
+    /// All jobs: the sender is the owner.
     All,
     /// The lineage of a job in a container.
     Of(Box<ContainedJob>),
@@ -46,8 +46,8 @@ pub struct ContainedJob {
     ancestors: Vec<JobKey>,
 }
 
-impl Scope {
-    /// The scope of who asks.
+impl JobScope {
+    /// The scope of the sender of a request.
     ///
     /// # Errors
     /// When the database cannot be read, or the job is not there any more.
@@ -142,8 +142,8 @@ impl Scope {
         )))
     }
 
-    /// The job that what is registered belongs to, if not to the owner: an array's children
-    /// register for the whole of it.
+    /// The job in whose name job definitions are registered, if not in the owner's. The children of
+    /// an array register for the whole array.
     pub fn registrant(&self) -> Option<JobKey> {
         match self {
             Self::All => None,
@@ -152,8 +152,8 @@ impl Scope {
     }
 
     /// The registrants whose job definitions may be used: the owner, the ancestors of a job, and
-    /// the job itself. What another container has registered cannot be used: its name may be one
-    /// that is about to be derived.
+    /// the job itself. Definitions of another container cannot be used, because their names may be
+    /// those that are about to be derived.
     pub fn registrants(&self) -> Registrants {
         match self {
             Self::All => Registrants::Owner,
@@ -265,7 +265,7 @@ mod tests {
     use crate::batch::open_store;
     use crate::batch::reader::{Listing, Reader};
     use crate::home::files::BATCH_DATABASE;
-    use crate::runner::protocol::TaskId;
+    use crate::runner::protocol::AttemptId;
     use awsb_model::Status;
 
     /// Key, parent, size of an array, number of nodes, submitter.
@@ -311,7 +311,7 @@ mod tests {
     }
 
     fn container(job: i64) -> Principal {
-        Principal::Container(Attempt { task: TaskId::random(), job: JobKey(job) })
+        Principal::Container(Attempt { task: AttemptId::random(), job: JobKey(job) })
     }
 
     /// The jobs that a job in a container has in its lineage, and those that a listing shows to it.
@@ -319,7 +319,7 @@ mod tests {
         let reader = Reader::new(home);
         reader
             .read_now(|db| {
-                let scope = Scope::of(db, &container(job))?;
+                let scope = JobScope::of(db, &container(job))?;
                 let operation = Operation::Batch(crate::access::operation::Batch::DescribeJobs);
                 let has = |key: &i64| scope.check(db, Some(JobKey(*key)), operation).is_ok();
                 let all = Listing::Queue("local".to_owned(), Status::Failed);
@@ -342,8 +342,8 @@ mod tests {
         sees(6, &[6, 7], &[6, 7]);
         // Nodes are one job.
         sees(9, &[8, 9, 10, 11], &[8, 11]);
-        let all =
-            Reader::new(home.path()).read_now(|db| Ok(Scope::of(db, &Principal::Owner)?.lineage().is_none()));
+        let all = Reader::new(home.path())
+            .read_now(|db| Ok(JobScope::of(db, &Principal::Owner)?.lineage().is_none()));
         assert!(all.unwrap());
     }
 

@@ -13,7 +13,7 @@ use super::store::Store;
 use crate::containers::host::{ContainerHost, NoContainerHost};
 use crate::http::protocol::ApiError;
 use crate::runner::link::Link;
-use crate::runner::protocol::{Hello, Report, RunnerId, TaskId};
+use crate::runner::protocol::{AttemptId, Hello, Report, RunnerId};
 
 /// Where the answer to a request goes.
 pub type Reply<T> = oneshot::Sender<Result<T, ApiError>>;
@@ -63,7 +63,7 @@ pub enum Message {
     /// now.
     Removed(RunnerId),
     /// Which attempts runners have.
-    Assigned(oneshot::Sender<HashSet<TaskId>>),
+    Assigned(oneshot::Sender<HashSet<AttemptId>>),
     /// All jobs are to end.
     EndAll(Reply<()>),
     /// The server stops.

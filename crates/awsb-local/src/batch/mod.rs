@@ -18,7 +18,7 @@
 mod api;
 mod container;
 #[cfg(test)]
-mod damage;
+mod damage_tests;
 mod definition;
 mod describe;
 mod engine;
@@ -40,7 +40,7 @@ pub use api::Api;
 pub use describe::instance_arn;
 pub use engine::{Engine, EngineConfig};
 pub use handle::Handle;
-pub use lineage::Scope;
+pub use lineage::JobScope;
 pub use messages::{Message, Needs};
 pub use model::JobKey;
 pub use reader::{Reader, Snapshot};

@@ -20,7 +20,7 @@ use crate::database;
 use crate::database::lossy::{Number, Text};
 use crate::home::files::BATCH_DATABASE;
 use crate::http::protocol::ApiError;
-use crate::runner::protocol::TaskId;
+use crate::runner::protocol::AttemptId;
 use awsb_model::Status;
 
 /// A job as the API shows it.
@@ -312,7 +312,7 @@ impl Snapshot {
             Ok(Attempt {
                 key,
                 number: number(0)?.map(Number::to).unwrap_or_default(),
-                task: TaskId::from(text(1)?.unwrap_or_default()),
+                task: AttemptId::from(text(1)?.unwrap_or_default()),
                 started_at: number(2)?.map(|at| at.0),
                 stopped_at: number(3)?.map_or(0, |at| at.0),
                 exit_code: number(4)?.map(Number::to),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::definition::arn;
 use super::resource_rows::ResourceKind;
-use super::state::schedule::{ComputeEnvironment, FairShare, Layout, Queue};
+use super::state::scheduler::{ComputeEnvironment, FairShare, Layout, Queue};
 use super::store::Store;
 use crate::capacity::Resources;
 use crate::constants::{ACCOUNT, COMPUTE_ENVIRONMENT, INSTANCE_TYPE, QUEUE, REGION};

@@ -17,14 +17,14 @@ use super::model::{Dependency, JobKey, Nodes, Summary, Terms};
 use super::request::{Plan, RequestedDependency, Spec};
 use super::resource_rows::{self, ResourceKind};
 use super::rows::{find, from_json, status};
-use super::state::schedule::Allocation;
+use super::state::scheduler::Allocation;
 use super::state::{Attempt, Current, Ending, Job, first_status};
 use crate::constants::LOG_GROUP;
 use crate::database::lossy::{Number, Text};
 use crate::database::{self, Commits, Missing, Opened, Schema};
 use crate::home::files::BATCH_DATABASE;
 use crate::http::protocol::ApiError;
-use crate::runner::protocol::{RunnerId, TaskId};
+use crate::runner::protocol::{AttemptId, RunnerId};
 use awsb_model::{Status, words};
 
 const MIGRATIONS: [&str; 7] = [
@@ -356,7 +356,7 @@ impl Store {
                 job.started_at,
                 job.stopped_at,
                 job.attempts,
-                job.last_task.as_ref().map(TaskId::as_str),
+                job.last_attempt_id.as_ref().map(AttemptId::as_str),
                 job.current.as_ref().map(|c| c.runner.as_str()),
                 job.exit_code,
                 job.reason,
@@ -653,7 +653,7 @@ fn job(
     let index: Option<u32> = number(2)?.map(Number::to);
     let summary = text(3)?.map(|text| from_json(&text)).transpose();
     let summary = summary.map_err(|e| harmed("the statuses of its children", e)).ok().flatten();
-    let task: Option<TaskId> = text(9)?.map(TaskId::from);
+    let task: Option<AttemptId> = text(9)?.map(AttemptId::from);
     let runner = text(10)?.and_then(|text| RunnerId::parse(&text));
     let cancelled = number(14)?.map(|flag| flag.0 != 0);
     let gpus = text(16)?.map(|text| from_json(&text)).transpose();
@@ -670,7 +670,7 @@ fn job(
         attempts: number(8)?.map(Number::to).unwrap_or_default(),
         allocation: text(15)?.map(|environment| Allocation { environment, gpus }),
         current: task.clone().zip(runner).map(|(task, runner)| Current { task, runner }),
-        last_task: task,
+        last_attempt_id: task,
         exit_code: number(11)?.map(Number::to),
         reason: text(12)?,
         address: text(17)?.and_then(|text| text.parse().ok()),

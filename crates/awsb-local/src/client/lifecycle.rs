@@ -13,14 +13,14 @@ use serde::de::DeserializeOwned;
 
 use super::control::{self, ControlError, Rotated, Status};
 use super::start_report::{self, StartLine};
-use crate::access::secrets::{Placement, Secrets, attempt_of};
+use crate::access::secrets::{KeyMaterial, Placement, attempt_of};
 use crate::error::LocalError;
 use crate::home::endpoint::{Connection, Endpoint};
 use crate::home::files::{HOME_VARIABLE, SCRATCH, SERVER_LOG};
 use crate::home::host_id::HostId;
 use crate::home::settings::Settings;
 use crate::home::{Home, contents, space};
-use crate::runner::protocol::{Greeting, TASK_VARIABLE, TaskId};
+use crate::runner::protocol::{AttemptId, Greeting, TASK_VARIABLE};
 use crate::{log, process};
 
 /// How long a server may take to answer, or to stop.
@@ -85,15 +85,15 @@ fn check_not_stopped(home: &Home) -> Result<(), LocalError> {
 fn connection(home: &Home, endpoint: &Endpoint) -> Connection {
     let connection = endpoint.connection();
     let variable = |name: &str| std::env::var(name).ok();
-    let is_running_here = |task: &TaskId| home.path().join(SCRATCH).join(task.as_str()).is_dir();
-    let task = variable(TASK_VARIABLE).and_then(TaskId::parse).filter(is_running_here);
+    let is_running_here = |task: &AttemptId| home.path().join(SCRATCH).join(task.as_str()).is_dir();
+    let task = variable(TASK_VARIABLE).and_then(AttemptId::parse).filter(is_running_here);
     let Some(task) = task else { return connection };
     let exported = variable("AWS_ACCESS_KEY_ID").zip(variable("AWS_SECRET_ACCESS_KEY"));
     let (access_key_id, secret_access_key) = match exported {
         Some((id, secret)) if attempt_of(&id).is_some_and(|(attempt, _)| attempt == task) => (id, secret),
         // The job has other credentials in its environment, for AWS: its own are derived again.
         _ => {
-            let own = Secrets::of(endpoint).of_attempt(&task, Placement::Host);
+            let own = KeyMaterial::of(endpoint).of_attempt(&task, Placement::Host);
             (own.access_key_id, own.secret_access_key)
         }
     };

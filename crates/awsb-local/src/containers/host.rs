@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
-use crate::runner::protocol::{RunnerId, TaskId};
+use crate::runner::protocol::{AttemptId, RunnerId};
 
 /// How long the server waits for the Docker engine when it stops.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -51,7 +51,7 @@ pub enum Request {
         /// The runner that is gone.
         runner: RunnerId,
         /// The attempt.
-        task: TaskId,
+        task: AttemptId,
         /// The address of the Docker engine that has the container.
         engine: String,
     },
@@ -68,7 +68,7 @@ impl Containers {
     /// Asks for the removal of the container of an attempt whose runner is gone. The answer is the
     /// message `Removed`. It also comes when the container could not be removed, which is tried
     /// again later.
-    pub fn remove(&self, runner: RunnerId, task: TaskId, engine: String) {
+    pub fn remove(&self, runner: RunnerId, task: AttemptId, engine: String) {
         let _ = self.requests.send(Request::Remove { runner, task, engine });
     }
 

@@ -32,7 +32,7 @@ use crate::docker::network::{self, Network};
 use crate::docker::{self, EngineError, cleanup};
 use crate::home::files::CONTAINERS;
 use crate::home::host_id::HostId;
-use crate::runner::protocol::{RunnerId, TaskId};
+use crate::runner::protocol::{AttemptId, RunnerId};
 
 /// How often the manager looks for leftovers while there may be any, for example on an engine that
 /// was away.
@@ -325,7 +325,7 @@ impl ContainerManager {
         let found = cleanup::containers(&docker, home_id, None).await?;
         let networks = cleanup::node_networks(&docker, home_id).await?;
         // Asked after the listing: an attempt is on record before anything of it is on the engine.
-        let live: HashSet<TaskId> = match self.engine.assigned().await {
+        let live: HashSet<AttemptId> = match self.engine.assigned().await {
             Some(live) => live,
             None => return Ok(false),
         };
@@ -350,7 +350,7 @@ impl ContainerManager {
 }
 
 /// Removes the container of an attempt whose runner is gone.
-async fn remove_abandoned(engine_handle: Handle, runner: RunnerId, task: TaskId, engine: String) {
+async fn remove_abandoned(engine_handle: Handle, runner: RunnerId, task: AttemptId, engine: String) {
     let remove = async || -> Result<(), EngineError> {
         let docker = awsb_docker::connect(&engine).await?;
         cleanup::remove_with_retries(&docker, &docker::container_name(&task)).await

@@ -12,7 +12,7 @@ use bollard::query_parameters::{
 use super::error::EngineError;
 use super::names::{HOME_LABEL, JOB_LABEL, TASK_LABEL};
 use super::network;
-use crate::runner::protocol::TaskId;
+use crate::runner::protocol::AttemptId;
 use awsb_docker::status;
 
 /// How often, and how long apart, the engine is asked to remove a container that it does not
@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leftover {
     /// The attempt that it is (or was) for.
-    pub task: TaskId,
+    pub task: AttemptId,
     /// The engine's own ID for it.
     pub id: String,
 }
@@ -67,11 +67,11 @@ pub async fn remove(docker: &Docker, container: &str) -> Result<(), EngineError>
     }
 }
 
-/// [`remove`], and returns when the container is gone; an engine that is away, or busy with it, is
-/// asked again for half a minute.
+/// Does the same as [`remove`], and returns when the container is gone. An engine that is away, or
+/// busy with the container, is asked again for half a minute.
 ///
 /// # Errors
-/// What the engine said last.
+/// The last error of the engine.
 pub async fn remove_with_retries(docker: &Docker, container: &str) -> Result<(), EngineError> {
     for _ in 1..TRIES {
         if remove(docker, container).await.is_ok() {
@@ -104,7 +104,7 @@ pub async fn node_networks(docker: &Docker, home_id: &str) -> Result<Vec<Leftove
 pub async fn remove_dead_networks(
     docker: &Docker,
     networks: &[Leftover],
-    live: &HashSet<TaskId>,
+    live: &HashSet<AttemptId>,
 ) -> Result<(), EngineError> {
     let mut outcome = Ok(());
     for dead in networks.iter().filter(|network| !live.contains(&network.task)) {

@@ -1,6 +1,6 @@
 //! The labels and names of everything that a home has on a Docker engine.
 
-use crate::runner::protocol::TaskId;
+use crate::runner::protocol::AttemptId;
 
 /// The label with the home's ID, on containers, networks and volumes.
 pub const HOME_LABEL: &str = "awsb.home";
@@ -14,7 +14,7 @@ pub const TASK_LABEL: &str = "awsb.task";
 pub const JOB_LABEL: &str = "awsb.job";
 
 /// The name of an attempt's container.
-pub fn container_name(task: &TaskId) -> String {
+pub fn container_name(task: &AttemptId) -> String {
     format!("awsb-{task}")
 }
 
@@ -25,6 +25,6 @@ pub fn network_name(home_id: &str) -> String {
 
 /// The name of the network that the nodes of a multi-node job have while the main node's attempt
 /// lasts.
-pub fn nodes_network_name(main_node: &TaskId) -> String {
+pub fn nodes_network_name(main_node: &AttemptId) -> String {
     format!("awsb-nodes-{main_node}")
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::EngineError;
 use super::names::{HOME_LABEL, LOCATION_LABEL, TASK_LABEL, nodes_network_name};
-use crate::runner::protocol::TaskId;
+use crate::runner::protocol::AttemptId;
 use awsb_docker::status;
 
 /// A bridge network on the engine.
@@ -98,7 +98,11 @@ pub async fn ensure(
 ///
 /// # Errors
 /// When the engine refuses, e.g. because it has no subnet left.
-pub async fn make_for_nodes(docker: &Docker, home_id: &str, main_node: &TaskId) -> Result<(), EngineError> {
+pub async fn make_for_nodes(
+    docker: &Docker,
+    home_id: &str,
+    main_node: &AttemptId,
+) -> Result<(), EngineError> {
     let name = nodes_network_name(main_node);
     let wanted = bridge(&name, &[(HOME_LABEL, home_id), (TASK_LABEL, main_node.as_str())]);
     let wanted = NetworkCreateRequest { internal: Some(true), ..wanted };

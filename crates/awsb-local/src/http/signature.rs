@@ -26,9 +26,9 @@ const SKEW_MS: i64 = 15 * 60 * 1000;
 /// Query Parameters": "the maximum value is 604800 (seven days)").
 const LONGEST_PRESIGNED_SECONDS: u64 = 604_800;
 
-/// The scope of a signature's credential.
+/// The scope of a signature's credential ("credential scope" in the IAM User Guide).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Scope {
+pub struct CredentialScope {
     access_key_id: String,
     date: String,
     region: String,
@@ -36,7 +36,7 @@ pub struct Scope {
     pub service: String,
 }
 
-impl Scope {
+impl CredentialScope {
     /// `AKID/20261121/us-east-1/batch/aws4_request`.
     fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('/');
@@ -63,17 +63,18 @@ fn incomplete(what: &str) -> ApiError {
 ///
 /// # Errors
 /// When the request is not signed with Version 4.
-pub fn scope<B>(request: &Request<B>) -> Result<Scope, ApiError> {
+pub fn scope<B>(request: &Request<B>) -> Result<CredentialScope, ApiError> {
     if let Some(header) = request.headers().get(http::header::AUTHORIZATION) {
         let fields = Fields::parse(header.to_str().map_err(|_| incomplete("not text"))?)?;
-        return Scope::parse(fields.credential).ok_or_else(|| incomplete("Credential is malformed"));
+        return CredentialScope::parse(fields.credential)
+            .ok_or_else(|| incomplete("Credential is malformed"));
     }
     // AWS CLI version 1 presigns like this by default.
     if query(request).any(|(name, _)| name == "AWSAccessKeyId") {
         return Err(incomplete("Signature Version 2 is not supported; use AWS4-HMAC-SHA256 (s3v4)"));
     }
     let credential = query(request).find(|(k, _)| k == "X-Amz-Credential").ok_or_else(missing)?.1;
-    Scope::parse(&credential).ok_or_else(|| incomplete("X-Amz-Credential is malformed"))
+    CredentialScope::parse(&credential).ok_or_else(|| incomplete("X-Amz-Credential is malformed"))
 }
 
 /// Checks an S3 request before the `s3s` crate verifies its signature: the signature is of Version
@@ -212,7 +213,7 @@ pub struct SignedRequest {
     /// Whose key it names; true when it is verified.
     pub principal: Principal,
     credentials: Credentials,
-    scope: Scope,
+    scope: CredentialScope,
     stamp: String,
     time: SystemTime,
     signed_headers: Vec<String>,
@@ -227,7 +228,8 @@ impl SignedRequest {
     pub fn parse(parts: &Parts, keys: &Keys, now_ms: i64) -> Result<Self, ApiError> {
         let header = parts.headers.get(http::header::AUTHORIZATION).ok_or_else(missing)?;
         let fields = Fields::parse(header.to_str().map_err(|_| incomplete("not text"))?)?;
-        let scope = Scope::parse(fields.credential).ok_or_else(|| incomplete("Credential is malformed"))?;
+        let scope =
+            CredentialScope::parse(fields.credential).ok_or_else(|| incomplete("Credential is malformed"))?;
         let (principal, credentials) = keys.find(&scope.access_key_id).ok_or_else(|| {
             let why = "The security token included in the request is invalid";
             match attempt_of(&scope.access_key_id) {
@@ -340,14 +342,14 @@ fn canonical_request(parts: &Parts, body: &[u8], signed_headers: &[String]) -> S
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::Secrets;
+    use crate::access::KeyMaterial;
 
     fn keys(owner: &str) -> Keys {
         let owner = Credentials {
             access_key_id: owner.into(),
             secret_access_key: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".into(),
         };
-        Keys::new(Secrets { owner, jobs: "secret".into() })
+        Keys::new(KeyMaterial { owner, jobs: "secret".into() })
     }
 
     // The example of the IAM User Guide and of the AWS Signature Version 4 test suite

@@ -14,7 +14,7 @@ use super::{filter, get, put, table};
 use crate::access::operation::Logs;
 use crate::access::{Operation, Principal};
 use crate::batch::log_streams::{self, Change, Group};
-use crate::batch::{Handle, Needs, Reader, Scope, Snapshot};
+use crate::batch::{Handle, JobScope, Needs, Reader, Snapshot};
 use crate::database;
 use crate::http::body::json_shape;
 use crate::http::protocol::{ApiError, ErrorKind};
@@ -116,7 +116,7 @@ fn existing_stream(db: &Snapshot, group: &GroupName, stream: &StreamName) -> Res
 /// Checks that a scope may read the output of a stream.
 fn check_stream(
     db: &Snapshot,
-    scope: &Scope,
+    scope: &JobScope,
     operation: Logs,
     group: &GroupName,
     stream: &StreamName,
@@ -353,7 +353,7 @@ impl Api {
         self.reader
             .read(move |db| {
                 existing_group(db, &name)?;
-                let lineage = Scope::of(db, &who)?.lineage();
+                let lineage = JobScope::of(db, &who)?.lineage();
                 let listed = |after: Option<&str>, most| {
                     log_streams::streams(db.connection(), &name, lineage, &prefix, after, descending, most)
                 };
@@ -444,7 +444,7 @@ impl Api {
         let events = Arc::clone(&self.events);
         self.reader
             .read(move |db| {
-                let scope = Scope::of(db, &who)?;
+                let scope = JobScope::of(db, &who)?;
                 check_stream(db, &scope, Logs::GetLogEvents, &wanted.stream.0, &wanted.stream.1)?;
                 let known = existing_stream(db, &wanted.stream.0, &wanted.stream.1)?;
                 wanted.from = wanted.from.max(known.expired_before(now_ms()));
@@ -496,7 +496,7 @@ impl Api {
         self.reader
             .read(move |db| {
                 let known = existing_group(db, &wanted.group)?;
-                let scope = Scope::of(db, &who)?;
+                let scope = JobScope::of(db, &who)?;
                 wanted.from = wanted.from.max(known.expired_before(now_ms()));
                 wanted.streams = match named {
                     Some(names) => {

@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::executor::{Event, EventSender, Execution, Outcome};
 use super::output::{Output, Source};
-use super::protocol::{Container, Run, TaskId};
+use super::protocol::{AttemptId, Container, Run};
 use super::spare::Spares;
 use crate::docker::{self, EngineError, cleanup, network};
 use crate::time::now_ms;
@@ -96,7 +96,7 @@ impl Execution for ContainerExecution {
 }
 
 struct ContainerRun {
-    task: TaskId,
+    task: AttemptId,
     name: String,
     order: Container,
     output: Output,

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 
 use nix::sys::signal::Signal;
 
-use super::protocol::TaskId;
+use super::protocol::AttemptId;
 use super::spare::Spares;
 
 /// An attempt that has begun: processes of the host, or a container.
@@ -73,13 +73,13 @@ pub enum Event {
 /// together with everything else.
 #[derive(Debug, Clone)]
 pub struct EventSender {
-    sender: mpsc::Sender<(TaskId, Event)>,
+    sender: mpsc::Sender<(AttemptId, Event)>,
     waker: Arc<PipeWriter>,
 }
 
 impl EventSender {
     /// Sends an event to the runner's loop.
-    pub fn send(&self, task: &TaskId, news: Event) {
+    pub fn send(&self, task: &AttemptId, news: Event) {
         // A loop that is gone need not hear it.
         if self.sender.send((task.clone(), news)).is_ok() {
             let _ = (&*self.waker).write_all(&[0]);
@@ -92,7 +92,7 @@ impl EventSender {
 #[derive(Debug)]
 pub struct PostponedExecution {
     /// The attempt.
-    pub task: TaskId,
+    pub task: AttemptId,
     /// Where its end is reported.
     pub events: EventSender,
 }
@@ -120,7 +120,7 @@ impl Execution for PostponedExecution {
 /// The loop's end of it.
 #[derive(Debug)]
 pub struct EventReceiver {
-    receiver: mpsc::Receiver<(TaskId, Event)>,
+    receiver: mpsc::Receiver<(AttemptId, Event)>,
     waker: PipeReader,
 }
 
@@ -141,7 +141,7 @@ impl EventReceiver {
     }
 
     /// The next piece of news; the pipe has been found to be readable.
-    pub fn receive(&mut self) -> Option<(TaskId, Event)> {
+    pub fn receive(&mut self) -> Option<(AttemptId, Event)> {
         let mut byte = [0];
         let _ = self.waker.read(&mut byte);
         self.receiver.recv().ok()

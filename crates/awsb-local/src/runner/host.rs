@@ -15,7 +15,7 @@ use super::executor::{Event, EventSender, Execution, Outcome};
 use super::limits::Lent;
 use super::output::{Output, Source};
 use super::process;
-use super::protocol::{Run, TASK_VARIABLE, TaskId};
+use super::protocol::{AttemptId, Run, TASK_VARIABLE};
 use super::ready::{Command, Folder, Ready, Unpacker};
 use super::spare::{FolderStamp, Spare, Spares};
 use super::tmpdir::TmpDir;
@@ -28,7 +28,7 @@ use crate::time::now_ms;
 /// process and for input at once, without signal handlers. Where there is a descriptor for that, it
 /// has nothing to do.
 #[derive(Debug)]
-pub struct Waiter(mpsc::Sender<(TaskId, Pid)>);
+pub struct Waiter(mpsc::Sender<(AttemptId, Pid)>);
 
 impl Waiter {
     /// Starts the thread.
@@ -36,7 +36,7 @@ impl Waiter {
     /// # Errors
     /// When there can be no more threads.
     pub fn new(events: EventSender) -> io::Result<Self> {
-        let (sender, to_wait_for) = mpsc::channel::<(TaskId, Pid)>();
+        let (sender, to_wait_for) = mpsc::channel::<(AttemptId, Pid)>();
         std::thread::Builder::new().name("waiter".to_owned()).spawn(move || {
             for (task, pid) in to_wait_for {
                 let exit_code = Some(process::exit_code(process::wait_for_end(pid)));
@@ -47,7 +47,7 @@ impl Waiter {
     }
 
     /// Reports the end of a process.
-    pub fn wait(&self, task: &TaskId, pid: Pid) {
+    pub fn wait(&self, task: &AttemptId, pid: Pid) {
         let waiting = self.0.send((task.clone(), pid));
         debug_assert!(waiting.is_ok(), "the waiter lives as long as the runner");
     }
@@ -64,7 +64,7 @@ const UNPACKED: &str = "awsb.0.0";
 /// A process of the host and all that belongs to it.
 #[derive(Debug)]
 pub struct HostExecution {
-    task: TaskId,
+    task: AttemptId,
     leader: Pid,
     end: Option<OwnedFd>,
     pipe: Option<PipeReader>,
@@ -215,7 +215,7 @@ impl Execution for HostExecution {
         let mark = mark.filter(|mark| is_gone && mark.is_of(&scratch));
         if let Some((folder, unpacked)) = unpacked {
             let unpacked = unpacked.filter(|unpacked| is_gone && unpacked.is_of(folder.path()));
-            let other = Path::new(SCRATCH).join(TaskId::random().as_str());
+            let other = Path::new(SCRATCH).join(AttemptId::random().as_str());
             if let Some(path) = folder.empty()
                 && !unpacked.is_some_and(|mark| spares.unpacked.keep(&path, &mark, Some(other)))
             {
@@ -248,6 +248,6 @@ fn ready(unpacker: &mut Unpacker, job: &mut Command, spare: &mut Spare) -> Ready
 }
 
 /// The job's working directory, absolute: it is the job's TMPDIR, too.
-fn scratch(task: &TaskId) -> io::Result<PathBuf> {
+fn scratch(task: &AttemptId) -> io::Result<PathBuf> {
     std::path::absolute(Path::new(SCRATCH).join(task.as_str()))
 }

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::lines::Lines;
+use super::line_appender::LineAppender;
 use super::process::{self, Leader};
-use super::protocol::{Ended, RunnerId, TaskId};
+use super::protocol::{AttemptId, Ended, RunnerId};
 use crate::home::files::{RUNNER_JOURNAL, RUNNER_LOCK, RUNNER_OLD_JOURNAL, RUNNERS};
 
 /// One line of the journal.
@@ -27,7 +27,7 @@ enum Entry {
     /// The runner has taken this attempt of a job; its process, or its container on this Docker
     /// engine, may exist from now on.
     Taken {
-        task: TaskId,
+        task: AttemptId,
         #[serde(default)]
         job: String,
         #[serde(default)]
@@ -36,7 +36,7 @@ enum Entry {
         engine: Option<String>,
     },
     /// The process exists. `born` distinguishes it from a later process with the same pid.
-    Started { task: TaskId, pid: i32, at: i64, born: Option<u64> },
+    Started { task: AttemptId, pid: i32, at: i64, born: Option<u64> },
     /// The attempt has ended.
     Ended(Ended),
 }
@@ -50,7 +50,7 @@ fn is_zero(number: &u64) -> bool {
 pub struct Journal {
     runner: RunnerId,
     path: PathBuf,
-    lines: Lines,
+    lines: LineAppender,
     length: u64,
     // Held, never read: it is what other processes see of this runner's life.
     _lock: File,
@@ -79,7 +79,7 @@ impl Journal {
     ///
     /// # Errors
     /// When it cannot be written: then the attempt must not begin.
-    pub fn taken(&mut self, task: &TaskId, of: (&str, u32), engine: Option<&str>) -> io::Result<()> {
+    pub fn taken(&mut self, task: &AttemptId, of: (&str, u32), engine: Option<&str>) -> io::Result<()> {
         self.write(&Entry::Taken {
             task: task.clone(),
             job: of.0.to_owned(),
@@ -92,7 +92,7 @@ impl Journal {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn started(&mut self, task: &TaskId, pid: i32, at: i64) -> io::Result<()> {
+    pub fn started(&mut self, task: &AttemptId, pid: i32, at: i64) -> io::Result<()> {
         self.write(&Entry::Started { task: task.clone(), pid, at, born: process::born(pid) })
     }
 
@@ -140,9 +140,9 @@ fn line(entry: &Entry) -> io::Result<Vec<u8>> {
 
 /// A new journal, with its length. One that cannot be begun is not there: an empty one would say
 /// that something has been lost.
-fn begin(path: &Path, runner: &RunnerId, commit: u64) -> io::Result<(Lines, u64)> {
+fn begin(path: &Path, runner: &RunnerId, commit: u64) -> io::Result<(LineAppender, u64)> {
     let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
-    let mut lines = Lines::new(file);
+    let mut lines = LineAppender::new(file);
     let first = line(&Entry::Opened { runner: runner.clone(), commit })?;
     lines.append(&first).inspect_err(|_| {
         let _ = fs::remove_file(path);
@@ -195,7 +195,7 @@ pub enum Fate {
 ///
 /// # Errors
 /// When the journal cannot be read.
-pub fn fate_of(home: &Path, runner: &RunnerId, task: &TaskId) -> io::Result<Fate> {
+pub fn fate_of(home: &Path, runner: &RunnerId, task: &AttemptId) -> io::Result<Fate> {
     let (mut taken, mut on, mut leader) = (false, None, None);
     let (entries, is_whole) = journal(&journal_path(home, runner))?;
     for entry in entries {
@@ -224,7 +224,7 @@ pub struct Taken {
     /// The runner that has taken it.
     pub runner: RunnerId,
     /// The attempt.
-    pub task: TaskId,
+    pub task: AttemptId,
     /// The job's ID.
     pub job: String,
     /// Which attempt of the job it is, from 1 on.
@@ -355,7 +355,7 @@ mod tests {
     use super::*;
     use crate::home::contents::is_name_in;
 
-    fn ended(task: &TaskId) -> Ended {
+    fn ended(task: &AttemptId) -> Ended {
         Ended {
             task: task.clone(),
             started_at: Some(1),
@@ -377,7 +377,7 @@ mod tests {
         assert!(!is_alive(home, &runner));
         let mut journal = Journal::open(home, &runner).unwrap();
         assert!(is_alive(home, &runner));
-        let [never, done, lost, abandoned] = std::array::from_fn(|_| TaskId::random());
+        let [never, done, lost, abandoned] = std::array::from_fn(|_| AttemptId::random());
         journal.taken(&done, ("a", 1), None).unwrap();
         journal.ended(&ended(&done)).unwrap();
         journal.taken(&lost, ("b:3", 2), None).unwrap();
@@ -403,7 +403,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join(RUNNERS)).unwrap();
         let (runner, home) = (RunnerId::random(), dir.path());
-        let [done, other] = std::array::from_fn(|_| TaskId::random());
+        let [done, other] = std::array::from_fn(|_| AttemptId::random());
         let mut journal = Journal::open(home, &runner).unwrap();
         journal.taken(&done, ("a", 1), None).unwrap();
         journal.ended(&ended(&done)).unwrap();
@@ -435,7 +435,7 @@ mod tests {
         let (runner, home) = (RunnerId::random(), dir.path());
         let mut journal = Journal::open(home, &runner).unwrap();
         let mut commit = 0;
-        let tasks: Vec<TaskId> = (0..12_000).map(|_| TaskId::random()).collect();
+        let tasks: Vec<AttemptId> = (0..12_000).map(|_| AttemptId::random()).collect();
         for task in &tasks {
             journal.taken(task, ("a", 1), None).unwrap();
             journal.ended(&ended(task)).unwrap();

@@ -21,7 +21,7 @@ use super::host::{HostExecution, Waiter};
 use super::journal::Journal;
 use super::mask::masked;
 use super::process;
-use super::protocol::{Ended, Greeting, Hello, Order, Report, Run, RunnerId, Started, TaskId};
+use super::protocol::{AttemptId, Ended, Greeting, Hello, Order, Report, Run, RunnerId, Started};
 use super::ready::Unpacker;
 use super::spare::Spares;
 use crate::error::LocalError;
@@ -49,7 +49,7 @@ const RETRY_MS: std::ops::RangeInclusive<i64> = 50..=2000;
 /// Runs a runner, in the home as its working directory, until it is not needed any more.
 ///
 /// # Errors
-/// When its files cannot be made. What happens to a job is no error of the runner's.
+/// When its files cannot be made. A job that fails is not an error of the runner.
 pub fn run(id: &str) -> Result<(), LocalError> {
     let id = RunnerId::parse(id).ok_or_else(|| LocalError::usage("not the ID of a runner"))?;
     let failed = |what: &str, e: io::Error| LocalError::failed(format!("runner: {what}: {e}"));
@@ -119,7 +119,7 @@ struct Runner {
     idle_since: i64,
 }
 
-/// What is ready after a wait.
+/// The sources of events that are ready after a wait.
 struct Ready {
     /// Output of the job.
     output: bool,
@@ -137,7 +137,7 @@ struct Server {
 }
 
 struct Job {
-    task: TaskId,
+    task: AttemptId,
     /// The file of its log stream.
     log: String,
     execution: Box<dyn Execution>,
@@ -542,7 +542,7 @@ fn home() -> std::path::PathBuf {
     std::path::absolute(".").unwrap_or_default()
 }
 
-fn ended_before_start(task: &TaskId, exit_code: i32, reason: String) -> Ended {
+fn ended_before_start(task: &AttemptId, exit_code: i32, reason: String) -> Ended {
     Ended {
         task: task.clone(),
         started_at: None,

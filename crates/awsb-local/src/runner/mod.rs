@@ -25,7 +25,7 @@ mod executor;
 mod host;
 mod journal;
 mod limits;
-mod lines;
+mod line_appender;
 pub(crate) mod link;
 mod main_loop;
 pub(crate) mod mask;

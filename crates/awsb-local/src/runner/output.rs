@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::lines::Lines;
+use super::line_appender::LineAppender;
 use super::mask::Mask;
 use crate::home::space;
 use crate::logs::record;
@@ -31,7 +31,7 @@ pub enum Source {
 #[derive(Debug)]
 pub struct Output {
     path: PathBuf,
-    file: Option<Lines>,
+    file: Option<LineAppender>,
     partial: [Vec<u8>; 2],
     masks: [Mask; 2],
     last_stamp: i64,
@@ -103,7 +103,7 @@ impl Output {
         let file = match &mut self.file {
             Some(file) => file,
             None => match open(&self.path) {
-                Ok(file) => self.file.insert(Lines::new(file)),
+                Ok(file) => self.file.insert(LineAppender::new(file)),
                 Err(e) => return self.fail(records, || space::words(&home(), &e)),
             },
         };

@@ -15,7 +15,7 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use super::protocol::{TASK_VARIABLE, TaskId};
+use super::protocol::{AttemptId, TASK_VARIABLE};
 use crate::process::missing_resource;
 
 /// A program that could not be started, in the words of a container engine.
@@ -180,7 +180,7 @@ const REAP_PATIENCE: Duration = Duration::from_secs(5);
 /// Kills all processes that a job has left running after the end of its main process, as in a
 /// container, and reaps every zombie. Processes that cannot be killed are logged and left alone:
 /// the job's end is more important. Returns whether it is certain that none is left.
-pub fn reap(leader: Pid, task: &TaskId) -> bool {
+pub fn reap(leader: Pid, task: &AttemptId) -> bool {
     // Elsewhere `wait_for_end` has done it, and the group's ID may be another's by now.
     if cfg!(target_os = "linux") {
         let _ = killpg(leader, Signal::SIGKILL);
@@ -213,7 +213,7 @@ pub fn reap(leader: Pid, task: &TaskId) -> bool {
 }
 
 /// Kills the children that an attempt has left to us, and returns those that will die of it.
-fn kill_orphans(task: &TaskId) -> Vec<i32> {
+fn kill_orphans(task: &AttemptId) -> Vec<i32> {
     let orphans = children().into_iter().filter(|pid| !is_anothers(*pid, task));
     let dying = orphans.filter(|pid| match kill(*pid, Signal::SIGKILL) {
         Err(Errno::EPERM) => {
@@ -228,7 +228,7 @@ fn kill_orphans(task: &TaskId) -> Vec<i32> {
 /// Whether a child of this process does not belong to the attempt: a tool in a job may have started
 /// the local cluster's server, which serves all, and whose own runners and their jobs become
 /// children of this process with its end.
-fn is_anothers(pid: Pid, task: &TaskId) -> bool {
+fn is_anothers(pid: Pid, task: &AttemptId) -> bool {
     let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
     let mut variables = environment.split(|b| *b == 0).filter_map(|v| std::str::from_utf8(v).ok());
     match variables.find_map(|v| v.strip_prefix(TASK_VARIABLE)?.strip_prefix('=')) {
@@ -306,7 +306,7 @@ fn elapsed_s(etime: &str) -> Option<i64> {
 
 /// Kills what a dead runner's job has left: its process group, if the leader is still the same
 /// process, and every process of ours that carries the attempt's ID in its environment.
-pub fn kill_remains(task: &TaskId, leader: Option<Leader>) {
+pub fn kill_remains(task: &AttemptId, leader: Option<Leader>) {
     if let Some(leader) = leader
         && leader.pid > 1
         && leader.is_alive()

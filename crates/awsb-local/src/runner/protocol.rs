@@ -27,13 +27,14 @@ pub fn write_line(stream: &mut impl Write, value: &impl Serialize) -> io::Result
     stream.write_all(&line)
 }
 
-/// The identity of one attempt of one job: 32 hexadecimal digits, like the ID of an ECS task.
+/// The ID of one attempt of one job: 32 hexadecimal digits, like the ID of an ECS task. It is the
+/// last part of the `taskArn` that DescribeJobs returns, so files and the database name it `task`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct TaskId(String);
+pub struct AttemptId(String);
 
-impl TaskId {
-    /// A new one that nobody else has.
+impl AttemptId {
+    /// A new random ID.
     pub fn random() -> Self {
         Self(uuid::Uuid::new_v4().simple().to_string())
     }
@@ -43,20 +44,20 @@ impl TaskId {
         &self.0
     }
 
-    /// One from an environment, which may say anything.
+    /// The ID in an environment variable, if it is one.
     pub fn parse(text: String) -> Option<Self> {
         let is_id = text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         is_id.then_some(Self(text))
     }
 }
 
-impl From<String> for TaskId {
+impl From<String> for AttemptId {
     fn from(text: String) -> Self {
         Self(text)
     }
 }
 
-impl std::fmt::Display for TaskId {
+impl std::fmt::Display for AttemptId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
     }
@@ -76,7 +77,7 @@ impl TryFrom<String> for RunnerId {
 }
 
 impl RunnerId {
-    /// A new one that nobody else has.
+    /// A new random ID.
     pub fn random() -> Self {
         Self(uuid::Uuid::new_v4().simple().to_string())
     }
@@ -121,7 +122,7 @@ pub struct Hello {
     pub runner: RunnerId,
     /// The job that it makes ready to run: its container is on its way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub starting: Option<TaskId>,
+    pub starting: Option<AttemptId>,
     /// The job that it runs.
     pub running: Option<Started>,
     /// The jobs whose end the server has not told it to forget.
@@ -150,7 +151,7 @@ pub enum Report {
 #[serde(rename_all = "camelCase")]
 pub struct Started {
     /// Which attempt.
-    pub task: TaskId,
+    pub task: AttemptId,
     /// When, in milliseconds since the epoch.
     pub at: i64,
     /// Where the other nodes reach it, for the container of a multi-node job's main node.
@@ -163,7 +164,7 @@ pub struct Started {
 #[serde(rename_all = "camelCase")]
 pub struct Ended {
     /// Which attempt.
-    pub task: TaskId,
+    pub task: AttemptId,
     /// When its process or container began to run; `None` when it never did.
     pub started_at: Option<i64>,
     /// When it ended, in milliseconds since the epoch.
@@ -200,12 +201,12 @@ pub enum Order {
     /// End the job: SIGTERM, and after [`Run::kill_after_ms`] SIGKILL.
     Stop {
         /// Which attempt.
-        task: TaskId,
+        task: AttemptId,
     },
     /// The server has the end of this attempt on disk: it may be forgotten.
     Forget {
         /// Which attempt.
-        task: TaskId,
+        task: AttemptId,
         /// The number of the commit with which it is there.
         #[serde(default)]
         commit: u64,
@@ -220,7 +221,7 @@ pub const KILL_AFTER_MS: i64 = limits::STOP_GRACE.as_millis() as i64;
 #[serde(rename_all = "camelCase")]
 pub struct Run {
     /// Which attempt.
-    pub task: TaskId,
+    pub task: AttemptId,
     /// The ID of the job.
     #[serde(default)]
     pub job: String,
@@ -262,7 +263,7 @@ pub struct Container {
     /// The main node's attempt, for a node of a multi-node job: with it begins and ends the network
     /// that the nodes have besides the home's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub main_node: Option<TaskId>,
+    pub main_node: Option<AttemptId>,
     /// Why there can be no container; the attempt ends with this reason.
     pub refused: Option<String>,
     /// The request to the engine: command, environment, limits, mounts, labels.

@@ -103,7 +103,7 @@ struct Unpacked {
     start: String,
     /// The action of the start, if it is the usual one.
     usual: Option<Usual>,
-    lines: Option<Lines>,
+    lines: Option<IndexedLines>,
 }
 
 #[derive(Debug)]
@@ -115,9 +115,9 @@ struct File {
     contents: Vec<u8>,
 }
 
-/// Lines, and where each of them ends.
+/// Lines, and the position at which each of them ends.
 #[derive(Debug)]
-struct Lines {
+struct IndexedLines {
     text: String,
     ends: Vec<usize>,
 }
@@ -254,7 +254,7 @@ fn unpacked(archive: &[u8]) -> io::Result<Option<Unpacked>> {
         } else if path.as_os_str() == LINES_FILE {
             let Ok(text) = String::from_utf8(contents) else { return Ok(None) };
             let ends = text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at).collect();
-            unpacked.lines = Some(Lines { text, ends });
+            unpacked.lines = Some(IndexedLines { text, ends });
         } else {
             let mode = entry.header().mode()?;
             // Any number can stand there.
@@ -269,7 +269,7 @@ fn unpacked(archive: &[u8]) -> io::Result<Option<Unpacked>> {
 }
 
 /// The line of the task that these variables are for.
-fn line<'a>(lines: &'a Lines, environment: &BTreeMap<String, String>) -> Option<&'a str> {
+fn line<'a>(lines: &'a IndexedLines, environment: &BTreeMap<String, String>) -> Option<&'a str> {
     let index = line_index(environment)?;
     let start = match index.checked_sub(1) {
         Some(before) => lines.ends.get(before)? + 1,

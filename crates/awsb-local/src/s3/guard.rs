@@ -16,7 +16,7 @@ use super::store::Store;
 use crate::access::objects::{self, Condition, ObjectKind, Request, Verdict};
 use crate::access::operation::S3;
 use crate::access::{Credentials, Keys, Operation, Principal, Rule};
-use crate::batch::{Reader, Scope};
+use crate::batch::{JobScope, Reader};
 use crate::constants::BUCKET;
 use crate::http::protocol::ApiError;
 use crate::http::{RequestInfo, parameter};
@@ -169,7 +169,7 @@ impl Guard {
         let store = Arc::clone(&self.store);
         self.reader
             .read(move |db| {
-                let Scope::Of(own) = Scope::of(db, &who)? else { return Ok(Permission::None) };
+                let JobScope::Of(own) = JobScope::of(db, &who)? else { return Ok(Permission::None) };
                 let operation = request.operation;
                 let denied = |why: &str| Err(own.attempt().denied(Operation::S3(operation), why));
                 match objects::verdict(request, &own.objects()) {

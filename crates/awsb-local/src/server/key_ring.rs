@@ -4,7 +4,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::access::secrets::{new_access_key_id, new_secret};
-use crate::access::{Keys, Secrets};
+use crate::access::{KeyMaterial, Keys};
 use crate::home::Home;
 use crate::home::endpoint::Endpoint;
 
@@ -42,7 +42,7 @@ impl KeyRing {
             new.jobs_secret = new_secret();
         }
         self.home.set_endpoint(&new)?;
-        self.keys.replace(Secrets::of(&new));
+        self.keys.replace(KeyMaterial::of(&new));
         *endpoint = new;
         Ok(endpoint.access_key_id.clone())
     }

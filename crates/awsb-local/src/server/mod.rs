@@ -34,7 +34,7 @@ use self::key_ring::KeyRing;
 use self::process::ShutdownSignals;
 pub use self::process::StopReason;
 use crate::access::secrets::{new_access_key_id, new_secret};
-use crate::access::{Keys, Secrets};
+use crate::access::{KeyMaterial, Keys};
 use crate::batch::{self, Engine, EngineConfig, Handle, Message, Reader};
 use crate::client::start_report::{self, StartLine};
 use crate::containers::Containers;
@@ -190,7 +190,7 @@ impl Server {
         // The socket is bound, and does not listen before everything else is ready.
         let socket = bind_port(old.as_ref().map(|e| e.port))?;
         let endpoint = next_endpoint(old.as_ref(), socket.local_addr()?.port());
-        let keys = Arc::new(Keys::new(Secrets::of(&endpoint)));
+        let keys = Arc::new(Keys::new(KeyMaterial::of(&endpoint)));
         let capacity = settings.capacity();
         // Databases write when they are opened, and without them nothing can be read either.
         if space::shortage(home.path(), space::LOW).is_some() {

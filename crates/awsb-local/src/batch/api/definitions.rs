@@ -7,7 +7,7 @@ use super::{Api, page_size, with_token};
 use crate::access::Principal;
 use crate::batch::container;
 use crate::batch::definition::{self, DefinitionName, arn};
-use crate::batch::lineage::Scope;
+use crate::batch::lineage::JobScope;
 use crate::batch::messages::Needs;
 use crate::batch::request::{self, shape};
 use crate::http::body::json_object;
@@ -42,7 +42,7 @@ impl Api {
             container::check_contained(&body)?;
             let groups = container::log_groups(&body);
             let scope = self.reader.read(move |db| {
-                let scope = Scope::of(db, &who)?;
+                let scope = JobScope::of(db, &who)?;
                 groups.iter().try_for_each(|group| scope.check_log_group(db, group))?;
                 Ok(scope)
             });
@@ -107,7 +107,7 @@ impl Api {
         };
         self.reader
             .read(move |db| {
-                let registrants = Scope::of(db, &who)?.registrants();
+                let registrants = JobScope::of(db, &who)?.registrants();
                 let mut rows = Vec::new();
                 match (request.job_definitions, request.job_definition_name) {
                     (Some(names), _) => {

@@ -7,7 +7,7 @@ use super::{Api, page_size, with_token};
 use crate::access::operation::Batch;
 use crate::access::{Operation, Principal};
 use crate::batch::definition::{DefinitionName, arn};
-use crate::batch::lineage::{self, Scope};
+use crate::batch::lineage::{self, JobScope};
 use crate::batch::reader::{Filter, JobRow, Listing, Snapshot};
 use crate::batch::request::{self, Queue, SubmitJob, shape};
 use crate::batch::resource_rows::ResourceKind;
@@ -34,7 +34,7 @@ impl Api {
         let plan = self
             .reader
             .read(move |db| {
-                let scope = Scope::of(db, &who)?;
+                let scope = JobScope::of(db, &who)?;
                 let (queue_name, name) = request::names(&request)?;
                 let queue = queue(db, queue_name)?;
                 let wanted = DefinitionName::parse(name);
@@ -72,7 +72,7 @@ impl Api {
         let home = self.engine.home().to_owned();
         self.reader
             .read(move |db| {
-                let scope = Scope::of(db, &who)?;
+                let scope = JobScope::of(db, &who)?;
                 let mut jobs = Vec::new();
                 for id in ids {
                     // An unknown job is left out, as on AWS.
@@ -144,7 +144,7 @@ impl Api {
         let shortage = self.engine.shortage();
         self.reader
             .read(move |db| {
-                let scope = Scope::of(db, &who)?;
+                let scope = JobScope::of(db, &who)?;
                 let listing = match (parent, filters.into_iter().next()) {
                     (None, Some(filter)) => Listing::Filtered(queue(db, &queue_name)?.name, filter),
                     (None, None) => Listing::Queue(queue(db, &queue_name)?.name, status),
@@ -196,7 +196,7 @@ impl Api {
             let check = move |db: &Snapshot| {
                 // That of an unknown job is refused in the writer's words.
                 let Some(key) = db.find(&asked)? else { return Ok(()) };
-                Scope::of(db, &who)?.check(db, Some(key), operation)
+                JobScope::of(db, &who)?.check(db, Some(key), operation)
             };
             self.reader.read(check).await?;
         }

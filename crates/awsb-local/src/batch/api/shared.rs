@@ -61,10 +61,10 @@ impl Api {
     }
 }
 
-type Named = Vec<(String, Value)>;
+type NamedBodies = Vec<(String, Value)>;
 
 /// The page that a request asks for, and the token of the next: the name of the last one shown.
-fn page(request: &Value, mut all: Named) -> Result<(Named, Option<String>), ApiError> {
+fn page(request: &Value, mut all: NamedBodies) -> Result<(NamedBodies, Option<String>), ApiError> {
     let limit = page_size(request["maxResults"].as_i64(), 100)?;
     if let Some(after) = request["nextToken"].as_str() {
         all.retain(|(name, _)| name.as_str() > after);

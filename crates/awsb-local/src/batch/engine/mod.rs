@@ -37,7 +37,7 @@ use super::messages::Message;
 use super::model::JobKey;
 use super::request::Spec;
 use super::state::State;
-use super::state::schedule::Layout;
+use super::state::scheduler::Layout;
 use super::store::Store;
 use crate::access::Keys;
 use crate::capacity::Resources;
@@ -47,7 +47,7 @@ use crate::home::Home;
 use crate::home::files::BATCH_DATABASE;
 use crate::home::space::{NoSpace, Reserve};
 use crate::runner::link::Link;
-use crate::runner::protocol::{RunnerId, TaskId};
+use crate::runner::protocol::{AttemptId, RunnerId};
 use crate::time::now_ms;
 
 /// How long reports of runners may be only in the page cache. Changes that clients have been
@@ -55,8 +55,9 @@ use crate::time::now_ms;
 const SYNC_AFTER_MS: i64 = 100;
 /// How often a runner without a connection is checked.
 const RUNNER_CHECK_MS: i64 = 20;
-/// How long nothing is started after a runner could not be started.
-const START_BACKOFF_MS: i64 = 1000;
+/// How long no attempt is started after the database failed, the disk was full, or a runner could
+/// not be started.
+const PAUSE_AFTER_FAILURE_MS: i64 = 1000;
 /// How often the engine looks for ended jobs whose retention is over.
 const EXPIRE_EVERY_MS: i64 = 60 * 60 * 1000;
 /// The least time for which the journals of runners that are gone are stored: see
@@ -93,7 +94,7 @@ pub struct Engine {
     state: State,
     config: EngineConfig,
     /// The attempts that were placed when the last host went down.
-    from_last_host: HashSet<TaskId>,
+    from_last_host: HashSet<AttemptId>,
     messages: Receiver<Message>,
     published: Arc<Published>,
     runners: HashMap<RunnerId, Runner>,
@@ -104,7 +105,7 @@ pub struct Engine {
     last_spec: Option<(JobKey, Arc<(String, Spec)>)>,
     wal: Option<File>,
     sync_at: Option<i64>,
-    hold_until: i64,
+    paused_until: i64,
     /// Why the output of the job that ended last could not be stored, if so.
     output_problem: Option<String>,
     /// The space that is given up when the disk is full.
@@ -116,7 +117,7 @@ pub struct Engine {
     /// Why the last process could not be started, if so.
     delay: Option<String>,
     /// Nothing was started in the last batch because of that, or there has not been a batch.
-    is_held: bool,
+    is_paused: bool,
     /// When the engine next looks for ended jobs whose retention is over.
     expire_at: i64,
     /// Runners that are gone and have reported everything.
@@ -130,7 +131,7 @@ pub struct Engine {
 struct Runner {
     link: Option<Link>,
     /// The attempt that it has been given.
-    task: Option<TaskId>,
+    task: Option<AttemptId>,
     /// The process, if this server has started it.
     child: Option<std::process::Child>,
     /// It is gone, and this is the state of what it has left on a Docker engine.
@@ -172,14 +173,14 @@ impl Engine {
             last_spec: None,
             wal: None,
             sync_at: None,
-            hold_until: 0,
+            paused_until: 0,
             output_problem: None,
             failure: None,
             reserve: Reserve::open(home.path()),
             shortage: None,
             delay: None,
             // Jobs may have waited for this server, and no other message may come.
-            is_held: true,
+            is_paused: true,
             expire_at: 0,
             to_forget: Vec::new(),
             forget_at: 0,
@@ -242,7 +243,7 @@ impl Engine {
         let at = [
             self.sync_at,
             has_silent.then_some(now + RUNNER_CHECK_MS),
-            self.is_held.then_some(self.hold_until),
+            self.is_paused.then_some(self.paused_until),
             Some(self.expire_at),
             (!self.to_forget.is_empty()).then_some(self.forget_at),
             Some(now + 60_000),

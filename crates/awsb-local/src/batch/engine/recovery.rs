@@ -13,7 +13,7 @@ use crate::database::{self, Missing, Sign};
 use crate::home::contents;
 use crate::home::files::{BATCH_DATABASE, RUNNERS, SCRATCH};
 use crate::log::add_warning;
-use crate::runner::protocol::{Ended, RunnerId, TaskId};
+use crate::runner::protocol::{AttemptId, Ended, RunnerId};
 use crate::runner::{self, Journals, Taken};
 use crate::time::now_ms;
 
@@ -136,7 +136,7 @@ impl Engine {
         let now = now_ms();
         let path = self.home.join(BATCH_DATABASE);
         let failed = |e| database::explained(&path, e);
-        let tasks: HashSet<TaskId> =
+        let tasks: HashSet<AttemptId> =
             journaled.records.iter().map(|record| record.current.task.clone()).collect();
         let lost = journaled.lost;
         let resumed = self.state.replay(journaled.records, now);
@@ -173,7 +173,7 @@ impl Engine {
         };
         write().map_err(failed)?;
         // Runners whose attempt is not on record any more are not waited for.
-        let assigned: HashSet<TaskId> =
+        let assigned: HashSet<AttemptId> =
             self.state.assigned().map(|(current, _)| current.task.clone()).collect();
         for runner in self.runners.values_mut() {
             runner.task = runner.task.take().filter(|task| assigned.contains(task));

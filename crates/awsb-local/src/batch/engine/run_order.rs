@@ -60,7 +60,7 @@ impl AttemptToRun<'_> {
                     .as_ref()
                     .map(|allocation| allocation.gpus.as_slice())
                     .unwrap_or_default(),
-                main_node: main_node.and_then(|main| main.last_task.as_ref()),
+                main_node: main_node.and_then(|main| main.last_attempt_id.as_ref()),
             };
             Box::new(container::order(spec.container(node), attempt, host))
         });
@@ -150,8 +150,8 @@ mod tests {
 
     use super::*;
     use crate::batch::model::{JobKey, Nodes, Terms};
-    use crate::batch::state::schedule::Allocation;
-    use crate::runner::protocol::{RunnerId, TaskId};
+    use crate::batch::state::scheduler::Allocation;
+    use crate::runner::protocol::{AttemptId, RunnerId};
 
     fn spec(container: Value) -> Spec {
         let Value::Object(container) = container else { panic!("not an object") };
@@ -181,7 +181,7 @@ mod tests {
         main_node: Option<&Job>,
         container_host: Option<Result<&ContainerHost, &NoContainerHost>>,
     ) -> (Run, BTreeMap<String, String>) {
-        let current = Current { task: TaskId::from("task".to_owned()), runner: RunnerId::random() };
+        let current = Current { task: AttemptId::from("task".to_owned()), runner: RunnerId::random() };
         let credentials =
             Credentials { access_key_id: "id".to_owned(), secret_access_key: "secret".to_owned() };
         let attempt = AttemptToRun {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::pending::PendingReplies;
 use super::run_order::{AttemptToRun, is_contained, node_index};
-use super::{Engine, Leftovers, Runner, START_BACKOFF_MS};
+use super::{Engine, Leftovers, PAUSE_AFTER_FAILURE_MS, Runner};
 use crate::access::secrets::Placement;
 use crate::batch::model::JobKey;
 use crate::batch::request::Spec;
@@ -14,7 +14,7 @@ use crate::batch::state::{Current, Effect};
 use crate::containers::host::{ContainerHost, NoContainerHost};
 use crate::process::missing_resource;
 use crate::runner::link::Link;
-use crate::runner::protocol::{Hello, Order, Report, RunnerId, TaskId};
+use crate::runner::protocol::{AttemptId, Hello, Order, Report, RunnerId};
 use crate::runner::{self, Fate};
 use crate::time::now_ms;
 
@@ -78,7 +78,7 @@ impl Engine {
     pub(super) fn assign(&mut self, id: RunnerId, host: Option<&HostResult>, pending: &mut PendingReplies) {
         let Some(runner) = self.runners.get_mut(&id).filter(|runner| runner.link.is_some()) else { return };
         let Some(task) = runner.task.clone() else { return };
-        let Some(key) = self.state.by_task(&task).map(|job| job.key) else { return };
+        let Some(key) = self.state.by_attempt(&task).map(|job| job.key) else { return };
         if self.state.is_to_end(&task) {
             runner.task = None;
             self.never_began(&task);
@@ -101,8 +101,8 @@ impl Engine {
     }
 
     /// Records that an attempt never began. It has no log stream either.
-    fn never_began(&mut self, task: &TaskId) {
-        if let Some(job) = self.state.by_task(task) {
+    fn never_began(&mut self, task: &AttemptId) {
+        if let Some(job) = self.state.by_attempt(task) {
             let (key, node) = (job.key, node_index(job));
             let removed = self.spec(key).and_then(|spec| {
                 let stream = spec.1.log_stream(node, task.as_str());
@@ -160,7 +160,7 @@ impl Engine {
                     // too.
                     if ours {
                         tracing::warn!("runner {} ended before it had begun", id.as_str());
-                        self.hold_until = now_ms() + START_BACKOFF_MS;
+                        self.paused_until = now_ms() + PAUSE_AFTER_FAILURE_MS;
                     }
                 }
                 Ok(Fate::Ended(ended)) => self.state.attempt_ended(&ended),
@@ -262,7 +262,7 @@ impl Engine {
                 let problem = format!("starting a runner: {e}{why}");
                 tracing::warn!("{problem}");
                 self.set_delay(problem);
-                self.hold_until = now_ms() + START_BACKOFF_MS;
+                self.paused_until = now_ms() + PAUSE_AFTER_FAILURE_MS;
             }
         }
     }
@@ -281,7 +281,7 @@ impl Engine {
 
 /// Assigns a runner to one more attempt: an idle one, or one that is yet to be started.
 pub(super) fn assign_runner(runners: &mut HashMap<RunnerId, Runner>) -> Current {
-    let task = TaskId::random();
+    let task = AttemptId::random();
     let idle = runners.iter_mut().find(|(_, r)| r.link.is_some() && r.task.is_none());
     let runner = match idle {
         Some((id, runner)) => {

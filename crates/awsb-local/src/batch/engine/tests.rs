@@ -5,7 +5,7 @@ use tokio::sync::oneshot::{self, Receiver};
 
 use super::{Engine, EngineConfig};
 use crate::access::secrets::{new_access_key_id, new_secret};
-use crate::access::{Credentials, Keys, Secrets};
+use crate::access::{Credentials, KeyMaterial, Keys};
 use crate::batch::handle::Handle;
 use crate::batch::messages::{Change, Message, Needs};
 use crate::batch::open_store;
@@ -25,7 +25,7 @@ fn engine() -> (tempfile::TempDir, Engine, Handle) {
     let config = EngineConfig {
         capacity: capacity(),
         environment: Vec::new(),
-        keys: Keys::new(Secrets { owner, jobs: new_secret() }).into(),
+        keys: Keys::new(KeyMaterial { owner, jobs: new_secret() }).into(),
         retention_ms: i64::MAX / 2,
         is_new_host: false,
     };

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::pending::PendingReplies;
 use super::run_order::node_index;
 use super::runners::assign_runner;
-use super::{DAMAGED, EXPIRE_EVERY_MS, Engine, Leftovers, START_BACKOFF_MS, SYNC_AFTER_MS};
+use super::{DAMAGED, EXPIRE_EVERY_MS, Engine, Leftovers, PAUSE_AFTER_FAILURE_MS, SYNC_AFTER_MS};
 use crate::batch::messages::{Message, Needs, Reply};
 use crate::batch::model::JobKey;
 use crate::batch::request::Plan;
@@ -75,9 +75,9 @@ impl Engine {
                     None => format!("the database {BATCH_DATABASE}: {e}"),
                 });
                 self.publish_problem();
-                if now >= self.hold_until {
+                if now >= self.paused_until {
                     tracing::warn!("database: {e}");
-                    self.hold_until = now + START_BACKOFF_MS;
+                    self.paused_until = now + PAUSE_AFTER_FAILURE_MS;
                 }
                 let error = match &shortage {
                     Some(shortage) => ApiError::no_space(shortage),
@@ -124,7 +124,7 @@ impl Engine {
         self.shortage = shortage;
         self.publish_problem();
         let Some(shortage) = &self.shortage else { return batch.into() };
-        self.hold_until = self.hold_until.max(now_ms() + START_BACKOFF_MS);
+        self.paused_until = self.paused_until.max(now_ms() + PAUSE_AFTER_FAILURE_MS);
         let refused = ApiError::no_space(shortage);
         let mut left = VecDeque::with_capacity(batch.len());
         for message in batch {
@@ -217,8 +217,8 @@ impl Engine {
             self.handle(message, pending)?;
         }
         self.reap_lost_runners(pending);
-        self.is_held = now_ms() < self.hold_until;
-        if !stop && !self.is_held {
+        self.is_paused = now_ms() < self.paused_until;
+        if !stop && !self.is_paused {
             let runners = &mut self.runners;
             self.state.schedule(now_ms(), || assign_runner(runners));
         }
@@ -233,7 +233,7 @@ impl Engine {
         }
         for effect in &changes.effects {
             if let Effect::Start(key) = effect
-                && let Some(task) = self.state.job(*key).and_then(|job| job.last_task.clone())
+                && let Some(task) = self.state.job(*key).and_then(|job| job.last_attempt_id.clone())
             {
                 let node = self.state.job(*key).and_then(node_index);
                 let spec = self.spec(*key)?;

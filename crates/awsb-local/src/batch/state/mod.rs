@@ -9,12 +9,12 @@
 //! | `dependencies` | who waits for whom, and what becomes of them                       |
 //! | `nodes`        | multi-node jobs: all their nodes start together and end together   |
 //! | [`replay`]     | what the database has lost and the runners' journals have          |
-//! | [`schedule`]   | who runs next                                                      |
+//! | [`scheduler`]  | who runs next                                                      |
 
 mod dependencies;
 mod nodes;
 pub mod replay;
-pub mod schedule;
+pub mod scheduler;
 #[cfg(test)]
 mod tests;
 mod waits;
@@ -23,11 +23,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use self::schedule::{Allocation, Fit, Layout, Pass, Scheduler};
+use self::scheduler::{Allocation, Fit, Layout, Pass, Scheduler};
 use self::waits::DependencyGraph;
 use super::model::{JobKey, Nodes, Summary, Terms};
 use crate::capacity::Resources;
-use crate::runner::protocol::{Ended, RunnerId, Started, TaskId};
+use crate::runner::protocol::{AttemptId, Ended, RunnerId, Started};
 use awsb_model::Status;
 
 /// The status reason of a job that no compute environment can hold (User Guide,
@@ -79,7 +79,7 @@ pub struct Job {
     /// The last attempt's `container.reason`.
     pub reason: Option<String>,
     /// The last attempt, whose log stream the job shows.
-    pub last_task: Option<TaskId>,
+    pub last_attempt_id: Option<AttemptId>,
     /// Where the other nodes reach it, for a main node in a container that has been started.
     pub address: Option<Ipv4Addr>,
     /// Somebody wants it to end, and why.
@@ -103,7 +103,7 @@ impl Job {
             current: None,
             exit_code: None,
             reason: None,
-            last_task: None,
+            last_attempt_id: None,
             address: None,
             ending: None,
         }
@@ -135,7 +135,7 @@ impl Job {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Current {
     /// Its identity.
-    pub task: TaskId,
+    pub task: AttemptId,
     /// The runner that it was given to.
     pub runner: RunnerId,
 }
@@ -157,7 +157,7 @@ pub struct Attempt {
     /// From 1.
     pub number: u32,
     /// Its identity; names the log stream.
-    pub task: TaskId,
+    pub task: AttemptId,
     /// When its process came to exist.
     pub started_at: Option<i64>,
     /// When it ended.
@@ -178,12 +178,12 @@ pub enum Effect {
     /// Give this attempt to the runner that it is meant for.
     Start(JobKey),
     /// Have this attempt ended.
-    Stop(RunnerId, TaskId),
+    Stop(RunnerId, AttemptId),
 }
 
 /// How an attempt has ended.
 struct Outcome {
-    task: TaskId,
+    task: AttemptId,
     at: i64,
     exit_code: Option<i32>,
     reason: Option<String>,
@@ -200,7 +200,7 @@ struct Outcome {
 pub struct State {
     scheduler: Scheduler,
     jobs: HashMap<JobKey, Job>,
-    tasks: HashMap<TaskId, JobKey>,
+    tasks: HashMap<AttemptId, JobKey>,
     dependencies: DependencyGraph,
     /// Nodes that have their room and wait for a runner only.
     to_assign: BTreeSet<JobKey>,
@@ -400,7 +400,7 @@ impl State {
     fn begin_attempt(&mut self, key: JobKey, current: Current) {
         let Some(job) = self.jobs.get_mut(&key) else { return };
         self.tasks.insert(current.task.clone(), key);
-        job.last_task = Some(current.task.clone());
+        job.last_attempt_id = Some(current.task.clone());
         job.current = Some(current);
         (job.exit_code, job.reason, job.started_at) = (None, None, None);
         job.address = None;
@@ -428,7 +428,7 @@ impl State {
 
     /// An attempt has ended. A second report of the same end changes nothing.
     pub fn attempt_ended(&mut self, ended: &Ended) {
-        let Some(job) = self.by_task(&ended.task) else { return };
+        let Some(job) = self.by_attempt(&ended.task) else { return };
         let ending = self.ending_of(job).cloned();
         let mut status_reason = match (&ending, ended) {
             (Some(ending), _) => ending.reason.clone(),
@@ -463,8 +463,8 @@ impl State {
     }
 
     /// The runner is gone, and the attempt's end is not known.
-    pub fn attempt_lost(&mut self, task: &TaskId, at: i64) {
-        let Some(job) = self.by_task(task) else { return };
+    pub fn attempt_lost(&mut self, task: &AttemptId, at: i64) {
+        let Some(job) = self.by_attempt(task) else { return };
         let ending = self.ending_of(job).map(|e| e.reason.clone());
         let key = job.key;
         let last = ending.is_some();
@@ -484,8 +484,8 @@ impl State {
     }
 
     /// The attempt cannot begin, and no other one can: the job ends.
-    pub fn attempt_impossible(&mut self, task: &TaskId, why: &str, at: i64) {
-        let Some(key) = self.by_task(task).map(|job| job.key) else { return };
+    pub fn attempt_impossible(&mut self, task: &AttemptId, why: &str, at: i64) {
+        let Some(key) = self.by_attempt(task).map(|job| job.key) else { return };
         self.settle(
             key,
             Outcome {
@@ -512,11 +512,11 @@ impl State {
     }
 
     /// The attempt never began: as if it had not been given to anyone.
-    pub fn attempt_never_began(&mut self, task: &TaskId, at: i64) {
+    pub fn attempt_never_began(&mut self, task: &AttemptId, at: i64) {
         let Some(key) = self.tasks.remove(task) else { return };
         let Some(job) = self.jobs.get_mut(&key) else { return };
         job.current = None;
-        job.last_task = None;
+        job.last_attempt_id = None;
         if job.node().is_some() {
             self.node_never_began(key, at);
         } else {
@@ -717,13 +717,13 @@ impl State {
     }
 
     /// The job that has this attempt now.
-    pub fn by_task(&self, task: &TaskId) -> Option<&Job> {
+    pub fn by_attempt(&self, task: &AttemptId) -> Option<&Job> {
         self.jobs.get(self.tasks.get(task)?)
     }
 
     /// Whether this attempt is wanted no more.
-    pub fn is_to_end(&self, task: &TaskId) -> bool {
-        self.by_task(task).is_none_or(|job| self.ending_of(job).is_some() || self.is_over(job))
+    pub fn is_to_end(&self, task: &AttemptId) -> bool {
+        self.by_attempt(task).is_none_or(|job| self.ending_of(job).is_some() || self.is_over(job))
     }
 
     /// The first jobs of a queue that wait for room, in the order in which they would start now.

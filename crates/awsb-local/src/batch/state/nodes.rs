@@ -9,7 +9,7 @@
 //! (STARTING without a place), it has a place (STARTING or RUNNING), or it has run (SUCCEEDED or
 //! FAILED). Only when all have run, or will not run any more, does the job end or begin again.
 
-use super::schedule::Allocation;
+use super::scheduler::Allocation;
 use super::{Current, Effect, Job, NOT_STARTED, Outcome, State, TIMED_OUT, again};
 use crate::batch::model::{JobKey, Nodes};
 use awsb_model::Status;
@@ -40,7 +40,7 @@ impl State {
             node.allocation = Some(part);
             node.attempts = attempts;
             (node.exit_code, node.reason, node.started_at, node.stopped_at) = (None, None, None, None);
-            node.last_task = None;
+            node.last_attempt_id = None;
             self.enter(key.child(index), Status::Starting, None);
         }
         self.enter(key, Status::Starting, None);
@@ -141,7 +141,7 @@ impl State {
         let Some(node) = self.jobs.get(&parent.child(main)) else { return };
         let ending = job.ending.clone();
         let outcome = Outcome {
-            task: node.last_task.clone().unwrap_or_else(|| String::new().into()),
+            task: node.last_attempt_id.clone().unwrap_or_else(|| String::new().into()),
             at,
             exit_code: node.exit_code,
             reason: node.reason.clone(),

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::{Current, Job, State};
 use crate::batch::model::JobKey;
-use crate::runner::protocol::{Ended, TaskId};
+use crate::runner::protocol::{AttemptId, Ended};
 use awsb_model::Status;
 
 /// Why a job has ended that may have run already.
@@ -37,7 +37,7 @@ impl State {
     /// Brings jobs to the state that these attempts have, and returns the attempts that the jobs
     /// did not have. Attempts that have not ended are assigned now, as if their runners had just
     /// got them.
-    pub fn replay(&mut self, records: Vec<Record>, at: i64) -> Vec<(JobKey, TaskId)> {
+    pub fn replay(&mut self, records: Vec<Record>, at: i64) -> Vec<(JobKey, AttemptId)> {
         // The attempts of a job in their order. Those that a job depends on come before it: they
         // are older, and so are their keys.
         let mut groups: BTreeMap<(JobKey, u32), Vec<Record>> = BTreeMap::new();
@@ -70,7 +70,7 @@ impl State {
 
     /// Ends every job of which nobody knows what has become of it: of those that have not ended,
     /// all that are not in one of these attempts. Returns them.
-    pub fn end_unknown(&mut self, known: &HashSet<TaskId>, at: i64) -> Vec<JobKey> {
+    pub fn end_unknown(&mut self, known: &HashSet<AttemptId>, at: i64) -> Vec<JobKey> {
         let of_runners = |job: &Job| job.children.is_none() && job.node().is_none();
         let mut keys: Vec<JobKey> =
             self.jobs.values().filter(|job| of_runners(job)).map(|job| job.key).collect();
@@ -80,7 +80,7 @@ impl State {
             let Some(job) = self.jobs.get(&key).filter(|job| !job.status.has_ended()) else { continue };
             let nodes = job.nodes().map_or(0, |nodes| nodes.count());
             let parts = std::iter::once(key).chain((0..nodes).map(|index| key.child(index)));
-            let assigned: Vec<TaskId> =
+            let assigned: Vec<AttemptId> =
                 parts.filter_map(|part| Some(self.jobs.get(&part)?.current.as_ref()?.task.clone())).collect();
             if assigned.iter().any(|task| known.contains(task)) {
                 continue;

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::dependencies::DEPENDENCY_FAILED;
 use super::replay::Record;
-use super::schedule::{ComputeEnvironment, Queue};
+use super::scheduler::{ComputeEnvironment, Queue};
 use super::*;
 use crate::batch::model::{Dependency, ExitRule, Line, Retry};
 use crate::constants::QUEUE;
@@ -57,7 +57,7 @@ struct Cluster {
     /// Jobs as the database would have them.
     stored: BTreeMap<JobKey, Job>,
     attempts: Vec<Attempt>,
-    /// What the runners' journals have.
+    /// The content of the runners' journals.
     journals: Vec<Record>,
 }
 
@@ -73,8 +73,8 @@ impl Cluster {
         }
     }
 
-    fn task(n: u32) -> TaskId {
-        TaskId::from(n.to_string())
+    fn task(n: u32) -> AttemptId {
+        AttemptId::from(n.to_string())
     }
 
     fn started(n: u32, at: i64) -> Started {
@@ -372,7 +372,7 @@ fn a_job_waits_for_all_that_it_depends_on_and_fails_with_any_of_them() {
     c.turn();
     assert_eq!((c.status(4), c.status(5), c.status(6)), (Status::Failed, Status::Failed, Status::Failed));
     assert_eq!((c.reason(4), c.reason(6)), (Some(DEPENDENCY_FAILED), Some(DEPENDENCY_FAILED)));
-    // What has ended before the submission counts as well.
+    // Jobs that ended before the submission count as well.
     c.submit(7, None, &after(&[Dependency::Whole(JobKey(1))]));
     c.submit(8, None, &after(&[Dependency::Whole(JobKey(3))]));
     assert_eq!(c.turn(), [Effect::Start(JobKey(7))]);
@@ -562,7 +562,7 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// What a job depends on; `before` are the jobs so far with their sizes.
+/// The dependencies of a job; `before` are the jobs so far with their sizes.
 fn depends_on(
     before: &[(i64, Option<u32>)],
     size: Option<u32>,
@@ -581,9 +581,9 @@ fn depends_on(
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
-    /// Whatever happens: resources are never overdrawn, nothing runs twice, an ended job stays
-    /// ended, attempts are counted, arrays add up, nothing runs before what it depends on has
-    /// succeeded, a restart changes nothing, and in the end everything that can end has ended.
+    /// After any sequence of events: resources are never overdrawn, nothing runs twice, an ended
+    /// job stays ended, attempts are counted, arrays add up, no job runs before its dependencies
+    /// have succeeded, a restart changes nothing, and in the end everything that can end has ended.
     #[test]
     fn whatever_happens_the_books_balance(events in proptest::collection::vec(event(), 1..120)) {
         let mut c = Cluster::new();
@@ -747,7 +747,7 @@ proptest! {
         // That an attempt runs is heard from its runner, not from its journal.
         let told = |job: &Job| {
             let status = if job.status == Status::Running { Status::Starting } else { job.status };
-            (job.key, status, job.attempts, job.last_task.clone(), job.current.clone(), job.exit_code)
+            (job.key, status, job.attempts, job.last_attempt_id.clone(), job.current.clone(), job.exit_code)
         };
         let (then, now): (Vec<_>, Vec<_>) =
             (c.stored.values().map(told).collect(), again.stored.values().map(told).collect());

@@ -1,11 +1,11 @@
-//! Appending lines to a file, each whole or not at all: also on a disk that is full for a while.
+//! Appends lines to a file, each of them whole or not at all, even while the disk is full.
 
 use std::fs::File;
 use std::io::{self, Seek, Write};
 
 /// A file, open for appending, that holds whole lines only.
 #[derive(Debug)]
-pub struct Lines {
+pub struct LineAppender {
     file: File,
     /// A part of a line is at the end of what we have written, or somewhere before what others
     /// have.
@@ -14,8 +14,8 @@ pub struct Lines {
     kept: usize,
 }
 
-impl Lines {
-    /// Lines to append to a file; it has been opened for appending.
+impl LineAppender {
+    /// Appends to a file that has been opened for appending.
     pub fn new(file: File) -> Self {
         Self { file, torn: false, kept: 0 }
     }
@@ -47,7 +47,7 @@ impl Lines {
         Ok(())
     }
 
-    /// How much of what [`Lines::append`] could not append the file has: whole lines, in bytes.
+    /// The bytes of whole lines that are in the file although [`LineAppender::append`] failed.
     pub fn kept(&self) -> usize {
         self.kept
     }
@@ -85,7 +85,7 @@ mod tests {
     fn a_part_of_a_line_is_taken_back_or_ended() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lines");
-        let mut lines = Lines::new(open(&path));
+        let mut lines = LineAppender::new(open(&path));
         let text = || std::fs::read_to_string(&path).unwrap();
         lines.append(b"one\n").unwrap();
         lines.file.write_all(b"two\nthr").unwrap();

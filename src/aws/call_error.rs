@@ -69,58 +69,61 @@ pub enum ResourceKind {
     JobDefinition,
 }
 
-/// The reason of an SDK error.
-pub fn trouble<E>(error: &SdkError<E, HttpResponse>) -> CallError
-where
-    E: ProvideErrorMetadata + Error + 'static,
-{
-    if let Some(credentials) = find_credentials_error(error) {
-        // Nothing was signed, so nothing was sent.
-        return match find_transport_error(credentials) {
-            Some(reason) => CallError::CredentialsUnreachable(reason),
-            None => CallError::NoCredentials(innermost(credentials)),
-        };
-    }
-    match error {
-        SdkError::ServiceError(e) => {
-            let status = e.raw().status().as_u16();
-            // An error of AWS has a code. An answer without a code can be anything.
-            if (status < 300 || e.err().code().is_none())
-                && let Some(page) = web_page(e.raw())
+impl CallError {
+    /// The reason of an SDK error.
+    pub fn from_sdk<E>(error: &SdkError<E, HttpResponse>) -> Self
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+    {
+        if let Some(credentials) = find_credentials_error(error) {
+            // Nothing was signed, so nothing was sent.
+            return match find_transport_error(credentials) {
+                Some(reason) => CallError::CredentialsUnreachable(reason),
+                None => CallError::NoCredentials(innermost(credentials)),
+            };
+        }
+        match error {
+            SdkError::ServiceError(e) => {
+                let status = e.raw().status().as_u16();
+                // An error of AWS has a code. An answer without a code can be anything.
+                if (status < 300 || e.err().code().is_none())
+                    && let Some(page) = web_page(e.raw())
+                {
+                    return page;
+                }
+                if let Some(code) = e.err().code().filter(|code| is_of_clock(code, e.err().message())) {
+                    return CallError::ClockSkew { code: code.to_owned(), ahead: ahead_of(e.raw()) };
+                }
+                if status < 300 {
+                    return CallError::NoAnswer("the answer cannot be read".to_owned());
+                }
+                let id =
+                    ["x-amzn-requestid", "x-amz-request-id"].iter().find_map(|h| e.raw().headers().get(h));
+                CallError::Service {
+                    code: match e.err().code() {
+                        Some(code) => code.to_owned(),
+                        None => format!("HTTP status {status}, without an AWS error"),
+                    },
+                    message: e.err().message().unwrap_or_default().to_owned(),
+                    status,
+                    request_id: id.filter(|id| !id.is_empty()).map(str::to_owned),
+                }
+            }
+            SdkError::DispatchFailure(e)
+                if e.is_timeout() && e.as_connector_error().is_some_and(is_connecting) =>
             {
-                return page;
+                CallError::Unreachable("no connection within 4 seconds".to_owned())
             }
-            if let Some(code) = e.err().code().filter(|code| is_of_clock(code, e.err().message())) {
-                return CallError::ClockSkew { code: code.to_owned(), ahead: ahead_of(e.raw()) };
+            SdkError::DispatchFailure(e) if e.as_connector_error().is_some_and(is_connecting) => {
+                CallError::Unreachable(innermost(error))
             }
-            if status < 300 {
-                return CallError::NoAnswer("the answer cannot be read".to_owned());
+            SdkError::ResponseError(e) => {
+                web_page(e.raw()).unwrap_or_else(|| CallError::NoAnswer(innermost(error)))
             }
-            let id = ["x-amzn-requestid", "x-amz-request-id"].iter().find_map(|h| e.raw().headers().get(h));
-            CallError::Service {
-                code: match e.err().code() {
-                    Some(code) => code.to_owned(),
-                    None => format!("HTTP status {status}, without an AWS error"),
-                },
-                message: e.err().message().unwrap_or_default().to_owned(),
-                status,
-                request_id: id.filter(|id| !id.is_empty()).map(str::to_owned),
-            }
+            SdkError::TimeoutError(_) => CallError::NoAnswer("it took too long".to_owned()),
+            SdkError::ConstructionFailure(_) => CallError::Unreachable(innermost(error)),
+            _ => CallError::NoAnswer(innermost(error)),
         }
-        SdkError::DispatchFailure(e)
-            if e.is_timeout() && e.as_connector_error().is_some_and(is_connecting) =>
-        {
-            CallError::Unreachable("no connection within 4 seconds".to_owned())
-        }
-        SdkError::DispatchFailure(e) if e.as_connector_error().is_some_and(is_connecting) => {
-            CallError::Unreachable(innermost(error))
-        }
-        SdkError::ResponseError(e) => {
-            web_page(e.raw()).unwrap_or_else(|| CallError::NoAnswer(innermost(error)))
-        }
-        SdkError::TimeoutError(_) => CallError::NoAnswer("it took too long".to_owned()),
-        SdkError::ConstructionFailure(_) => CallError::Unreachable(innermost(error)),
-        _ => CallError::NoAnswer(innermost(error)),
     }
 }
 

@@ -8,7 +8,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::Cache;
 use super::access_denied::AccessDenied;
-use super::call_error::{CallError, ResourceKind, trouble};
+use super::call_error::{CallError, ResourceKind};
 use super::endpoints::exported;
 use super::proxy::Proxy;
 use crate::config::Cluster;
@@ -119,7 +119,7 @@ pub fn explain<E>(context: &CallContext<'_>, call: &Call<'_>, error: &SdkError<E
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
-    let error = trouble(error);
+    let error = CallError::from_sdk(error);
     let failure = describe(context, call.doing, &error);
     let resource = error.missing().and_then(|kind| call.resource(kind));
     let failure = match resource {

@@ -19,9 +19,9 @@ mod spawn;
 mod trace;
 
 pub use cache::Cache;
-pub use call_error::{CallError, trouble};
+pub use call_error::CallError;
 pub use ec2::{Ec2, Gpu, Instance, InstanceType};
 pub use error_text::{Call, CallContext, Resource};
-pub use reconnect::{Contact, contact_timeout};
+pub use reconnect::{ResilientSession, contact_timeout};
 pub use session::{OPERATION_TIMEOUT, Session, explain, not_found};
-pub use spawn::apart;
+pub use spawn::spawn_call;

@@ -23,7 +23,7 @@ pub fn contact_timeout() -> Duration {
 /// A session for a task that takes long: calls that fail with a retryable error are repeated until
 /// the contact timeout is over.
 #[derive(Debug)]
-pub struct Contact {
+pub struct ResilientSession {
     session: Session,
     tool: &'static str,
     timeout: Duration,
@@ -31,7 +31,7 @@ pub struct Contact {
     printed: Option<String>,
 }
 
-impl Contact {
+impl ResilientSession {
     /// Makes calls through `session`, and reports a lost contact on stderr in the name of `tool`.
     pub fn new(session: Session, tool: &'static str) -> Self {
         Self { session, tool, timeout: contact_timeout(), printed: None }

@@ -10,7 +10,7 @@ use crate::ui::Failure;
 ///
 /// # Errors
 /// The error of the call, or that its task has panicked.
-pub async fn apart<T: Send + 'static>(
+pub async fn spawn_call<T: Send + 'static>(
     call: impl Future<Output = Result<T, Failure>> + Send + 'static,
 ) -> Result<T, Failure> {
     // A dropped set cancels its tasks.

@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use futures_util::stream;
 
 use super::{Job, convert};
-use crate::aws::{Session, apart, explain};
+use crate::aws::{Session, explain, spawn_call};
 use crate::ui::Failure;
 use awsb_model::{JobId, limits, words};
 
@@ -74,7 +74,7 @@ async fn describe_each<T: Clone>(
     let chunks: Vec<Vec<JobId>> = ids.chunks(limits::DESCRIBE_JOBS_IDS).map(<[_]>::to_vec).collect();
     let asked = chunks.into_iter().map(|chunk| {
         let session = session.clone();
-        apart(async move { describe_batch(&session, chunk).await })
+        spawn_call(async move { describe_batch(&session, chunk).await })
     });
     let mut answers = stream::iter(asked).buffer_unordered(CALLS_AT_ONCE);
     while let Some(jobs) = answers.next().await {

@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 
 use super::{Job, describe};
-use crate::aws::{Call, Session, apart, explain};
+use crate::aws::{Call, Session, explain, spawn_call};
 use crate::ui::Failure;
 use awsb_model::{JobId, Status, limits};
 
@@ -222,7 +222,7 @@ fn of_status(session: &Session, of: ListTarget, status: Status) -> BoxStream<'_,
     let pages = stream::unfold(first, move |state| async move {
         let (of, token) = state?;
         let (asked, session) = (of.clone(), session.clone());
-        let answer = apart(async move { page(&session, &asked, status, token).await }).await;
+        let answer = spawn_call(async move { page(&session, &asked, status, token).await }).await;
         let next = answer.as_ref().ok().and_then(|(_, next)| next.clone());
         Some((answer.map(|(page, _)| page), next.map(|token| (of, Some(token)))))
     });

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Job, describe};
-use crate::aws::Contact;
+use crate::aws::ResilientSession;
 use crate::ui::Failure;
 use awsb_model::JobId;
 
@@ -61,7 +61,11 @@ impl Default for PollInterval {
 ///
 /// # Errors
 /// When Batch has not known the job for some time since `since`, or contact was lost for good.
-pub async fn poll_job(contact: &mut Contact, id: &JobId, since: Instant) -> Result<Option<Job>, Failure> {
+pub async fn poll_job(
+    contact: &mut ResilientSession,
+    id: &JobId,
+    since: Instant,
+) -> Result<Option<Job>, Failure> {
     let begun = Instant::now();
     // One answer without the job proves nothing, however long ago the last poll was: see SETTLE.
     for _ in 0..TRIES {

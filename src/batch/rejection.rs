@@ -16,7 +16,7 @@ use awsb_model::{JobId, NamePattern, SubmitRequest, words};
 /// A request that Batch has rejected.
 #[derive(Debug, Clone, Copy)]
 pub struct RejectedRequest<'a> {
-    /// What was being done.
+    /// The action that failed, for the message.
     pub doing: &'a str,
     /// The request.
     pub request: &'a SubmitRequest,
@@ -28,10 +28,14 @@ pub struct RejectedRequest<'a> {
 const MAX_TIME: Duration = Duration::from_secs(4);
 
 /// A failure that explains the rejection, if its reason is found; else `failure` as it is.
-pub async fn explain_rejection(session: &Session, refused: RejectedRequest<'_>, failure: Failure) -> Failure {
-    let message = refused.message;
-    match tokio::time::timeout(MAX_TIME, find_reason(session, refused)).await.ok().flatten() {
-        Some(find_reason) => find_reason.hint(format!("Batch says: {message}")),
+pub async fn explain_rejection(
+    session: &Session,
+    rejected: RejectedRequest<'_>,
+    failure: Failure,
+) -> Failure {
+    let message = rejected.message;
+    match tokio::time::timeout(MAX_TIME, find_reason(session, rejected)).await.ok().flatten() {
+        Some(explanation) => explanation.hint(format!("Batch says: {message}")),
         None if message.contains("schedulingPriority") => {
             failure.hint("set the job's priority within its share with `--priority N`")
         }
@@ -40,8 +44,8 @@ pub async fn explain_rejection(session: &Session, refused: RejectedRequest<'_>, 
 }
 
 /// The failure for a dependency that Batch does not know.
-async fn unknown_dependency(session: &Session, refused: RejectedRequest<'_>) -> Option<Failure> {
-    let ids = refused.request.depends_on.iter().filter_map(|d| d.job_id.as_deref());
+async fn unknown_dependency(session: &Session, rejected: RejectedRequest<'_>) -> Option<Failure> {
+    let ids = rejected.request.depends_on.iter().filter_map(|d| d.job_id.as_deref());
     let ids: Vec<JobId> = ids.map(JobId::from_batch).collect();
     let known = describe(session, &ids).await.ok()?;
     let (id, _) = ids.iter().zip(known).find(|(_, job)| job.is_none())?;
@@ -56,10 +60,10 @@ async fn unknown_dependency(session: &Session, refused: RejectedRequest<'_>) -> 
                 format!("has {}, from 0 to {}", words::many(parts, "child"), parts.saturating_sub(1))
             }
         };
-        let failure = Failure::failed(format!("{}: the job {whole_id} ({name}) {has}", refused.doing));
+        let failure = Failure::failed(format!("{}: the job {whole_id} ({name}) {has}", rejected.doing));
         return Some(failure.hint(format!("`-d {whole_id}` waits for all of it")));
     }
-    let message = format!("{}: Batch does not have the job {id} that it depends on", refused.doing);
+    let message = format!("{}: Batch does not have the job {id} that it depends on", rejected.doing);
     let failure = Failure::failed(message);
     if !is_part && !id.is_full() && id.as_str().parse::<NamePattern>().is_ok() {
         return Some(failure.hint(format!("`-d name:{id}` waits for your jobs of this name")));
@@ -76,21 +80,21 @@ async fn unknown_dependency(session: &Session, refused: RejectedRequest<'_>) -> 
 
 /// The reason, in the queue, the dependencies or the job definition. A failure of the search itself
 /// does not matter to the user, who has a failure already.
-async fn find_reason(session: &Session, refused: RejectedRequest<'_>) -> Option<Failure> {
-    let RejectedRequest { doing, request, .. } = refused;
+async fn find_reason(session: &Session, rejected: RejectedRequest<'_>) -> Option<Failure> {
+    let RejectedRequest { doing, request, .. } = rejected;
     let queue = find_queue(session, &request.job_queue).await.ok().flatten();
-    if let Some(refusal) = queue.and_then(|q| q.rejection(doing, request.share_identifier.is_some())) {
-        return Some(refusal);
+    if let Some(failure) = queue.and_then(|q| q.rejection(doing, request.share_identifier.is_some())) {
+        return Some(failure);
     }
-    if let Some(unknown_dependency) = unknown_dependency(session, refused).await {
-        return Some(unknown_dependency);
+    if let Some(failure) = unknown_dependency(session, rejected).await {
+        return Some(failure);
     }
     let summary = match definition::describe(session, &request.job_definition).await {
         Ok(summary) => summary,
         Err(failure) => {
-            let was_kept =
+            let was_cached =
                 (failure.kind() == ErrorKind::Stale) | definition::forget(session, &request.job_definition);
-            return was_kept.then(|| {
+            return was_cached.then(|| {
                 let message = format!("{doing}: {failure}");
                 failure
                     .wrap(message)

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::poll::SETTLE;
 use super::{Job, PollInterval, Submitted, describe};
-use crate::aws::Contact;
+use crate::aws::ResilientSession;
 use crate::ui::Failure;
 use awsb_model::{JobId, Status, limits};
 
@@ -150,7 +150,7 @@ impl JobWaitSet {
     ///
     /// # Errors
     /// When contact was lost for good.
-    pub async fn changes(&mut self, contact: &mut Contact) -> Result<Vec<Job>, Failure> {
+    pub async fn changes(&mut self, contact: &mut ResilientSession) -> Result<Vec<Job>, Failure> {
         if !std::mem::take(&mut self.is_fresh) {
             tokio::time::sleep(self.pause()).await;
         }

@@ -12,7 +12,7 @@ use super::job_args::JobArgs;
 use super::job_filter::JobFilterArgs;
 use crate::aws::Session;
 use crate::batch::{self, Job, ResolvedJobs, TerminationProgress};
-use crate::ui::{self, Exit, Failure, Format, Interrupts, Layout, View, local_rfc3339, print_message};
+use crate::ui::{self, Exit, Failure, Format, Layout, SignalListener, View, local_rfc3339, print_message};
 use awsb_model::{ParsedJobRefs, Status, words};
 
 /// End jobs in any state; ending an array ends all its children
@@ -148,7 +148,7 @@ impl Args {
             }
             Ok::<_, Failure>(exit)
         };
-        let mut signals = Interrupts::listen();
+        let mut signals = SignalListener::listen();
         let exit = tokio::select! {
             // When a signal comes with the last answer, all jobs are ended.
             biased;

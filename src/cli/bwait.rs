@@ -16,7 +16,7 @@ use super::wait::{
     Outcome, StuckJobs, WaitBar, end_with_waiter, failure_line, outcomes, report_failure,
     report_stuck_children, report_stuck_jobs,
 };
-use crate::aws::Contact;
+use crate::aws::ResilientSession;
 use crate::batch::{self, Job, JobWaitSet};
 use crate::ui::{
     EndSignal, ErrorKind, Exit, Failure, Format, JsonArray, Layout, Output, View, print_message, until_signal,
@@ -79,7 +79,7 @@ impl Args {
         let (stuck, unreported) = StuckJobs::new("bwait");
         let mut reporter = OutcomeReporter::new(self, &output, set.jobs().count(), stuck);
         let observed = Observed::default();
-        let mut contact = Contact::new(session.clone(), "bwait");
+        let mut contact = ResilientSession::new(session.clone(), "bwait");
         let (open, kills, of_last) = (observed.open.clone(), self.kill_on_interrupt, session.clone());
         let last = move |signal| async move {
             let open = open.get();
@@ -121,7 +121,7 @@ impl Args {
     async fn wait_for_all(
         &self,
         set: &mut JobWaitSet,
-        contact: &mut Contact,
+        contact: &mut ResilientSession,
         reporter: &mut OutcomeReporter<'_>,
         observed: &Observed,
     ) -> Result<Exit, Failure> {

@@ -11,7 +11,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::aws::Session;
 use crate::config::ClusterSelector;
-use crate::ui::{Exit, Failure, Format, Interrupts, Output};
+use crate::ui::{Exit, Failure, Format, Output, SignalListener};
 use awsb_model::{Invalid, Submitter, words};
 
 pub use dispatch::main;
@@ -141,7 +141,7 @@ fn run_on(
         .build()
         .map_err(|e| Failure::failed(format!("starting the network's event loop: {e}")))?;
     // For signals that the tool does not handle. Before this line, a signal ends the process.
-    let mut signals = Interrupts::listen();
+    let mut signals = SignalListener::listen();
     let outcome = runtime.block_on(async {
         tokio::select! {
             biased;

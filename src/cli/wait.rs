@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::aws::{Contact, Session};
+use crate::aws::{ResilientSession, Session};
 use crate::batch::{self, Counts, Job};
 use crate::diagnose::{self, Diagnosis};
 use crate::ui::{
-    EndSignal, Failure, Interrupts, ProgressBar, print_message, sanitize, stderr_columns, wrapped,
+    EndSignal, Failure, ProgressBar, SignalListener, print_message, sanitize, stderr_columns, wrapped,
 };
 use awsb_model::{JobId, Status, words};
 
@@ -38,7 +38,7 @@ pub struct Outcome {
 ///
 /// # Errors
 /// As [`outcomes`].
-pub async fn outcome(contact: &mut Contact, job: Job) -> Result<Outcome, Failure> {
+pub async fn outcome(contact: &mut ResilientSession, job: Job) -> Result<Outcome, Failure> {
     let outcome = outcomes(contact, vec![job.clone()]).await?.pop();
     Ok(outcome.unwrap_or_else(|| Outcome { exit: job.exit(), job, first: None }))
 }
@@ -47,7 +47,7 @@ pub async fn outcome(contact: &mut Contact, job: Job) -> Result<Outcome, Failure
 ///
 /// # Errors
 /// When contact was lost for good before the children of an array were asked for.
-pub async fn outcomes(contact: &mut Contact, jobs: Vec<Job>) -> Result<Vec<Outcome>, Failure> {
+pub async fn outcomes(contact: &mut ResilientSession, jobs: Vec<Job>) -> Result<Vec<Outcome>, Failure> {
     let mut outcomes = Vec::new();
     let mut listed: HashMap<String, Vec<Job>> = HashMap::new();
     for job in jobs {
@@ -145,7 +145,7 @@ const TIME_TO_END_JOBS: Duration = Duration::from_secs(2);
 /// breaks this off, once there was time to ask Batch.
 pub async fn end_with_waiter(tool: &str, session: &Session, signal: EndSignal, ids: &[JobId]) {
     // The signal does not end the tool before this is done.
-    let mut interrupts = Interrupts::listen();
+    let mut interrupts = SignalListener::listen();
     let listed = ids.iter().map(JobId::as_str).collect::<Vec<_>>().join(",");
     let reason = format!("{tool} --kill-on-interrupt: {signal}");
     let end = async {

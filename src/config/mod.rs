@@ -8,16 +8,16 @@
 mod defaults;
 mod image_settings;
 mod parallelcluster_cli_cfg;
+mod parallelcluster_stack;
 pub(crate) mod proxy_url;
 mod resolve;
 mod settings;
-mod stack;
 mod toml_reader;
 
 pub use defaults::{DefaultLine, Defaults};
 pub use image_settings::{Builder, Images};
+pub use parallelcluster_stack::Stack;
 pub use resolve::{Cluster, ClusterSelector, defaults, lsf_unit, resolve, secrets};
-pub use stack::Stack;
 
 // The fuzz targets (`fuzz/`) call these.
 #[doc(hidden)]

@@ -5,14 +5,14 @@ use std::time::Duration;
 use super::defaults::Defaults;
 use super::image_settings::{Builder, Images, is_this_machine};
 use super::parallelcluster_cli_cfg::OldSettings;
+use super::parallelcluster_stack::Stack;
 use super::settings::{LOCAL, Section, Settings};
-use super::stack::Stack;
 use super::toml_reader::with_nearest;
 use crate::ui::Failure;
 use awsb_model::directives::LsfUnit;
 use awsb_model::{Secrets, SharedDir};
 
-/// What the command line and the environment say about the cluster.
+/// The parts of the command line and the environment that choose the cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClusterSelector {
     /// `--cluster`, else `AWSB_CLUSTER`.
@@ -55,7 +55,7 @@ pub struct Cluster {
     /// How long after a job's end its last lines may still be on their way. CloudWatch Logs gives
     /// no promise; the local cluster has all lines before it says that a job has ended.
     pub log_settle: Duration,
-    /// What is known about its images.
+    /// The settings about its images.
     pub images: Images,
     /// The directories that its jobs share.
     pub shared: Vec<SharedDir>,
@@ -66,13 +66,13 @@ const LOG_GROUP: &str = "/aws/batch/job";
 const LOG_SETTLE: Duration = Duration::from_secs(4);
 
 /// Finds the cluster: the one that was named, else the settings file's default, else the old tools'
-/// default, else the local one. What its stack has to say is still empty in it.
+/// default, else the local one. The values of its stack are not read yet.
 ///
 /// # Errors
-/// When the named one is not there, or the settings file has clusters and no default: never a
-/// silent run on the laptop.
+/// When the named cluster does not exist, or the settings file has clusters and no default: no
+/// command runs silently on the laptop.
 pub fn resolve(choice: &ClusterSelector) -> Result<Cluster, Failure> {
-    // Whatever is wrong with the settings, this machine can be named.
+    // The local cluster can be named even when the settings are wrong.
     if choice.cluster.as_deref() == Some(LOCAL) {
         return Ok(local());
     }
@@ -97,7 +97,7 @@ pub fn defaults(choice: &ClusterSelector) -> Result<Defaults, Failure> {
     Ok(settings.map(|s| s.defaults).unwrap_or_default().then(of_cluster))
 }
 
-/// What is a secret among variables: the usual, and what the settings add.
+/// The words that mark a variable as a secret: the usual ones, and those of the settings.
 ///
 /// # Errors
 /// When the settings cannot be read.
@@ -123,8 +123,8 @@ pub fn lsf_unit() -> Result<Option<LsfUnit>, Failure> {
     }
 }
 
-/// The settings file, and the old tools'. What is wrong with the latter counts only when it is
-/// needed.
+/// The settings file, and the old tools'. A mistake in the old tools' file counts only when the
+/// file is needed.
 fn read() -> Result<(Option<Settings>, Result<OldSettings, Failure>), Failure> {
     let old = OldSettings::read();
     let elsewhere = old.as_ref().map(OldSettings::names).unwrap_or_default();
@@ -349,7 +349,7 @@ mod tests {
             (ClusterSelector::default(), Some(&without), old(), "old"),
             (ClusterSelector::default(), None, old(), "old"),
             (ClusterSelector::default(), None, none(), "local"),
-            // What is wrong with the old tools' settings counts only when they are needed.
+            // A mistake in the old tools' settings counts only when these settings are needed.
             (named("big"), Some(&with_default), Err(Failure::usage("broken")), "big"),
         ] {
             assert_eq!(name(choose(&choice, settings, old)?), expected);

@@ -116,14 +116,14 @@ fn full(evidence: &Evidence, usable: &[&ComputeEnvironment], demand: Demand) -> 
     // If it is unknown which job runs in which environment, the environments are considered as one.
     let groups: Vec<Vec<&ComputeEnvironment>> =
         if uncertain { vec![usable.to_vec()] } else { usable.iter().map(|e| vec![*e]).collect() };
-    let told: Vec<String> =
+    let texts: Vec<String> =
         groups.iter().map(|group| full_group(evidence, group, need)).collect::<Option<_>>()?;
     let first = usable.first()?;
     let target = f64::from(first.max_vcpus?) + need.ceil();
     Some(
         Finding::new(
             Code::MaxVcpusReached,
-            format!("it needs {}, and {}", too_large::vcpus(&evidence.job, demand), told.join("; ")),
+            format!("it needs {}, and {}", too_large::vcpus(&evidence.job, demand), texts.join("; ")),
         )
         .advise(format!("wait until others end; or allow more: {}", too_large::raise(first, target))),
     )

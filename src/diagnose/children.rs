@@ -86,12 +86,12 @@ pub fn failed(evidence: &Evidence) -> Vec<Finding> {
         [] => return ends::failed(evidence),
         [only] => {
             let mut finding = only.finding(evidence);
-            let told = only.finding_for_first(evidence).message;
+            let cause = only.finding_for_first(evidence).message;
             let which = tasks(evidence, &only.indices).unwrap_or_else(|| {
                 let children = if all == 1 { "child" } else { "children" };
                 format!(" ({children} {})", words::indices(&only.indices, NAMED))
             });
-            finding.message = format!("{all} of its {} failed{which}: {told}", words::many(size, "child"));
+            finding.message = format!("{all} of its {} failed{which}: {cause}", words::many(size, "child"));
             vec![finding]
         }
         several => {
@@ -115,7 +115,7 @@ fn nodes(evidence: &Evidence, mut groups: Vec<Group<'_>>) -> Vec<Finding> {
     groups.sort_by_key(|group| !group.indices.contains(&main));
     let was_stopped = |cause: &Cause| matches!(cause.exit_code, Some(STOPPED | KILLED));
     let main_ended = groups.first().is_some_and(|g| g.indices.contains(&main) && !was_stopped(&g.cause));
-    let told = groups.iter().map(|group| {
+    let causes = groups.iter().map(|group| {
         let (nodes, were) = if group.indices.len() == 1 { ("node", "was") } else { ("nodes", "were") };
         let which = words::indices(&group.indices, NAMED);
         let is_main = if group.indices == [main] { ", the main node" } else { "" };
@@ -127,7 +127,7 @@ fn nodes(evidence: &Evidence, mut groups: Vec<Group<'_>>) -> Vec<Finding> {
         };
         Finding::new(Code::Parts, message)
     });
-    told.collect()
+    causes.collect()
 }
 
 /// The task of a child.

@@ -128,7 +128,7 @@ impl Cause {
         if !matches!(self.code, Code::ExitCode) {
             return self;
         }
-        let told = lines.find_map(|line| {
+        let in_output = lines.find_map(|line| {
             if let Some(what) = line.strip_prefix(NOT_UPLOADED).filter(|_| self.exit_code == Some(125)) {
                 return Some((Code::NotUploaded, format!("a result could not be uploaded: {what}")));
             }
@@ -142,7 +142,7 @@ impl Cause {
                 None
             }
         });
-        match told {
+        match in_output {
             Some((code, short)) => Self { code, short: format!("{short} ({})", self.short), ..self },
             None => self,
         }

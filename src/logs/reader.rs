@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::api::{self, Line, Page, Request};
 use super::event::{Event, LogStreamRef};
-use crate::aws::{Contact, Session};
+use crate::aws::{ResilientSession, Session};
 use crate::ui::Failure;
 
 /// The answer to a reader.
@@ -129,7 +129,7 @@ impl StreamReader {
     ///
     /// # Errors
     /// When contact was lost for good.
-    pub async fn next_with_contact(&mut self, contact: &mut Contact) -> Result<StreamPage, Failure> {
+    pub async fn next_with_contact(&mut self, contact: &mut ResilientSession) -> Result<StreamPage, Failure> {
         let at = self.clone();
         let (next, page) = contact
             .keep(async |session| {

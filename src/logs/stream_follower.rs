@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::event::{Event, LogStreamRef};
 use super::parallel_read::is_full;
 use super::reader::{StreamPage, StreamReader};
-use crate::aws::Contact;
+use crate::aws::ResilientSession;
 use crate::ui::Failure;
 
 /// At most this many pages are read at once of a stream that is still written.
@@ -28,7 +28,7 @@ impl StreamFollower {
     /// When contact was lost for good, or `print` fails.
     pub async fn read(
         &mut self,
-        contact: &mut Contact,
+        contact: &mut ResilientSession,
         mut print: impl FnMut(&[Event]) -> Result<(), Failure>,
     ) -> Result<bool, Failure> {
         let mut any = false;

@@ -8,7 +8,7 @@ use super::packed_inputs::PackedInputs;
 use awsb_model::directives::SlurmShape;
 use awsb_model::payload::Entry;
 use awsb_model::payload::launcher::{bare, bare_with, set};
-use awsb_model::{JobName, JobSpec, ResolvedJob, ResolvedShape, SignalTo, Work};
+use awsb_model::{JobName, JobSpec, Program, ResolvedJob, ResolvedShape, SignalTo};
 
 const NUMBER: &str = include_str!("compat/number.sh");
 const SLURM: &str = include_str!("compat/slurm.sh");
@@ -241,13 +241,14 @@ impl<'a> Mentions<'a> {
 
     /// Whether one of the texts fits. Large inputs are not read, so they count as fitting.
     fn any(&self, has: impl Fn(&[u8]) -> bool) -> bool {
-        let work = match &self.spec.work {
-            Work::Script { script, args } => {
+        let in_program = match &self.spec.program {
+            Program::Script { script, args } => {
                 has(script.contents()) || args.iter().any(|arg| has(arg.as_bytes()))
             }
-            Work::Command(argv) => argv.iter().any(|arg| has(arg.as_bytes())),
+            Program::Command(argv) => argv.iter().any(|arg| has(arg.as_bytes())),
         };
-        work || has(self.lines)
+        in_program
+            || has(self.lines)
             || self.spec.environment.iter().any(|(_, value)| has(value.as_bytes()))
             || matches!(self.inputs, PackedInputs::Large(..))
             || has(self.inputs.records())

@@ -17,7 +17,7 @@ use super::target::Target;
 use awsb_model::payload::launcher::{self, Plain, Prelude, StartScript, Transport};
 use awsb_model::payload::{Bundle, Entry as BundleEntry};
 use awsb_model::request::KeyValue;
-use awsb_model::{EnvVars, JobSpec, ResolvedJob, ResolvedShape, Script, Stdin, Tasks, Work, limits};
+use awsb_model::{EnvVars, JobSpec, Program, ResolvedJob, ResolvedShape, Script, Stdin, Tasks, limits};
 
 /// A way in which a job travels, in the order in which they are tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -72,10 +72,10 @@ impl Delivery {
         target: &Target<'_>,
     ) -> io::Result<Option<Encoded>> {
         let spec = &job.spec;
-        let argv = argv(&spec.work);
-        let script = match &spec.work {
-            Work::Script { script, .. } => Some(script),
-            Work::Command(_) => None,
+        let argv = argv(&spec.program);
+        let script = match &spec.program {
+            Program::Script { script, .. } => Some(script),
+            Program::Command(_) => None,
         };
         let packed = matches!(
             self,
@@ -159,10 +159,10 @@ impl Delivery {
 }
 
 /// The argument vector that the job executes in its working directory.
-fn argv(work: &Work) -> Vec<OsString> {
-    match work {
-        Work::Command(argv) => argv.clone(),
-        Work::Script { script, args } => {
+fn argv(program: &Program) -> Vec<OsString> {
+    match program {
+        Program::Command(argv) => argv.clone(),
+        Program::Script { script, args } => {
             let path = OsString::from(format!("./{}", script.file_name()));
             let interpreter = (!script.is_self_contained()).then(|| OsString::from("/bin/sh"));
             interpreter.into_iter().chain([path]).chain(args.iter().cloned()).collect()

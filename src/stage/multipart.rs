@@ -22,7 +22,7 @@ use super::part_source::{PartSource, part_size};
 use super::parts::{self, Part, PartContent, StoredPart};
 use super::upload::{Content, ObjectState, inspect, storing, time_for};
 use crate::aws::{Call, Session, explain};
-use crate::ui::{EndSignal, ErrorKind, Failure, Interrupts, ProgressBar};
+use crate::ui::{EndSignal, ErrorKind, Failure, ProgressBar, SignalListener};
 use awsb_model::object_key;
 
 /// At most this many bytes of parts are sent at the same time.
@@ -137,7 +137,7 @@ impl<S: PartSource> Upload<'_, S> {
             None => (self.begin().await?, HashMap::new()),
         };
         let mut stored = 0;
-        let mut signals = Interrupts::listen();
+        let mut signals = SignalListener::listen();
         let sent = unless_interrupted(self.send_parts(&id, stored_parts, &mut stored), signals.next()).await;
         match sent.unwrap_or_else(|signal| Ok(SendOutcome::Interrupted(signal)))? {
             SendOutcome::All(parts) => {

@@ -17,8 +17,8 @@ use awsb_model::payload::Bundle;
 use awsb_model::payload::launcher;
 use awsb_model::request::{KeyValue, Overrides, SubmitRequest};
 use awsb_model::{
-    self, FileSystem, Invalid, JobSpec, ResolvedJob, ResolvedShape, Shape, SharedDir, Stdin, SubmissionId,
-    Submitter, Tasks, Work, WorkDir, limits,
+    self, FileSystem, Invalid, JobSpec, Program, ResolvedJob, ResolvedShape, Shape, SharedDir, Stdin,
+    SubmissionId, Submitter, Tasks, WorkDir, limits,
 };
 
 /// The requests of a job, and the bundles that they rely on.
@@ -137,9 +137,9 @@ impl Plan {
 
 /// The deliveries to try, in their order; `lines` is the length of the longest list of lines.
 fn deliveries(job: &ResolvedJob, inputs: &PackedInputs, lines: Option<usize>) -> &'static [Delivery] {
-    let script = match &job.spec.work {
-        Work::Script { script, .. } => script.contents().len(),
-        Work::Command(_) => 0,
+    let script = match &job.spec.program {
+        Program::Script { script, .. } => script.contents().len(),
+        Program::Command(_) => 0,
     };
     match inputs.records().len() + script + lines.unwrap_or(0) {
         _ if job.spec.bare => &Delivery::ALL[..1],
@@ -169,17 +169,17 @@ fn starts_bare(job: &ResolvedJob) -> bool {
         ResolvedShape::Single | ResolvedShape::Nodes(_) => spec.bare,
     };
     // A shell is there anyway, and its command line may use the variables of the task.
-    let is_shell_line = matches!(&spec.work, Work::Command(argv) if argv.len() > 2 && argv[0] == "/bin/sh" && argv[1] == "-c");
+    let is_shell_line = matches!(&spec.program, Program::Command(argv) if argv.len() > 2 && argv[0] == "/bin/sh" && argv[1] == "-c");
     can_be_bare
         && (spec.bare || !is_shell_line)
-        && matches!(spec.work, Work::Command(_))
+        && matches!(spec.program, Program::Command(_))
         && spec.place == WorkDir::Own
         && !needs_a_bundle(spec)
 }
 
 /// The first feature of a job that `--bare` cannot provide.
 pub fn obstacle_to_bare(spec: &JobSpec, has_inputs: bool) -> Option<&'static str> {
-    let Work::Command(argv) = &spec.work else { return spec.bare.then_some("a script") };
+    let Program::Command(argv) = &spec.program else { return spec.bare.then_some("a script") };
     let is_array_of_its_own = matches!(&spec.shape, Shape::Array(tasks) if !tasks.are_batchs_own());
     let obstacles = [
         (spec.lines.is_some(), "--each and --commands"),

@@ -1,11 +1,12 @@
-//! The signals that ask a tool to end: Ctrl-C, SIGTERM, and SIGHUP when its terminal goes.
+//! The signals that ask a tool to end: Ctrl-C, SIGTERM, and SIGHUP when its terminal is closed.
 //!
-//! Whoever waits for something says what becomes of it, and the tool ends. After SIGTERM and SIGHUP
-//! it ends by the signal itself, so that its parent sees what ended it (`WIFSIGNALED`).
+//! A [`SignalListener`] receives the signals while its owner waits for something. The owner prints
+//! what happens to the work in progress, and then the tool ends. After SIGTERM and SIGHUP it ends
+//! by the signal itself, so that its parent sees the signal (`WIFSIGNALED`).
 //!
-//! One thread hears all signals. It hands each on to whoever has begun to [listen](Interrupts)
-//! last, and so to one place only. A signal that this place does not take before it stops listening
-//! is for the one before it.
+//! One thread receives all signals. It passes each of them to the newest listener, and to no other
+//! one. When a listener is dropped before it has handled its signal, the listener before it
+//! receives the signal.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -28,7 +29,7 @@ pub enum EndSignal {
     HangUp,
 }
 
-/// As a message says it: `interrupted`, or `interrupted by SIGTERM`.
+/// The beginning of a message: `interrupted`, or `interrupted by SIGTERM`.
 impl fmt::Display for EndSignal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -56,8 +57,9 @@ impl EndSignal {
         128 + self.number()
     }
 
-    /// Ends this process by the signal. It returns for Ctrl-C, which has an exit code, and where
-    /// the signal cannot end the process: the first one of a container.
+    /// Ends this process by the signal. It returns for Ctrl-C, which has an exit code. It also
+    /// returns where the signal cannot end the process, because it is the first process of a
+    /// container.
     pub fn end_process(self) {
         if self == EndSignal::Interrupt || std::process::id() == 1 {
             return;
@@ -65,8 +67,8 @@ impl EndSignal {
         let _ = emulate_default_handler(self.number().into());
     }
 
-    /// Ends this process as the signal ends a tool: by the signal itself, or with its exit code. A
-    /// program that has not said how it exits ends by the signal in any case.
+    /// Ends this process as the signal ends a tool: by the signal itself, or with its exit code.
+    /// Without [`exit_by`], the process ends by the signal in any case.
     fn end_tool(self) {
         self.end_process();
         match EXIT.get() {
@@ -76,169 +78,172 @@ impl EndSignal {
     }
 }
 
-/// How the program exits at once, without the end of `main`.
+/// The function by which the program exits at once, without the end of `main`.
 static EXIT: OnceLock<fn(i32) -> !> = OnceLock::new();
 
-/// Sets how the program exits when a signal ends a tool that hangs. The library itself never exits.
+/// Sets the function by which the program exits when a signal ends a tool that hangs. The library
+/// itself never exits.
 pub fn exit_by(exit: fn(i32) -> !) {
     EXIT.get_or_init(|| exit);
 }
 
-/// What is known of the signals, and who listens.
-static HEARD: LazyLock<watch::Sender<Heard>> = LazyLock::new(|| watch::Sender::new(Heard::default()));
+/// The signals that have come, and the listeners.
+static SIGNALS: LazyLock<watch::Sender<SignalState>> =
+    LazyLock::new(|| watch::Sender::new(SignalState::default()));
 
-/// A signal that nobody has taken after this time ends the tool: it hangs, as in a write to a pipe
-/// that nobody reads.
-const DEAF: Duration = Duration::from_secs(2);
+/// A signal that no listener has handled after this time ends the tool. Such a tool hangs, as in a
+/// write to a pipe that nobody reads.
+const UNHANDLED_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A signal that follows another within this time is no second one: `timeout` sends each to its
-/// child and to the child's group, and a service manager or a terminal that goes sends several
+/// A signal that follows another one within this time is a repetition. `timeout` sends each signal
+/// to its child and to the child's group. A service manager or a closed terminal sends several
 /// kinds.
-const AS_ONE: Duration = Duration::from_millis(200);
+const REPEAT_WINDOW: Duration = Duration::from_millis(200);
 
-/// What is printed at the end waits no longer than this for a reader.
-const LAST_WRITE: Duration = Duration::from_secs(1);
+/// The last output of a tool waits at most this long for a reader.
+const LAST_WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The signals that have come, and who listens.
+/// The signals that have come, and the listeners.
 #[derive(Debug, Default)]
-struct Heard {
-    /// The last one, and when it came.
+struct SignalState {
+    /// The last signal, and the time at which it came.
     last: Option<(EndSignal, Instant)>,
-    /// Those that nobody has taken yet, each with its number.
-    untaken: VecDeque<(u64, EndSignal)>,
-    /// How many somebody has taken: after the first the tool ends for it. What it still prints must
-    /// not keep it from that.
-    taken: usize,
-    /// Whether something that was printed at the end has found no reader: then nothing more is
-    /// tried.
-    is_unread: bool,
-    /// Who listens, the last one at the end.
+    /// The signals that no listener has handled yet, each with its number.
+    pending: VecDeque<(u64, EndSignal)>,
+    /// How many signals a listener has handled. After the first, the tool is ending. Its last
+    /// output must not prevent that.
+    handled: usize,
+    /// Whether the last output has found no reader. Then nothing more is written.
+    has_no_reader: bool,
+    /// The listeners, the newest at the end.
     listeners: Vec<Listener>,
-    /// How many numbers have been given to signals and listeners.
-    numbers: u64,
+    /// The last number that was given to a signal or a listener.
+    last_number: u64,
 }
 
-/// Somebody who listens.
+/// A [`SignalListener`] in the state of the signals.
 #[derive(Debug)]
 struct Listener {
     number: u64,
-    awaits: Awaits,
+    doing: ListenerState,
 }
 
-/// What a listener waits for just now.
+/// The present activity of a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Awaits {
-    Nothing,
-    /// A signal.
-    Signal,
-    /// The answer to a question, in whose place a signal may come.
-    Answer,
+enum ListenerState {
+    Busy,
+    /// It waits for a signal.
+    WaitingForSignal,
+    /// It waits for the user's answer to a question. A signal is also an answer.
+    WaitingForAnswer,
 }
 
-/// What becomes of a signal that has come.
+/// The treatment of a signal that has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    /// It waits, under this number, for whoever listens.
-    HandedOn(u64),
-    /// It says nothing new.
+enum Disposition {
+    /// It waits, under this number, for a listener.
+    Queued(u64),
+    /// It is a repetition, or the tool is ending already.
     Ignored,
     /// It ends the tool at once.
-    Ends,
+    EndsTool,
 }
 
-impl Heard {
-    /// A signal has come.
-    fn comes(&mut self, signal: EndSignal, now: Instant) -> Fate {
+impl SignalState {
+    /// Processes a signal that has come.
+    fn receive(&mut self, signal: EndSignal, now: Instant) -> Disposition {
         let before = self.last;
-        let is_repeated = before.is_some_and(|(_, at)| now.duration_since(at) < AS_ONE);
+        let is_repeated = before.is_some_and(|(_, at)| now.duration_since(at) < REPEAT_WINDOW);
         if !is_repeated {
-            // Repeated signals begin no new span: of those that come again and again, one counts in
-            // the end.
+            // A repetition does not start a new window, so that one of many signals in a row counts
+            // in the end.
             self.last = Some((signal, now));
         }
-        let awaits = self.listeners.last().map_or(Awaits::Nothing, |listener| listener.awaits);
+        let doing = self.listeners.last().map_or(ListenerState::Busy, |listener| listener.doing);
         let is_second = match signal {
-            _ if before.is_none() => return self.hand_on(signal),
-            // Whoever is asked after the first Ctrl-C may answer soon.
-            EndSignal::Interrupt => !is_repeated || awaits == Awaits::Answer,
+            _ if before.is_none() => return self.queue(signal),
+            // A user who is asked a question after the first Ctrl-C may answer soon.
+            EndSignal::Interrupt => !is_repeated || doing == ListenerState::WaitingForAnswer,
             EndSignal::Terminate => !is_repeated,
-            // A terminal that goes may send several.
+            // A closed terminal may send several.
             EndSignal::HangUp => false,
         };
         if !is_second {
-            return Fate::Ignored;
+            return Disposition::Ignored;
         }
-        match (self.taken > 0, awaits != Awaits::Nothing, signal) {
-            (true, true, _) => self.hand_on(signal),
-            // Whoever has taken the first Ctrl-C sees to the end.
-            (true, false, EndSignal::Interrupt) => Fate::Ignored,
-            // The tool has come to hear of nothing, or is to end without another word.
-            _ => Fate::Ends,
+        match (self.handled > 0, doing != ListenerState::Busy, signal) {
+            (true, true, _) => self.queue(signal),
+            // The owner of the listener that handled the first Ctrl-C completes its work.
+            (true, false, EndSignal::Interrupt) => Disposition::Ignored,
+            // No listener has handled the first signal, or the tool is to end without another
+            // message.
+            _ => Disposition::EndsTool,
         }
     }
 
-    fn hand_on(&mut self, signal: EndSignal) -> Fate {
-        let number = self.number();
-        self.untaken.push_back((number, signal));
-        Fate::HandedOn(number)
+    fn queue(&mut self, signal: EndSignal) -> Disposition {
+        let number = self.next_number();
+        self.pending.push_back((number, signal));
+        Disposition::Queued(number)
     }
 
-    fn number(&mut self) -> u64 {
-        self.numbers += 1;
-        self.numbers
+    fn next_number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
     }
 
-    /// Somebody begins to listen; returns the listener's number.
-    fn listen(&mut self) -> u64 {
-        let number = self.number();
-        self.listeners.push(Listener { number, awaits: Awaits::Nothing });
+    /// Adds a listener, and returns its number.
+    fn add_listener(&mut self) -> u64 {
+        let number = self.next_number();
+        self.listeners.push(Listener { number, doing: ListenerState::Busy });
         number
     }
 
-    /// This listener waits for this from now on.
-    fn awaits(&mut self, number: u64, awaits: Awaits) {
+    /// Sets what this listener is doing.
+    fn set_state(&mut self, number: u64, doing: ListenerState) {
         if let Some(listener) = self.listeners.iter_mut().find(|listener| listener.number == number) {
-            listener.awaits = awaits;
+            listener.doing = doing;
         }
     }
 
-    /// The signal that this listener is to take, if there is one, with its number: it has begun to
-    /// listen after all others.
+    /// Takes the signal that waits for this listener, with its number. Only the newest listener
+    /// receives signals.
     fn take(&mut self, listener: u64) -> Option<(u64, EndSignal)> {
         self.listeners.last().filter(|last| last.number == listener)?;
-        let untaken = self.untaken.pop_front()?;
-        self.taken += 1;
-        Some(untaken)
+        let pending = self.pending.pop_front()?;
+        self.handled += 1;
+        Some(pending)
     }
 
-    /// A signal that was taken is as if it had never been.
-    fn give_back(&mut self, taken: (u64, EndSignal)) {
-        self.untaken.push_front(taken);
-        self.taken = self.taken.saturating_sub(1);
+    /// Puts a signal back that was taken, as if it had not been handled.
+    fn put_back(&mut self, handled: (u64, EndSignal)) {
+        self.pending.push_front(handled);
+        self.handled = self.handled.saturating_sub(1);
     }
 
-    /// This listener is gone.
-    fn leave(&mut self, number: u64) {
+    /// Removes this listener.
+    fn remove_listener(&mut self, number: u64) {
         self.listeners.retain(|listener| listener.number != number);
     }
 }
 
-/// Looks at what is known, or changes it without telling those who wait.
-fn heard<T>(with: impl FnOnce(&mut Heard) -> T) -> Option<T> {
+/// Reads or changes the state without waking those who wait for a change.
+fn with_state<T>(with: impl FnOnce(&mut SignalState) -> T) -> Option<T> {
     let mut with = Some(with);
     let mut result = None;
-    HEARD.send_if_modified(|heard| {
-        result = with.take().map(|with| with(heard));
+    SIGNALS.send_if_modified(|state| {
+        result = with.take().map(|with| with(state));
         false
     });
     result
 }
 
-/// Whether SIGHUP was ignored when the tool was started, as `nohup` has it: then it stays so.
+/// Whether SIGHUP was ignored when the tool was started, as `nohup` does it. Then the tool goes on
+/// ignoring it.
 static HANGUP_IS_IGNORED: LazyLock<bool> = LazyLock::new(|| ignored_signals() & 1 != 0);
 
-/// The signals that this process ignores, as a mask whose lowest bit is signal 1; none where that
-/// cannot be found out.
+/// The signals that this process ignores, as a mask whose lowest bit is signal 1. The mask is 0
+/// where it cannot be read.
 fn ignored_signals() -> u64 {
     let mask = match std::fs::read_to_string("/proc/self/status") {
         // proc_pid_status(5).
@@ -254,57 +259,58 @@ fn ignored_signals() -> u64 {
     mask.and_then(|mask| u64::from_str_radix(mask.trim().trim_start_matches("0x"), 16).ok()).unwrap_or(0)
 }
 
-/// Whether SIGHUP was ignored when this process was started, as `nohup` has it. To be asked before
-/// there is a handler.
+/// Whether SIGHUP was ignored when this process was started, as `nohup` does it. Call this before a
+/// handler is installed.
 pub fn ignores_hangup() -> bool {
     *HANGUP_IS_IGNORED
 }
 
-/// From here on, signals are handed on. A tool that does not take them ends by them all the same,
-/// after a while, and at once by a second one.
+/// Installs the signal handlers, once. From then on, the listeners receive the signals. A signal
+/// that no listener handles still ends the tool after a while, and a second one ends it at once.
 fn watch_signals() {
     static WATCHED: Once = Once::new();
     WATCHED.call_once(|| {
-        let (tell, told) = mpsc::channel();
-        // Without the thread there is no handler either: the signals end the tool by themselves.
+        let (sender, receiver) = mpsc::channel();
+        // Without the thread there is no handler either, and the signals end the tool by
+        // themselves.
         let thread = std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
             let watched = EndSignal::ALL.into_iter();
             let watched = watched.filter(|signal| *signal != EndSignal::HangUp || !*HANGUP_IS_IGNORED);
             let Ok(mut signals) = Signals::new(watched.map(|signal| i32::from(signal.number()))) else {
                 return;
             };
-            drop(tell);
+            drop(sender);
             for number in signals.forever() {
                 if let Some(signal) = EndSignal::ALL.into_iter().find(|s| i32::from(s.number()) == number) {
-                    hand_on(signal);
+                    dispatch(signal);
                 }
             }
         });
         if thread.is_ok() {
-            let _: Result<(), _> = told.recv();
+            let _: Result<(), _> = receiver.recv();
         }
     });
 }
 
-/// Hands on a signal that has come.
-fn hand_on(signal: EndSignal) {
-    let mut fate = Fate::Ignored;
-    HEARD.send_modify(|heard| fate = heard.comes(signal, Instant::now()));
-    match fate {
-        Fate::HandedOn(number) => {
-            let is_untaken = move || HEARD.borrow().untaken.iter().any(|(untaken, _)| *untaken == number);
-            end_later_if(signal, is_untaken);
+/// Passes a signal that has come to the listeners, or ends the tool.
+fn dispatch(signal: EndSignal) {
+    let mut disposition = Disposition::Ignored;
+    SIGNALS.send_modify(|state| disposition = state.receive(signal, Instant::now()));
+    match disposition {
+        Disposition::Queued(number) => {
+            let is_pending = move || SIGNALS.borrow().pending.iter().any(|(pending, _)| *pending == number);
+            end_later_if(signal, is_pending);
         }
-        Fate::Ignored => {}
-        Fate::Ends => signal.end_tool(),
+        Disposition::Ignored => {}
+        Disposition::EndsTool => signal.end_tool(),
     }
 }
 
-/// Ends the tool by a signal if this is so after a while. Where there can be no thread that waits
-/// for that, it ends at once.
+/// Ends the tool by a signal if the condition holds after [`UNHANDLED_TIMEOUT`]. Where no thread
+/// can be started to wait for that, the tool ends at once.
 fn end_later_if(signal: EndSignal, is_so: impl FnOnce() -> bool + Send + 'static) {
     let wait = move || {
-        std::thread::sleep(DEAF);
+        std::thread::sleep(UNHANDLED_TIMEOUT);
         if is_so() {
             signal.end_tool();
         }
@@ -314,141 +320,142 @@ fn end_later_if(signal: EndSignal, is_so: impl FnOnce() -> bool + Send + 'static
     }
 }
 
-/// Whether the tool is ending for a signal: then what it prints goes through [`last_write`].
+/// Whether the tool is ending because of a signal. Then all output goes through [`last_write`].
 pub(super) fn is_ending() -> bool {
-    HEARD.borrow().taken > 0
+    SIGNALS.borrow().handled > 0
 }
 
-/// Writes something while the tool ends for a signal. A reader that does not read, or a terminal
-/// that is stopped, does not keep it from ending; once that has happened nothing more is written,
-/// and the answer is `None`.
+/// Writes something while the tool ends because of a signal. A reader that does not read, or a
+/// stopped terminal, does not prevent the end. After such a write nothing more is written, and the
+/// result is `None`.
 pub(super) fn last_write<T, F>(write: F) -> Option<T>
 where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,
 {
-    if HEARD.borrow().is_unread {
+    if SIGNALS.borrow().has_no_reader {
         return None;
     }
     let (hand, handed) = mpsc::channel::<F>();
-    let (tell, told) = mpsc::channel();
-    let thread = std::thread::Builder::new().spawn(move || handed.recv().map(|write| tell.send(write())));
+    let (sender, receiver) = mpsc::channel();
+    let thread = std::thread::Builder::new().spawn(move || handed.recv().map(|write| sender.send(write())));
     if thread.is_err() {
         return Some(write());
     }
-    // A thread that has ended tells nothing, either.
+    // A thread that has ended sends nothing, either.
     let _ = hand.send(write);
-    let written = told.recv_timeout(LAST_WRITE).ok();
+    let written = receiver.recv_timeout(LAST_WRITE_TIMEOUT).ok();
     if written.is_none() {
-        heard(|heard| heard.is_unread = true);
+        with_state(|state| state.has_no_reader = true);
     }
     written
 }
 
-/// While it lives, the signals end nothing by themselves: whoever has it hears of them, says what
-/// becomes of it, and ends the tool. Of several, the one that has begun last hears of a signal.
+/// Receives the signals. While a listener lives, the signals do not end the tool by themselves: the
+/// owner of the listener prints what happens to its work, and ends the tool. Of several listeners,
+/// the newest receives a signal.
 #[derive(Debug)]
-pub struct Interrupts {
+pub struct SignalListener {
     number: u64,
-    news: watch::Receiver<Heard>,
-    /// The last signal that it has taken, with its number.
-    taken: Option<(u64, EndSignal)>,
+    changes: watch::Receiver<SignalState>,
+    /// The last signal that it has received, with its number.
+    handled: Option<(u64, EndSignal)>,
 }
 
-impl Interrupts {
-    /// From here on. Where the process can have no handler, the signals end it by themselves.
+impl SignalListener {
+    /// Begins to listen. Where the process can have no handler, the signals end it by themselves.
     pub fn listen() -> Self {
         watch_signals();
-        let news = HEARD.subscribe();
-        Self { number: heard(Heard::listen).unwrap_or_default(), news, taken: None }
+        let changes = SIGNALS.subscribe();
+        Self { number: with_state(SignalState::add_listener).unwrap_or_default(), changes, handled: None }
     }
 
-    /// Waits for the next one.
+    /// Waits for the next signal.
     pub async fn next(&mut self) -> EndSignal {
-        self.next_while(Awaits::Signal).await
+        self.next_while(ListenerState::WaitingForSignal).await
     }
 
-    /// Waits for the next one while somebody is asked what becomes of the last one: Ctrl-C may be
-    /// the answer, however soon it comes.
-    pub async fn next_for_answer(&mut self) -> EndSignal {
-        self.next_while(Awaits::Answer).await
+    /// Waits for the next signal while the user is asked what to do about the last one. Ctrl-C may
+    /// be the answer, however soon it comes.
+    pub async fn next_during_prompt(&mut self) -> EndSignal {
+        self.next_while(ListenerState::WaitingForAnswer).await
     }
 
-    async fn next_while(&mut self, awaits: Awaits) -> EndSignal {
-        /// Says that this listener waits no more.
+    async fn next_while(&mut self, doing: ListenerState) -> EndSignal {
+        /// Marks the listener as busy again when the wait ends.
         struct Waiting(u64);
 
         impl Drop for Waiting {
             fn drop(&mut self) {
-                heard(|heard| heard.awaits(self.0, Awaits::Nothing));
+                with_state(|state| state.set_state(self.0, ListenerState::Busy));
             }
         }
 
         let _waiting = Waiting(self.number);
-        heard(|heard| heard.awaits(self.number, awaits));
+        with_state(|state| state.set_state(self.number, doing));
         loop {
-            self.taken = heard(|heard| heard.take(self.number)).flatten();
-            if let Some((_, signal)) = self.taken {
+            self.handled = with_state(|state| state.take(self.number)).flatten();
+            if let Some((_, signal)) = self.handled {
                 return signal;
             }
-            if self.news.changed().await.is_err() {
+            if self.changes.changed().await.is_err() {
                 return std::future::pending().await;
             }
         }
     }
 
-    /// Gives the last signal back that it has received and cannot use: it is for the one who
-    /// listens after it, or before.
-    fn give_back(mut self) {
-        if let Some(taken) = self.taken.take() {
-            heard(|heard| heard.give_back(taken));
+    /// Puts the last received signal back, because this listener cannot use it. The next listener
+    /// receives it, or the one before.
+    fn put_back(mut self) {
+        if let Some(handled) = self.handled.take() {
+            with_state(|state| state.put_back(handled));
         }
     }
 }
 
-impl Drop for Interrupts {
+impl Drop for SignalListener {
     fn drop(&mut self) {
-        // What it has not taken is for the one before.
-        HEARD.send_modify(|heard| heard.leave(self.number));
+        // The listener before this one receives the signals that are left.
+        SIGNALS.send_modify(|state| state.remove_listener(self.number));
     }
 }
 
-/// Runs a story until it ends or one of the signals comes; `last` is what is done then, before the
+/// Runs `work` until it ends or a signal comes. After a signal it executes `last`, and then the
 /// tool ends.
 ///
-/// That runs beside the story, on a runtime with threads: a story that hangs in a write, to a pipe
-/// that nobody reads, cannot hear of a signal. `last` is done all the same, and the process ends a
-/// little later.
+/// `last` runs beside the work, on a runtime with threads. Work that hangs in a write, to a pipe
+/// that nobody reads, cannot receive a signal. `last` is executed all the same, and the process
+/// ends a little later.
 ///
 /// # Errors
 /// The signal that came.
 pub async fn until_signal<T, L>(
-    story: impl Future<Output = T>,
+    work: impl Future<Output = T>,
     last: impl FnOnce(EndSignal) -> L + Send + 'static,
 ) -> Result<T, EndSignal>
 where
     L: Future<Output = ()> + Send + 'static,
 {
-    let mut signals = Interrupts::listen();
-    let (tell, mut told) = oneshot::channel();
+    let mut signals = SignalListener::listen();
+    let (sender, mut receiver) = oneshot::channel();
     let task = tokio::spawn(async move {
         let signal = signals.next().await;
-        // The story has ended just before.
-        if tell.send(signal).is_err() {
-            return signals.give_back();
+        // The work has ended just before.
+        if sender.send(signal).is_err() {
+            return signals.put_back();
         }
         last(signal).await;
         end_later_if(signal, || true);
     });
     let signal = {
-        let mut story = pin!(story);
+        let mut work = pin!(work);
         tokio::select! {
             biased;
-            Ok(signal) = &mut told => signal,
-            outcome = &mut story => {
-                told.close();
-                match told.try_recv() {
-                    // It came while the story hung, or at its very end.
+            Ok(signal) = &mut receiver => signal,
+            outcome = &mut work => {
+                receiver.close();
+                match receiver.try_recv() {
+                    // The signal came while the work hung, or at its very end.
                     Ok(signal) => signal,
                     Err(_) => {
                         task.abort();
@@ -475,100 +482,118 @@ mod tests {
             assert_eq!(i32::from(signal.number()), number as i32);
         }
     }
-    /// How signals end up that come at these times, in milliseconds; each is taken at once if
-    /// somebody listens.
-    fn fates(heard: &mut Heard, signals: &[(EndSignal, u64)]) -> Vec<Fate> {
+    /// The dispositions of signals that come at these times, in milliseconds.
+    fn dispositions(state: &mut SignalState, signals: &[(EndSignal, u64)]) -> Vec<Disposition> {
         let begin = Instant::now();
-        signals.iter().map(|(signal, at)| heard.comes(*signal, begin + Duration::from_millis(*at))).collect()
+        signals
+            .iter()
+            .map(|(signal, at)| state.receive(*signal, begin + Duration::from_millis(*at)))
+            .collect()
     }
 
     #[test]
     fn the_last_to_listen_takes_a_signal_and_what_it_leaves_is_for_the_one_before() {
-        let mut heard = Heard::default();
-        let (outer, inner) = (heard.listen(), heard.listen());
-        assert!(matches!(fates(&mut heard, &[(EndSignal::Terminate, 0)])[..], [Fate::HandedOn(_)]));
-        assert_eq!((heard.take(outer), heard.taken), (None, 0));
-        heard.leave(inner);
-        assert_eq!(heard.take(outer), Some((3, EndSignal::Terminate)));
-        assert_eq!((heard.take(outer), heard.taken), (None, 1));
-        // Whoever leaves out of turn takes nothing along.
-        let (inner, innermost) = (heard.listen(), heard.listen());
-        heard.leave(inner);
-        heard.awaits(innermost, Awaits::Signal);
-        assert!(matches!(fates(&mut heard, &[(EndSignal::Terminate, 900)])[..], [Fate::HandedOn(6)]));
-        assert_eq!((heard.take(outer), heard.take(innermost)), (None, Some((6, EndSignal::Terminate))));
+        let mut state = SignalState::default();
+        let (outer, inner) = (state.add_listener(), state.add_listener());
+        assert!(matches!(
+            dispositions(&mut state, &[(EndSignal::Terminate, 0)])[..],
+            [Disposition::Queued(_)]
+        ));
+        assert_eq!((state.take(outer), state.handled), (None, 0));
+        state.remove_listener(inner);
+        assert_eq!(state.take(outer), Some((3, EndSignal::Terminate)));
+        assert_eq!((state.take(outer), state.handled), (None, 1));
+        // A listener that is removed out of turn takes no signal with it.
+        let (inner, innermost) = (state.add_listener(), state.add_listener());
+        state.remove_listener(inner);
+        state.set_state(innermost, ListenerState::WaitingForSignal);
+        assert!(matches!(
+            dispositions(&mut state, &[(EndSignal::Terminate, 900)])[..],
+            [Disposition::Queued(6)]
+        ));
+        assert_eq!((state.take(outer), state.take(innermost)), (None, Some((6, EndSignal::Terminate))));
     }
 
     #[test]
     fn a_signal_that_is_given_back_is_as_it_was() {
-        let mut heard = Heard::default();
-        let (outer, inner) = (heard.listen(), heard.listen());
-        fates(&mut heard, &[(EndSignal::Terminate, 0)]);
-        let taken = heard.take(inner);
-        assert_eq!((taken, heard.taken), (Some((3, EndSignal::Terminate)), 1));
-        taken.into_iter().for_each(|taken| heard.give_back(taken));
-        // The tool does not end for it yet, and ends all the same if nobody takes it.
-        assert_eq!((heard.taken, heard.untaken.front()), (0, Some(&(3, EndSignal::Terminate))));
-        heard.leave(inner);
-        assert_eq!(heard.take(outer), taken);
+        let mut state = SignalState::default();
+        let (outer, inner) = (state.add_listener(), state.add_listener());
+        dispositions(&mut state, &[(EndSignal::Terminate, 0)]);
+        let handled = state.take(inner);
+        assert_eq!((handled, state.handled), (Some((3, EndSignal::Terminate)), 1));
+        handled.into_iter().for_each(|handled| state.put_back(handled));
+        // The tool is not ending yet, and ends all the same if no listener handles the signal.
+        assert_eq!((state.handled, state.pending.front()), (0, Some(&(3, EndSignal::Terminate))));
+        state.remove_listener(inner);
+        assert_eq!(state.take(outer), handled);
     }
 
     #[test]
     fn a_second_signal() {
         use EndSignal::{HangUp, Interrupt, Terminate};
-        // A tool that hears of nothing.
-        for (second, at, fate) in [
-            (Terminate, 1000, Fate::Ends),
-            (Interrupt, 1000, Fate::Ends),
-            (Interrupt, 1, Fate::Ignored),
-            (HangUp, 1000, Fate::Ignored),
-            (Terminate, 1, Fate::Ignored),
+        // A tool whose listener is busy.
+        for (second, at, disposition) in [
+            (Terminate, 1000, Disposition::EndsTool),
+            (Interrupt, 1000, Disposition::EndsTool),
+            (Interrupt, 1, Disposition::Ignored),
+            (HangUp, 1000, Disposition::Ignored),
+            (Terminate, 1, Disposition::Ignored),
         ] {
-            let mut heard = Heard::default();
-            heard.listen();
-            assert_eq!(fates(&mut heard, &[(Terminate, 0), (second, at)])[1], fate, "{second:?} {at}");
+            let mut state = SignalState::default();
+            state.add_listener();
+            assert_eq!(
+                dispositions(&mut state, &[(Terminate, 0), (second, at)])[1],
+                disposition,
+                "{second:?} {at}"
+            );
         }
-        // One that says what becomes of it, and then one that asks.
-        for (second, at, fate, awaits) in [
-            (Terminate, 1000, Fate::Ends, Awaits::Nothing),
-            (Interrupt, 1000, Fate::Ignored, Awaits::Nothing),
-            (Interrupt, 1, Fate::Ignored, Awaits::Nothing),
-            (HangUp, 1000, Fate::Ignored, Awaits::Nothing),
-            (Terminate, 1000, Fate::HandedOn(4), Awaits::Signal),
-            (Interrupt, 1000, Fate::HandedOn(4), Awaits::Signal),
-            // A shell that hands Ctrl-C on to what has had it from the terminal.
-            (Interrupt, 1, Fate::Ignored, Awaits::Signal),
+        // A listener that handles the first signal, and then a listener that asks the user.
+        for (second, at, disposition, doing) in [
+            (Terminate, 1000, Disposition::EndsTool, ListenerState::Busy),
+            (Interrupt, 1000, Disposition::Ignored, ListenerState::Busy),
+            (Interrupt, 1, Disposition::Ignored, ListenerState::Busy),
+            (HangUp, 1000, Disposition::Ignored, ListenerState::Busy),
+            (Terminate, 1000, Disposition::Queued(4), ListenerState::WaitingForSignal),
+            (Interrupt, 1000, Disposition::Queued(4), ListenerState::WaitingForSignal),
+            // A shell that sends Ctrl-C once more to a process that has received it from the
+            // terminal.
+            (Interrupt, 1, Disposition::Ignored, ListenerState::WaitingForSignal),
             // A service manager that sends several.
-            (Terminate, 1, Fate::Ignored, Awaits::Signal),
-            (Terminate, 1, Fate::Ignored, Awaits::Nothing),
-            (HangUp, 1000, Fate::Ignored, Awaits::Signal),
-            (Terminate, 1000, Fate::HandedOn(4), Awaits::Answer),
-            (Interrupt, 1000, Fate::HandedOn(4), Awaits::Answer),
-            (Interrupt, 1, Fate::HandedOn(4), Awaits::Answer),
-            (HangUp, 1000, Fate::Ignored, Awaits::Answer),
+            (Terminate, 1, Disposition::Ignored, ListenerState::WaitingForSignal),
+            (Terminate, 1, Disposition::Ignored, ListenerState::Busy),
+            (HangUp, 1000, Disposition::Ignored, ListenerState::WaitingForSignal),
+            (Terminate, 1000, Disposition::Queued(4), ListenerState::WaitingForAnswer),
+            (Interrupt, 1000, Disposition::Queued(4), ListenerState::WaitingForAnswer),
+            (Interrupt, 1, Disposition::Queued(4), ListenerState::WaitingForAnswer),
+            (HangUp, 1000, Disposition::Ignored, ListenerState::WaitingForAnswer),
         ] {
-            let mut heard = Heard::default();
-            let first = heard.listen();
-            assert_eq!(fates(&mut heard, &[(Interrupt, 0)]), [Fate::HandedOn(2)]);
-            assert_eq!(heard.take(first), Some((2, Interrupt)));
-            let next = heard.listen();
-            heard.awaits(next, awaits);
-            heard.last = Some((Interrupt, Instant::now()));
-            assert_eq!(fates(&mut heard, &[(second, at)]), [fate], "{second:?} {at} {awaits:?}");
+            let mut state = SignalState::default();
+            let first = state.add_listener();
+            assert_eq!(dispositions(&mut state, &[(Interrupt, 0)]), [Disposition::Queued(2)]);
+            assert_eq!(state.take(first), Some((2, Interrupt)));
+            let next = state.add_listener();
+            state.set_state(next, doing);
+            state.last = Some((Interrupt, Instant::now()));
+            assert_eq!(dispositions(&mut state, &[(second, at)]), [disposition], "{second:?} {at} {doing:?}");
         }
-        // One every 100 ms, as from a loop in a shell: the first that comes after 200 ms counts.
+        // A signal every 100 ms, as from a loop in a shell: the first one after 200 ms counts.
         for second in [Terminate, Interrupt] {
-            let mut heard = Heard::default();
-            heard.listen();
-            let fates = fates(&mut heard, &[(second, 0), (second, 100), (second, 199), (second, 201)]);
-            assert_eq!(fates[1..], [Fate::Ignored, Fate::Ignored, Fate::Ends], "{second:?}");
+            let mut state = SignalState::default();
+            state.add_listener();
+            let dispositions =
+                dispositions(&mut state, &[(second, 0), (second, 100), (second, 199), (second, 201)]);
+            assert_eq!(
+                dispositions[1..],
+                [Disposition::Ignored, Disposition::Ignored, Disposition::EndsTool],
+                "{second:?}"
+            );
         }
-        // `timeout` sends it twice, and it is taken in between.
-        let mut heard = Heard::default();
-        let first = heard.listen();
-        fates(&mut heard, &[(Terminate, 0)]);
-        heard.take(first);
-        heard.awaits(first, Awaits::Signal);
-        assert_eq!(fates(&mut heard, &[(Terminate, 1)]), [Fate::Ignored]);
+        // `timeout` sends it twice, and it is handled in between.
+        let mut state = SignalState::default();
+        let first = state.add_listener();
+        dispositions(&mut state, &[(Terminate, 0)]);
+        state.take(first);
+        state.set_state(first, ListenerState::WaitingForSignal);
+        assert_eq!(dispositions(&mut state, &[(Terminate, 1)]), [Disposition::Ignored]);
     }
 }

@@ -88,12 +88,12 @@ pub trait TableOutput: std::fmt::Debug {
 pub struct Table<'a> {
     output: &'a dyn TableOutput,
     columns: Vec<Column>,
-    shown: Option<Vec<Shown>>,
+    shown: Option<Vec<VisibleColumn>>,
 }
 
-/// A column that is shown.
+/// A column that fits into the width, with its own width.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Shown {
+struct VisibleColumn {
     index: usize,
     width: usize,
 }
@@ -140,10 +140,10 @@ impl<'a> Table<'a> {
         if self.shown.is_none() { self.rows(&[]) } else { Ok(()) }
     }
 
-    fn line(&self, row: &[Cell], shown: &[Shown]) -> String {
+    fn line(&self, row: &[Cell], shown: &[VisibleColumn]) -> String {
         let mut line = String::new();
         let mut blanks = 0;
-        for Shown { index, width } in shown {
+        for VisibleColumn { index, width } in shown {
             let (Some(cell), Some(column)) = (row.get(*index), self.columns.get(*index)) else { continue };
             let cell = match column.truncate {
                 _ if !self.output.is_terminal() => cell.clone(),
@@ -161,19 +161,19 @@ impl<'a> Table<'a> {
 }
 
 /// The columns that are shown, with their widths: all of them, unless a terminal is too narrow.
-fn fit(columns: &[Column], rows: &[&Vec<Cell>], width: Option<usize>) -> Vec<Shown> {
+fn fit(columns: &[Column], rows: &[&Vec<Cell>], width: Option<usize>) -> Vec<VisibleColumn> {
     let words =
         |i: usize| rows.iter().filter_map(|row| row.get(i)).map(Cell::width_of_words).max().unwrap_or(0);
     let natural = |i: usize| rows.iter().filter_map(|row| row.get(i)).map(Cell::width).max().unwrap_or(0);
-    let mut shown: Vec<Shown> =
-        (0..columns.len()).map(|index| Shown { index, width: natural(index) }).collect();
+    let mut shown: Vec<VisibleColumn> =
+        (0..columns.len()).map(|index| VisibleColumn { index, width: natural(index) }).collect();
     let Some(width) = width else { return shown };
-    let gaps = |shown: &[Shown]| GAP * shown.len().saturating_sub(1);
-    let least = |shown: &[Shown], last| {
+    let gaps = |shown: &[VisibleColumn]| GAP * shown.len().saturating_sub(1);
+    let least = |shown: &[VisibleColumn], last| {
         gaps(shown) + shown.iter().map(|s| columns[s.index].least(s.width, last)).sum::<usize>()
     };
     // A column that is nice to have does not stay at the cost of others.
-    let comfort = |shown: &[Shown]| {
+    let comfort = |shown: &[VisibleColumn]| {
         gaps(shown) + shown.iter().map(|s| columns[s.index].comfort(s.width, words(s.index))).sum::<usize>()
     };
     while comfort(&shown) > width {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
-use awsb_model::{Directives, JobName, JobNumber, JobSpec, Script, Shape, Tasks, Timeout, WallTime, Work};
+use awsb_model::{Directives, JobName, JobNumber, JobSpec, Program, Script, Shape, Tasks, Timeout, WallTime};
 use awsb_testkit::shells::{command, executable, link, plan, shellcheck, shells};
 use awsb_testkit::{Sandbox, story};
 use nix::sys::signal::{Signal, killpg};
@@ -21,7 +21,7 @@ fn spec(text: &str) -> Result<JobSpec, Box<dyn std::error::Error>> {
     assert_eq!(head.errors, [], "{text}");
     let script = Script::new(Path::new("job.sh"), text.as_bytes().to_vec())?;
     let name = head.name.as_deref().map_or("my job", |name| name.split('[').next().unwrap_or_default());
-    let mut spec = JobSpec::new(JobName::cleaned(name), Work::Script { script, args: Vec::new() });
+    let mut spec = JobSpec::new(JobName::cleaned(name), Program::Script { script, args: Vec::new() });
     spec.submit_host = "login".to_owned();
     for said in &head.options {
         for word in said.words.iter().filter_map(|word| word.to_str()) {
@@ -80,8 +80,8 @@ fn few_tools() -> Result<tempfile::TempDir, Box<dyn std::error::Error>> {
     Ok(folder)
 }
 
-/// What a script says under every shell, which has to be the same. `SH` is the shell, for `srun`.
-/// It is of the shape that Batch's variables say, if it has none of its own.
+/// The output of a script under every shell, which has to be the same. `SH` is the shell, for
+/// `srun`. The job has the layout that Batch's variables describe, if it has none of its own.
 fn said(
     text: &str,
     variables: &[(&str, &str)],
@@ -403,7 +403,7 @@ fn mpi_libraries_are_kept_from_looking_for_slurm_or_lsf() -> Outcome {
             all
         };
         assert_eq!(lines(&said(&script, SINGLE, None)?), expected("fork", "^slurm,lsf", &[]));
-        // What the user sets stays.
+        // Variables that the user sets stay.
         let own = [SINGLE, &[("OMPI_MCA_plm", "rsh"), ("HYDRA_LAUNCHER", "fork")]].concat();
         assert_eq!(lines(&said(&script, &own, None)?), expected("fork", "rsh", &[]));
         let nodes = [NODE, &[("AWSB_NODES", "n0 n1 n2")]].concat();
@@ -517,7 +517,7 @@ fn on_the_other_nodes_a_script_does_not_run() -> Outcome {
             command.envs([("AWS_BATCH_JOB_NODE_INDEX", "1"), ("AWS_BATCH_JOB_MAIN_NODE_INDEX", "0")]);
             let job = command.stdout(Stdio::piped()).process_group(0).spawn()?;
             let pid = Pid::from_raw(i32::try_from(job.id())?);
-            // What it has become once it waits has a child that sleeps.
+            // The waiting process has a child that sleeps.
             awsb_testkit::eventually("the node waits", Duration::from_secs(30), || {
                 let asleep =
                     std::process::Command::new("ps").args(["-A", "-o", "ppid=,comm="]).output().ok()?;
@@ -656,7 +656,7 @@ fn an_openmp_program() {
     let lsf = "#!/bin/sh\n#BSUB -n 2\n#BSUB -R 'span[hosts=1] rusage[mem=64M]'\n\
                export OMP_NUM_THREADS=$LSB_DJOB_NUMPROC\necho $OMP_NUM_THREADS threads\n";
     assert_eq!(submitted(&sandbox, &[], lsf), ["2 threads"]);
-    // What the command line says holds.
+    // The options of the command line win.
     assert_eq!(submitted(&sandbox, &["--mem", "32M", "-J", "mine"], slurm), ["2 threads, 32 MiB, mine"]);
 }
 

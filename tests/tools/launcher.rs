@@ -10,7 +10,7 @@ use std::process::Output;
 
 use awsb::stage::Plan;
 use awsb_model::{
-    EnvArg, EnvVars, JobName, JobSpec, LineUse, Script, Shape, TaskLines, Tasks, Work, WorkDir,
+    EnvArg, EnvVars, JobName, JobSpec, LineUse, Program, Script, Shape, TaskLines, Tasks, WorkDir,
 };
 use proptest::prelude::*;
 
@@ -18,12 +18,12 @@ use awsb_testkit::shells::{command, executable, link, overrides, plan, shellchec
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
-fn spec(work: Work) -> JobSpec {
-    JobSpec::new(JobName::cleaned("test"), work)
+fn spec(program: Program) -> JobSpec {
+    JobSpec::new(JobName::cleaned("test"), program)
 }
 
-fn script(contents: &[u8], args: Vec<OsString>) -> Result<Work, Box<dyn std::error::Error>> {
-    Ok(Work::Script { script: Script::new(Path::new("my script.sh"), contents.to_vec())?, args })
+fn script(contents: &[u8], args: Vec<OsString>) -> Result<Program, Box<dyn std::error::Error>> {
+    Ok(Program::Script { script: Script::new(Path::new("my script.sh"), contents.to_vec())?, args })
 }
 
 /// Runs a plan as a container would: the command with these variables, in a folder of its own.
@@ -81,7 +81,7 @@ proptest! {
         let echo = "for a in \"$@\" \"$A\"; do printf '%s\\0' \"$a\"; done";
         let mut argv: Vec<OsString> = ["sh", "-c", echo, "sh"].map(OsString::from).to_vec();
         argv.extend(args.iter().cloned());
-        let mut spec = spec(Work::Command(argv));
+        let mut spec = spec(Program::Command(argv));
         set(&mut spec.environment, "A", &value);
         check(&spec, &expected(&args, &value)).map_err(|e| TestCaseError::fail(e.to_string()))?;
     }
@@ -118,7 +118,7 @@ fn check(spec: &JobSpec, stdout: &[u8]) -> Outcome {
 #[story]
 fn a_plain_command_costs_one_exec() -> Outcome {
     let argv = ["echo", "a b", "$HOME", "é"].map(OsString::from).to_vec();
-    let mut job = spec(Work::Command(argv));
+    let mut job = spec(Program::Command(argv));
     job.bare = true;
     let plan = plan(&job)?;
     assert_eq!(overrides(&plan).command, ["echo", "a b", "$HOME", "é"]);
@@ -178,7 +178,7 @@ fn a_script_runs_in_a_directory_of_its_own_and_sees_nothing_of_the_launcher() ->
 
 #[story]
 fn a_task_has_its_line_wherever_it_is_unpacked_or_does_not_run() -> Outcome {
-    let mut job = spec(Work::Command(["printf", "<%s>", "{}"].map(OsString::from).to_vec()));
+    let mut job = spec(Program::Command(["printf", "<%s>", "{}"].map(OsString::from).to_vec()));
     // The last one is no text, so they are in a file.
     let lines = TaskLines::new(b"one\ntwo\n\x01".to_vec(), LineUse::Argument)?;
     job.shape = Shape::Array(Tasks::with_ids(lines.ids()?));
@@ -210,7 +210,7 @@ fn a_task_has_its_line_wherever_it_is_unpacked_or_does_not_run() -> Outcome {
 
 #[story]
 fn a_relative_working_directory_is_not_looked_for_elsewhere() -> Outcome {
-    let mut job = spec(Work::Command(["pwd", "-P"].map(OsString::from).to_vec()));
+    let mut job = spec(Program::Command(["pwd", "-P"].map(OsString::from).to_vec()));
     job.place = WorkDir::In("data".into());
     let elsewhere = tempfile::tempdir()?;
     std::fs::create_dir(elsewhere.path().join("data"))?;
@@ -289,7 +289,7 @@ fn started(plan: &Plan, shell: &[&str]) -> Result<Vec<String>, Box<dyn std::erro
 #[story]
 fn a_launcher_starts_few_programs() -> Outcome {
     let lines = TaskLines::new(b"false\necho done\n".to_vec(), LineUse::Command)?;
-    let mut commands = spec(Work::Command(vec!["/bin/sh".into()]));
+    let mut commands = spec(Program::Command(vec!["/bin/sh".into()]));
     commands.shape = Shape::Array(Tasks::with_ids(lines.ids()?));
     commands.lines = Some(lines);
     let mut array = spec(script(b"#!/bin/sh\necho done\n", vec![])?);
@@ -350,9 +350,9 @@ proptest! {
 }
 
 fn line_arrives(lines: &[String], at: usize) -> Outcome {
-    let mut job = spec(Work::Command(["printf", "%s", "{}"].map(OsString::from).to_vec()));
+    let mut job = spec(Program::Command(["printf", "%s", "{}"].map(OsString::from).to_vec()));
     let all = TaskLines::new(lines.join("\n").into_bytes(), LineUse::Argument)?;
-    // What is empty at the end is no line.
+    // Empty lines at the end are not tasks.
     if all.ids()?.count() as usize <= at {
         return Ok(());
     }
@@ -378,7 +378,7 @@ fn line_arrives(lines: &[String], at: usize) -> Outcome {
 fn a_part_of_an_array_has_its_own_lines() -> Outcome {
     let text: String = (1..=10_003).map(|n| format!("printf '%s' 'line {n}: {}'\n", n * 7919)).collect();
     let lines = TaskLines::new(text.into_bytes(), LineUse::Command)?;
-    let mut job = spec(Work::Command(vec!["/bin/sh".into()]));
+    let mut job = spec(Program::Command(vec!["/bin/sh".into()]));
     job.shape = Shape::Array(Tasks::with_ids(lines.ids()?));
     job.lines = Some(lines);
     let plan = plan(&job)?;
@@ -492,20 +492,20 @@ fn a_job_that_is_spared_its_launcher_sees_the_same() -> Outcome {
             }
         }
         let line = format!("{PROBE}; exit 7 {tail}").replace('\n', " ");
-        for (is, work) in [
-            (LineUse::Command, Work::Command(words(&["/bin/sh"]))),
-            (LineUse::Argument, Work::Command(words(&["/bin/sh", "-c", PROBE, "<{}>", "{}{}", "x"]))),
+        for (is, program) in [
+            (LineUse::Command, Program::Command(words(&["/bin/sh"]))),
+            (LineUse::Argument, Program::Command(words(&["/bin/sh", "-c", PROBE, "<{}>", "{}{}", "x"]))),
             (LineUse::Argument, script(&text("", ""), words(&["<{}>", "x"]))?),
         ] {
             let lines = TaskLines::new(format!("false\n{line}\nfalse\n").into_bytes(), is)?;
-            let mut job = spec(work);
+            let mut job = spec(program);
             job.shape = Shape::Array(Tasks::with_ids(lines.ids()?));
             job.lines = Some(lines);
             jobs.push(job);
         }
     }
     for shape in [&Shape::Single, &scattered, &sized] {
-        let mut job = spec(Work::Command(words(&["/bin/sh", "-c", PROBE, "a b", "{}"])));
+        let mut job = spec(Program::Command(words(&["/bin/sh", "-c", PROBE, "a b", "{}"])));
         job.shape = shape.clone();
         jobs.push(job);
     }
@@ -547,7 +547,7 @@ fn the_launchers_pass_shellcheck() -> Outcome {
                 region: "eu-west-1",
                 compat: OsStr::new(""),
             };
-            // What the first part sets, and the launcher's file has done.
+            // The state that the first part sets, and that the launcher's file has left.
             let head = for_bundle(Transport::Inline).replace("eval \"${AWSB_START:-. ./.awsb/start}\"\n", "");
             launchers.push(OsString::from(head + &start.text().to_string_lossy()));
         }
@@ -666,7 +666,7 @@ fn variables_are_packed_before_srun_is_left_out() -> Outcome {
         let middle = (low + high) / 2;
         if has_srun(middle, "")? { low = middle } else { high = middle }
     }
-    // What there is room for beside a short variable takes no more than a part of this one.
+    // A text that fits beside a short variable takes no more than a part of this one.
     assert!(has_srun(low - 300, &"x".repeat(1000))?, "{low}");
     assert!(!has_srun(low - 300, &noise(1000))?, "there is no room for all of it: {low}");
     Ok(())

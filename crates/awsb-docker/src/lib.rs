@@ -10,7 +10,7 @@ use bollard::{API_DEFAULT_VERSION, Docker};
 
 use error::GREETING_TIMEOUT;
 pub use error::{DockerError, status, words};
-pub use raw_client::{Lines, RawClient};
+pub use raw_client::{JsonLines, RawClient};
 
 /// How long an engine may take to answer a request. ECS waits for 3 to 4 minutes for a container to
 /// be created or started (amazon-ecs-agent, `dockerclient/timeout.go`).

@@ -79,19 +79,19 @@ impl RawClient {
         &self,
         path: &str,
         headers: &[(&str, &str)],
-    ) -> io::Result<Lines<T>> {
+    ) -> io::Result<JsonLines<T>> {
         let request = self.request(Method::POST, path, headers)?;
         let answer = tokio::time::timeout(ANSWER_TIMEOUT, self.send(request)).await.map_err(timeout)??;
         let status = answer.status();
         let mut body = answer.into_body();
         if status.is_success() {
-            return Ok(Lines { body, buffer: Vec::new(), ended: false, kind: std::marker::PhantomData });
+            return Ok(JsonLines { body, buffer: Vec::new(), ended: false, kind: std::marker::PhantomData });
         }
-        let mut said = Vec::new();
+        let mut answer = Vec::new();
         while let Some(frame) = body.frame().await {
-            said.extend(frame.map_err(io::Error::other)?.into_data().unwrap_or_default());
+            answer.extend(frame.map_err(io::Error::other)?.into_data().unwrap_or_default());
         }
-        Err(io::Error::other(refusal(status, &said)))
+        Err(io::Error::other(error_message(status, &answer)))
     }
 
     fn request(
@@ -127,32 +127,32 @@ fn timeout(_: tokio::time::error::Elapsed) -> io::Error {
     io::Error::other("the Docker engine did not answer in time")
 }
 
-/// The engine's words in an answer that is a refusal.
-fn refusal(status: StatusCode, body: &[u8]) -> String {
+/// The engine's own message in an answer that is an error.
+fn error_message(status: StatusCode, body: &[u8]) -> String {
     #[derive(Deserialize)]
-    struct Said {
+    struct ErrorBody {
         message: String,
     }
-    match serde_json::from_slice::<Said>(body) {
-        Ok(said) => said.message.trim().to_owned(),
+    match serde_json::from_slice::<ErrorBody>(body) {
+        Ok(answer) => answer.message.trim().to_owned(),
         Err(_) => format!("HTTP status {}", status.as_u16()),
     }
 }
 
-/// An answer of many lines of JSON.
+/// An answer that consists of lines of JSON, as it comes in.
 #[derive(Debug)]
-pub struct Lines<T> {
+pub struct JsonLines<T> {
     body: Incoming,
     buffer: Vec<u8>,
     ended: bool,
     kind: std::marker::PhantomData<fn() -> T>,
 }
 
-impl<T: DeserializeOwned> Lines<T> {
-    /// The next one; `None` after the last one.
+impl<T: DeserializeOwned> JsonLines<T> {
+    /// The next line; `None` after the last one.
     ///
     /// # Errors
-    /// When the engine goes away in the middle, or a line is not what it should be.
+    /// When the connection ends in the middle, or a line is not the JSON of a `T`.
     pub async fn next(&mut self) -> io::Result<Option<T>> {
         loop {
             let end = self.buffer.iter().position(|byte| *byte == b'\n').map(|at| at + 1);
@@ -185,10 +185,10 @@ mod tests {
     #[test]
     fn a_refusal_is_in_the_engines_words() {
         assert_eq!(
-            refusal(StatusCode::NOT_FOUND, b"{\"message\":\"no such image: x\\n\"}"),
+            error_message(StatusCode::NOT_FOUND, b"{\"message\":\"no such image: x\\n\"}"),
             "no such image: x"
         );
-        assert_eq!(refusal(StatusCode::BAD_GATEWAY, b"<html>"), "HTTP status 502");
+        assert_eq!(error_message(StatusCode::BAD_GATEWAY, b"<html>"), "HTTP status 502");
     }
 
     #[tokio::test]

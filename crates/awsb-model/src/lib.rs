@@ -85,7 +85,7 @@ pub use secrets::{MASK, NamedIn, SecretWord, Secrets, each_named_value, without_
 pub use shape::Shape;
 pub use shared_dirs::{FileSystem, SharedDir};
 pub use signal::{EarlySignal, SignalTo};
-pub use spec::{JobSpec, Resources, Scheduling, Stdin, Work, WorkDir};
+pub use spec::{JobSpec, Program, Resources, Scheduling, Stdin, WorkDir};
 pub use status::Status;
 pub use status_reason::blocking_code;
 pub use submission_id::SubmissionId;

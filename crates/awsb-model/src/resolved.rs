@@ -121,13 +121,13 @@ fn overrides_of_range(range: &NodeTargets, mut overrides: Overrides) -> NodeProp
 
 #[cfg(test)]
 mod tests {
-    use super::super::{JobName, Work};
+    use super::super::{JobName, Program};
     use super::*;
 
     fn job(shape: ResolvedShape) -> ResolvedJob {
-        let work = Work::Command(vec!["true".into()]);
+        let program = Program::Command(vec!["true".into()]);
         ResolvedJob {
-            spec: JobSpec::new(JobName::cleaned("job"), work),
+            spec: JobSpec::new(JobName::cleaned("job"), program),
             shape,
             job_queue: "queue".into(),
             job_definition: "definition".into(),

@@ -15,7 +15,7 @@ pub struct JobSpec {
     /// The name.
     pub name: JobName,
     /// The script or command.
-    pub work: Work,
+    pub program: Program,
     /// The working directory.
     pub place: WorkDir,
     /// The standard input.
@@ -54,7 +54,7 @@ pub struct JobSpec {
 
 /// The script or command of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Work {
+pub enum Program {
     /// A script of the submitter, which is staged for the job.
     Script {
         /// The script.
@@ -118,10 +118,10 @@ pub struct Scheduling {
 
 impl JobSpec {
     /// A job with a name and work, and without any options.
-    pub fn new(name: JobName, work: Work) -> Self {
+    pub fn new(name: JobName, program: Program) -> Self {
         Self {
             name,
-            work,
+            program,
             place: WorkDir::default(),
             stdin: Stdin::default(),
             outputs: Vec::new(),

@@ -17,7 +17,7 @@ use super::progress::Progress;
 use super::retry_policy::milliseconds;
 use super::store::Store;
 use super::{Once, Outcome, Submitted};
-use crate::aws::{self, CallError, Session, explain, trouble};
+use crate::aws::{self, CallError, Session, explain};
 use crate::batch::convert::to_sdk;
 use crate::batch::protocol::{
     Action, Described, Event, Filter, KeyHolder, Listed, Millis, Page, Place, Standing, State, Submission,
@@ -300,7 +300,7 @@ impl<'a> Driver<'a> {
         let call =
             aws::Call::new(&doing).job_queue(&request.job_queue).job_definition(&request.job_definition);
         let failure = explain(&session, call, &error);
-        match trouble(&error) {
+        match CallError::from_sdk(&error) {
             _ if matches!(error, aws_sdk_batch::error::SdkError::ConstructionFailure(_)) => {
                 SubmitReply::Refused(self.number(failure))
             }
@@ -312,8 +312,8 @@ impl<'a> Driver<'a> {
                 SubmitReply::Open(self.number(failure))
             }
             CallError::Service { code, message, .. } if code == "ClientException" => {
-                let refused = RejectedRequest { doing: &doing, request, message: &message };
-                SubmitReply::Refused(self.number(explain_rejection(&session, refused, failure).await))
+                let rejected = RejectedRequest { doing: &doing, request, message: &message };
+                SubmitReply::Refused(self.number(explain_rejection(&session, rejected, failure).await))
             }
             CallError::Service { .. }
             | CallError::WebPage { .. }

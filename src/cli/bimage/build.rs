@@ -57,7 +57,7 @@ impl Args {
             false => "is built",
         };
         reporter.print(format_args!("{} {outcome}", built.describe()));
-        common.output().show(&Shown(built))?;
+        common.output().show(&BuildView(built))?;
         Ok(Exit::Done)
     }
 
@@ -74,10 +74,10 @@ impl Args {
     }
 }
 
-/// For scripts: `image=$(bimage build)`.
-pub(super) struct Shown(pub(super) BuildResult);
+/// The image that was built, for scripts: `image=$(bimage build)`.
+pub(super) struct BuildView(pub(super) BuildResult);
 
-impl View for Shown {
+impl View for BuildView {
     fn plain(&self) -> Layout {
         Layout::Lines(vec![self.0.pinned()])
     }

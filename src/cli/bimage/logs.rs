@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::CommonArgs;
-use crate::aws::Contact;
+use crate::aws::ResilientSession;
 use crate::image::codebuild::{self, Build, BuildName, BuildUpdate, Log};
 use crate::logs::{Event, StreamFollower};
 use crate::ui::{
@@ -34,7 +34,7 @@ impl Args {
         let id = codebuild::resolve(&session, &self.build).await?;
         let output = common.output();
         let lines = LinePrinter { id: &id, output: &output, timestamps: self.timestamps };
-        let mut contact = Contact::new(session, "bimage");
+        let mut contact = ResilientSession::new(session, "bimage");
         if self.follow {
             let followed = codebuild::follow(&mut contact, &id, |news| match news {
                 BuildUpdate::Build(build) => has_log(build),

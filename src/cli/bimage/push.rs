@@ -1,7 +1,7 @@
 //! `bimage push`: an image of this machine's engine goes to the repository.
 
 use super::CommonArgs;
-use super::build::Shown;
+use super::build::BuildView;
 use crate::aws::Session;
 use crate::image::{BuildResult, ecr, engine};
 use crate::ui::{Exit, Failure, Reporter};
@@ -32,7 +32,7 @@ impl Args {
             session.with_fresh_cluster(async |session: &Session| self.pushed(session, &tag).await).await?;
         let outcome = if built.earlier { "is already there" } else { "is pushed" };
         REPORTER.print(format_args!("{} {outcome}", built.describe()));
-        common.output().show(&Shown(built))?;
+        common.output().show(&BuildView(built))?;
         Ok(Exit::Done)
     }
 

@@ -24,15 +24,15 @@ impl Args {
         let id = store.resolve(&self.tag)?;
         let details = store.details(&id).await?;
         let details = details.ok_or_else(|| not_there(&id, &store.describe()))?;
-        common.output().show(&Shown(details))?;
+        common.output().show(&ImageView(details))?;
         Ok(Exit::Done)
     }
 }
 
 /// An image in detail.
-struct Shown(Details);
+struct ImageView(Details);
 
-impl View for Shown {
+impl View for ImageView {
     fn plain(&self) -> Layout {
         let Details { image, image_uri, image_uri_at_digest, platforms, layers } = &self.0;
         let text = |text: &Option<String>| text.clone().unwrap_or_default();

@@ -17,7 +17,7 @@ use self::output_dir::OutputDir;
 pub use self::print::{Printer, Style};
 use super::wait::{note_jobs_go_on, warn_of_lost_output};
 use super::{CommonArgs, job_args};
-use crate::aws::{Contact, Session};
+use crate::aws::{ResilientSession, Session};
 use crate::batch::{self, Job};
 use crate::logs::{self, Event, FollowEnd, FollowOptions, LogQuery, LogStreamRef, TimeRange};
 use crate::ui::{Exit, Failure, Format, JsonArray, print_message, until_signal};
@@ -150,7 +150,7 @@ impl Args {
         let output = self.common.output();
         let mut array = (output.format() == Format::Json && self.directory.is_none() && !self.follow)
             .then(|| output.json_array());
-        let mut contact = Contact::new((*session).clone(), "bout");
+        let mut contact = ResilientSession::new((*session).clone(), "bout");
         let mut exit = Exit::Done;
         for (at, job) in found.jobs.iter().enumerate() {
             let left = &found.jobs[at..];
@@ -230,7 +230,7 @@ impl Args {
 
     async fn follow(
         &self,
-        contact: &mut Contact,
+        contact: &mut ResilientSession,
         job: &Job,
         query: LogQuery,
         sink: &mut Sink,

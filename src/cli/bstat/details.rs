@@ -13,10 +13,10 @@ use awsb_model::payload::launcher;
 use awsb_model::{Secrets, Status, exit_code_in_words, words};
 
 /// Keys and values.
-type Lines = Vec<(String, String)>;
+type DetailLines = Vec<(String, String)>;
 
 /// A row in detail: keys and values.
-pub fn lines(row: &JobRow, environment: Option<&EnvironmentView>, now: i64) -> Lines {
+pub fn lines(row: &JobRow, environment: Option<&EnvironmentView>, now: i64) -> DetailLines {
     let Some(details) = &row.details else { return Vec::new() };
     let RowDetails { described, dependencies, parts } = details.as_ref();
     let job = &Job { task: described.job.task.or(row.job.task), ..described.job.clone() };
@@ -46,7 +46,7 @@ fn time(epoch_ms: Option<i64>) -> String {
 }
 
 /// The job's names and its state.
-fn identity(job: &Job) -> Lines {
+fn identity(job: &Job) -> DetailLines {
     let share = job.share_identifier.as_ref().map(|share| line("share", share));
     let priority = job.scheduling_priority.map(|n| line("priority", n.to_string()));
     let submitter = job.submitter.as_ref().map(|s| line("submittedBy", s.as_str()));
@@ -66,7 +66,7 @@ fn identity(job: &Job) -> Lines {
 /// The times of a job. Batch has the time of the submission, and those at which attempts began and
 /// ended. It does not have the time of a change of state, so waiting in the queue and starting are
 /// one.
-fn times(job: &Job, now: i64) -> Lines {
+fn times(job: &Job, now: i64) -> DetailLines {
     let mut lines = vec![
         line("createdAt", time(job.created_at)),
         line("startedAt", time(job.started_at)),
@@ -103,7 +103,7 @@ fn ran(job: &Job, now: i64) -> Option<(i64, usize)> {
 }
 
 /// The container and its resources; of an MNP job, those of its main node.
-fn container(job: &Job) -> Lines {
+fn container(job: &Job) -> DetailLines {
     let container = job.main_container();
     let gpus = job.resource("GPU").map(|n| line("gpus", n));
     let retries = job.retry_strategy.as_ref().and_then(|r| r.attempts).filter(|n| *n > 1);
@@ -122,7 +122,7 @@ fn container(job: &Job) -> Lines {
 }
 
 /// The attempts, each in a line, and the result of the last one.
-fn attempts(job: &Job) -> Lines {
+fn attempts(job: &Job) -> DetailLines {
     let ended = job.attempts.as_deref().unwrap_or_default();
     let mut lines = vec![line("attempts", ended.len().to_string())];
     lines.extend((1..).zip(ended).map(|(number, a)| line(format!("attempt {number}"), attempt(a))));
@@ -155,7 +155,7 @@ fn exit_code(code: i32) -> String {
     exit_code_in_words(code).map_or_else(|| code.to_string(), |words| format!("{code} ({words})"))
 }
 
-fn waits_for(job: &Job, others: &HashMap<String, Job>) -> Lines {
+fn waits_for(job: &Job, others: &HashMap<String, Job>) -> DetailLines {
     let one = |on: &batch::Dependency| {
         let kind = on.kind.as_deref();
         let other = match on.job_id.as_deref() {
@@ -176,7 +176,7 @@ fn waits_for(job: &Job, others: &HashMap<String, Job>) -> Lines {
 }
 
 /// The children of an array, by state, and some that failed; the nodes of an MNP job.
-fn part_lines(job: &Job, parts: &PartsExcerpt) -> Lines {
+fn part_lines(job: &Job, parts: &PartsExcerpt) -> DetailLines {
     let Some(size) = job.parts() else { return Vec::new() };
     match parts {
         PartsExcerpt::None => Vec::new(),
@@ -258,7 +258,7 @@ impl EnvironmentView {
         }
     }
 
-    fn lines(&self, job: &JobDetails) -> Lines {
+    fn lines(&self, job: &JobDetails) -> DetailLines {
         self.variables(job).map(|(name, value)| line("environment", format!("{name}={value}"))).collect()
     }
 

@@ -7,7 +7,7 @@ use super::interval::Every;
 use super::packed::PackedVariables;
 use super::show::Look;
 use super::view::ViewSummary;
-use crate::aws::{Contact, Session};
+use crate::aws::{ResilientSession, Session};
 use crate::batch::PollInterval;
 use crate::ui::{Failure, Format, LiveView, local_rfc3339};
 use awsb_model::JobId;
@@ -37,7 +37,7 @@ pub async fn run(
     every: Every,
     watched: Watched,
 ) -> Result<(ViewSummary, Session), Failure> {
-    let mut contact = Contact::new(session, "bstat");
+    let mut contact = ResilientSession::new(session, "bstat");
     let mut interval = PollInterval::new(SHORTEST, LONGEST);
     let mut screen = LiveView::default();
     let mut before: Option<u64> = None;

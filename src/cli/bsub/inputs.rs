@@ -6,15 +6,15 @@ use std::path::Path;
 
 use crate::stage::{Inputs, unsent_files};
 use crate::ui::{Failure, print_message};
-use awsb_model::{Input, Work};
+use awsb_model::{Input, Program};
 
 /// Finds the files that `--input` names, and notes files that the arguments name and that the job
 /// will not have.
-pub fn gather(args: &[Input], work: &Work, quiet: bool) -> Result<Inputs, Failure> {
-    let (script, words) = match work {
-        Work::Script { script, args } => (Some((script.file_name(), script.contents())), args.as_slice()),
+pub fn gather(args: &[Input], program: &Program, quiet: bool) -> Result<Inputs, Failure> {
+    let (script, words) = match program {
+        Program::Script { script, args } => (Some((script.file_name(), script.contents())), args.as_slice()),
         // The command itself is in the image.
-        Work::Command(argv) => (None, argv.get(1..).unwrap_or_default()),
+        Program::Command(argv) => (None, argv.get(1..).unwrap_or_default()),
     };
     let inputs = Inputs::gather(args, script)?;
     if quiet {
@@ -34,10 +34,10 @@ pub fn gather(args: &[Input], work: &Work, quiet: bool) -> Result<Inputs, Failur
 /// The note that `-i FILE` is not the job's standard input, as it is in Slurm and LSF. It is for a
 /// command line with one input file under its own name that neither the command nor the script
 /// mentions.
-pub fn not_stdin(given: &[Input], work: &Work) -> Option<String> {
+pub fn not_stdin(given: &[Input], program: &Program) -> Option<String> {
     let [input] = given else { return None };
     let path = input.path();
-    if input.is_renamed() || !path.is_file() || may_read(path, work) {
+    if input.is_renamed() || !path.is_file() || may_read(path, program) {
         return None;
     }
     let quoted = awsb_model::payload::launcher::quote(path.as_os_str());
@@ -51,22 +51,22 @@ pub fn not_stdin(given: &[Input], work: &Work) -> Option<String> {
 /// Whether a job may read a file: its command, the arguments or the script have the file's name or
 /// a pattern that may match it, or the file has the name of the program that reads it (`Makefile`
 /// and `make`).
-fn may_read(path: &Path, work: &Work) -> bool {
+fn may_read(path: &Path, program: &Program) -> bool {
     let lossy = |text: &OsStr| text.to_string_lossy().into_owned();
     let (name, stem) = (path.file_name().map(lossy), path.file_stem().map(lossy));
     let (Some(name), Some(stem)) = (name, stem) else { return true };
-    let (mut texts, program) = match work {
-        Work::Script { script, .. } if script.is_program() => return true,
-        Work::Script { script, args } => {
+    let (mut texts, executable) = match program {
+        Program::Script { script, .. } if script.is_program() => return true,
+        Program::Script { script, args } => {
             let contents = String::from_utf8_lossy(script.contents()).into_owned();
             (args.iter().map(|arg| lossy(arg)).chain([contents]).collect::<Vec<_>>(), None)
         }
-        Work::Command(argv) => (argv.iter().map(|arg| lossy(arg)).collect(), argv.first()),
+        Program::Command(argv) => (argv.iter().map(|arg| lossy(arg)).collect(), argv.first()),
     };
     texts.retain(|text| !text.is_empty());
-    let is_called_like = program.and_then(|program| Path::new(program).file_name()).is_some_and(|program| {
-        let (program, name) = (lossy(program).to_ascii_lowercase(), name.to_ascii_lowercase());
-        program.chars().zip(name.chars()).take_while(|(a, b)| a == b).count() >= 3
+    let is_called_like = executable.and_then(|path| Path::new(path).file_name()).is_some_and(|executable| {
+        let (executable, name) = (lossy(executable).to_ascii_lowercase(), name.to_ascii_lowercase());
+        executable.chars().zip(name.chars()).take_while(|(a, b)| a == b).count() >= 3
     });
     let is_in = |word: &str, text: &str| {
         text.match_indices(word).any(|(at, _)| {
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn jobs_that_may_read_an_input() {
-        let command = |line: &str| Work::Command(line.split(' ').map(Into::into).collect());
+        let command = |line: &str| Program::Command(line.split(' ').map(Into::into).collect());
         for (file, line, expected) in [
             ("in.txt", "cat", false),
             ("in.txt", "sort -n", false),
@@ -101,7 +101,7 @@ mod tests {
         }
         let script = |text: &str| {
             let script = Script::new(Path::new("job.sh"), text.as_bytes().to_vec()).expect("a script");
-            Work::Script { script, args: Vec::new() }
+            Program::Script { script, args: Vec::new() }
         };
         assert!(!may_read(Path::new("in.txt"), &script("#!/bin/sh\nsort\n")));
         assert!(may_read(Path::new("in.txt"), &script("#!/bin/sh\nsort in.txt\n")));

@@ -22,8 +22,22 @@ struct Line {
     options: Options,
 }
 
+/// Why options of a script or of the settings file cannot be parsed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum OptionError {
+    /// The option exists, but only the command line may have it.
+    #[error("{0} can only be used on the command line")]
+    CommandLineOnly(String),
+    /// The option does not exist, or its value is wrong. The message is clap's, on one line.
+    #[error("{0}")]
+    Invalid(String),
+}
+
 /// Parses options of another source than the command line.
-pub(super) fn parse(words: &[OsString]) -> Result<Options, String> {
+///
+/// # Errors
+/// When an option does not exist, has a wrong value, or belongs on the command line.
+pub(super) fn parse(words: &[OsString]) -> Result<Options, OptionError> {
     match Line::try_parse_from(words) {
         Ok(line) => Ok(line.options),
         Err(e) => {
@@ -31,7 +45,7 @@ pub(super) fn parse(words: &[OsString]) -> Result<Options, String> {
                 && e.kind() == ErrorKind::UnknownArgument
                 && is_for_the_command_line(option)
             {
-                return Err(format!("{option} can only be used on the command line"));
+                return Err(OptionError::CommandLineOnly(option.clone()));
             }
             let mut text = e.render().to_string();
             if let Some(ContextValue::String(value)) = e.get(ContextKind::InvalidValue)
@@ -40,7 +54,7 @@ pub(super) fn parse(words: &[OsString]) -> Result<Options, String> {
                 text = text.replace(value.as_str(), &shortened(value));
             }
             let first = text.split("\n\n").next().unwrap_or(&text).trim_start_matches("error: ");
-            Err(first.split_whitespace().collect::<Vec<_>>().join(" "))
+            Err(OptionError::Invalid(first.split_whitespace().collect::<Vec<_>>().join(" ")))
         }
     }
 }
@@ -88,10 +102,10 @@ pub fn by_directives(
     let mut failures: Vec<(usize, Failure)> =
         directives.errors.iter().map(|remark| (remark.line, wrong(remark))).collect();
     let mut options = Options::default();
-    for said in &directives.options {
-        match options_of(said, &options, script, given) {
+    for directive in &directives.options {
+        match options_of(directive, &options, script, given) {
             Ok(more) => options = options.and(more),
-            Err(failure) => failures.push((said.line, failure)),
+            Err(failure) => failures.push((directive.line, failure)),
         }
     }
     let is_wrong = !failures.is_empty();
@@ -114,13 +128,13 @@ pub fn by_directives(
 
 /// The options of one directive, which comes after `others`.
 fn options_of(
-    said: &DirectiveOptions,
+    directive: &DirectiveOptions,
     others: &Options,
     script: &str,
     given: &Options,
 ) -> Result<Options, Failure> {
-    let place = format!("{script}, line {}: `{}`", said.line, shortened(&said.text));
-    let more = parse(&said.words).map_err(|e| Failure::usage(format!("{place}: {e}")))?;
+    let place = format!("{script}, line {}: `{}`", directive.line, shortened(&directive.text));
+    let more = parse(&directive.words).map_err(|e| Failure::usage(format!("{place}: {e}")))?;
     // All directives of a script count together. Only another source can replace one.
     if more.make_an_array_of_nodes(others) {
         return Err(Failure::usage(format!("{place}: a multi-node parallel job cannot be an array"))

@@ -16,14 +16,14 @@ use crate::stage::one_line;
 use crate::ui::{Failure, print_message};
 use awsb_model::directives::may_be_for_lsf;
 use awsb_model::payload::launcher::quote;
-use awsb_model::{BYTE_ORDER_MARK, Directives, JobName, LineUse, Script, TaskLines, Work};
+use awsb_model::{BYTE_ORDER_MARK, Directives, JobName, LineUse, Program, Script, TaskLines};
 
 /// The program of a job, with everything that its script says about the job.
 pub(super) struct Invocation {
     /// The name that the job has by default.
     pub name: JobName,
     /// The script or command that the job runs.
-    pub work: Work,
+    pub program: Program,
     /// The options of the script's directives.
     pub options: Options,
     /// The directives themselves.
@@ -33,10 +33,10 @@ pub(super) struct Invocation {
 impl Args {
     /// Reads the program of the job, and its directives.
     pub(super) fn invocation(&self) -> Result<Invocation, Failure> {
-        let (name, work) = self.work()?;
-        let Work::Script { script, .. } = &work else {
+        let (name, program) = self.read_program()?;
+        let Program::Script { script, .. } = &program else {
             let (options, directives) = (Options::default(), Directives::default());
-            return Ok(Invocation { name, work, options, directives });
+            return Ok(Invocation { name, program, options, directives });
         };
         let contents = script.contents();
         let lsf_unit = if may_be_for_lsf(contents) { config::lsf_unit()? } else { None };
@@ -44,11 +44,11 @@ impl Args {
         let file = script.file_name();
         let options =
             option_sources::by_directives(&directives, file, &self.options, self.strict, self.quiet)?;
-        Ok(Invocation { name, work, options, directives })
+        Ok(Invocation { name, program, options, directives })
     }
 
     /// The script or command that the job runs, and the default name of the job.
-    fn work(&self) -> Result<(JobName, Work), Failure> {
+    fn read_program(&self) -> Result<(JobName, Program), Failure> {
         if let Some(file) = &self.options.commands {
             if self.wrap.is_some() || !self.operands.is_empty() {
                 let file = file.display();
@@ -62,7 +62,7 @@ impl Args {
                 file.file_name().unwrap_or_default().to_string_lossy()
             };
             // The launcher replaces this command by the line.
-            return Ok((JobName::cleaned(&name), Work::Command(vec!["/bin/sh".into()])));
+            return Ok((JobName::cleaned(&name), Program::Command(vec!["/bin/sh".into()])));
         }
         if let Some(line) = &self.wrap {
             if line.as_bytes().trim_ascii().is_empty() {
@@ -78,7 +78,7 @@ impl Args {
                 ));
             }
             let argv = vec!["/bin/sh".into(), "-c".into(), line.clone()];
-            return Ok((JobName::cleaned("wrap"), Work::Command(argv)));
+            return Ok((JobName::cleaned("wrap"), Program::Command(argv)));
         }
         let Some((first, rest)) = self.operands.split_first() else { return self.script_on_stdin(&[]) };
         if first.is_empty() {
@@ -102,12 +102,12 @@ impl Args {
             if !self.quiet {
                 remarks::print(self, path, &script, rest);
             }
-            return Ok((name, Work::Script { script, args: rest.to_vec() }));
+            return Ok((name, Program::Script { script, args: rest.to_vec() }));
         }
-        Ok((name, Work::Command(self.operands.clone())))
+        Ok((name, Program::Command(self.operands.clone())))
     }
 
-    fn script_on_stdin(&self, args: &[OsString]) -> Result<(JobName, Work), Failure> {
+    fn script_on_stdin(&self, args: &[OsString]) -> Result<(JobName, Program), Failure> {
         if std::io::stdin().is_terminal()
             || self.command
             || self.script
@@ -118,7 +118,7 @@ impl Args {
         }
         let contents = stdin("the script")?;
         let script = script(Path::new("STDIN"), contents, "the script on standard input")?;
-        Ok((JobName::cleaned("STDIN"), Work::Script { script, args: args.to_vec() }))
+        Ok((JobName::cleaned("STDIN"), Program::Script { script, args: args.to_vec() }))
     }
 
     /// The lines of `--each` or `--commands`.

@@ -146,15 +146,16 @@ fn fixed_by_rerun(options: &Options) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::option_sources::parse;
+    use super::super::option_sources::{OptionError, parse};
     use super::*;
 
-    fn options(line: &str) -> Result<Options, String> {
+    fn options(line: &str) -> Result<Options, OptionError> {
         parse(&line.split_whitespace().map(Into::into).collect::<Vec<_>>())
     }
 
     fn resolve(command_line: &str, directives: &str, defaults: &str) -> Result<ResolvedOptions, String> {
-        let [command_line, directives, defaults] = [command_line, directives, defaults].map(options);
+        let [command_line, directives, defaults] =
+            [command_line, directives, defaults].map(|line| options(line).map_err(|e| e.to_string()));
         ResolvedOptions::resolve(&command_line?, directives?, defaults?)
             .map_err(|failure| failure.to_string())
     }

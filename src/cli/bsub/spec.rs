@@ -9,8 +9,8 @@ use super::resolved_options::ResolvedOptions;
 use crate::ui::{Failure, print_message};
 use awsb_model::directives::{instead_of_variable, read_variables};
 use awsb_model::{
-    Awaited, Dependency, Gpus, JobSpec, Nodes, Resources, Retries, Scheduling, Shape, Stdin, TaskLines,
-    Tasks, Work, limits, words,
+    Awaited, Dependency, Gpus, JobSpec, Nodes, Program, Resources, Retries, Scheduling, Shape, Stdin,
+    TaskLines, Tasks, limits, words,
 };
 
 impl Args {
@@ -38,10 +38,10 @@ impl Args {
 
     /// Prints the variables of Slurm and LSF that the job reads and will not have.
     fn warn_of_variables(&self, spec: &JobSpec) -> Result<(), Failure> {
-        let text = match &spec.work {
-            Work::Script { script, .. } if script.is_program() => return Ok(()),
-            Work::Script { script, .. } => String::from_utf8_lossy(script.contents()).into_owned(),
-            Work::Command(argv) => {
+        let text = match &spec.program {
+            Program::Script { script, .. } if script.is_program() => return Ok(()),
+            Program::Script { script, .. } => String::from_utf8_lossy(script.contents()).into_owned(),
+            Program::Command(argv) => {
                 argv.iter().map(|arg| arg.to_string_lossy()).collect::<Vec<_>>().join("\n")
             }
         };
@@ -67,7 +67,7 @@ impl Args {
             if !ours.is_empty() {
                 hints.push(format!("use {}", ours.join(", ")));
             }
-            if let Work::Script { .. } = spec.work {
+            if let Program::Script { .. } = spec.program {
                 hints
                     .push(format!("a line such as `{line} -J NAME` in the script's head brings all of them"));
             }
@@ -89,12 +89,12 @@ impl Args {
         invocation: Invocation,
         stdin: Stdin,
     ) -> Result<JobSpec, Failure> {
-        let Invocation { name, work, directives, .. } = invocation;
+        let Invocation { name, program, directives, .. } = invocation;
         let environment = environment::gather(options, self.quiet)?;
         let lines = self.lines(options)?;
         let shape = shape(options, lines.as_ref())?;
         if let (Some(file), false) = (&options.each, self.quiet)
-            && !mentions_line(&work)
+            && !mentions_line(&program)
         {
             print_message(format!(
                 "bsub: note: --each {}: all tasks run the same command, as it has neither `{{}}` in its arguments nor \
@@ -114,9 +114,9 @@ impl Args {
         let timeout = options.limit().map_err(about("--time"))?;
         let scheduling = scheduling(options)?;
         // A job without another name has that of its script.
-        let file = match &work {
-            Work::Script { script, .. } => Some(script.file_name().to_owned()),
-            Work::Command(_) => None,
+        let file = match &program {
+            Program::Script { script, .. } => Some(script.file_name().to_owned()),
+            Program::Command(_) => None,
         };
         let host = nix::unistd::gethostname().ok().map(|host| host.to_string_lossy().into_owned());
         let spec = JobSpec {
@@ -141,7 +141,7 @@ impl Args {
             given_name: directives.name.or(file),
             submit_host: host.unwrap_or_else(|| "localhost".to_owned()),
             signal: directives.signal,
-            ..JobSpec::new(options.job_name.clone().unwrap_or(name), work)
+            ..JobSpec::new(options.job_name.clone().unwrap_or(name), program)
         };
         self.warn_of_differences(options, &spec)?;
         self.warn_of_variables(&spec)?;
@@ -198,8 +198,8 @@ fn waits_for(options: &ResolvedOptions, shape: &Shape) -> Result<Vec<Dependency<
 
 /// Whether the program may use the line of its task. Only a command is checked, because a script
 /// can leave the line to a program that it calls.
-fn mentions_line(work: &Work) -> bool {
-    let Work::Command(argv) = work else { return true };
+fn mentions_line(program: &Program) -> bool {
+    let Program::Command(argv) = program else { return true };
     argv.iter().any(|arg| {
         let arg = arg.to_string_lossy();
         arg.contains("{}") || arg.contains("AWSB_") || arg.contains("AWS_BATCH_")

@@ -14,7 +14,7 @@ use super::args::Args;
 use super::resolved_options::ResolvedOptions;
 use crate::stage::one_line;
 use crate::ui::{Failure, print_message};
-use awsb_model::Work;
+use awsb_model::Program;
 
 /// Whether the name of a file stands for standard input.
 pub(super) fn is_stdin(file: &Path) -> bool {
@@ -86,13 +86,13 @@ impl Args {
     }
 
     /// Whether the user may expect the job to get this command's standard input.
-    pub(super) fn may_want_stdin(&self, options: &ResolvedOptions, work: &Work) -> bool {
+    pub(super) fn may_want_stdin(&self, options: &ResolvedOptions, program: &Program) -> bool {
         !self.stdin_is_taken(options)
             && (has_data()
                 || (options.stdin.is_none()
                     && options.interactive
                     && io::stdin().is_terminal()
-                    && reads_commands(work)))
+                    && reads_commands(program)))
     }
 }
 
@@ -108,14 +108,14 @@ pub(super) fn note_unread(has_another: bool) {
 }
 
 /// Whether a command is a program that reads from a terminal if it has no arguments.
-fn reads_commands(work: &Work) -> bool {
+fn reads_commands(program: &Program) -> bool {
     const PROGRAMS: [&str; 17] = [
         "sh", "bash", "dash", "zsh", "ksh", "fish", "python", "python3", "ipython", "R", "julia", "octave",
         "node", "irb", "cat", "sqlite3", "gdb",
     ];
-    let Work::Command(argv) = work else { return false };
-    let [program] = argv.as_slice() else { return false };
-    let name = Path::new(program).file_name().unwrap_or_default();
+    let Program::Command(argv) = program else { return false };
+    let [executable] = argv.as_slice() else { return false };
+    let name = Path::new(executable).file_name().unwrap_or_default();
     PROGRAMS.iter().any(|program| name.as_bytes() == program.as_bytes())
 }
 

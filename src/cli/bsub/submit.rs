@@ -19,14 +19,14 @@ use crate::aws::Session;
 use crate::batch::definition::{
     self, DefinitionRequest, DefinitionSummary, InspectedDefinition, JobDefinitionRef,
 };
-use crate::batch::{self, Once, Progress, RetryPolicy, Submitted};
+use crate::batch::{self, Progress, RetryPolicy, Submitted, Once};
 use crate::cli::submitter;
 use crate::cli::wait::end_with_waiter;
 use crate::config::{self, Cluster};
 use crate::diagnose::{NeverFits, never_fits};
 use crate::image::BuildInput;
 use crate::stage::{self, PackedInputs, Plan, Target};
-use crate::ui::{ErrorKind, Exit, Failure, Interrupts, print_message};
+use crate::ui::{ErrorKind, Exit, Failure, SignalListener, print_message};
 use awsb_model::directives::Remark;
 use awsb_model::request::SubmitRequest;
 use awsb_model::{
@@ -107,13 +107,13 @@ impl Args {
     /// Reads the files of the job and checks its options. Nothing is sent.
     async fn draft(&self, options: &ResolvedOptions, invocation: Invocation) -> Result<Draft, Failure> {
         let whole_node = invocation.directives.whole_node.clone();
-        let inputs = inputs::gather(&options.input, &invocation.work, self.quiet)?;
+        let inputs = inputs::gather(&options.input, &invocation.program, self.quiet)?;
         let stdin_file = self.stdin(options)?;
         let may_be_stdin = stdin_file.is_none() && !self.quiet && !options.has_array();
         let not_stdin =
-            may_be_stdin.then(|| inputs::not_stdin(&self.options.input, &invocation.work)).flatten();
+            may_be_stdin.then(|| inputs::not_stdin(&self.options.input, &invocation.program)).flatten();
         let is_by_option = self.options.stdin.is_some();
-        let lacks_stdin = !is_by_option && !self.quiet && self.may_want_stdin(options, &invocation.work);
+        let lacks_stdin = !is_by_option && !self.quiet && self.may_want_stdin(options, &invocation.program);
         let stdin = match (&stdin_file, inputs.is_empty()) {
             (None, _) => Stdin::Nothing,
             (Some(_), true) => Stdin::Alone,
@@ -237,7 +237,7 @@ impl Args {
         let progress = Progress::default();
         // Until the job IDs have been printed. A signal at the very end of the submission is left
         // to the wait.
-        let mut signals = Interrupts::listen();
+        let mut signals = SignalListener::listen();
         let submitted = tokio::select! {
             biased;
             signal = signals.next() => Err(progress.interrupted(signal)),

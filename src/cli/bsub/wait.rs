@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::super::bout::{Printer, Style};
 use super::args::Args;
 use super::resolved_options::ResolvedOptions;
-use crate::aws::{Contact, Session};
+use crate::aws::{ResilientSession, Session};
 use crate::batch::{self, Job, JobWaitSet, Once, Submitted};
 use crate::cli::wait::{
     Outcome, StuckJobs, WaitBar, end_with_waiter, note_jobs_go_on, outcome, outcomes, report_failure,
@@ -130,7 +130,7 @@ impl Args {
         let arrays = RefCell::default();
         let (stuck, unreported) = StuckJobs::new("bsub");
         let asker = session.clone();
-        let mut contact = Contact::new(session, "bsub");
+        let mut contact = ResilientSession::new(session, "bsub");
         tokio::select! {
             exit = self.wait_for_end(&mut contact, seen, &arrays, &stuck) => {
                 exit.map_err(|f| contact_lost(f, &ids(submitted)))
@@ -142,7 +142,7 @@ impl Args {
 
     async fn wait_for_end(
         &self,
-        contact: &mut Contact,
+        contact: &mut ResilientSession,
         seen: &mut WaitedJobs,
         arrays: &RefCell<Vec<JobId>>,
         stuck: &StuckJobs,
@@ -192,7 +192,7 @@ impl Args {
     /// `-I`: prints the output of all jobs until their end, and returns the highest of their exit
     /// codes.
     async fn follow(&self, session: Session, submitted: &[Submitted]) -> Result<Exit, Failure> {
-        let mut contact = Contact::new(session, "bsub");
+        let mut contact = ResilientSession::new(session, "bsub");
         let is_unwritten = Cell::new(false);
         let all = async {
             let mut highest = 0;
@@ -211,7 +211,7 @@ impl Args {
 
     async fn follow_one(
         &self,
-        contact: &mut Contact,
+        contact: &mut ResilientSession,
         submitted: &Submitted,
         is_unwritten: &Cell<bool>,
     ) -> Result<u8, Failure> {

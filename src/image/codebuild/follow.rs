@@ -6,7 +6,7 @@ use aws_sdk_codebuild::error::ProvideErrorMetadata;
 
 use super::build::{Build, BuildName, Log};
 use super::project::{self, refused};
-use crate::aws::{Contact, Session, explain};
+use crate::aws::{ResilientSession, Session, explain};
 use crate::batch::PollInterval;
 use crate::logs::{Event, StreamFollower};
 use crate::ui::Failure;
@@ -34,7 +34,7 @@ pub enum BuildUpdate<'a> {
 /// # Errors
 /// When there is no such build, contact is lost for good, or `report` fails.
 pub async fn follow(
-    contact: &mut Contact,
+    contact: &mut ResilientSession,
     id: &str,
     mut report: impl FnMut(BuildUpdate<'_>) -> Result<(), Failure>,
 ) -> Result<Build, Failure> {

@@ -23,8 +23,8 @@ use self::failure_reason::{failure_reason, is_repository_missing};
 use self::progress_view::ProgressView;
 use self::start::{StartRequest, start};
 use super::{BuildInput, BuildResult, ecr, stage};
-use crate::aws::{Contact, Session, explain};
-use crate::ui::{self, EndSignal, ErrorKind, Failure, Interrupts, Reporter, print_message};
+use crate::aws::{ResilientSession, Session, explain};
+use crate::ui::{self, EndSignal, ErrorKind, Failure, Reporter, SignalListener, print_message};
 use awsb_model::image::{Repository, Tag};
 
 /// How long to wait, after a signal, for the answer that has the build's ID.
@@ -55,8 +55,8 @@ pub async fn build(
 ) -> Result<BuildResult, Failure> {
     let context = stage(session, &input.context).await?;
     // From here on a build may exist, and its ID must be printed.
-    let mut interrupts = Interrupts::listen();
-    let mut contact = Contact::new(session.clone(), options.reporter.tool);
+    let mut interrupts = SignalListener::listen();
+    let mut contact = ResilientSession::new(session.clone(), options.reporter.tool);
     let request = StartRequest {
         project: &project.name,
         machine: project.machine(input.platform),
@@ -127,9 +127,9 @@ pub async fn build(
 /// Starts a build, and returns its ID. If contact is lost, it tries again until Ctrl-C.
 async fn started(
     session: &Session,
-    contact: &mut Contact,
+    contact: &mut ResilientSession,
     request: &StartRequest<'_>,
-    interrupts: &mut Interrupts,
+    interrupts: &mut SignalListener,
 ) -> Result<String, Failure> {
     let mut starting = pin!(start(contact, request));
     let signal = tokio::select! {
@@ -153,7 +153,12 @@ async fn started(
 
 /// Asks what should happen to a build after Ctrl-C. The build goes on if nobody can be asked, and
 /// if the tool must end at once.
-async fn interrupted(session: &Session, id: &str, signal: EndSignal, interrupts: &mut Interrupts) -> Failure {
+async fn interrupted(
+    session: &Session,
+    id: &str,
+    signal: EndSignal,
+    interrupts: &mut SignalListener,
+) -> Failure {
     let goes_on = |signal: EndSignal| {
         Failure::new(ErrorKind::Interrupted(signal), format!("{signal}; the build {id} goes on"))
             .hint(format!("`bimage logs --follow {id}` follows it"))
@@ -165,7 +170,7 @@ async fn interrupted(session: &Session, id: &str, signal: EndSignal, interrupts:
     let stop = tokio::select! {
         answer = ui::ask("Stop the build?") => answer.unwrap_or(false),
         // The second Ctrl-C answers nothing.
-        again = interrupts.next_for_answer() => {
+        again = interrupts.next_during_prompt() => {
             print_message("");
             return goes_on(again);
         }

@@ -9,7 +9,7 @@ use aws_sdk_codebuild::types::{ArtifactsType, EnvironmentVariable, ProjectArtifa
 
 use super::build::Build;
 use super::project::{Machine, refused};
-use crate::aws::{Contact, OPERATION_TIMEOUT, Session, explain};
+use crate::aws::{OPERATION_TIMEOUT, ResilientSession, Session, explain};
 use awsb_model::image::{BuildArg, Platform};
 
 use crate::ui::{ErrorKind, Failure};
@@ -89,7 +89,10 @@ impl StartRequest<'_> {
 ///
 /// # Errors
 /// When CodeBuild refuses, or contact is lost for good.
-pub(super) async fn start(contact: &mut Contact, request: &StartRequest<'_>) -> Result<Build, Failure> {
+pub(super) async fn start(
+    contact: &mut ResilientSession,
+    request: &StartRequest<'_>,
+) -> Result<Build, Failure> {
     let token = format!("awsb-{}", uuid::Uuid::new_v4().simple());
     let begun = Instant::now();
     contact

@@ -24,7 +24,7 @@ use crate::aws::Session;
 use crate::config::Builder;
 use crate::image::build_input::tag_of;
 use crate::image::{BuildInput, BuildResult};
-use crate::ui::{EndSignal, ErrorKind, Failure, Interrupts, Reporter};
+use crate::ui::{EndSignal, ErrorKind, Failure, Reporter, SignalListener};
 use awsb_docker::{status, words};
 use awsb_model::image::{Repository, Tag};
 
@@ -178,7 +178,7 @@ impl Build<'_> {
         let mut view = ProgressView::new(self.options.reporter.quiet);
         let begun = Instant::now();
         let mut image = None;
-        let mut interrupts = Interrupts::listen();
+        let mut interrupts = SignalListener::listen();
         let outcome = loop {
             let received = tokio::select! {
                 biased;

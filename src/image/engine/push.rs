@@ -13,7 +13,7 @@ use super::layers::{Layers, Message};
 use super::refusal::Refusal;
 use crate::aws::Session;
 use crate::image::{BuildResult, ecr, queue_platform};
-use crate::ui::{ErrorKind, Failure, Interrupts, Reporter, StatusLines, print_message};
+use crate::ui::{ErrorKind, Failure, Reporter, SignalListener, StatusLines, print_message};
 use awsb_model::image::{Platform, Repository, Tag};
 
 /// The number of attempts for a push that breaks off. Layers that have arrived are not sent again.
@@ -57,7 +57,7 @@ pub async fn push(
     }
     let push = Push { session, engine: &engine, image, repository, tag, authorization, reporter };
     let before = engine.inspect(&push.name()).await?.and_then(|image| image.id);
-    let mut interrupts = Interrupts::listen();
+    let mut interrupts = SignalListener::listen();
     push.name_it(image).await?;
     let outcome = tokio::select! {
         biased;

@@ -18,7 +18,7 @@ use super::state::{
     BUSY_PAUSE, FollowEnd, FollowOptions, GroupState, IDLE_PAUSE, JobState, MAX_LISTING_DELAY,
     expected_writers, has_settled, is_late,
 };
-use crate::aws::Contact;
+use crate::aws::ResilientSession;
 use crate::batch::{self, Job, PollInterval};
 use crate::logs::api::{self, MAX_STREAMS, Page, Request};
 use crate::logs::cursor::Cursor;
@@ -65,7 +65,7 @@ struct StreamSet {
 
 /// Follows a job whose lines are in many streams, or are filtered.
 pub(super) async fn follow(
-    contact: &mut Contact,
+    contact: &mut ResilientSession,
     mut state: JobState,
     options: &FollowOptions,
     mut on_change: impl FnMut(&Job),
@@ -116,7 +116,7 @@ impl StreamSet {
     /// ended.
     async fn update_writers(
         &mut self,
-        contact: &mut Contact,
+        contact: &mut ResilientSession,
         job: &Job,
         options: &FollowOptions,
     ) -> Result<(), Failure> {
@@ -168,7 +168,7 @@ impl StreamSet {
 
     async fn describe(
         &mut self,
-        contact: &mut Contact,
+        contact: &mut ResilientSession,
         ids: &[JobId],
         options: &FollowOptions,
     ) -> Result<(), Failure> {
@@ -215,7 +215,7 @@ impl StreamSet {
     /// The last lines of all streams. Reading goes on behind them.
     async fn begin_at_tail(
         &mut self,
-        contact: &mut Contact,
+        contact: &mut ResilientSession,
         options: &FollowOptions,
         lines: usize,
     ) -> Result<Vec<Event>, Failure> {
@@ -252,7 +252,7 @@ impl StreamSet {
     /// Reads all lines that exist. Returns whether there were new ones.
     async fn read_round(
         &mut self,
-        contact: &mut Contact,
+        contact: &mut ResilientSession,
         options: &FollowOptions,
         print: &mut impl FnMut(&[Event]) -> Result<(), Failure>,
     ) -> Result<bool, Failure> {
@@ -299,7 +299,7 @@ impl StreamSet {
     /// read.
     async fn poll_batch(
         &mut self,
-        contact: &mut Contact,
+        contact: &mut ResilientSession,
         group: &str,
         streams: &[(i64, usize)],
         options: &FollowOptions,
@@ -328,7 +328,7 @@ impl StreamSet {
     /// Reads streams together to their end.
     async fn read_together(
         &mut self,
-        contact: &mut Contact,
+        contact: &mut ResilientSession,
         group: &str,
         streams: &[(i64, usize)],
         options: &FollowOptions,

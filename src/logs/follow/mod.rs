@@ -11,7 +11,7 @@ pub use state::{FollowEnd, FollowOptions};
 
 use self::state::JobState;
 use super::event::Event;
-use crate::aws::Contact;
+use crate::aws::ResilientSession;
 use crate::batch::Job;
 use crate::ui::Failure;
 use awsb_model::JobId;
@@ -24,7 +24,7 @@ use awsb_model::JobId;
 /// When the job is not known, contact was lost for good, or `print` fails; when the log group never
 /// existed, if it is needed.
 pub async fn follow(
-    contact: &mut Contact,
+    contact: &mut ResilientSession,
     id: &JobId,
     options: &FollowOptions,
     mut on_change: impl FnMut(&Job),

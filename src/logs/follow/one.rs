@@ -8,7 +8,7 @@ use super::state::{
     BUSY_PAUSE, FollowEnd, FollowOptions, GroupState, IDLE_PAUSE, JobState, MAX_LISTING_DELAY,
     expected_writers, has_settled, is_late,
 };
-use crate::aws::Contact;
+use crate::aws::ResilientSession;
 use crate::batch::{self, Job, PollInterval};
 use crate::logs::event::{Event, LogQuery, LogStreamRef};
 use crate::logs::merge::MAX_SINGLE_STREAMS;
@@ -40,7 +40,7 @@ struct JobLog {
 /// # Errors
 /// As [`super::follow`].
 pub async fn follow(
-    contact: &mut Contact,
+    contact: &mut ResilientSession,
     state: &mut JobState,
     id: &JobId,
     options: &FollowOptions,
@@ -86,7 +86,7 @@ pub async fn follow(
 /// The jobs that may have lines which were not read: the job itself, or the children of an array
 /// that have started and are not done.
 async fn writers(
-    contact: &mut Contact,
+    contact: &mut ResilientSession,
     job: &Job,
     logs: &BTreeMap<JobId, JobLog>,
     query: &LogQuery,
@@ -106,7 +106,7 @@ async fn writers(
 
 /// The last lines of these jobs, by time. Reading goes on behind them.
 async fn begin_at_tail(
-    contact: &mut Contact,
+    contact: &mut ResilientSession,
     writers: &[Job],
     query: &LogQuery,
     lines: usize,
@@ -132,7 +132,7 @@ impl JobLog {
     /// pages, as there might be no end. Returns whether there were any.
     async fn read(
         &mut self,
-        contact: &mut Contact,
+        contact: &mut ResilientSession,
         job: &Job,
         query: &LogQuery,
         group: &mut GroupState,

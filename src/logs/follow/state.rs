@@ -1,10 +1,10 @@
-//! What following one stream and many streams have in common: options, the state of the job, and
-//! when its last line can be expected.
+//! The common part of following one stream and many streams: the options, the state of the job, and
+//! the time at which its last line can be expected.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::aws::Contact;
+use crate::aws::ResilientSession;
 use crate::batch::{self, Job, PollInterval};
 use crate::logs::event::{LogQuery, LogStreamRef};
 use crate::ui::Failure;
@@ -96,7 +96,7 @@ impl JobState {
     /// changed.
     pub async fn poll(
         &mut self,
-        contact: &mut Contact,
+        contact: &mut ResilientSession,
         id: &JobId,
         on_change: &mut impl FnMut(&Job),
     ) -> Result<bool, Failure> {
@@ -138,13 +138,13 @@ pub fn expected_writers(job: &Job, query: &LogQuery) -> usize {
 
 /// Whether no line of a job can still be on its way. `ended_at` is when the job was first seen to
 /// have ended.
-pub fn has_settled(job: &Job, ended_at: Option<Instant>, contact: &Contact) -> bool {
+pub fn has_settled(job: &Job, ended_at: Option<Instant>, contact: &ResilientSession) -> bool {
     let settle = contact.session().cluster.log_settle;
     ended_long_ago(job) || ended_at.is_some_and(|at| at.elapsed() >= settle)
 }
 
 /// Whether lines that have just come were late, if the job had ended.
-pub fn is_late(job: &Job, contact: &Contact) -> bool {
+pub fn is_late(job: &Job, contact: &ResilientSession) -> bool {
     !contact.session().cluster.log_settle.is_zero() && !ended_long_ago(job)
 }
 

@@ -13,18 +13,18 @@ use table::{Key, Meaning, OPTIONS, Opt, Value};
 /// The treatment of an option of sbatch that awsb's `bsub` does not have. `None`: Slurm does not
 /// know it either.
 pub fn about(long: &str) -> Option<&'static str> {
-    OPTIONS.iter().find(|option| option.long == long).map(told)
+    OPTIONS.iter().find(|option| option.long == long).map(treatment)
 }
 
 /// The treatment of a one-letter option of sbatch that awsb's `bsub` does not have.
 pub fn about_letter(letter: char) -> Option<&'static str> {
-    OPTIONS.iter().find(|option| option.short == Some(letter)).map(told)
+    OPTIONS.iter().find(|option| option.short == Some(letter)).map(treatment)
 }
 
 /// The text about an option that is honoured.
 const WORKS: &str = "it works as an #SBATCH line in the script";
 
-fn told(option: &Opt) -> &'static str {
+fn treatment(option: &Opt) -> &'static str {
     match option.meaning {
         Meaning::Job(Key::Output) => OUTPUT,
         Meaning::Job(Key::Begin) => "Batch starts a job as soon as it can; at(1) or cron submits it later",
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn what_is_said_to_work_as_a_line_works() {
-        let options = OPTIONS.iter().filter(|option| told(option) == WORKS);
+        let options = OPTIONS.iter().filter(|option| treatment(option) == WORKS);
         for option in options {
             let value = match option.meaning {
                 Meaning::Job(Key::JobName | Key::Partition | Key::Comment | Key::Export) => "name",

@@ -1,53 +1,55 @@
 //! Submitting one job.
 
-use super::search::{Looks, Search, Step};
-use super::{
-    Action, Bug, CONTACT, Event, FAILED_LOOKS, Limits, LookTrouble, Millis, Outcome, Place, Random, Refusal,
-    SubmitReply, Submitted, TERMINATE_PAUSE, TERMINATE_TRIES, has,
+use super::bugs::{Bug, has};
+use super::messages::{Action, Event, Outcome};
+use super::search::{PassPauses, Search, SearchStep};
+use super::types::{
+    FAILED_PASSES, Limits, Millis, NotSubmitted, RETRY_PERIOD, Random, SearchError, SearchTarget,
+    SubmitReply, Submitted, TERMINATE_ATTEMPTS, TERMINATE_PAUSE,
 };
 use awsb_model::SubmissionId;
 
-/// The pauses between tries that Batch has throttled.
+/// The pauses after attempts that Batch has throttled.
 const FIRST_PAUSE: Millis = 500;
 const LONGEST_PAUSE: Millis = 10_000;
 
 /// The submission of one job.
 ///
-/// * A try that leaves it open whether the job exists is followed by a search for the mark, until
-///   it is found or the settle time has passed, and only then by another try.
-/// * After more than one such try, or where somebody else may submit with the same mark, a last
-///   look terminates all but the oldest of the jobs that carry the mark.
-/// * A try that leaves nothing open is followed by another after a pause.
-/// * After an open try, every refusal is preceded by a last look, too.
+/// * A lost attempt is followed by a search for the mark. The search goes on until the job is found
+///   or the settle time has passed. Only then does another attempt follow.
+/// * After more than one lost attempt, or where another submitter may use the same mark, the
+///   deduplication terminates all jobs with the mark except the oldest.
+/// * An attempt that certainly made no job is followed by another one after a pause.
+/// * After a lost attempt, the deduplication also comes before every rejection.
 #[derive(Debug, Clone)]
 pub struct Submission {
-    /// Which of the requests.
+    /// The index of the request.
     request: usize,
     mark: SubmissionId,
     settle: Millis,
     deadline: Millis,
     random: Random,
     search: Search,
-    /// When the last try ended that left it open whether the job exists.
-    open_since: Option<Millis>,
-    /// The failure of that try.
-    lost: usize,
-    /// A try before the present one has left it open, or somebody else may be submitting.
-    may_be_double: bool,
+    /// The end of the last lost attempt.
+    lost_since: Option<Millis>,
+    /// The failure of the last lost attempt.
+    lost_failure: usize,
+    /// An attempt before the present one was lost, or another submitter may be using the mark.
+    may_be_duplicate: bool,
     pause: Millis,
-    /// The job of a try that was answered.
-    taken: Option<Submitted>,
-    standing: Standing,
+    /// The job of an attempt that was answered.
+    accepted: Option<Submitted>,
+    status: SubmissionStatus,
     state: State,
 }
 
-/// What is known of a submission that is under way.
+/// How far a submission has come: what can be said when it is interrupted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
-    /// Batch has not taken the job so far.
-    NotTaken(usize),
+pub enum SubmissionStatus {
+    /// Batch has not accepted the job so far.
+    NotAccepted(usize),
     /// The request is on its way, or its answer was lost: the job may exist.
-    Open,
+    Unknown,
     /// It has ended.
     Ended,
 }
@@ -55,57 +57,58 @@ pub enum Standing {
 #[derive(Debug, Clone)]
 enum State {
     /// SubmitJob is under way.
-    Trying,
-    /// Until the next try.
+    Attempting,
+    /// The next attempt begins at this time.
     Pausing(Millis),
-    /// For the job of a try whose answer was lost.
-    Searching(Looking),
-    /// Until the last try has settled.
+    /// A search for the job of a lost attempt.
+    Searching(SearchProgress),
+    /// The last attempt has settled at this time.
     Settling(Millis),
-    /// For all jobs with the mark.
-    LastLook(Looking, Option<Refused>),
-    /// The doubles, the one that is being terminated first.
+    /// A search for all jobs with the mark. The reason is that for which the submission gives up,
+    /// if it does.
+    Deduplicating(SearchProgress, Option<GiveUp>),
+    /// The duplicates are being terminated, the first of them now.
     Terminating {
         kept: Submitted,
-        doubles: Vec<Submitted>,
-        tries: u32,
+        duplicates: Vec<Submitted>,
+        attempts: u32,
         until: Option<Millis>,
     },
     Ended,
 }
 
-/// A look, or the pause before one.
+/// The pass of a search that is under way, or the pause before it.
 #[derive(Debug, Clone)]
-struct Looking {
-    looks: Looks,
-    /// From when on a complete look is one to rely on.
+struct SearchProgress {
+    pauses: PassPauses,
+    /// A complete pass that begins at this time or later is reliable.
     settled: Millis,
-    /// When the look began that is under way, or when the next one begins.
+    /// The time at which the present pass began, or at which the next one begins.
     at: Millis,
     under_way: bool,
-    /// Whether one was complete.
-    looked: bool,
+    /// Whether a pass was complete.
+    completed: bool,
     failed: u32,
 }
 
-/// Why a submission came to nothing, unless a job shows.
+/// Why a submission ends without a job, unless the search finds one.
 #[derive(Debug, Clone, Copy)]
-enum Refused {
-    ByBatch(usize),
-    Busy(usize),
-    Vain(usize),
+enum GiveUp {
+    Rejected(usize),
+    TimedOut(usize),
+    NoAnswer(usize),
 }
 
-impl Looking {
+impl SearchProgress {
     fn new(settle: Millis, settled: Millis, at: Millis) -> Self {
-        Self { looks: Looks::new(settle), settled, at, under_way: false, looked: false, failed: 0 }
+        Self { pauses: PassPauses::new(settle), settled, at, under_way: false, completed: false, failed: 0 }
     }
 }
 
 impl Submission {
-    /// The submission of a request that is looked for at `place`, which begins at `now`.
+    /// The submission of a request whose job is searched for at `target`. It begins at `now`.
     pub fn new(
-        (request, place): (usize, &Place),
+        (request, target): (usize, &SearchTarget),
         mark: SubmissionId,
         limits: Limits,
         random: Random,
@@ -117,38 +120,39 @@ impl Submission {
             settle: limits.settle,
             deadline: now + limits.submit_timeout,
             random,
-            search: Search::new(place, now, now),
-            open_since: None,
-            lost: 0,
-            may_be_double: false,
+            search: Search::new(target, now, now),
+            lost_since: None,
+            lost_failure: 0,
+            may_be_duplicate: false,
             pause: FIRST_PAUSE,
-            taken: None,
-            standing: Standing::Open,
-            state: State::Trying,
+            accepted: None,
+            status: SubmissionStatus::Unknown,
+            state: State::Attempting,
         }
     }
 
-    /// Somebody else may be submitting with the same mark, or may have done so since `since`.
+    /// The submission, when another submitter may be using the same mark, or may have used it since
+    /// the time `since`.
     #[must_use]
-    pub fn shared(mut self, place: &Place, since: Millis, now: Millis) -> Self {
-        if !has(Bug::NoLastLookAfterTakeover) {
-            self.open_since = Some(now);
-            self.search = Search::new(place, since, now);
+    pub fn with_shared_mark(mut self, target: &SearchTarget, since: Millis, now: Millis) -> Self {
+        if !has(Bug::NoDeduplicationAfterTakeover) {
+            self.lost_since = Some(now);
+            self.search = Search::new(target, since, now);
         }
         self
     }
 
-    /// Its jobs are there already, more than one: it begins with the last look, and submits
-    /// nothing.
+    /// The submission, when more than one job with the mark exists. It begins with the
+    /// deduplication, and submits nothing.
     #[must_use]
-    pub fn of_doubles(mut self, now: Millis) -> Self {
-        self.state = State::LastLook(Looking::new(self.settle, now, now), None);
+    pub fn with_duplicates(mut self, now: Millis) -> Self {
+        self.state = State::Deduplicating(SearchProgress::new(self.settle, now, now), None);
         self
     }
 
-    /// What is known of it.
-    pub fn standing(&self) -> Standing {
-        self.standing
+    /// How far it has come.
+    pub fn status(&self) -> SubmissionStatus {
+        self.status
     }
 
     /// The mark of its jobs.
@@ -156,301 +160,320 @@ impl Submission {
         &self.mark
     }
 
-    /// When the last try ended that left it open whether the job exists, or somebody else may have
-    /// begun one.
-    pub fn open_since(&self) -> Option<Millis> {
-        self.open_since
+    /// The end of the last lost attempt, or the time at which another submitter may have begun one.
+    pub fn lost_since(&self) -> Option<Millis> {
+        self.lost_since
     }
 
-    /// The jobs that are known to carry its mark.
+    /// The jobs that certainly carry its mark.
     pub fn jobs(&self) -> Vec<Submitted> {
-        let found = self.search.with(&self.mark).into_iter().map(|job| &job.job);
-        let taken = self.taken.iter().filter(|taken| found.clone().all(|job| job.job_id != taken.job_id));
-        found.clone().chain(taken).cloned().collect()
+        let found = self.search.jobs_with(&self.mark).into_iter().map(|job| &job.job);
+        let accepted =
+            self.accepted.iter().filter(|accepted| found.clone().all(|job| job.job_id != accepted.job_id));
+        found.clone().chain(accepted).cloned().collect()
     }
 
-    /// Takes what has happened, and says what to do next.
+    /// Processes an event, and returns the actions that follow.
     pub fn step(&mut self, now: Millis, event: Event) -> Vec<Action> {
         match (event, &mut self.state) {
-            (Event::Begun, State::Trying) => self.attempt(),
-            (Event::Begun | Event::Woken, _) => self.woken(now),
-            (Event::Submitted(reply), State::Trying) => self.answered(now, reply),
-            (Event::Listed(reply), State::Searching(_) | State::LastLook(..)) => {
+            (Event::Begun, State::Attempting) => self.attempt(),
+            (Event::Begun | Event::Woken, _) => self.on_wake(now),
+            (Event::Submitted(reply), State::Attempting) => self.on_submit_reply(now, reply),
+            (Event::Listed(reply), State::Searching(_) | State::Deduplicating(..)) => {
                 let step = self.search.listed(reply);
-                self.looked(now, step)
+                self.on_search_step(now, step)
             }
-            (Event::Described(reply), State::Searching(_) | State::LastLook(..)) => {
+            (Event::Described(reply), State::Searching(_) | State::Deduplicating(..)) => {
                 let step = self.search.described(reply);
-                self.looked(now, step)
+                self.on_search_step(now, step)
             }
-            (Event::Terminated(reply), State::Terminating { kept, doubles, tries, until }) => match reply {
-                Ok(()) => {
-                    doubles.remove(0);
-                    *tries = 0;
-                    self.terminate()
+            (Event::Terminated(reply), State::Terminating { kept, duplicates, attempts, until }) => {
+                match reply {
+                    Ok(()) => {
+                        duplicates.remove(0);
+                        *attempts = 0;
+                        self.terminate()
+                    }
+                    Err(error)
+                        if error.retryable && *attempts < TERMINATE_ATTEMPTS && !has(Bug::TerminateOnce) =>
+                    {
+                        let at = now + TERMINATE_PAUSE * Millis::from(*attempts);
+                        *until = Some(at);
+                        vec![Action::WakeAt(at)]
+                    }
+                    Err(error) => {
+                        let (duplicate, kept) = (duplicates.remove(0), kept.clone());
+                        self.end(Outcome::NotTerminated { duplicate, kept, error })
+                    }
                 }
-                Err(trouble) if trouble.passing && *tries < TERMINATE_TRIES && !has(Bug::TerminateOnce) => {
-                    let at = now + TERMINATE_PAUSE * Millis::from(*tries);
-                    *until = Some(at);
-                    vec![Action::WakeAt(at)]
-                }
-                Err(trouble) => {
-                    let (double, kept) = (doubles.remove(0), kept.clone());
-                    self.end(Outcome::NotTerminated { double, kept, trouble })
-                }
-            },
+            }
             _ => Vec::new(),
         }
     }
 
     fn attempt(&mut self) -> Vec<Action> {
-        self.may_be_double = self.open_since.is_some();
-        self.standing = Standing::Open;
-        self.state = State::Trying;
+        self.may_be_duplicate = self.lost_since.is_some();
+        self.status = SubmissionStatus::Unknown;
+        self.state = State::Attempting;
         vec![Action::Submit { request: self.request, mark: self.mark.clone() }]
     }
 
-    fn answered(&mut self, now: Millis, reply: SubmitReply) -> Vec<Action> {
+    fn on_submit_reply(&mut self, now: Millis, reply: SubmitReply) -> Vec<Action> {
         match reply {
-            SubmitReply::Taken(job) if self.may_be_double => {
-                self.taken = Some(job);
-                self.last_look(now, None)
+            SubmitReply::Accepted(job) if self.may_be_duplicate => {
+                self.accepted = Some(job);
+                self.begin_deduplication(now, None)
             }
-            SubmitReply::Taken(job) => self.found(job),
-            SubmitReply::Refused(failure) => self.come_to_nothing(now, Refused::ByBatch(failure)),
-            SubmitReply::Open(failure) if has(Bug::ResetLeavesNothingOpen) => self.throttled(now, failure),
-            SubmitReply::NotNow(failure) => self.throttled(now, failure),
-            SubmitReply::Open(failure) => {
-                self.open_since = Some(now);
-                self.lost = failure;
+            SubmitReply::Accepted(job) => self.submitted(job),
+            SubmitReply::Rejected(failure) => self.give_up(now, GiveUp::Rejected(failure)),
+            SubmitReply::Lost(failure) if has(Bug::ResetIsRetryable) => self.retry_later(now, failure),
+            SubmitReply::Retryable(failure) => self.retry_later(now, failure),
+            SubmitReply::Lost(failure) => {
+                self.lost_since = Some(now);
+                self.lost_failure = failure;
                 if has(Bug::NoSearch) {
                     return self.attempt();
                 }
-                self.state = State::Searching(Looking::new(self.settle, now + self.settle, now));
-                self.woken(now)
+                self.state = State::Searching(SearchProgress::new(self.settle, now + self.settle, now));
+                self.on_wake(now)
             }
         }
     }
 
-    fn throttled(&mut self, now: Millis, failure: usize) -> Vec<Action> {
-        // What an earlier try has left open stays open.
-        if self.open_since.is_none() || has(Bug::ThrottledForgetsOpenTry) {
-            self.standing = Standing::NotTaken(failure);
+    fn retry_later(&mut self, now: Millis, failure: usize) -> Vec<Action> {
+        // An earlier attempt that was lost stays lost.
+        if self.lost_since.is_none() || has(Bug::ThrottlingForgetsLostAttempt) {
+            self.status = SubmissionStatus::NotAccepted(failure);
         }
         let until = now + self.random.part_of(self.pause);
         if until > self.deadline {
-            return self.come_to_nothing(now, Refused::Busy(failure));
+            return self.give_up(now, GiveUp::TimedOut(failure));
         }
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         self.state = State::Pausing(until);
         vec![Action::WakeAt(until)]
     }
 
-    fn woken(&mut self, now: Millis) -> Vec<Action> {
+    fn on_wake(&mut self, now: Millis) -> Vec<Action> {
         match &mut self.state {
             State::Pausing(until) if now >= *until => self.attempt(),
-            State::Searching(looking) if !looking.under_way && now >= looking.at => {
-                (looking.under_way, looking.at) = (true, now);
-                vec![self.search.look(Some(&self.mark))]
+            State::Searching(progress) if !progress.under_way && now >= progress.at => {
+                (progress.under_way, progress.at) = (true, now);
+                vec![self.search.begin_pass(Some(&self.mark))]
             }
-            State::LastLook(looking, _) if !looking.under_way && now >= looking.at => {
-                (looking.under_way, looking.at) = (true, now);
-                vec![self.search.look(None)]
+            State::Deduplicating(progress, _) if !progress.under_way && now >= progress.at => {
+                (progress.under_way, progress.at) = (true, now);
+                vec![self.search.begin_pass(None)]
             }
-            State::Settling(until) if now >= *until => self.last_look(now, None),
+            State::Settling(until) if now >= *until => self.begin_deduplication(now, None),
             State::Terminating { until, .. } if until.is_some_and(|until| now >= until) => self.terminate(),
             _ => Vec::new(),
         }
     }
 
-    fn looked(&mut self, now: Millis, step: Step) -> Vec<Action> {
+    fn on_search_step(&mut self, now: Millis, step: SearchStep) -> Vec<Action> {
         let failed = match step {
-            Step::Call(action) => return vec![action],
-            Step::Complete => None,
-            Step::Failed(trouble) => Some(trouble),
+            SearchStep::Call(action) => return vec![action],
+            SearchStep::Complete => None,
+            SearchStep::Failed(error) => Some(error),
         };
         match self.state.clone() {
-            State::Searching(looking) => self.searched(now, looking, failed),
-            State::LastLook(looking, refused) => self.looked_last(now, looking, refused, failed),
+            State::Searching(progress) => self.on_pass_ended(now, progress, failed),
+            State::Deduplicating(progress, reason) => {
+                self.on_deduplication_pass_ended(now, progress, reason, failed)
+            }
             _ => Vec::new(),
         }
     }
 
-    /// A look for the job of a try whose answer was lost has ended.
-    fn searched(&mut self, now: Millis, mut looking: Looking, failed: Option<LookTrouble>) -> Vec<Action> {
-        if let Some(found) = self.search.with(&self.mark).first() {
+    /// A pass of the search for the job of a lost attempt has ended.
+    fn on_pass_ended(
+        &mut self,
+        now: Millis,
+        mut progress: SearchProgress,
+        failed: Option<SearchError>,
+    ) -> Vec<Action> {
+        if let Some(found) = self.search.jobs_with(&self.mark).first() {
             let found = found.job.clone();
-            if !self.may_be_double {
-                return self.found(found);
+            if !self.may_be_duplicate {
+                return self.submitted(found);
             }
-            // It may be an earlier try's: this one has its settle time, too.
-            let settled = if has(Bug::LastLookAfterFind) { now } else { looking.settled };
+            // The job may be that of an earlier attempt. The present attempt gets its settle time,
+            // too.
+            let settled = if has(Bug::DeduplicationAfterFind) { now } else { progress.settled };
             self.state = State::Settling(settled);
             return self.wake_at(now, settled);
         }
         match failed {
-            None if looking.at >= looking.settled
-                || has(Bug::LookBegunEarlyCounts) && now >= looking.settled =>
+            None if progress.at >= progress.settled
+                || has(Bug::EarlyPassCounts) && now >= progress.settled =>
             {
                 return match now > self.deadline {
-                    true => self.come_to_nothing(now, Refused::Vain(self.lost)),
+                    true => self.give_up(now, GiveUp::NoAnswer(self.lost_failure)),
                     false => self.attempt(),
                 };
             }
-            None => looking.looked = true,
-            Some(look) => {
-                // Batch answers when it is only a description that lacks.
-                let answers = matches!(look, LookTrouble::Undescribed(_));
-                looking.looked |= answers;
-                looking.failed += u32::from(!answers || looking.at >= looking.settled);
-                let often = looking.failed >= FAILED_LOOKS
-                    || now - looking.at >= CONTACT
-                    || has(Bug::OneFailedLookIsEnough);
-                let in_vain = !looking.looked || now >= self.deadline;
-                if now >= looking.settled && often && in_vain || !look.is_passing() {
-                    let (request, mark, lost) = (self.request, self.mark.clone(), self.lost);
-                    return self.end(Outcome::Unknown { request, mark, lost, look });
+            None => progress.completed = true,
+            Some(error) => {
+                // Batch does answer when only a description is missing.
+                let answers = matches!(error, SearchError::Undescribed(_));
+                progress.completed |= answers;
+                progress.failed += u32::from(!answers || progress.at >= progress.settled);
+                let often = progress.failed >= FAILED_PASSES
+                    || now - progress.at >= RETRY_PERIOD
+                    || has(Bug::OneFailedPassIsEnough);
+                let in_vain = !progress.completed || now >= self.deadline;
+                if now >= progress.settled && often && in_vain || !error.is_retryable() {
+                    let (request, mark, lost) = (self.request, self.mark.clone(), self.lost_failure);
+                    return self.end(Outcome::Unknown { request, mark, lost, error });
                 }
             }
         }
-        self.look_again(now, looking, State::Searching)
+        self.schedule_next_pass(now, progress, State::Searching)
     }
 
-    fn look_again(
+    fn schedule_next_pass(
         &mut self,
         now: Millis,
-        mut looking: Looking,
-        state: impl Fn(Looking) -> State,
+        mut progress: SearchProgress,
+        state: impl Fn(SearchProgress) -> State,
     ) -> Vec<Action> {
-        looking.at = looking.looks.next(now, looking.settled);
-        looking.under_way = false;
-        let at = looking.at;
-        self.state = state(looking);
+        progress.at = progress.pauses.next(now, progress.settled);
+        progress.under_way = false;
+        let at = progress.at;
+        self.state = state(progress);
         vec![Action::WakeAt(at)]
     }
 
-    /// Another settle time after the last try, so that an action that was later than assumed has
-    /// shown, too.
-    fn last_look(&mut self, now: Millis, refused: Option<Refused>) -> Vec<Action> {
-        let settled = match (refused, self.open_since) {
+    /// Begins the deduplication after another settle time, counted from the last attempt. A job
+    /// that was later than the settle time is listed by then, too.
+    fn begin_deduplication(&mut self, now: Millis, reason: Option<GiveUp>) -> Vec<Action> {
+        let settled = match (reason, self.lost_since) {
             // Nothing has been sent since.
             (Some(_), Some(since)) => (since + 2 * self.settle).max(now),
-            (None, Some(since)) if has(Bug::LastLookAfterOpenTry) => since + self.settle,
+            (None, Some(since)) if has(Bug::DeduplicationAfterLostAttempt) => since + self.settle,
             _ => now + self.settle,
         };
-        self.state = State::LastLook(Looking::new(self.settle, settled, settled), refused);
+        self.state = State::Deduplicating(SearchProgress::new(self.settle, settled, settled), reason);
         self.wake_at(now, settled)
     }
 
-    fn looked_last(
+    fn on_deduplication_pass_ended(
         &mut self,
         now: Millis,
-        mut looking: Looking,
-        refused: Option<Refused>,
-        failed: Option<LookTrouble>,
+        mut progress: SearchProgress,
+        reason: Option<GiveUp>,
+        failed: Option<SearchError>,
     ) -> Vec<Action> {
-        // The age of one that is not listed yet is not known: it is waited for, as long as other
-        // late ones.
-        let is_missing = self.taken.as_ref().is_some_and(|taken| {
-            self.search.with(&self.mark).iter().all(|job| job.job.job_id != taken.job_id)
+        // The age of a job that is not listed yet is unknown. The deduplication waits for it as
+        // long as for other late jobs.
+        let is_missing = self.accepted.as_ref().is_some_and(|accepted| {
+            self.search.jobs_with(&self.mark).iter().all(|job| job.job.job_id != accepted.job_id)
         });
         if failed.is_none()
             && is_missing
             && !has(Bug::UnlistedIsYoungest)
-            && looking.at < looking.settled + self.settle
+            && progress.at < progress.settled + self.settle
         {
-            return self.look_again(now, looking, |looking| State::LastLook(looking, refused));
+            return self.schedule_next_pass(now, progress, |progress| State::Deduplicating(progress, reason));
         }
-        if let Some(look) = failed {
-            looking.failed += 1;
-            let enough = now >= looking.settled + self.settle
+        if let Some(error) = failed {
+            progress.failed += 1;
+            let enough = now >= progress.settled + self.settle
                 && now >= self.deadline
-                && looking.failed >= FAILED_LOOKS;
-            if !enough && look.is_passing() {
-                return self.look_again(now, looking, |looking| State::LastLook(looking, refused));
+                && progress.failed >= FAILED_PASSES;
+            if !enough && error.is_retryable() {
+                return self
+                    .schedule_next_pass(now, progress, |progress| State::Deduplicating(progress, reason));
             }
-            let (request, mark, taken) = (self.request, self.mark.clone(), self.jobs().into_iter().next());
-            return match (refused, &taken) {
-                (Some(Refused::ByBatch(lost) | Refused::Busy(lost) | Refused::Vain(lost)), None) => {
-                    self.end(Outcome::Unknown { request, mark, lost, look })
+            let (request, mark, accepted) = (self.request, self.mark.clone(), self.jobs().into_iter().next());
+            return match (reason, &accepted) {
+                (Some(GiveUp::Rejected(lost) | GiveUp::TimedOut(lost) | GiveUp::NoAnswer(lost)), None) => {
+                    self.end(Outcome::Unknown { request, mark, lost, error })
                 }
-                _ => self.end(Outcome::PerhapsDouble { request, mark, taken, look }),
+                _ => self.end(Outcome::PossibleDuplicate { request, mark, accepted, error }),
             };
         }
         let mut jobs = self.jobs().into_iter();
         let Some(kept) = jobs.next() else {
-            return match refused {
-                Some(refused) => self.refused(refused),
+            return match reason {
+                Some(reason) => self.end_without_job(reason),
                 None => self.end(Outcome::Gone { request: self.request, mark: self.mark.clone() }),
             };
         };
-        let doubles = if has(Bug::DoublesLeft) { Vec::new() } else { jobs.collect() };
-        self.state = State::Terminating { kept, doubles, tries: 0, until: None };
+        let duplicates = if has(Bug::DuplicatesLeft) { Vec::new() } else { jobs.collect() };
+        self.state = State::Terminating { kept, duplicates, attempts: 0, until: None };
         self.terminate()
     }
 
-    /// Terminates the first of the doubles; when there is none left, the job is submitted.
+    /// Terminates the first of the duplicates. Without duplicates, the job is submitted.
     fn terminate(&mut self) -> Vec<Action> {
-        let State::Terminating { kept, doubles, tries, until } = &mut self.state else { return Vec::new() };
+        let State::Terminating { kept, duplicates, attempts, until } = &mut self.state else {
+            return Vec::new();
+        };
         let kept = kept.clone();
-        match doubles.first() {
-            None => self.found(kept),
-            Some(double) => {
-                *tries += 1;
+        match duplicates.first() {
+            None => self.submitted(kept),
+            Some(duplicate) => {
+                *attempts += 1;
                 *until = None;
-                vec![Action::Terminate { double: double.clone(), kept }]
+                vec![Action::Terminate { duplicate: duplicate.clone(), kept }]
             }
         }
     }
 
-    fn found(&mut self, job: Submitted) -> Vec<Action> {
-        self.end(Outcome::Submitted { jobs: vec![job], earlier: false, unnoted: None })
+    fn submitted(&mut self, job: Submitted) -> Vec<Action> {
+        self.end(Outcome::Submitted { jobs: vec![job], earlier: false, unrecorded: None })
     }
 
-    /// After an open try, a job may show yet.
-    fn come_to_nothing(&mut self, now: Millis, refused: Refused) -> Vec<Action> {
-        match self.open_since {
-            Some(_) if !has(Bug::RefusalAfterOpenTryIsCertain) && !has(Bug::KeyFreedAfterOpenTry) => {
-                self.last_look(now, Some(refused))
+    /// Ends without a job. After a lost attempt, the deduplication comes first, because a job may
+    /// still be listed.
+    fn give_up(&mut self, now: Millis, reason: GiveUp) -> Vec<Action> {
+        match self.lost_since {
+            Some(_)
+                if !has(Bug::RejectionAfterLostAttemptIsCertain) && !has(Bug::KeyFreedAfterLostAttempt) =>
+            {
+                self.begin_deduplication(now, Some(reason))
             }
-            _ => self.refused(refused),
+            _ => self.end_without_job(reason),
         }
     }
 
-    fn refused(&mut self, refused: Refused) -> Vec<Action> {
-        let (Refused::ByBatch(failure) | Refused::Busy(failure) | Refused::Vain(failure)) = refused;
-        let is_open = self.open_since.is_some();
-        let refusal = Refusal {
+    fn end_without_job(&mut self, reason: GiveUp) -> Vec<Action> {
+        let (GiveUp::Rejected(failure) | GiveUp::TimedOut(failure) | GiveUp::NoAnswer(failure)) = reason;
+        let is_open = self.lost_since.is_some();
+        let refusal = NotSubmitted {
             request: self.request,
             mark: self.mark.clone(),
             failure,
-            looked_for: (is_open && !has(Bug::RefusalAfterOpenTryIsCertain)).then_some(2 * self.settle),
-            keeps_key: is_open && !has(Bug::KeyFreedAfterOpenTry),
+            searched_for: (is_open && !has(Bug::RejectionAfterLostAttemptIsCertain))
+                .then_some(2 * self.settle),
+            keeps_key: is_open && !has(Bug::KeyFreedAfterLostAttempt),
         };
-        self.end(match refused {
-            Refused::ByBatch(_) => Outcome::Refused(refusal),
-            Refused::Busy(_) => Outcome::Busy(refusal),
-            Refused::Vain(_) => Outcome::Vain(refusal),
+        self.end(match reason {
+            GiveUp::Rejected(_) => Outcome::Rejected(refusal),
+            GiveUp::TimedOut(_) => Outcome::TimedOut(refusal),
+            GiveUp::NoAnswer(_) => Outcome::NoAnswer(refusal),
         })
     }
 
     fn end(&mut self, outcome: Outcome) -> Vec<Action> {
         self.state = State::Ended;
-        // A job of which nobody knows may exist.
-        self.standing = match &outcome {
-            Outcome::Submitted { .. } => Standing::Ended,
-            Outcome::Refused(refusal) | Outcome::Busy(refusal) | Outcome::Vain(refusal)
-                if refusal.looked_for.is_none() =>
+        // Otherwise, a job may exist that nobody knows.
+        self.status = match &outcome {
+            Outcome::Submitted { .. } => SubmissionStatus::Ended,
+            Outcome::Rejected(refusal) | Outcome::TimedOut(refusal) | Outcome::NoAnswer(refusal)
+                if refusal.searched_for.is_none() =>
             {
-                Standing::Ended
+                SubmissionStatus::Ended
             }
-            _ => Standing::Open,
+            _ => SubmissionStatus::Unknown,
         };
         vec![Action::Done(outcome)]
     }
 
-    /// Goes on at a time, which may be now.
+    /// Goes on at this time, or at once when it has passed.
     fn wake_at(&mut self, now: Millis, at: Millis) -> Vec<Action> {
-        if now >= at { self.woken(now) } else { vec![Action::WakeAt(at)] }
+        if now >= at { self.on_wake(now) } else { vec![Action::WakeAt(at)] }
     }
 }

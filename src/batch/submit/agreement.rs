@@ -9,8 +9,10 @@ use awsb_testkit::{Chaos, Script, ScriptedSubmit, ScriptedWrite};
 use super::driver::{Driver, Machine, Stepped};
 use super::{OnceKey, Outcome, Progress, Store, SubmitRequest};
 use crate::aws::Session;
-use crate::batch::protocol::model::{BEGIN, Client, Holder, Reply, Schedule, World, generate, place};
-use crate::batch::protocol::{Holder as KeyOwner, KeyHolder, Limits, Place, Random, Submission, Submitted};
+use crate::batch::protocol::model::{BEGIN, Client, Holder, Reply, Schedule, World, generate, target};
+use crate::batch::protocol::{
+    Holder as KeyOwner, KeyHolder, Limits, Random, SearchTarget, Submission, Submitted,
+};
 use awsb_model::request::Overrides;
 
 /// Schedules that go through the wire.
@@ -21,7 +23,7 @@ const SCHEDULES: usize = 200;
 struct Result {
     /// How each submitter ended, and which jobs it named.
     ends: Vec<(String, Vec<usize>)>,
-    /// ListTarget each job that was taken, whether it lives.
+    /// For each accepted job, whether it is still running.
     alive: Vec<bool>,
     submits: usize,
 }
@@ -50,7 +52,7 @@ fn schedule(number: u64) -> Schedule {
 }
 
 /// Whether something goes wrong in it.
-fn is_trouble(schedule: &Schedule) -> bool {
+fn goes_wrong(schedule: &Schedule) -> bool {
     schedule.submits.iter().any(|call| call.reply != Reply::Given)
         || schedule.holders.iter().any(|holder| holder.kill.is_some())
 }
@@ -77,34 +79,34 @@ fn script(schedule: &Schedule, now: &Arc<AtomicI64>) -> Script {
     }
 }
 
-fn named(outcome: Option<&Outcome>, place_of: impl Fn(&str) -> usize) -> (String, Vec<usize>) {
+fn named(outcome: Option<&Outcome>, target_of: impl Fn(&str) -> usize) -> (String, Vec<usize>) {
     let jobs: &[Submitted] = match outcome {
-        Some(Outcome::Submitted { jobs, .. } | Outcome::NoRecord { jobs, .. }) => jobs,
+        Some(Outcome::Submitted { jobs, .. } | Outcome::RecordFailed { jobs, .. }) => jobs,
         _ => &[],
     };
     let words = outcome.map_or_else(|| "killed".to_owned(), |outcome| format!("{outcome:?}"));
     let kind = words.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
-    (kind.to_owned(), jobs.iter().map(|job| place_of(&job.job_id)).collect())
+    (kind.to_owned(), jobs.iter().map(|job| target_of(&job.job_id)).collect())
 }
 
 fn in_model(world: &World) -> Result {
-    let place_of = |id: &str| world.jobs.iter().position(|job| job.id == id).unwrap_or(usize::MAX);
+    let target_of = |id: &str| world.jobs.iter().position(|job| job.id == id).unwrap_or(usize::MAX);
     Result {
-        ends: world.clients.iter().map(|client| named(client.outcome.as_ref(), place_of)).collect(),
+        ends: world.clients.iter().map(|client| named(client.outcome.as_ref(), target_of)).collect(),
         alive: world.jobs.iter().map(|job| job.is_alive()).collect(),
         submits: world.sent,
     }
 }
 
 fn requests(parts: usize) -> Vec<SubmitRequest> {
-    let request = |place: Place| SubmitRequest {
-        job_name: place.name,
-        job_queue: place.queue,
+    let request = |target: SearchTarget| SubmitRequest {
+        job_name: target.name,
+        job_queue: target.queue,
         job_definition: "d".into(),
         container_overrides: Some(Overrides::default()),
         ..SubmitRequest::default()
     };
-    (0..parts).map(place).map(request).collect()
+    (0..parts).map(target).map(request).collect()
 }
 
 async fn run(
@@ -122,15 +124,15 @@ async fn run(
     let store = schedule.keyed.then(|| (&key, Store::new(&session, &key)));
     let stepped = Stepped::new(clock, client.kill.map(|kill| (kill.step, kill.actions)));
     let driver = Driver::new(&session, &requests, store, &progress).stepped(&stepped);
-    let places: Vec<Place> = (0..schedule.parts).map(place).collect();
+    let targets: Vec<SearchTarget> = (0..schedule.parts).map(target).collect();
     let mut machine = match &client.mark {
         Some(mark) => {
-            let submission = Submission::new((0, &places[0]), mark.clone(), limits, random, driver.now());
+            let submission = Submission::new((0, &targets[0]), mark.clone(), limits, random, driver.now());
             Machine::One(Box::new(submission))
         }
         None => {
             let owner = KeyOwner { key: "k".into(), by: "me".into(), id: format!("{:x}", client.seed) };
-            Machine::Key(Box::new(KeyHolder::new(owner, places, limits, random, driver.now())))
+            Machine::Key(Box::new(KeyHolder::new(owner, targets, limits, random, driver.now())))
         }
     };
     tokio::select! {
@@ -151,9 +153,9 @@ async fn on_wire(schedule: &Schedule, world: &World) -> Result {
         outcomes.push(run(schedule, client, &endpoint, &clock).await);
     }
     let jobs = chaos.jobs();
-    let place_of = |id: &str| jobs.iter().position(|job| job.id == id).unwrap_or(usize::MAX);
+    let target_of = |id: &str| jobs.iter().position(|job| job.id == id).unwrap_or(usize::MAX);
     Result {
-        ends: outcomes.iter().map(|outcome| named(outcome.as_ref(), place_of)).collect(),
+        ends: outcomes.iter().map(|outcome| named(outcome.as_ref(), target_of)).collect(),
         alive: jobs.iter().map(awsb_testkit::ChaosJob::is_alive).collect(),
         submits: chaos.requests("submitjob").len(),
     }
@@ -161,7 +163,7 @@ async fn on_wire(schedule: &Schedule, world: &World) -> Result {
 
 #[test]
 fn the_model_and_the_wire_agree() {
-    let chosen: Vec<Schedule> = (0..).map(schedule).filter(is_trouble).take(SCHEDULES).collect();
+    let chosen: Vec<Schedule> = (0..).map(schedule).filter(goes_wrong).take(SCHEDULES).collect();
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     std::thread::scope(|scope| {
         for thread in 0..threads {

@@ -16,12 +16,12 @@ use tokio::time::{Instant, sleep_until};
 use super::progress::Progress;
 use super::retry_policy::milliseconds;
 use super::store::Store;
-use super::{Once, Outcome, Submitted};
+use super::{Outcome, Submitted, SubmittedJobs};
 use crate::aws::{self, CallError, Session, explain};
 use crate::batch::convert::to_sdk;
 use crate::batch::protocol::{
-    Action, Described, Event, Filter, KeyHolder, Listed, Millis, Page, Place, Standing, State, Submission,
-    SubmitReply, Trouble as Failed,
+    Action, Described, Event, FailedCall, Filter, KeyHolder, Listed, Millis, Page, SearchTarget, State,
+    Submission, SubmissionStatus, SubmitReply,
 };
 use crate::batch::rejection::{RejectedRequest, explain_rejection};
 use crate::batch::terminate;
@@ -30,9 +30,9 @@ use awsb_model::{JobId, OnceKey, SubmissionId, SubmitRequest, words};
 
 /// Jobs in a page of ListJobs with a filter (API `ListJobs`, `maxResults`).
 const FILTERED_PAGE: i32 = 100;
-/// After this time, it is said why a submission takes long, wherever stderr goes; on a terminal it
-/// is said at once.
-const TELL_AFTER: Duration = Duration::from_millis(1500);
+/// After this time, a message says why a submission takes long. On a terminal the message comes at
+/// once.
+const PRINT_AFTER: Duration = Duration::from_millis(1500);
 
 /// The machine that is driven.
 pub enum Machine {
@@ -51,15 +51,15 @@ impl Machine {
     }
 
     /// The submission that is under way.
-    fn under_way(&self) -> Option<(usize, &SubmissionId, Standing)> {
+    fn under_way(&self) -> Option<(usize, &SubmissionId, SubmissionStatus)> {
         match self {
-            Self::One(submission) => Some((0, submission.mark(), submission.standing())),
-            Self::Key(key) => key.under_way().map(|(at, mark)| (at, mark, key.standing())),
+            Self::One(submission) => Some((0, submission.mark(), submission.status())),
+            Self::Key(key) => key.under_way().map(|(at, mark)| (at, mark, key.status())),
         }
     }
 }
 
-/// What a machine's actions are executed with.
+/// Executes the actions of a machine.
 pub struct Driver<'a> {
     pub(super) session: RefCell<Session>,
     pub(super) requests: &'a [SubmitRequest],
@@ -69,7 +69,7 @@ pub struct Driver<'a> {
     failures: RefCell<Vec<Failure>>,
     begun: Instant,
     begun_at: Millis,
-    /// The failure after which the next try takes another session.
+    /// The failure after which the next call takes another session.
     renew_after: Cell<Option<usize>>,
     #[cfg(test)]
     stepped: Option<&'a Stepped>,
@@ -89,16 +89,16 @@ pub struct Stepped {
     killed: tokio::sync::Notify,
 }
 
-/// What is said while a submission takes long, once for each request: at once on a terminal, and
-/// else when it has taken long. Most of what scripts do works at the second try.
+/// The message while a submission takes long, once for each request. On a terminal it comes at
+/// once, elsewhere after a while, because the second attempt mostly works.
 #[derive(Debug)]
-struct Telling {
+struct RetryNotice {
     request: usize,
     begun: Instant,
-    /// The failure that made the first try come to nothing, which has not been said yet.
-    untold: Option<usize>,
-    told: bool,
-    told_of_holder: bool,
+    /// The failure of the first attempt, while its message is not printed yet.
+    pending: Option<usize>,
+    printed: bool,
+    holder_printed: bool,
 }
 
 type Call<'a> = Pin<Box<dyn Future<Output = Event> + 'a>>;
@@ -135,8 +135,8 @@ impl<'a> Driver<'a> {
         self.begun_at + milliseconds(self.begun.elapsed())
     }
 
-    /// Drives the machine to its end, and puts that into words.
-    pub async fn run(&self, mut machine: Machine) -> Result<Once, Failure> {
+    /// Drives the machine to its end, and returns the jobs or the failure for the user.
+    pub async fn run(&self, mut machine: Machine) -> Result<SubmittedJobs, Failure> {
         let outcome = self.drive(&mut machine).await;
         self.ended(&machine, outcome)
     }
@@ -145,12 +145,19 @@ impl<'a> Driver<'a> {
     pub(super) async fn drive(&self, machine: &mut Machine) -> Outcome {
         let mut calls: FuturesUnordered<Call<'_>> = FuturesUnordered::new();
         let mut wakes: BinaryHeap<Reverse<Millis>> = BinaryHeap::new();
-        let mut telling =
-            Telling { request: 0, begun: self.begun, untold: None, told: false, told_of_holder: false };
+        let mut notice = RetryNotice {
+            request: 0,
+            begun: self.begun,
+            pending: None,
+            printed: false,
+            holder_printed: false,
+        };
         let mut event = Event::Begun;
         loop {
             let tried = match &event {
-                Event::Submitted(SubmitReply::NotNow(failure) | SubmitReply::Open(failure)) => Some(*failure),
+                Event::Submitted(SubmitReply::Retryable(failure) | SubmitReply::Lost(failure)) => {
+                    Some(*failure)
+                }
                 _ => None,
             };
             let actions = machine.step(self.now(), event);
@@ -160,7 +167,7 @@ impl<'a> Driver<'a> {
                 if let Some(outcome) = self.execute_in_order(stepped, actions).await {
                     return outcome;
                 }
-                telling.after_step(self, machine, tried);
+                notice.after_step(self, machine, tried);
                 event = stepped.next();
                 continue;
             }
@@ -171,23 +178,23 @@ impl<'a> Driver<'a> {
                     call => calls.push(self.call(call)),
                 }
             }
-            telling.after_step(self, machine, tried);
+            notice.after_step(self, machine, tried);
             event = loop {
                 let wake_at = wakes.peek().map(|Reverse(at)| self.instant(*at));
-                let tell_at = telling.untold.map(|_| telling.begun + TELL_AFTER);
+                let print_at = notice.pending.map(|_| notice.begun + PRINT_AFTER);
                 tokio::select! {
                     Some(event) = calls.next(), if !calls.is_empty() => break event,
                     () = sleep_until(wake_at.unwrap_or(self.begun)), if wake_at.is_some() => {
                         wakes.pop();
                         break Event::Woken;
                     }
-                    () = sleep_until(tell_at.unwrap_or(self.begun)), if tell_at.is_some() => telling.tell(self),
+                    () = sleep_until(print_at.unwrap_or(self.begun)), if print_at.is_some() => notice.print(self),
                 }
             };
         }
     }
 
-    /// The words of a failure.
+    /// The failure with this number.
     pub(super) fn failure(&self, number: usize) -> Failure {
         let failure = self.failures.borrow().get(number).cloned();
         failure.unwrap_or_else(|| Failure::failed("the submission failed"))
@@ -204,20 +211,20 @@ impl<'a> Driver<'a> {
         failures.len() - 1
     }
 
-    fn failed(&self, failure: Failure) -> Failed {
-        let passing = failure.is_retryable();
+    fn failed(&self, failure: Failure) -> FailedCall {
+        let retryable = failure.is_retryable();
         let number = self.number(failure);
-        if passing {
+        if retryable {
             self.renew_after.set(Some(number));
         }
-        Failed { passing, failure: number }
+        FailedCall { retryable, failure: number }
     }
 
-    fn ended(&self, machine: &Machine, outcome: Outcome) -> Result<Once, Failure> {
+    fn ended(&self, machine: &Machine, outcome: Outcome) -> Result<SubmittedJobs, Failure> {
         if let (Machine::One(_), Outcome::Submitted { jobs, .. }) = (machine, &outcome) {
             jobs.iter().for_each(|job| self.progress.submitted(&job.job_id));
         }
-        self.in_words(outcome)
+        self.into_result(outcome)
     }
 
     fn note_progress(&self, machine: &Machine) {
@@ -227,9 +234,11 @@ impl<'a> Driver<'a> {
         let Some((at, mark, standing)) = machine.under_way() else { return };
         let Some(request) = self.requests.get(at) else { return };
         match standing {
-            Standing::NotTaken(failure) => self.progress.not_taken(request, &self.failure(failure)),
-            Standing::Open => self.progress.open(request, mark),
-            Standing::Ended => self.progress.settled(),
+            SubmissionStatus::NotAccepted(failure) => {
+                self.progress.not_accepted(request, &self.failure(failure))
+            }
+            SubmissionStatus::Unknown => self.progress.unknown(request, mark),
+            SubmissionStatus::Ended => self.progress.settled(),
         }
     }
 
@@ -238,20 +247,20 @@ impl<'a> Driver<'a> {
             Action::Submit { request, mark } => Box::pin(async move {
                 let reply = match self.requests.get(request) {
                     Some(request) => self.submit(request, &mark).await,
-                    None => SubmitReply::Refused(self.number(Failure::failed("there is no such request"))),
+                    None => SubmitReply::Rejected(self.number(Failure::failed("there is no such request"))),
                 };
                 Event::Submitted(reply)
             }),
-            Action::List { place, filter, page } => Box::pin(async move {
-                let listed = self.list(&place, &filter, page).await;
+            Action::List { target, filter, page } => Box::pin(async move {
+                let listed = self.list(&target, &filter, page).await;
                 Event::Listed(listed.map_err(|failure| self.failed(failure)))
             }),
-            Action::Describe { jobs, place } => Box::pin(async move {
-                let described = self.describe(jobs, place.as_ref()).await;
+            Action::Describe { jobs, target } => Box::pin(async move {
+                let described = self.describe(jobs, target.as_ref()).await;
                 Event::Described(described.map_err(|failure| self.failed(failure)))
             }),
-            Action::Terminate { double, kept } => Box::pin(async move {
-                let terminated = self.terminate(&double, &kept).await;
+            Action::Terminate { duplicate, kept } => Box::pin(async move {
+                let terminated = self.terminate(&duplicate, &kept).await;
                 Event::Terminated(terminated.map_err(|failure| self.failed(failure)))
             }),
             Action::GetRecord => Box::pin(async move {
@@ -284,14 +293,14 @@ impl<'a> Driver<'a> {
         let error = match sent {
             Ok(answer) => {
                 return match answer.job_id().filter(|id| !id.is_empty()) {
-                    Some(id) => SubmitReply::Taken(Submitted {
+                    Some(id) => SubmitReply::Accepted(Submitted {
                         job_arn: answer.job_arn().map(str::to_owned),
                         job_name: answer.job_name().unwrap_or(&request.job_name).to_owned(),
                         job_id: id.to_owned(),
                     }),
                     None => {
                         let failure = Failure::failed(format!("{doing}: the answer names no job"));
-                        SubmitReply::Open(self.number(failure))
+                        SubmitReply::Lost(self.number(failure))
                     }
                 };
             }
@@ -302,30 +311,30 @@ impl<'a> Driver<'a> {
         let failure = explain(&session, call, &error);
         match CallError::from_sdk(&error) {
             _ if matches!(error, aws_sdk_batch::error::SdkError::ConstructionFailure(_)) => {
-                SubmitReply::Refused(self.number(failure))
+                SubmitReply::Rejected(self.number(failure))
             }
-            CallError::Unreachable(_) | CallError::CredentialsUnreachable(_) => self.not_now(failure),
-            trouble if trouble.is_throttling() => self.not_now(failure),
+            CallError::Unreachable(_) | CallError::CredentialsUnreachable(_) => self.retryable(failure),
+            error if error.is_throttling() => self.retryable(failure),
             CallError::NoAnswer(_)
             | CallError::Service { status: 408 | 500.., .. }
             | CallError::WebPage { status: ..300 | 408 | 500.., .. } => {
-                SubmitReply::Open(self.number(failure))
+                SubmitReply::Lost(self.number(failure))
             }
             CallError::Service { code, message, .. } if code == "ClientException" => {
                 let rejected = RejectedRequest { doing: &doing, request, message: &message };
-                SubmitReply::Refused(self.number(explain_rejection(&session, rejected, failure).await))
+                SubmitReply::Rejected(self.number(explain_rejection(&session, rejected, failure).await))
             }
             CallError::Service { .. }
             | CallError::WebPage { .. }
             | CallError::ClockSkew { .. }
-            | CallError::NoCredentials(_) => SubmitReply::Refused(self.number(failure)),
+            | CallError::NoCredentials(_) => SubmitReply::Rejected(self.number(failure)),
         }
     }
 
-    fn not_now(&self, failure: Failure) -> SubmitReply {
+    fn retryable(&self, failure: Failure) -> SubmitReply {
         let number = self.number(failure);
         self.renew_after.set(Some(number));
-        SubmitReply::NotNow(number)
+        SubmitReply::Retryable(number)
     }
 
     /// The session for the next call. A local cluster that has ended is started after a call has
@@ -342,7 +351,12 @@ impl<'a> Driver<'a> {
         session
     }
 
-    async fn list(&self, place: &Place, filter: &Filter, page: Option<String>) -> Result<Page, Failure> {
+    async fn list(
+        &self,
+        target: &SearchTarget,
+        filter: &Filter,
+        page: Option<String>,
+    ) -> Result<Page, Failure> {
         let session = self.renewed().await;
         let (by, value) = match filter {
             Filter::CreatedAfter(after) => ("AFTER_CREATED_AT", after.to_string()),
@@ -351,13 +365,13 @@ impl<'a> Driver<'a> {
         let sent = session
             .batch
             .list_jobs()
-            .job_queue(&place.queue)
+            .job_queue(&target.queue)
             .filters(KeyValuesPair::builder().name(by).values(value).build())
             .max_results(FILTERED_PAGE)
             .set_next_token(page)
             .send();
         let answer = sent.await.map_err(|e| {
-            explain(&session, aws::Call::new(&looking_for(place)).job_queue(&place.queue), &e)
+            explain(&session, aws::Call::new(&search_description(target)).job_queue(&target.queue), &e)
         })?;
         let jobs = answer.job_summary_list().iter().map(|job| Listed {
             id: job.job_id().unwrap_or_default().to_owned(),
@@ -368,10 +382,14 @@ impl<'a> Driver<'a> {
         Ok(Page { jobs: jobs.filter(|job| !job.id.is_empty()).collect(), next })
     }
 
-    async fn describe(&self, jobs: Vec<String>, place: Option<&Place>) -> Result<Vec<Described>, Failure> {
+    async fn describe(
+        &self,
+        jobs: Vec<String>,
+        target: Option<&SearchTarget>,
+    ) -> Result<Vec<Described>, Failure> {
         let session = self.renewed().await;
-        let doing = match (place, jobs.as_slice()) {
-            (Some(place), _) => looking_for(place),
+        let doing = match (target, jobs.as_slice()) {
+            (Some(target), _) => search_description(target),
             (None, [id]) => format!("asking for the job {id}"),
             (None, ids) => format!("asking for {}", words::many(ids.len(), "job")),
         };
@@ -380,14 +398,14 @@ impl<'a> Driver<'a> {
         Ok(answer.jobs().iter().map(described).collect())
     }
 
-    /// Terminates a job that does the same as `kept`, and says so.
-    async fn terminate(&self, double: &Submitted, kept: &Submitted) -> Result<(), Failure> {
+    /// Terminates a job that does the same as `kept`, and prints that.
+    async fn terminate(&self, duplicate: &Submitted, kept: &Submitted) -> Result<(), Failure> {
         let session = self.renewed().await;
-        let (double, kept) = (&double.job_id, &kept.job_id);
+        let (duplicate, kept) = (&duplicate.job_id, &kept.job_id);
         let reason = format!("submitted twice, because an answer was lost; job {kept} is kept");
-        terminate(&session, &JobId::from_batch(double), &reason).await?;
+        terminate(&session, &JobId::from_batch(duplicate), &reason).await?;
         print_message(format!(
-            "bsub: note: an answer was lost, and the job was submitted twice: {double} has been ended, \
+            "bsub: note: an answer was lost, and the job was submitted twice: {duplicate} has been ended, \
              {kept} is kept"
         ));
         Ok(())
@@ -462,39 +480,40 @@ impl Stepped {
     }
 }
 
-impl Telling {
-    /// After a try that came to nothing, or while somebody else's key is waited for.
+impl RetryNotice {
+    /// Prints the message after a failed attempt, or while another process holds the key.
     fn after_step(&mut self, driver: &Driver<'_>, machine: &Machine, tried: Option<usize>) {
         let on_terminal = std::io::stderr().is_terminal();
         if let Machine::Key(key) = machine {
             if let Some((request, _)) = key.under_way().filter(|(request, _)| *request != self.request) {
-                let told_of_holder = self.told_of_holder;
-                *self = Self { request, begun: Instant::now(), untold: None, told: false, told_of_holder };
+                let holder_printed = self.holder_printed;
+                *self =
+                    Self { request, begun: Instant::now(), pending: None, printed: false, holder_printed };
             }
-            if let Some(by) = key.waits_for().filter(|_| on_terminal && !self.told_of_holder) {
+            if let Some(by) = key.waits_for().filter(|_| on_terminal && !self.holder_printed) {
                 print_message(format!("bsub: waiting for {by}, who is submitting with the same key"));
-                self.told_of_holder = true;
+                self.holder_printed = true;
             }
         }
         let Some(tried) = tried else { return };
-        if !std::mem::replace(&mut self.told, true) {
-            self.untold = Some(tried);
+        if !std::mem::replace(&mut self.printed, true) {
+            self.pending = Some(tried);
         }
-        if on_terminal || self.begun.elapsed() >= TELL_AFTER {
-            self.tell(driver);
+        if on_terminal || self.begun.elapsed() >= PRINT_AFTER {
+            self.print(driver);
         }
     }
 
-    fn tell(&mut self, driver: &Driver<'_>) {
-        if let Some(failure) = self.untold.take() {
+    fn print(&mut self, driver: &Driver<'_>) {
+        if let Some(failure) = self.pending.take() {
             print_message(format!("bsub: trying again: {}", driver.failure(failure)));
         }
     }
 }
 
-/// What a look does, for messages.
-pub(super) fn looking_for(place: &Place) -> String {
-    format!("looking for the job {} in the queue {}", place.name, place.queue)
+/// The description of a search, for messages.
+pub(super) fn search_description(target: &SearchTarget) -> String {
+    format!("looking for the job {} in the queue {}", target.name, target.queue)
 }
 
 fn described(job: &JobDetail) -> Described {

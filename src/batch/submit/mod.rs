@@ -2,28 +2,28 @@
 //!
 //! SubmitJob has no idempotency token, and an SDK that retries it submits twice when a reply is
 //! lost. So the SDK's retries are off, each submission carries a [`SubmissionId`] in the job's
-//! environment, and [`protocol`](super::protocol) says what to do when a reply is lost. Here its
-//! actions are executed with the SDK, and its outcomes put into words.
+//! environment, and [`protocol`](super::protocol) decides what follows when a reply is lost. This
+//! module executes its actions with the SDK, and makes messages of its outcomes.
 
 #[cfg(test)]
 mod agreement;
 mod driver;
-mod once;
 mod outcome;
 mod progress;
 mod retry_policy;
 mod store;
+mod submitted_jobs;
 
 use std::slice;
 
 use uuid::Uuid;
 
-pub use once::Once;
 pub use progress::Progress;
 pub use retry_policy::RetryPolicy;
 pub(super) use retry_policy::some_of;
+pub use submitted_jobs::SubmittedJobs;
 
-use super::protocol::{Holder, KeyHolder, Outcome, Place, Random, Submission};
+use super::protocol::{Holder, KeyHolder, Outcome, Random, SearchTarget, Submission};
 use crate::aws::Session;
 use crate::ui::Failure;
 use awsb_model::{JobId, OnceKey, SubmissionId, SubmitRequest};
@@ -39,28 +39,28 @@ impl Submitted {
     }
 }
 
-/// Submits a job, once: `batch::protocol` says how.
+/// Submits a job exactly once, as `batch::protocol` decides.
 ///
 /// # Errors
-/// When Batch refuses the job or was busy for all of the submit timeout. Unless a try before left
-/// it open whether the job exists, there is no job then. When nobody can tell whether there is one,
-/// the failure says so, with the mark and how to look for it; [`Progress::is_open`] tells the two
-/// apart.
+/// When Batch rejects the job, or throttles it or cannot be reached until the submit timeout. Then
+/// there is no job, unless an attempt was lost before. If it is unknown whether the job exists, the
+/// failure says so, with the mark and how to search for it. [`Progress::is_unknown`] tells the two
+/// cases apart.
 pub async fn submit(
     session: &Session,
     request: &SubmitRequest,
     mark: &SubmissionId,
-    patience: &RetryPolicy,
+    retry_policy: &RetryPolicy,
     progress: &Progress,
 ) -> Result<Submitted, Failure> {
     let driver = Driver::new(session, slice::from_ref(request), None, progress);
-    let limits = patience.limits();
-    let submission = Submission::new((0, &place(request)), mark.clone(), limits, random(), driver.now());
-    let Once { jobs, .. } = driver.run(Machine::One(Box::new(submission))).await?;
+    let limits = retry_policy.limits();
+    let submission = Submission::new((0, &target(request)), mark.clone(), limits, random(), driver.now());
+    let SubmittedJobs { jobs, .. } = driver.run(Machine::One(Box::new(submission))).await?;
     jobs.into_iter().next().ok_or_else(|| Failure::failed("the submission named no job"))
 }
 
-/// Submits the jobs of a key, unless they are there: `batch::protocol` says how.
+/// Submits the jobs of a key, unless they exist, as `batch::protocol` decides.
 ///
 /// * All of them active or SUCCEEDED: nothing is submitted. The same while any is active, whatever
 ///   has become of the others: the work goes on.
@@ -75,19 +75,19 @@ pub async fn once(
     session: &Session,
     key: &OnceKey,
     requests: &[SubmitRequest],
-    patience: &RetryPolicy,
+    retry_policy: &RetryPolicy,
     progress: &Progress,
-) -> Result<Once, Failure> {
+) -> Result<SubmittedJobs, Failure> {
     let driver = Driver::new(session, requests, Some((key, Store::new(session, key))), progress);
     let holder = Holder { key: key.as_str().to_owned(), id: Uuid::new_v4().to_string(), by: myself() };
-    let places = requests.iter().map(place).collect();
-    let key = KeyHolder::new(holder, places, patience.limits(), random(), driver.now());
+    let targets = requests.iter().map(target).collect();
+    let key = KeyHolder::new(holder, targets, retry_policy.limits(), random(), driver.now());
     driver.run(Machine::Key(Box::new(key))).await
 }
 
-/// Where the job of a request is looked for.
-fn place(request: &SubmitRequest) -> Place {
-    Place { queue: request.job_queue.clone(), name: request.job_name.clone() }
+/// The queue and the name by which the job of a request is searched for.
+fn target(request: &SubmitRequest) -> SearchTarget {
+    SearchTarget { queue: request.job_queue.clone(), name: request.job_name.clone() }
 }
 
 fn random() -> Random {

@@ -1,58 +1,61 @@
-//! What is known of a submission while it goes on.
+//! How far a submission has come while it goes on.
 
 use std::cell::RefCell;
 
 use crate::ui::{EndSignal, ErrorKind, Failure};
 use awsb_model::{JobId, SubmissionId, SubmitRequest};
 
-/// What is known of one submission, or of one after the other, for whoever has to break off
-/// (Ctrl-C).
+/// How far one submission, or several in turn, have come: for the message when Ctrl-C interrupts
+/// them.
 #[derive(Debug, Default)]
 pub struct Progress {
-    known: RefCell<Known>,
+    state: RefCell<SubmissionState>,
     submitted: RefCell<Vec<String>>,
 }
 
-/// What is known of the submission that is under way.
+/// The state of the submission that is under way.
 #[derive(Debug, Clone, Default)]
-enum Known {
+enum SubmissionState {
     /// Nothing has been sent.
     #[default]
-    Nothing,
-    /// Batch has not taken it so far.
-    NotTaken { job: String, why: String },
-    /// It has been sent, and no answer has come: the job may exist.
-    Open(Lost),
+    Idle,
+    /// Batch has not accepted the job so far.
+    NotAccepted { job: String, why: String },
+    /// The request has been sent, and no answer has come: the job may exist.
+    Unknown(UnknownJob),
 }
 
 impl Progress {
-    /// Batch has turned the request away, or was not reached.
-    pub(super) fn not_taken(&self, request: &SubmitRequest, why: &Failure) {
-        self.set(Known::NotTaken { job: request.job_name.clone(), why: why.message().to_owned() });
+    /// Batch has rejected the request, or was not reached.
+    pub(super) fn not_accepted(&self, request: &SubmitRequest, why: &Failure) {
+        self.set(SubmissionState::NotAccepted {
+            job: request.job_name.clone(),
+            why: why.message().to_owned(),
+        });
     }
 
     /// The request is on its way, or its answer was lost.
-    pub(super) fn open(&self, request: &SubmitRequest, mark: &SubmissionId) {
-        self.set(Known::Open(Lost::new(request, mark)));
+    pub(super) fn unknown(&self, request: &SubmitRequest, mark: &SubmissionId) {
+        self.set(SubmissionState::Unknown(UnknownJob::new(request, mark)));
     }
 
-    /// There is this job.
+    /// The job with this ID exists.
     pub(super) fn submitted(&self, id: &str) {
         let mut submitted = self.submitted.borrow_mut();
         if submitted.iter().all(|known| known != id) {
             submitted.push(id.to_owned());
         }
-        self.set(Known::Nothing);
+        self.set(SubmissionState::Idle);
     }
 
-    /// Nothing is open.
+    /// No submission is under way, or its result is certain.
     pub(super) fn settled(&self) {
-        self.set(Known::Nothing);
+        self.set(SubmissionState::Idle);
     }
 
     /// Whether a job may exist of which nobody knows.
-    pub fn is_open(&self) -> bool {
-        matches!(*self.known.borrow(), Known::Open(_))
+    pub fn is_unknown(&self) -> bool {
+        matches!(*self.state.borrow(), SubmissionState::Unknown(_))
     }
 
     /// The IDs of the jobs that have been submitted, in order.
@@ -60,16 +63,16 @@ impl Progress {
         self.submitted.borrow().iter().map(JobId::from_batch).collect()
     }
 
-    /// What to say when the submission is broken off here and now.
+    /// The failure when a signal interrupts the submission now.
     pub fn interrupted(&self, signal: EndSignal) -> Failure {
-        let failure = match &*self.known.borrow() {
-            Known::Nothing => {
+        let failure = match &*self.state.borrow() {
+            SubmissionState::Idle => {
                 Failure::failed(format!("{signal}; nothing was being submitted at that moment"))
             }
-            Known::NotTaken { job, why } => {
+            SubmissionState::NotAccepted { job, why } => {
                 Failure::failed(format!("{signal}; the job {job} has not been submitted: {why}"))
             }
-            Known::Open(lost) => lost.hints(Failure::failed(format!(
+            SubmissionState::Unknown(lost) => lost.hints(Failure::failed(format!(
                 "{signal} before Batch answered: whether the job {} exists is not known",
                 lost.job_name
             ))),
@@ -77,7 +80,7 @@ impl Progress {
         self.after_others(failure).with_kind(ErrorKind::Interrupted(signal))
     }
 
-    /// The failure with the jobs that there are all the same.
+    /// The failure, with a hint that names the jobs that were submitted before.
     pub fn after_others(&self, failure: Failure) -> Failure {
         match self.submitted.borrow().as_slice() {
             [] => failure,
@@ -85,25 +88,25 @@ impl Progress {
         }
     }
 
-    fn set(&self, known: Known) {
-        self.known.replace(known);
+    fn set(&self, state: SubmissionState) {
+        self.state.replace(state);
     }
 }
 
-/// A job that may or may not exist, and what tells it from others.
+/// A job of which it is unknown whether it exists, and its mark.
 #[derive(Debug, Clone)]
-pub(super) struct Lost {
+pub(super) struct UnknownJob {
     job_name: String,
     job_queue: String,
     mark: SubmissionId,
 }
 
-impl Lost {
+impl UnknownJob {
     pub(super) fn new(request: &SubmitRequest, mark: &SubmissionId) -> Self {
         Self { job_name: request.job_name.clone(), job_queue: request.job_queue.clone(), mark: mark.clone() }
     }
 
-    /// The failure with what it takes to find the job.
+    /// The failure, with hints how to find the job.
     pub(super) fn hints(&self, failure: Failure) -> Failure {
         let Self { job_name, job_queue, mark } = self;
         failure
@@ -119,7 +122,7 @@ impl Lost {
 mod tests {
     use super::*;
 
-    fn said(failure: &Failure) -> String {
+    fn message_and_hints(failure: &Failure) -> String {
         let hints = failure.hints().iter().map(String::as_str);
         std::iter::once(failure.message()).chain(hints).fold(String::new(), |all, line| all + line + "\n")
     }
@@ -130,13 +133,14 @@ mod tests {
             SubmitRequest { job_name: "align".into(), job_queue: "work".into(), ..SubmitRequest::default() };
         let mark = SubmissionId::recorded("6f2c7c52-9d36-4f8b-8f0e-0d3a5a3c1b11");
         let progress = Progress::default();
-        insta::assert_snapshot!(said(&progress.interrupted(EndSignal::Interrupt)), @"interrupted; nothing was being submitted at that moment");
-        progress.not_taken(&request, &Failure::failed("submitting the job align: TooManyRequestsException"));
-        insta::assert_snapshot!(said(&progress.interrupted(EndSignal::Interrupt)), @"interrupted; the job align has not been submitted: submitting the job align: TooManyRequestsException");
+        insta::assert_snapshot!(message_and_hints(&progress.interrupted(EndSignal::Interrupt)), @"interrupted; nothing was being submitted at that moment");
+        progress
+            .not_accepted(&request, &Failure::failed("submitting the job align: TooManyRequestsException"));
+        insta::assert_snapshot!(message_and_hints(&progress.interrupted(EndSignal::Interrupt)), @"interrupted; the job align has not been submitted: submitting the job align: TooManyRequestsException");
         progress.submitted("first");
-        progress.open(&request, &mark);
-        assert!(progress.is_open());
-        insta::assert_snapshot!(said(&progress.interrupted(EndSignal::Interrupt)), @r"
+        progress.unknown(&request, &mark);
+        assert!(progress.is_unknown());
+        insta::assert_snapshot!(message_and_hints(&progress.interrupted(EndSignal::Interrupt)), @r"
         interrupted before Batch answered: whether the job align exists is not known
         the job, if it exists, has AWSB_SUBMISSION=6f2c7c52-9d36-4f8b-8f0e-0d3a5a3c1b11 in its environment
         `aws batch list-jobs --job-queue work --filters name=JOB_NAME,values=align` lists the jobs of its name, as `bstat -s ALL` does, and `aws batch describe-jobs --jobs ID` shows a job's environment

@@ -19,7 +19,7 @@ use crate::aws::Session;
 use crate::batch::definition::{
     self, DefinitionRequest, DefinitionSummary, InspectedDefinition, JobDefinitionRef,
 };
-use crate::batch::{self, Progress, RetryPolicy, Submitted, Once};
+use crate::batch::{self, Progress, RetryPolicy, Submitted, SubmittedJobs};
 use crate::cli::submitter;
 use crate::cli::wait::end_with_waiter;
 use crate::config::{self, Cluster};
@@ -265,7 +265,7 @@ impl Args {
         session: &Session,
         requests: &[SubmitRequest],
         progress: &Progress,
-    ) -> Result<Once, Failure> {
+    ) -> Result<SubmittedJobs, Failure> {
         let policy = RetryPolicy::new(self.submit_timeout.map(Period::get));
         if let Some(key) = &self.once {
             return batch::once(session, key, requests, &policy, progress).await;
@@ -275,7 +275,7 @@ impl Args {
             let mark = request.mark().unwrap_or_else(SubmissionId::random);
             jobs.push(batch::submit(session, request, &mark, &policy, progress).await?);
         }
-        Ok(Once { jobs, earlier: false })
+        Ok(SubmittedJobs { jobs, earlier: false })
     }
 
     /// Prints the requests of `--dry-run`.

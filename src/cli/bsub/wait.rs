@@ -11,7 +11,7 @@ use super::super::bout::{Printer, Style};
 use super::args::Args;
 use super::resolved_options::ResolvedOptions;
 use crate::aws::{ResilientSession, Session};
-use crate::batch::{self, Job, JobWaitSet, Once, Submitted};
+use crate::batch::{self, Job, JobWaitSet, Submitted, SubmittedJobs};
 use crate::cli::wait::{
     Outcome, StuckJobs, WaitBar, end_with_waiter, note_jobs_go_on, outcome, outcomes, report_failure,
     report_stuck_children, report_stuck_jobs, report_success,
@@ -26,7 +26,7 @@ impl Args {
         &self,
         options: &ResolvedOptions,
         session: Session,
-        submitted: &Once,
+        submitted: &SubmittedJobs,
         is_numbered: bool,
     ) -> Result<Exit, Failure> {
         let announce = || -> Result<(), Failure> {
@@ -78,7 +78,7 @@ impl Args {
     }
 
     /// Announces the jobs, on stderr if stdout is for the output of the job.
-    fn announce(&self, options: &ResolvedOptions, submitted: &Once) -> Result<(), Failure> {
+    fn announce(&self, options: &ResolvedOptions, submitted: &SubmittedJobs) -> Result<(), Failure> {
         if self.quiet {
             return Ok(());
         }
@@ -304,7 +304,7 @@ struct JobEnd<'a> {
 }
 
 /// Begins the JSON array of `-K`. The first job is printed at once.
-fn open(json: &mut OpenArray<'_>, submitted: &Once) -> Result<(), Failure> {
+fn open(json: &mut OpenArray<'_>, submitted: &SubmittedJobs) -> Result<(), Failure> {
     let Some(first) = submitted.jobs.first() else { return Ok(()) };
     let all = ids(&submitted.jobs);
     json.begin(&json!(first)).map_err(|f| f.hint(format!("the job {all} has been submitted")))?;

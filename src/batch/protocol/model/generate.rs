@@ -70,7 +70,7 @@ fn slow_holder(dice: &mut Dice, seed: u64) -> Schedule {
     }
 }
 
-/// Tries whose replies are lost, one after the other, and that are later than a settle time.
+/// Attempts whose replies are lost, one after the other, and which are later than a settle time.
 fn late_tries(dice: &mut Dice, seed: u64) -> Schedule {
     let keyed = dice.one_in(2);
     let bound = 2 * SETTLE;
@@ -100,7 +100,7 @@ fn late_tries(dice: &mut Dice, seed: u64) -> Schedule {
     }
 }
 
-/// A holder that dies after it could not write for a while, and whose last try is late.
+/// A holder that dies after it could not write for a while, and whose last attempt is late.
 fn dead_holder(dice: &mut Dice, seed: u64) -> Schedule {
     let bound = dice.choose(&[SETTLE, 2 * SETTLE]);
     let late = |dice: &mut Dice| SubmitCall {
@@ -132,7 +132,7 @@ fn dead_holder(dice: &mut Dice, seed: u64) -> Schedule {
     }
 }
 
-/// A key that is taken in vain, as it seems, by a holder that dies later.
+/// A holder whose first write of the record seems to fail, and which dies later.
 fn late_writes(dice: &mut Dice, seed: u64) -> Schedule {
     let first = RecordCall { fails: true, acts_after: 400 + dice.time(300), ..RecordCall::default() };
     let mut records = vec![first, RecordCall { after: dice.time(300), ..RecordCall::default() }];
@@ -177,28 +177,28 @@ fn anything(dice: &mut Dice, seed: u64) -> Schedule {
         1 if keyed => Before::AllSucceeded,
         _ => Before::Nothing,
     };
-    // Some schedules are all trouble, and some meet one.
-    let trouble = dice.choose(&[2, 3, 5, 12]);
+    // In some schedules nearly every call fails, and in some only a few.
+    let odds = dice.choose(&[2, 3, 5, 12]);
     let slow = dice.choose(&[0, 20, 200]);
     let holders = if keyed { 1 + dice.below(3) } else { 1 };
     let holders: Vec<Holder> = (0..holders).map(|n| holder(dice, n, keyed, settle)).collect();
     let submits = 1 + dice.below(5);
-    let submits = (0..submits).map(|_| submit(dice, trouble, slow, bound)).collect();
+    let submits = (0..submits).map(|_| submit(dice, odds, slow, bound)).collect();
     let reads = dice.below(30);
     let reads = (0..reads)
-        .map(|_| Read { fails: dice.one_in(trouble * 2), after: long(dice, slow, 2 * settle) })
+        .map(|_| Read { fails: dice.one_in(odds * 2), after: long(dice, slow, 2 * settle) })
         .collect();
     let terminates = dice.below(6);
     let terminates = (0..terminates).map(|_| terminate(dice, slow)).collect();
     let records = if keyed { dice.below(20) } else { 0 };
     let records = (0..records)
         .map(|_| {
-            let fails = dice.one_in(trouble * 3);
+            let fails = dice.one_in(odds * 3);
             let after = dice.time(slow);
             RecordCall {
                 fails,
                 idle: dice.one_in(2),
-                twice: dice.one_in(trouble * 2),
+                twice: dice.one_in(odds * 2),
                 after,
                 acts_after: if fails { dice.time(after + settle) } else { after / 2 },
             }
@@ -247,8 +247,8 @@ fn terminate(dice: &mut Dice, slow: Millis) -> TerminateCall {
     TerminateCall { fails: dice.one_in(2), idle: dice.one_in(2), after, acts_after }
 }
 
-fn submit(dice: &mut Dice, trouble: u64, slow: Millis, bound: Millis) -> SubmitCall {
-    let reply = match dice.below(trouble) {
+fn submit(dice: &mut Dice, odds: u64, slow: Millis, bound: Millis) -> SubmitCall {
+    let reply = match dice.below(odds) {
         0 => dice.choose(&[Reply::Lost, Reply::Lost, Reply::Lost, Reply::Error]),
         1 => dice.choose(&[Reply::Throttled, Reply::Throttled, Reply::Refused, Reply::Lost]),
         _ => Reply::Given,

@@ -15,4 +15,4 @@ use property::verdict;
 use schedule::{Before, Kill, Read, RecordCall, Stall, SubmitCall, TerminateCall, shrink};
 pub use schedule::{Holder, Reply, Schedule};
 use world::Job;
-pub use world::{BEGIN, Client, World, place};
+pub use world::{BEGIN, Client, World, target};

@@ -1,14 +1,15 @@
 //! The promise.
 
 use super::{Before, Job, Schedule, World};
-use crate::batch::protocol::{
-    CONTACT, FAILED_LOOKS, Outcome, Refusal, SubmissionId, Submitted, TERMINATE_TRIES,
-};
+use awsb_model::SubmissionId;
+
+use crate::batch::protocol::types::{FAILED_PASSES, RETRY_PERIOD, TERMINATE_ATTEMPTS};
+use crate::batch::protocol::{NotSubmitted, Outcome, Submitted};
 
 /// Whether the promise holds in a schedule.
 ///
 /// # Errors
-/// What did not hold.
+/// The part of the promise that did not hold.
 pub fn verdict(schedule: &Schedule) -> Result<(), String> {
     let world = World::run(schedule);
     if world.endless {
@@ -17,16 +18,16 @@ pub fn verdict(schedule: &Schedule) -> Result<(), String> {
     for (number, client) in world.clients.iter().enumerate() {
         let is_last = schedule.keyed && number + 1 == world.clients.len();
         let who = format!("submitter {number}");
-        for claim in &client.claims {
-            let is_of_it = |job: &&Job| job.client == Some(number) && job.mark.as_ref() == Some(&claim.mark);
-            if world.jobs.iter().take(claim.before).any(|job| is_of_it(&job)) {
+        for report in &client.interrupt_reports {
+            let is_of_it = |job: &&Job| job.client == Some(number) && job.mark.as_ref() == Some(&report.mark);
+            if world.jobs.iter().take(report.jobs_before).any(|job| is_of_it(&job)) {
                 return Err(format!("{who} would have said that its job has not been submitted"));
             }
         }
-        for (double, kept) in &client.notes {
+        for (duplicate, kept) in &client.notes {
             let find = |id: &str| world.jobs.iter().find(|job| job.id == id);
-            if find(double).is_none_or(|job| job.is_alive()) {
-                return Err(format!("{who} said that {double} has been ended, and it lives"));
+            if find(duplicate).is_none_or(|job| job.is_alive()) {
+                return Err(format!("{who} said that {duplicate} has been ended, and it lives"));
             }
             if find(kept).is_none_or(|job| !job.is_alive()) {
                 return Err(format!("{who} said that {kept} is kept, and it does not live"));
@@ -42,9 +43,9 @@ pub fn verdict(schedule: &Schedule) -> Result<(), String> {
     }
     // Each that was ended is told, unless whoever did it was killed before.
     for job in world.jobs.iter().filter(|job| job.terminated_at.is_some()) {
-        let is_told = world.clients.iter().any(|c| c.notes.iter().any(|(double, _)| *double == job.id));
+        let is_told = world.clients.iter().any(|c| c.notes.iter().any(|(duplicate, _)| *duplicate == job.id));
         let may_be_untold = world.clients.iter().any(|c| {
-            c.killed || matches!(&c.outcome, Some(Outcome::NotTerminated { double, .. }) if double.job_id == job.id)
+            c.killed || matches!(&c.outcome, Some(Outcome::NotTerminated { duplicate, .. }) if duplicate.job_id == job.id)
         });
         if !is_told && !may_be_untold {
             return Err(format!("the job {} was ended, and nobody said so", job.id));
@@ -60,12 +61,12 @@ fn exactly(world: &World, who: &str, jobs: &[Submitted]) -> Result<(), String> {
     let is_told = |job: &Job| {
         !is_named(job)
             && world.clients.iter().enumerate().any(|(number, client)| match &client.outcome {
-                Some(Outcome::NotTerminated { double, .. }) => double.job_id == job.id,
-                Some(Outcome::NoRecord { jobs: unsure, .. }) => {
+                Some(Outcome::NotTerminated { duplicate, .. }) => duplicate.job_id == job.id,
+                Some(Outcome::RecordFailed { jobs: unsure, .. }) => {
                     unsure.iter().any(|unsure| unsure.job_id == job.id)
                 }
                 // One that was stopped for longer than a lease, and then could not look.
-                Some(Outcome::Unknown { .. } | Outcome::PerhapsDouble { .. }) => {
+                Some(Outcome::Unknown { .. } | Outcome::PossibleDuplicate { .. }) => {
                     job.client == Some(number) && is_stalled(&world.schedule)
                 }
                 _ => false,
@@ -98,14 +99,14 @@ fn honest(world: &World, number: usize, outcome: &Outcome) -> Result<(), String>
         false => Err(format!("{who} gave up with {what} without a reason: {outcome:?}")),
     };
     match outcome {
-        Outcome::Refused(refusal) | Outcome::Busy(refusal) | Outcome::Vain(refusal) => {
-            let Refusal { mark, looked_for, keeps_key, .. } = refusal;
+        Outcome::Rejected(refusal) | Outcome::TimedOut(refusal) | Outcome::NoAnswer(refusal) => {
+            let NotSubmitted { mark, searched_for, keeps_key, .. } = refusal;
             // With a key, others submit with the same mark.
-            match looked_for {
+            match searched_for {
                 None if there_is(mark) && !world.schedule.keyed => {
                     Err(format!("{who} said that there is no job, and there is one"))
                 }
-                // Behind the last look nothing shows, if Batch holds to the bound.
+                // After the deduplication no job is listed, if Batch keeps to the bound.
                 Some(_) if there_is(mark) && !world.schedule.keyed => {
                     Err(format!("{who} found no job with its mark, and there is one"))
                 }
@@ -113,25 +114,27 @@ fn honest(world: &World, number: usize, outcome: &Outcome) -> Result<(), String>
                 _ => Ok(()),
             }
         }
-        Outcome::Unknown { .. } | Outcome::PerhapsDouble { .. } | Outcome::NoLook { .. } => {
+        Outcome::Unknown { .. } | Outcome::PossibleDuplicate { .. } | Outcome::SearchFailed { .. } => {
             // A job may be listed long before it is described.
             let is_late = world.schedule.bound > world.schedule.settle;
             let stalls =
                 world.schedule.holders.iter().flat_map(|holder| &holder.stalls).map(|stall| stall.time);
             let times = world.schedule.reads.iter().map(|read| read.after).chain(stalls);
-            let is_slow = times.sum::<i64>() >= CONTACT;
-            unless(is_late || is_slow || world.failures.reads >= FAILED_LOOKS as usize, "its look")
+            let is_slow = times.sum::<i64>() >= RETRY_PERIOD;
+            unless(is_late || is_slow || world.failures.reads >= FAILED_PASSES as usize, "its look")
         }
-        Outcome::NotTerminated { double, .. } => {
-            if alive(&double.job_id) || world.failures.terminates > 0 {
-                unless(world.failures.terminates >= TERMINATE_TRIES as usize, "a double")
+        Outcome::NotTerminated { duplicate, .. } => {
+            if alive(&duplicate.job_id) || world.failures.terminates > 0 {
+                unless(world.failures.terminates >= TERMINATE_ATTEMPTS as usize, "a double")
             } else {
                 Err(format!("{who} could not end a double that was ended"))
             }
         }
-        Outcome::NoRecord { .. } => unless(world.failures.records + world.failures.reads > 0, "the record"),
+        Outcome::RecordFailed { .. } => {
+            unless(world.failures.records + world.failures.reads > 0, "the record")
+        }
         Outcome::Gone { .. } => Err(format!("{who} said that a job is gone")),
-        Outcome::Forgotten { .. } => Err(format!("{who} said that Batch has forgotten a job")),
+        Outcome::JobsExpired { .. } => Err(format!("{who} said that Batch has forgotten a job")),
         Outcome::OtherJobs { .. } => Err(format!("{who} said that the key stands for others")),
         Outcome::Submitted { .. } => Ok(()),
     }

@@ -5,13 +5,13 @@
 
 use super::Reply::{Error, Lost, Throttled};
 use super::{Holder, Kill, Read, RecordCall, Schedule, Stall, SubmitCall, TerminateCall};
-use crate::batch::protocol::Bug;
+use crate::batch::protocol::bugs::Bug;
 
 /// All of them.
 pub fn regressions() -> Vec<(Bug, Schedule)> {
     vec![
         (
-            Bug::LastLookAfterOpenTry,
+            Bug::DeduplicationAfterLostAttempt,
             Schedule {
                 settle: 1000,
                 timeout: 300000,
@@ -28,7 +28,7 @@ pub fn regressions() -> Vec<(Bug, Schedule)> {
             },
         ),
         (
-            Bug::LastLookAfterFind,
+            Bug::DeduplicationAfterFind,
             Schedule {
                 settle: 1000,
                 timeout: 300000,
@@ -44,7 +44,7 @@ pub fn regressions() -> Vec<(Bug, Schedule)> {
             },
         ),
         (
-            Bug::OneFailedLookIsEnough,
+            Bug::OneFailedPassIsEnough,
             Schedule {
                 settle: 1000,
                 timeout: 2000,
@@ -58,7 +58,7 @@ pub fn regressions() -> Vec<(Bug, Schedule)> {
             },
         ),
         (
-            Bug::RefusalAfterOpenTryIsCertain,
+            Bug::RejectionAfterLostAttemptIsCertain,
             Schedule {
                 settle: 1000,
                 bound: 2000,
@@ -74,7 +74,7 @@ pub fn regressions() -> Vec<(Bug, Schedule)> {
             },
         ),
         (
-            Bug::KeyFreedAfterOpenTry,
+            Bug::KeyFreedAfterLostAttempt,
             Schedule {
                 settle: 1000,
                 bound: 2000,
@@ -90,7 +90,7 @@ pub fn regressions() -> Vec<(Bug, Schedule)> {
             },
         ),
         (
-            Bug::ThrottledForgetsOpenTry,
+            Bug::ThrottlingForgetsLostAttempt,
             Schedule {
                 settle: 1000,
                 timeout: 2000,
@@ -106,7 +106,7 @@ pub fn regressions() -> Vec<(Bug, Schedule)> {
             },
         ),
         (
-            Bug::ResetLeavesNothingOpen,
+            Bug::ResetIsRetryable,
             Schedule {
                 settle: 1000,
                 timeout: 300000,
@@ -137,7 +137,7 @@ pub fn regressions() -> Vec<(Bug, Schedule)> {
             },
         ),
         (
-            Bug::LookBegunEarlyCounts,
+            Bug::EarlyPassCounts,
             Schedule {
                 settle: 1000,
                 timeout: 300000,
@@ -199,7 +199,7 @@ pub fn regressions() -> Vec<(Bug, Schedule)> {
             },
         ),
         (
-            Bug::DoublesLeft,
+            Bug::DuplicatesLeft,
             Schedule {
                 settle: 1000,
                 timeout: 300000,
@@ -279,7 +279,7 @@ pub fn regressions() -> Vec<(Bug, Schedule)> {
             },
         ),
         (
-            Bug::NoLastLookAfterTakeover,
+            Bug::NoDeduplicationAfterTakeover,
             Schedule {
                 settle: 1000,
                 timeout: 300000,
@@ -300,7 +300,7 @@ pub fn regressions() -> Vec<(Bug, Schedule)> {
             },
         ),
         (
-            Bug::LeftDoubleAlone,
+            Bug::OrphanedDuplicateLeft,
             Schedule {
                 settle: 1000,
                 timeout: 300000,

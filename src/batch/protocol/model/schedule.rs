@@ -19,7 +19,7 @@ pub struct Schedule {
     pub parts: usize,
     /// Other jobs of the same name.
     pub others: usize,
-    /// What the key stands for at the beginning.
+    /// The state of the key at the beginning.
     pub before: Before,
     /// Who submits.
     pub holders: Vec<Holder>,
@@ -36,7 +36,7 @@ pub struct Schedule {
     pub seed: u64,
 }
 
-/// What a key stands for at the beginning.
+/// The state of a key at the beginning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Before {
     /// Nobody has used it.
@@ -146,7 +146,7 @@ impl SubmitCall {
 impl Schedule {
     /// As Rust, to be put among the regressions.
     pub fn as_rust(&self) -> String {
-        // What is as it is by default is left out.
+        // Values that are the default are left out.
         let is_plain = |line: &str| {
             let plain = [": 0,", ": false,", ": None,", ": [],", ": Nothing,", ": Given,"];
             plain.iter().any(|end| line.ends_with(end))

@@ -2,8 +2,7 @@
 
 use super::regressions::regressions;
 use super::{Schedule, generate, shrink, verdict};
-use crate::batch::protocol::Bug;
-use crate::batch::protocol::bugs;
+use crate::batch::protocol::bugs::{self, Bug};
 
 /// Schedules of the test.
 const SCHEDULES: u64 = 100_000;

@@ -6,8 +6,8 @@ use std::collections::BinaryHeap;
 use super::{Before, Reply, Schedule};
 use crate::batch::protocol::Holder as KeyOwner;
 use crate::batch::protocol::{
-    Action, Described, ETag, Event, Filter, KeyHolder, Limits, Listed, Millis, Outcome, Page, Place, Random,
-    Record, Standing, State, Submission, SubmitReply, Submitted, Trouble,
+    Action, Described, ETag, Event, FailedCall, Filter, KeyHolder, Limits, Listed, Millis, Outcome, Page,
+    Random, Record, SearchTarget, State, Submission, SubmissionStatus, SubmitReply, Submitted,
 };
 use awsb_model::SubmissionId;
 
@@ -33,10 +33,10 @@ impl Machine {
         }
     }
 
-    fn standing(&self) -> Standing {
+    fn status(&self) -> SubmissionStatus {
         match self {
-            Self::One(submission) => submission.standing(),
-            Self::Key(key) => key.standing(),
+            Self::One(submission) => submission.status(),
+            Self::Key(key) => key.status(),
         }
     }
 
@@ -66,12 +66,12 @@ pub struct Job {
     order: u64,
 }
 
-/// That the job with this mark has not been submitted.
+/// A message after Ctrl-C: the job with this mark has not been submitted.
 #[derive(Debug, Clone)]
-pub struct Claim {
+pub struct InterruptReport {
     pub mark: SubmissionId,
-    /// Of how many jobs: others were submitted later.
-    pub before: usize,
+    /// The number of jobs at that moment. Others were submitted later.
+    pub jobs_before: usize,
 }
 
 /// A submitter that runs.
@@ -81,11 +81,11 @@ pub struct Client {
     pub skew: Millis,
     pub outcome: Option<Outcome>,
     pub killed: bool,
-    /// What its user has read of doubles.
+    /// The messages about duplicates: the one that was terminated, and the one that is kept.
     pub notes: Vec<(String, String)>,
-    /// What Ctrl-C would have said.
-    pub claims: Vec<Claim>,
-    /// When it begins, with which random numbers and, without a key, which mark.
+    /// The messages that Ctrl-C would have printed.
+    pub interrupt_reports: Vec<InterruptReport>,
+    /// The beginning, the seed of the random numbers and, without a key, the mark.
     pub begun_at: Millis,
     pub seed: u128,
     pub mark: Option<SubmissionId>,
@@ -103,7 +103,7 @@ enum Payload {
     Act(Act),
 }
 
-/// What a service does on a call, perhaps later.
+/// The effect of a call on a service, perhaps later.
 #[derive(Debug)]
 enum Act {
     Put { client: usize, record: Record, over: Option<ETag>, reply_at: Option<Millis>, twice: bool },
@@ -192,12 +192,12 @@ impl World {
             Before::AllSucceeded => State::Succeeded,
         };
         let owner = KeyOwner { key: "k".into(), id: "before".into(), by: "before".into() };
-        let places = places(schedule.parts);
-        let mut record = Record::new(&owner, BEGIN - 7_200_000, &places, &mut world.random);
+        let targets = targets(schedule.parts);
+        let mut record = Record::new(&owner, BEGIN - 7_200_000, &targets, &mut world.random);
         for (part, entry) in record.jobs.iter_mut().enumerate() {
             let mark = entry.mark.clone();
             let id = world.new_job(None, Some(mark), part, [0; 3]);
-            entry.set(&submitted(&id));
+            entry.set_job(&submitted(&id));
         }
         for job in world.jobs.iter_mut().filter(|job| job.mark.is_some()) {
             (job.taken_at, job.ended) = (BEGIN - 7_200_000, Some(ended));
@@ -213,13 +213,13 @@ impl World {
         let random = Random::new(seed);
         let mark = (!self.schedule.keyed).then(|| self.random.mark());
         let now = at + holder.skew;
-        let places = places(self.schedule.parts);
+        let targets = targets(self.schedule.parts);
         let machine = match &mark {
-            Some(mark) => Machine::One(Submission::new((0, &places[0]), mark.clone(), limits, random, now)),
+            Some(mark) => Machine::One(Submission::new((0, &targets[0]), mark.clone(), limits, random, now)),
             None => {
                 let id = format!("holder {}", self.clients.len());
                 let owner = KeyOwner { key: "k".into(), by: id.clone(), id };
-                Machine::Key(KeyHolder::new(owner, places, limits, random, now))
+                Machine::Key(KeyHolder::new(owner, targets, limits, random, now))
             }
         };
         self.clients.push(Client {
@@ -228,7 +228,7 @@ impl World {
             outcome: None,
             killed: false,
             notes: Vec::new(),
-            claims: Vec::new(),
+            interrupt_reports: Vec::new(),
             begun_at: at,
             seed,
             mark,
@@ -303,9 +303,11 @@ impl World {
         let mut actions = client.machine.step(now + client.skew, event);
         let step = client.steps;
         client.steps += 1;
-        // Its user may send a signal at any moment, and reads what is known then.
-        if let (Standing::NotTaken(_), Some(mark)) = (client.machine.standing(), client.machine.mark()) {
-            client.claims.push(Claim { mark, before: self.jobs.len() });
+        // The user may send a signal at any moment, and then reads how far the submission has come.
+        if let (SubmissionStatus::NotAccepted(_), Some(mark)) =
+            (client.machine.status(), client.machine.mark())
+        {
+            client.interrupt_reports.push(InterruptReport { mark, jobs_before: self.jobs.len() });
         }
         if let Some(kill) = client.kill.filter(|kill| kill.step == step) {
             client.killed = true;
@@ -333,24 +335,24 @@ impl World {
                     let reply = self.describe(&jobs);
                     self.read(client, |failure| Event::Described(failure.map_or(Ok(reply), Err)));
                 }
-                Action::Terminate { double, kept } => {
-                    self.clients[client].terminating = Some((double.job_id.clone(), kept.job_id));
+                Action::Terminate { duplicate, kept } => {
+                    self.clients[client].terminating = Some((duplicate.job_id.clone(), kept.job_id));
                     let call = self.schedule.terminates.get(self.terminates).copied().unwrap_or_default();
                     self.terminates += 1;
                     if !(call.fails && call.idle) {
                         let acts_after =
                             if call.fails { call.acts_after } else { call.acts_after.min(call.after) };
-                        self.act_at(self.now + acts_after, Act::Terminate(double.job_id));
+                        self.act_at(self.now + acts_after, Act::Terminate(duplicate.job_id));
                     }
                     self.failures.terminates += usize::from(call.fails);
-                    let reply = if call.fails { Err(self.trouble(1)) } else { Ok(()) };
+                    let reply = if call.fails { Err(self.failed_call(1)) } else { Ok(()) };
                     self.at(self.now + call.after, Payload::Event(client, Event::Terminated(reply)));
                 }
                 Action::GetRecord => {
                     let call = self.schedule.records.get(self.records).copied().unwrap_or_default();
                     self.records += 1;
                     self.failures.records += usize::from(call.fails);
-                    let reply = if call.fails { Err(self.trouble(2)) } else { Ok(self.record.clone()) };
+                    let reply = if call.fails { Err(self.failed_call(2)) } else { Ok(self.record.clone()) };
                     self.at(self.now + call.after, Payload::Event(client, Event::Record(reply)));
                 }
                 Action::PutRecord { record, over } => {
@@ -359,7 +361,7 @@ impl World {
                     let reply_at = self.now + call.after;
                     if call.fails {
                         self.failures.records += 1;
-                        let reply = Err(self.trouble(2));
+                        let reply = Err(self.failed_call(2));
                         self.at(reply_at, Payload::Event(client, Event::Put(reply)));
                         if call.idle {
                             continue;
@@ -388,17 +390,17 @@ impl World {
         let reply = match call.reply {
             Reply::Given => {
                 let times = call.times(self.schedule.bound);
-                SubmitReply::Taken(submitted(&self.new_job(Some(client), Some(mark), part, times)))
+                SubmitReply::Accepted(submitted(&self.new_job(Some(client), Some(mark), part, times)))
             }
             Reply::Lost | Reply::Error => {
                 if call.acts {
                     let times = call.times(self.schedule.bound);
                     self.new_job(Some(client), Some(mark), part, times);
                 }
-                SubmitReply::Open(number)
+                SubmitReply::Lost(number)
             }
-            Reply::Throttled => SubmitReply::NotNow(number),
-            Reply::Refused => SubmitReply::Refused(number),
+            Reply::Throttled => SubmitReply::Retryable(number),
+            Reply::Refused => SubmitReply::Rejected(number),
         };
         self.at(reply_at, Payload::Event(client, Event::Submitted(reply)));
     }
@@ -428,15 +430,15 @@ impl World {
         id
     }
 
-    fn trouble(&self, failure: usize) -> Trouble {
-        Trouble { failure, passing: true }
+    fn failed_call(&self, failure: usize) -> FailedCall {
+        FailedCall { failure, retryable: true }
     }
 
-    fn read(&mut self, client: usize, event: impl FnOnce(Option<Trouble>) -> Event) {
+    fn read(&mut self, client: usize, event: impl FnOnce(Option<FailedCall>) -> Event) {
         let call = self.schedule.reads.get(self.reads).copied().unwrap_or_default();
         self.reads += 1;
         self.failures.reads += usize::from(call.fails);
-        let event = event(call.fails.then(|| self.trouble(0)));
+        let event = event(call.fails.then(|| self.failed_call(0)));
         self.at(self.now + call.after, Payload::Event(client, event));
     }
 
@@ -448,14 +450,14 @@ impl World {
             .filter(|job| job.listed_at <= self.now)
             .filter(|job| match filter {
                 Filter::CreatedAfter(after) => job.taken_at > *after,
-                Filter::Name(name) => *name == place(job.part).name,
+                Filter::Name(name) => *name == target(job.part).name,
             })
             .collect();
         jobs.sort_by_key(|job| job.order);
         let from: usize = page.and_then(|token| token.parse().ok()).unwrap_or(0);
         let shown = jobs.iter().skip(from).take(PAGE).map(|job| Listed {
             id: job.id.clone(),
-            name: place(job.part).name,
+            name: target(job.part).name,
             created_at: Some(job.taken_at),
         });
         Page { jobs: shown.collect(), next: (jobs.len() > from + PAGE).then(|| (from + PAGE).to_string()) }
@@ -497,13 +499,13 @@ impl Job {
     }
 }
 
-fn places(parts: usize) -> Vec<Place> {
-    (0..parts).map(place).collect()
+fn targets(parts: usize) -> Vec<SearchTarget> {
+    (0..parts).map(target).collect()
 }
 
-pub fn place(part: usize) -> Place {
+pub fn target(part: usize) -> SearchTarget {
     // Names may be the same.
-    Place { queue: "q".into(), name: if part < 2 { "n".into() } else { "m".into() } }
+    SearchTarget { queue: "q".into(), name: if part < 2 { "n".into() } else { "m".into() } }
 }
 
 fn submitted(id: &str) -> Submitted {

@@ -2,11 +2,11 @@
 
 use super::Submitted;
 
-/// The jobs of a key.
+/// The jobs of a submission.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Once {
+pub struct SubmittedJobs {
     /// One for each request, in order.
     pub jobs: Vec<Submitted>,
-    /// Nothing was submitted: they were there already.
+    /// Whether an earlier command had submitted them, and this one submitted nothing.
     pub earlier: bool,
 }

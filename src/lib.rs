@@ -8,7 +8,7 @@
 //!       -> job ID
 //! ```
 //!
-//! | module       | what lives there                                                              |
+//! | module       | contents                                                                      |
 //! |--------------|-------------------------------------------------------------------------------|
 //! | [`cli`]      | one file per tool: its arguments, and the order in which it does things        |
 //! | [`diagnose`] | why a job does not run, or why it failed                                       |
@@ -20,13 +20,13 @@
 //! | [`config`]   | the settings file, the defaults of jobs, and which cluster a command uses      |
 //! | [`ui`]       | what people and scripts see: tables, JSON, times, errors, exit codes           |
 //!
-//! What a job is stands in a crate of its own, [`awsb_model`]: pure, no I/O. So do the Docker
-//! engine, [`awsb_docker`], and the local cluster, [`awsb_local`]: the same AWS services on this
-//! machine, really running the jobs.
+//! The model of a job has a crate of its own, [`awsb_model`], which is pure and has no I/O. So has
+//! the Docker engine, [`awsb_docker`], and the local cluster, [`awsb_local`]: the same AWS services
+//! on this machine, which really run the jobs.
 //!
 //! Two rules hold the house together. The tools know only AWS: nothing but [`config`] and [`aws`]
-//! knows that a cluster can be local. And the core is pure: what decides is a function from values
-//! to values, what touches the world is a thin layer around it.
+//! knows that a cluster can be local. And the core is pure: decisions are functions from values
+//! to values, and I/O is a thin layer around them.
 
 pub mod aws;
 pub mod batch;

@@ -262,7 +262,7 @@ fn signed(mut request: Request<()>, payload: SignableBody<'_>) -> Option<(Reques
     Some((request, signature))
 }
 
-/// What holds for every answer.
+/// The rules that hold for every answer.
 fn check(method: &Method, urls: bool, answer: &Answer, asked: &str) {
     let (status, body) = (answer.status, String::from_utf8_lossy(&answer.body));
     assert!(!status.is_server_error() || status == StatusCode::NOT_IMPLEMENTED, "{status} {body}\n{asked}");

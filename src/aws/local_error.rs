@@ -1,4 +1,4 @@
-//! What a local cluster's functions fail with, as the tools tell it.
+//! The failures of the tools for errors of a local cluster's functions.
 
 use awsb_local::LocalError;
 

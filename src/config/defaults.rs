@@ -33,7 +33,7 @@ impl DefaultLine {
     }
 }
 
-/// What chooses a cluster cannot be a default of jobs.
+/// Settings that choose a cluster. They cannot be defaults of jobs.
 const NO_DEFAULTS: [&str; 3] = ["cluster", "profile", "region"];
 
 impl Defaults {

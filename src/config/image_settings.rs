@@ -37,7 +37,7 @@ impl FromStr for Builder {
     }
 }
 
-/// What a cluster's settings say about images.
+/// The settings of a cluster about images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Images {
     /// Where they are built; `codebuild` where a project is named and nothing else is said, else

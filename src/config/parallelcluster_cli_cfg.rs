@@ -11,7 +11,7 @@ use super::defaults::{DefaultLine, Defaults};
 use super::settings::Section;
 use crate::ui::Failure;
 
-/// What the file says.
+/// The settings in the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OldSettings {
     /// `cluster_name` of `[main]`.
@@ -131,7 +131,7 @@ fn parts(path: &Path, text: &str) -> Result<Vec<Part>, Failure> {
     Ok(parts)
 }
 
-/// What a key has; nothing when it is empty.
+/// The value of a key. There is none when it is empty.
 fn value(values: &[(String, String)], key: &str) -> Option<String> {
     values.iter().rev().find(|(k, _)| k == key).map(|(_, v)| v.clone()).filter(|v| !v.is_empty())
 }

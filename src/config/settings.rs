@@ -22,7 +22,7 @@ use awsb_model::image::RepositoryPath;
 use awsb_model::toml_reader::TomlFile;
 use awsb_model::{SecretWord, SharedDir};
 
-/// What the settings file says.
+/// The content of the settings file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Where it was read.

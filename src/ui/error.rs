@@ -154,12 +154,12 @@ impl Failure {
         self.kind
     }
 
-    /// What was being done, to what, and why it failed.
+    /// The action, its object, and the reason why it failed.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// What to do next, a line each.
+    /// The next steps for the user, one on each line.
     pub fn hints(&self) -> &[String] {
         &self.hints
     }

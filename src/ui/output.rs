@@ -166,7 +166,7 @@ pub struct Output {
     colour: bool,
     header: bool,
     outlives_reader: bool,
-    /// What is written, when it does not go to stdout (yet).
+    /// The output, when it does not go to stdout (yet).
     kept: Option<RefCell<Vec<u8>>>,
 }
 
@@ -213,7 +213,7 @@ impl Output {
         Self { kept: Some(RefCell::default()), ..self.clone() }
     }
 
-    /// What was kept since the last time.
+    /// The output that was kept since the last call.
     pub fn taken(&self) -> String {
         let bytes = self.kept.as_ref().map(RefCell::take).unwrap_or_default();
         String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())

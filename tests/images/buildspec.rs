@@ -130,7 +130,7 @@ fn without_a_context_it_is_the_docker_folder_of_the_source() {
 #[story]
 fn the_next_build_takes_the_layers_of_the_last_one_from_the_registry() {
     let mut machine = BuildMachine::new("bslayers");
-    // What has never been built before: this run's own.
+    // An image that has never been built before, because its registry is this run's own.
     let own = machine.registry.host.clone();
     let slow = format!(
         "FROM {}\nRUN echo {own} built at $(cat /proc/uptime) >/layer\nCOPY name /name\n",

@@ -79,7 +79,7 @@ fn the_request_has_all_that_the_build_needs() {
     assert!(context.starts_with("s3://b/") && context.ends_with(".tar.gz"), "{context}");
     let tag = variable("AWSB_TAG");
     assert!(tag.len() >= 12 && tag.bytes().all(|b| b.is_ascii_hexdigit()), "{tag}");
-    // What is secret is not in it: no key, no token of a registry.
+    // The request has no secret: no key, no token of a registry.
     assert!(!request.to_string().contains(sandbox.get("AWS_SECRET_ACCESS_KEY").expect("a key")));
 }
 
@@ -125,7 +125,7 @@ fn an_image_is_for_the_machines_of_its_queue_and_each_kind_has_its_own() {
     let (platform, on_intel, kind) = built(&["optimal"], "LINUX_CONTAINER", &[]);
     assert_eq!((platform.as_str(), kind), ("linux/amd64", Value::Null));
     assert_ne!(on_arm, on_intel);
-    // What is asked for comes first, and is the same image.
+    // The platform of the command line comes first, and results in the same image.
     let asked = built(&["optimal"], "ARM_CONTAINER", &["--platform", "linux/arm64"]);
     assert_eq!(asked, ("linux/arm64".into(), on_arm.clone(), Value::Null));
     // Where the queue does not tell, it is the project.

@@ -12,8 +12,8 @@ use nix::sys::signal::Signal;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-/// What is in an archive: names without a slash at the end, and what there is to know of each but
-/// times and owners.
+/// The content of an archive: each name without a slash at the end, and all attributes except times
+/// and owners.
 type Packed = BTreeMap<String, String>;
 
 /// A folder with names that are hard to get right, the same for every case.
@@ -87,7 +87,7 @@ impl Engine {
         }))
     }
 
-    /// What the `docker` command sends of a folder; `None` when it refuses.
+    /// The context that the `docker` command sends of a folder; `None` when it refuses.
     fn sent(&self, sandbox: &mut Sandbox) -> Option<Packed> {
         sandbox.set("DOCKER_HOST", self.0.endpoint().replace("http:", "tcp:"));
         // Its own packing, not BuildKit's, which asks for one file after the other.
@@ -120,7 +120,7 @@ fn has_wild_exceptions(file: &str) -> bool {
     file.lines().any(wild)
 }
 
-/// What differs between both; nothing, for one and the same context.
+/// The differences between the two contexts. There are none when both are the same.
 fn differences(ours: &Packed, docker: &Packed, may_have_more: bool) -> Vec<String> {
     // BuildKit sends the folders above what it sends; the old packing leaves them to the engine.
     let above: BTreeSet<&Path> = docker.keys().flat_map(|name| Path::new(name).ancestors().skip(1)).collect();
@@ -300,7 +300,7 @@ fn a_large_context_goes_to_s3_once() {
     let settings = "codebuild_project = \"p\"\necr_repository = \"127.0.0.1:1/lab/x\"\n";
     let (sandbox, gate) = behind_a_gate(1, settings);
     sandbox.file("image/Dockerfile", "FROM scratch\n");
-    // What cannot be compressed (xorshift64).
+    // Bytes that cannot be compressed (xorshift64).
     let mut state = 88_172_645_463_325_252_u64;
     let mut random = || {
         state ^= state << 13;

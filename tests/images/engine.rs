@@ -245,8 +245,8 @@ fn an_engine_that_goes_away_is_told() {
     }
 }
 
-/// What an image is based on may be another registry's, which knows the user by what `docker login`
-/// has left.
+/// A base image may come from another registry, which knows the user by the credentials that
+/// `docker login` has stored.
 #[story]
 fn a_base_image_is_pulled_as_the_user_who_has_logged_in() {
     let registry = Registry::start();

@@ -56,7 +56,7 @@ fn register(sandbox: &Sandbox, ranges: &Value) {
     sandbox.run("aws", register.into_iter().chain(["--node-properties", &nodes])).ok();
 }
 
-/// What the main node of a job of nodes has printed.
+/// The output of the main node of a multi-node job.
 fn main_node(outcome: &Outcome) -> impl Iterator<Item = &str> {
     // Each line stands behind its node's index.
     outcome
@@ -217,7 +217,7 @@ fn the_key_is_there_while_nodes_are_awaited_and_nowhere_else() {
     let id = sandbox.run("bsub", line).job_id();
     let key = format!("awsb/nodes/{id}/1");
     eventually("the key is in the bucket", PATIENCE, || (keys(&sandbox) == [key.clone()]).then_some(()));
-    // Whoever has none of the cluster's credentials does not read it.
+    // A reader without the cluster's credentials is refused.
     let endpoint = sandbox.get("AWS_ENDPOINT_URL").unwrap();
     let url = format!("{endpoint}/awsb-local/{key}");
     let anonymous = sandbox.run("curl", ["-s", "-o", "/dev/null", "-w", "%{http_code}", &url]);

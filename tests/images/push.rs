@@ -46,7 +46,7 @@ fn a_build_goes_to_the_registry() {
     // Nobody saw the token.
     let secrets = [Moto::ECR_PASSWORD.to_owned(), STANDARD.encode(format!("AWS:{}", Moto::ECR_PASSWORD))];
     assert!(!secrets.iter().any(|secret| built.stderr.contains(secret)), "{built}");
-    // What was built and is gone from the registry is pushed again, not built.
+    // An image that was built and is gone from the registry is pushed again, not built.
     let again = bench.sandbox.run("bimage", ["build", folder]).ok();
     assert_eq!(again.stdout, built.stdout);
     assert!(again.stderr.contains(": Layer already exists\n") && !again.stderr.contains("RUN"), "{again}");

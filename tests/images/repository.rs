@@ -1,4 +1,4 @@
-//! What a user sees of images: those in the cluster's repository, and those that an engine keeps.
+//! The views of images: those in the cluster's repository, and those that an engine keeps.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -540,7 +540,7 @@ fn a_repository_that_is_not_there_and_one_that_has_gone() {
     for words in [&["list"][..], &["show", "x"], &["rm", "-y", "x"]] {
         assert_eq!(sandbox.run("bimage", words).failed_with(1), missing);
     }
-    // Whoever only looks makes none.
+    // Commands that only read create no repository.
     sandbox
         .config(&format!("{}ecr_repository = \"lab/coming\"\ncreate_repository = true\n", cluster.config()));
     let outcome = sandbox.run("bimage", ["list"]);

@@ -40,7 +40,7 @@ fn run(sandbox: &Sandbox, program: &str, args: &[&str]) -> Outcome {
     sandbox.start(program, args).wait_for(PATIENCE)
 }
 
-/// What DescribeJobs says of a job.
+/// The job as DescribeJobs returns it.
 #[track_caller]
 fn described(sandbox: &Sandbox, id: &str) -> Value {
     run(sandbox, "bstat", &[id, "--json"]).ok().json()[0].take()

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use awsb_testkit::{Sandbox, eventually, story};
 
-/// What an `aws` command answers.
+/// The answer of an `aws` command.
 #[track_caller]
 fn aws<const N: usize>(sandbox: &Sandbox, args: [&str; N]) -> Value {
     let outcome = sandbox.run("aws", args).ok();

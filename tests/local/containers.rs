@@ -338,7 +338,7 @@ async fn what_cannot_start_says_why() {
     let (job, _) = cluster.run(&definition, Job::default()).await;
     assert_eq!((job.status(), exit_code(&job)), (Some(&JobStatus::Failed), None));
     assert!(reason(&job).starts_with("CannotPullContainerError: "), "{job:?}");
-    // What to do comes with it, and is about this machine.
+    // The message has advice, and the advice is about this machine.
     assert!(reason(&job).contains("; what to do: "), "{job:?}");
     assert_eq!((job.attempts()[0].started_at(), job.status_reason()), (None, Some("Task failed to start")));
 
@@ -399,7 +399,7 @@ async fn a_job_that_is_terminated_gets_sigterm_before_sigkill() {
     cluster.nothing_is_left().await;
 }
 
-/// What a job does with an SDK of AWS, and with nothing but what it finds in its environment.
+/// A job that uses an SDK of AWS with nothing but the variables of its environment.
 const INSIDE: &str = r#"
 import boto3, os
 from botocore.exceptions import ClientError
@@ -886,7 +886,7 @@ async fn a_damaged_record_of_what_is_on_the_engine_loses_nothing() {
         cluster.cluster.kill_server();
         std::fs::write(&record, damage).unwrap();
         cluster.cluster.ok(&["start"]);
-        // What runs goes on, and what comes later joins it.
+        // Running jobs go on, and later jobs join them.
         let (other, output) = cluster.run(&definition, sh("echo joined")).await;
         assert_eq!((other.status(), output), (Some(&JobStatus::Succeeded), vec!["joined".to_owned()]));
         assert_eq!(cluster.home_id(), id, "{damage:?}");

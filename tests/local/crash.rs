@@ -1,4 +1,4 @@
-//! What a job's user sees of a server, or a runner, that dies: nothing is lost, nothing runs twice.
+//! A server or a runner that dies, as a job's user sees it: nothing is lost, nothing runs twice.
 
 use awsb_testkit::story;
 use std::collections::BTreeMap;
@@ -90,8 +90,8 @@ async fn a_server_that_a_job_has_started_outlives_the_job() {
     let cluster = Cluster::started();
     let notes = notes(&cluster);
     let blocal = awsb_testkit::program_built("blocal");
-    // What the job itself leaves behind goes with it, though it has shed its group and its
-    // variables.
+    // The processes that the job itself leaves behind are ended, too, even when they have left its
+    // group and dropped its variables.
     let script = format!(
         "{blocal} stop; {blocal} start; setsid env -i sh -c 'echo $$ >> {0}; exec sleep 1000' & \
          while [ ! -s {0} ]; do sleep 0.01; done",

@@ -1,6 +1,5 @@
-//! What becomes of a cluster whose files are damaged, or whose server is kept from its work: it
-//! says what has happened, to which file, and what can be done. No job runs a second time without a
-//! word.
+//! A cluster whose files are damaged, or whose server is kept from its work. Its messages say what
+//! has happened, to which file, and what can be done. No job runs a second time without a message.
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -73,7 +72,7 @@ async fn an_empty_database_is_not_a_new_cluster() {
         assert!(refused(&cluster).contains("the file is gone"));
         let status = cluster.run(&["status"]);
         assert!(String::from_utf8_lossy(&status.stdout).contains(name), "{status:?}");
-        // What the hint says.
+        // The step that the hint names.
         fs::write(&path, whole).unwrap();
         for suffix in ["-wal", "-shm"] {
             let _ = fs::remove_file(cluster.home().join(format!("{name}{suffix}")));
@@ -509,7 +508,7 @@ async fn a_server_that_is_stopped_by_a_signal_is_said_to_be() {
         assert!(before.elapsed() < SOON, "{tool}: {:?}", before.elapsed());
     }
     kill(pid, "CONT");
-    // Whoever waits hears it, too, and goes on when the server does.
+    // A waiting tool prints it, too, and goes on when the server does.
     let id = cluster.batch().submit(sh("while [ ! -e go ]; do sleep 0.01; done")).await;
     cluster.batch().running(&id).await;
     let mut waiting = Command::new(program_built("bwait"))
@@ -530,7 +529,7 @@ async fn a_server_that_is_stopped_by_a_signal_is_said_to_be() {
     let line = said.find(|line| line.starts_with("bwait: ")).unwrap();
     assert!(line.contains("is stopped") && !line.contains("error"), "{line}");
     assert!(said.next().unwrap().contains(&way_out));
-    // What else it says is of no interest, and has to be read.
+    // The rest of the output does not matter here, but has to be read.
     let rest = std::thread::spawn(move || said.for_each(drop));
     kill(pid, "CONT");
     let scratch = fs::read_dir(cluster.home().join("scratch")).unwrap().next().unwrap().unwrap().path();
@@ -664,7 +663,7 @@ async fn an_object_with_a_byte_that_was_flipped_is_not_taken_for_whole() {
         for at in [0, size / 2, size - 1] {
             let path = content_of(&cluster, size as u64);
             change(&path, |bytes| bytes[at] ^= 1);
-            // Whoever has the size and the ETag alone cannot tell.
+            // The size and the ETag alone do not tell the two apart.
             match size {
                 5000 => assert_eq!(get(key, None).await, Err(damaged.clone())),
                 _ => assert_eq!(get(key, None).await, Err(None), "the body breaks off"),

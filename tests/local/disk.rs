@@ -10,7 +10,7 @@ use aws_sdk_cloudwatchlogs::types::InputLogEvent;
 use awsb_testkit::local::{Cluster, kill, lives, notes, sh, until};
 use awsb_testkit::{SmallDisk, program_built, story};
 
-/// Nothing may hang. What is done takes milliseconds; the machine may be busy.
+/// The time limit of each step. A step takes milliseconds; the machine may be busy.
 const SOON: Duration = Duration::from_secs(20);
 
 /// One of the tools, at the local cluster of a home.
@@ -64,7 +64,7 @@ async fn on_a_full_disk_ends_are_kept_and_nothing_new_is_begun() {
     let s3 = cluster.s3();
     s3.put_object().bucket("awsb-local").key("small").body(vec![7].into()).send().await.unwrap();
     disk.fill();
-    // Whatever would need space is refused, once, and no client tries again.
+    // Every request that would need space is refused, once, and no client tries again.
     assert_told(&tool(&home, "bsub", &["--wrap", "true"]), &home, "is full");
     let big = outside.path().join("big.sh");
     let words = (0..40_000_u64).map(|n| n.wrapping_mul(6_364_136_223_846_793_005).to_string());
@@ -87,13 +87,13 @@ async fn on_a_full_disk_ends_are_kept_and_nothing_new_is_begun() {
     let put = put.send().await.unwrap_err();
     assert_eq!(put.raw_response().map(|r| r.status().as_u16()), Some(400));
     assert_eq!(put.code(), Some("InsufficientStorageException"));
-    // What only reads goes on, and says why jobs wait.
+    // Reading goes on, and says why jobs wait.
     assert!(cluster.json("status")["trouble"].as_str().unwrap().contains("is full"));
     let waiting = batch.describe(&waits).await;
     assert_eq!(waiting.status(), Some(&JobStatus::Runnable));
     assert!(waiting.status_reason().unwrap().contains("is full"), "{waiting:?}");
     assert!(tool(&home, "bstat", &[]).status.success());
-    // What makes room is done, and ends are recorded.
+    // Requests that make room are served, and the ends of jobs are recorded.
     s3.delete_object().bucket("awsb-local").key("small").send().await.unwrap();
     let bkill = tool(&home, "bkill", &[&killed]);
     assert!(bkill.status.success(), "{bkill:?}");

@@ -146,7 +146,8 @@ async fn only_requests_signed_with_the_homes_credentials_get_in() {
     let query = format!("/awsb-local/x?AWSAccessKeyId={key}&Signature=x&Expires=9999999999");
     assert_eq!(get(&query, "").0, 403);
 
-    // What a web page in the user's browser could send: no answer lets it read anything.
+    // Requests that a web page in the user's browser could send: no answer lets the page read
+    // anything.
     let (status, body) =
         raw(&access, "OPTIONS /awsb-local/x HTTP/1.1\r\nHost: x\r\nOrigin: http://evil\r\n\r\n");
     assert!(status == 403 && !body.to_lowercase().contains("access-control-allow"), "{body}");
@@ -490,7 +491,7 @@ async fn what_does_not_fit_on_the_disk_is_not_acknowledged() {
     assert_eq!(part.raw_response().unwrap().status().as_u16(), 400, "{part:?}");
     let listed = s3.list_objects_v2().bucket("awsb-local").send().await.unwrap();
     assert_eq!(listed.contents().iter().filter_map(|o| o.key()).collect::<Vec<_>>(), ["fits"]);
-    // What did not become an object takes no space.
+    // Uploads that did not become objects take no space.
     assert_eq!(std::fs::read_dir(cluster.home().join("objects")).unwrap().count(), 1);
     cluster.ok(&["stop"]);
     assert!(server.wait().unwrap().success());

@@ -78,7 +78,8 @@ async fn what_others_have_put_into_a_home_stays() {
     let others = ["objects/thesis.tex", "logs/r.txt", "scratch/sub/d2", "runners/notes", "thesis.tex"];
     fs::create_dir_all(at("scratch/sub")).unwrap();
     others.iter().for_each(|path| fs::write(at(path), path).unwrap());
-    // What a crash leaves has names of ours. A link, or a folder, with such a name is not content.
+    // Files that a crash leaves have names of ours. A link, or a folder, with such a name is not
+    // content.
     fs::write(at(&format!("objects/{ID}")), "left by a crash").unwrap();
     fs::create_dir_all(at(&format!("scratch/{ID}/deep"))).unwrap();
     std::os::unix::fs::symlink(elsewhere.path(), at(&format!("scratch/{ID}/deep/link"))).unwrap();
@@ -241,7 +242,7 @@ fn a_reset_of_a_link_that_leads_nowhere_says_so() {
     assert!(said.contains(&link.display().to_string()) && said.contains("does not exist"), "{said}");
 }
 
-/// Whoever opens a FIFO waits for its other end.
+/// A process that opens a FIFO waits for its other end.
 #[story]
 fn a_fifo_in_place_of_a_file_is_named_and_nothing_waits_for_it() {
     let cluster = Cluster::started();
@@ -289,7 +290,7 @@ fn a_folder_in_place_of_a_file_is_named_and_keeps_nothing_from_a_reset() {
             assert!(said.contains(&format!("{} is a folder", place.display())), "{name}: {said}");
             let reset = cluster.run(&["reset", "--yes"]);
             assert!(reset.status.success(), "{name}: {reset:?}");
-            // What is somebody's stays.
+            // Files of other owners stay.
             assert_eq!(place.is_dir(), !is_empty, "{name}: {reset:?}");
             if !is_empty {
                 fs::remove_dir_all(&place).unwrap();

@@ -383,7 +383,8 @@ async fn a_containers_key_over_the_whole_table_of_operations() {
         ("s3", "DeleteBucket", refused, Ask { method: "DELETE", ..bucket("") }),
         ("s3", "HeadBucket", refused, Ask { method: "HEAD", ..bucket("") }),
         ("s3", "GetBucketLocation", refused, bucket("location=")),
-        // What the store does not have is refused before anything is said of it.
+        // Operations that the store does not have are refused before the answer says anything about
+        // the object.
         ("s3", "PutBucketPolicy", refused, Ask { method: "PUT", body: b"{}".to_vec(), ..bucket("policy=") }),
         ("s3", "GetObjectTagging", refused, object("GET", &my_result, "tagging=", b"")),
         // At the end, as it is the last thing that this job does.
@@ -408,7 +409,7 @@ async fn a_containers_key_over_the_whole_table_of_operations() {
         );
         assert_eq!(rule != Rule::Refused, seen.contains(&(name.clone(), true)), "{name}");
     }
-    // What a container has submitted once is never taken for what the owner has.
+    // An object that a container has submitted once is never taken for the owner's.
     let s3 = scene.cluster.s3();
     for (key, is_there) in [(&others_once, true), (&once, false)] {
         let head = s3.head_object().bucket("awsb-local").key(key).send().await;
@@ -576,7 +577,7 @@ async fn what_a_container_registers_is_nobody_elses() {
     // Another container does not see it either.
     let stranger = contained(&scene.cluster, &scene.other);
     assert!(described(&Batch::new(&stranger)).await.unwrap().job_definitions().is_empty());
-    // What the owner registers afterwards is another revision, which all use.
+    // The definition that the owner registers afterwards is another revision, which all use.
     let own = batch("RegisterJobDefinition", &definition("derived", "busybox")).send(&scene.cluster.access());
     assert_eq!(field(&own.1, "jobDefinitionArn").rsplit(':').next(), Some("2"));
     assert_eq!(described(&scene.owner).await.unwrap().job_definitions()[0].revision(), Some(2));
@@ -689,7 +690,7 @@ async fn secrets_do_not_come_to_stand_in_logs_and_reasons() {
     for secret in secrets.iter().chain([&of_attempt(&cluster, &job, 'H').secret_access_key]) {
         assert!(!flat.contains(&secret[14..]), "{output:?}");
     }
-    // What a shell or an engine says of a command is what the job says.
+    // The job's reason is the message of the shell or the engine about the command.
     let owners = &cluster.access().secret_access_key;
     let job = batch.run(Job { command: vec![format!("/{owners}")], ..Job::default() }).await;
     let reason = job.container().unwrap().reason().unwrap();
@@ -716,7 +717,7 @@ fn a_rotation_that_fails_says_why_at_once_and_leaves_the_key() {
     let words = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{words}");
     assert!(words.contains("exists") && !words.contains("EOF"), "{words}");
-    // What is not answered is asked again for 20 seconds.
+    // A call without an answer is repeated for 20 seconds.
     assert!(begun.elapsed().as_secs() < 15, "{:?}", begun.elapsed());
     assert!(is_good(&old) && cluster.access().access_key_id == old.access_key_id);
     std::fs::remove_dir(&in_the_way).unwrap();

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use awsb_testkit::{Sandbox, eventually, story};
 
-/// What every program below begins with.
+/// The beginning of every program below.
 const PRELUDE: &str = r#"
 import boto3, itertools, json, sys, time
 from botocore.exceptions import ClientError

@@ -302,7 +302,7 @@ fn without_a_server_a_runner_goes_when_its_job_is_done() {
 #[cfg(target_os = "linux")]
 fn without_a_server_and_on_a_full_disk_a_runner_stays_until_its_job_s_end_is_written() {
     let mut runner = Runner::on_a_full_disk();
-    // What is said of its start fits, and what is said of its end does not.
+    // The report of its start fits, and the report of its end does not.
     let task = "a".repeat(130);
     runner.run(&task, "while [ ! -e ../../go ]; do sleep 0.01; done; exit 5", None);
     runner.hear();

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 const BUCKET: &str = "awsb-local";
 const REGION: &str = "us-east-1";
 
-/// Whoever signs by hand: requests, and the chunks of their bodies.
+/// A client that signs by hand: requests, and the chunks of their bodies.
 struct Signer<'a> {
     access: &'a Access,
     time: SystemTime,
@@ -298,7 +298,7 @@ async fn one_request_deletes_a_thousand_objects_at_most() {
 /// Keys in their order that XML carries not at all, not unchanged, or only when they are escaped.
 const ODD: [&str; 6] = ["o/a\u{1}", "o/b\n\r", "o/c +%20", "o/d<&>", "o/e\u{ffff}", "o/\u{e9}\u{1f600}"];
 
-/// What Python's `urllib.parse.unquote_plus` makes of it, and so boto3.
+/// The text as Python's `urllib.parse.unquote_plus` decodes it, and so boto3.
 fn decoded(text: &str) -> String {
     let text = text.replace('+', " ");
     let mut pieces = text.split('%');

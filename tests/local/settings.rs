@@ -1,5 +1,5 @@
-//! What a user sets about the local cluster, and what becomes of it: its size, its memory of what
-//! has ended, and starting over.
+//! The settings of the local cluster, and their effects: its size, how long it remembers ended
+//! jobs, and starting over.
 
 use aws_sdk_batch::types::JobStatus;
 use awsb_testkit::local::{Cluster, notes, sh, until};
@@ -127,7 +127,7 @@ fn a_broken_state_is_told_and_a_reset_mends_it() {
     let cluster = Cluster::started();
     cluster.ok(&["stop"]);
     let database = cluster.home().join("batch.db");
-    // What is in the log only would make the database whole again.
+    // The write-ahead log alone would make the database whole again.
     let _ = std::fs::remove_file(cluster.home().join("batch.db-wal"));
     std::fs::write(&database, "this is no database, and it is long enough to be read as one. ".repeat(100))
         .unwrap();

@@ -1,4 +1,4 @@
-//! What a host job finds: a short TMPDIR, and our tools.
+//! The environment of a host job: a short TMPDIR, and our tools.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -210,7 +210,7 @@ fn a_job_again_and_what_of_it_has_failed() {
     assert!(outcome.stderr.contains("no task of the job has failed"), "{outcome}");
     let message = sandbox.run("bsub", ["--rerun", &fine, "-i", "x"]).failed_with(2);
     assert!(message.contains("--input cannot be changed by --rerun"), "{message}");
-    // What would be ignored is refused, and what cannot run is not submitted.
+    // Options that would be ignored are refused, and jobs that cannot run are not submitted.
     for (option, value) in
         [("--job-role", "other"), ("--user", "1000"), ("--secret", "A=/path"), ("--shm-size", "64M")]
     {

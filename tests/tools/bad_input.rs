@@ -111,7 +111,7 @@ fn every_option_is_tried() {
         Some(format!("--{}", long.split_whitespace().next()?))
     });
     let all = [cases::values(), cases::together(), cases::too_many(), cases::files()].concat();
-    // What takes no value and goes with everything.
+    // Options that take no value and go with all others.
     let harmless = ["--propagate-tags", "--wait", "--debug", "--help", "--version", "--man"];
     let tried = |option: &str| {
         all.iter().any(|case| {
@@ -133,7 +133,7 @@ fn wrong_directives_are_named_with_their_line() {
         let outcome = sandbox.quick_run("bsub", ["job.sh"]);
         let message = outcome.failed_with(2);
         assert!(message.contains(says), "{directive}: {says:?} is not said in {outcome}");
-        // What is wrong only with all options together has no line of its own.
+        // A mistake that only all options together make has no line of its own.
         if !directive.contains("--commands") {
             let shown = format!("job.sh, line 3: `{}", directive.replace('\'', ""));
             assert!(message.replace('\'', "").contains(&shown), "{directive}: {outcome}");

@@ -31,7 +31,7 @@ const SENDER: &[&str] = &["bsub", "--submit-timeout", "2", "true"];
 /// leaves them.
 fn sandbox(endpoint: &str) -> Sandbox {
     let mut sandbox = Sandbox::new();
-    // What was sent and not answered is not looked for longer than this.
+    // A request that was sent and not answered is searched for no longer than this.
     sandbox.set("AWSB_SUBMIT_SETTLE", "0.5");
     sandbox.config(&format!(
         "default_cluster = \"far\"\n[cluster.far]\nregion = \"eu-west-1\"\nprofile = \"lab\"\n\

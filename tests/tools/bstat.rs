@@ -1,4 +1,4 @@
-//! What a user sees of jobs: the listing, its columns and options, one job in detail.
+//! The views of jobs: the listing, its columns and options, one job in detail.
 
 mod canned;
 
@@ -7,7 +7,7 @@ use canned::{ARRAY, BAD, EVIL, NODES, ONE, THEN, answer, body};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-/// What passes while a test runs is the same in every run: `2152-03:04:05`, the time that a job has
+/// Replaces times that pass while a test runs, such as `2152-03:04:05`, the time that a job has
 /// been running.
 fn stable(text: &str) -> String {
     let mut stable = String::new();

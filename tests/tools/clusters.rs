@@ -143,7 +143,7 @@ fn a_stack_of_parallelcluster_2_is_found_by_the_clusters_name() {
         "cloudformation" => no_stack("hpc"),
         _ => taken(),
     });
-    // What is given beats what the stack says.
+    // A value of the settings comes before the stack's.
     let sandbox = sandbox(&server, &format!("{CONFIG}job_queue = \"own\"\n"));
     sandbox.run("bsub", ["true"]).ok();
     let request = body(&server.requests("submitjob")[0]);
@@ -195,7 +195,8 @@ fn a_stack_that_has_changed_is_read_anew() {
     assert_eq!(server.requests("cloudformation").len(), 2);
     let last = server.requests("listjobs").pop().map(|r| body(&r)["jobQueue"].clone());
     assert_eq!(last, Some(json!("new-queue")));
-    // What a submission has staged is staged for one cluster: the next one reads anew.
+    // The staged files of a submission belong to one cluster. The next submission reads the stack
+    // again.
     let server = BadServer::start(|request, before| match request.operation() {
         "cloudformation" => three(if before == 0 { "old-queue" } else { "new-queue" }),
         "listjobs" => Answer::json(json!({ "jobSummaryList": [] })),

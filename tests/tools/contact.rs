@@ -122,7 +122,7 @@ const LINES: [(i64, &str); 5] = [(1, "a"), (2, "b"), (2, "c"), (2, "d"), (3, "e"
 
 #[story]
 fn a_token_that_has_expired_costs_no_line() {
-    // Whatever the line after which the job fell silent for a day.
+    // This holds for every line after which the job was silent for a day.
     for expires_after in [2, 4, 5] {
         let server = BadServer::start(move |request, _| match request.operation() {
             "describejobs" => with_stream("SUCCEEDED"),
@@ -148,7 +148,7 @@ fn a_log_group_that_is_not_there_yet_is_waited_for() {
     });
     let outcome = sandbox(&server).run("bsub", ["-I", "true"]).ok();
     assert_eq!(outcome.stdout, "a\nb\nc\nd\ne\n");
-    // Whoever does not wait is told which setting names it.
+    // A command that does not wait fails, and its message names the log group.
     let server = BadServer::start(move |request, _| match request.operation() {
         "describejobs" => with_stream("RUNNING"),
         _ => missing(),

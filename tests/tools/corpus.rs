@@ -51,11 +51,11 @@ const PROGRAMS: &[&str] = &[
     "vasp_std",
 ];
 
-/// What `conda activate` needs, as conda's own file has it.
+/// The function that `conda activate` needs, as conda's own file has it.
 const CONDA: &str = "conda() {\n    case $1 in\n    activate) export CONDA_DEFAULT_ENV=$2 ;;\n    \
                      deactivate) unset CONDA_DEFAULT_ENV ;;\n    esac\n}\n";
 
-/// What a node of the tests has, both the local cluster and the Slurm that is its judge.
+/// The size of a node of the tests, both of the local cluster and of the Slurm that is its judge.
 const NODE_CPUS: u64 = 32;
 const NODE_MEMORY_MIB: u64 = 125 * 1024;
 
@@ -112,7 +112,7 @@ fn sandbox() -> Sandbox {
     }
     let path = sandbox.get("PATH").unwrap_or_default().to_owned();
     sandbox.set("PATH", format!("{}:{path}", programs.display()));
-    // What a script brings along.
+    // The files that a script needs.
     sandbox.file("input.dat", "2\n1\n");
     // One that a job can be given, or not.
     sandbox.set("MY_OWN_SETTING", "blue");
@@ -121,7 +121,7 @@ fn sandbox() -> Sandbox {
     sandbox
 }
 
-/// What `bsub` would do with a script.
+/// The request that `bsub` would send for a script.
 #[derive(Debug)]
 struct Request {
     /// The SubmitJob request; `None` for a script that is refused.
@@ -172,8 +172,8 @@ impl Request {
             && self.resource("MEMORY").unwrap_or(512) * self.nodes() <= NODE_MEMORY_MIB
     }
 
-    /// What is kept: the whole request, a line for each value, but for what is another one in each
-    /// run, or follows every change of the launcher.
+    /// The stored text: the whole request, a line for each value, without the values that differ
+    /// from run to run or with every change of the launcher.
     fn shown(&self, sandbox: &Sandbox) -> String {
         let mut text = String::new();
         match &self.submit {
@@ -285,7 +285,7 @@ fn what_lsf_scripts_ask_for() {
     requests_of("lsf");
 }
 
-/// What became of a task of a script: of the one task of a job that is no array, its ID is `None`.
+/// The result of a task of a script. The one task of a job that is not an array has the ID `None`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Run {
     exit_code: Option<i64>,
@@ -373,7 +373,7 @@ fn masked(text: &str) -> String {
     plain
 }
 
-/// What is kept of a run.
+/// The stored text of a run.
 fn run_shown(runs: &Runs) -> String {
     let mut text = String::new();
     for (task, run) in runs {

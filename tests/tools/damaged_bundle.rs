@@ -1,5 +1,5 @@
-//! What is named by its content and is not that content: it heals, and nobody takes it for the
-//! truth.
+//! Objects that are named by their content and have another content: awsb replaces them, and never
+//! uses them.
 
 use std::collections::BTreeSet;
 use std::io::Write;

@@ -1,4 +1,4 @@
-//! What SubmitJob cannot override, and what a job definition and a queue allow.
+//! Values that SubmitJob cannot override, and the rules of a job definition and a queue.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ fn moto(name: &str) -> MotoCluster {
     Moto::without_containers().cluster(name)
 }
 
-/// What an `aws batch` command answers.
+/// The answer of an `aws` command.
 #[track_caller]
 fn aws<const N: usize>(sandbox: &Sandbox, args: [&str; N]) -> Value {
     let outcome = sandbox.run("aws", ["batch"].into_iter().chain(args)).ok();
@@ -26,7 +26,7 @@ fn revisions(sandbox: &Sandbox, name: &str) -> Vec<Value> {
     }
 }
 
-/// What a job that waits printed.
+/// The output of a job that is waited for.
 #[track_caller]
 fn printed(sandbox: &Sandbox, args: &[&str]) -> String {
     sandbox.run("bsub", ["-I"].into_iter().chain(args.iter().copied())).ok().stdout
@@ -86,7 +86,7 @@ fn a_job_definition_is_derived_once_and_found_again() {
                    "fileSystemId": "fs-0123abcd", "transitEncryption": "ENABLED",
                    "authorizationConfig": {"accessPointId": "fsap-0123456789abcdef0"}}}])
     );
-    // What the cluster's own job definition says is still there.
+    // The values of the cluster's own job definition are still there.
     assert_eq!(container["command"], json!(["true"]));
     assert_eq!(container["environment"], json!([{"name": "FROM_THE_DEFINITION", "value": "yes"}]));
     assert_eq!(container["resourceRequirements"].as_array().map(Vec::len), Some(2));

@@ -1,4 +1,4 @@
-//! What the documentation shows runs as it is shown.
+//! The commands in the documentation run as they are shown.
 
 use awsb_testkit::{Sandbox, program, story};
 
@@ -35,7 +35,7 @@ fn the_examples_of_bsub() {
             assert!(fine.iter().any(|f| line.contains(f)), "{line:?} in\n{block}\n{outcome}");
         }
     }
-    // What some of them promise.
+    // The promises of some of them.
     let said = |block: &str| sandbox.run("sh", ["-eu", "-c", block]).ok().stdout;
     let with = |word: &str| blocks.iter().find(|b| b.contains(word)).expect("the block");
     assert_eq!(said(with("uname -s")).lines().next(), Some("hello, two words"));

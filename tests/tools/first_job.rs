@@ -215,7 +215,7 @@ fn a_job_that_has_not_started_has_no_output() {
         );
         assert!(outcome.hints().contains(&format!("`bstat --why {id}`")), "{outcome}");
     }
-    // Whoever waits for such a job is told that it is stuck.
+    // A command that waits for such a job prints that the job is stuck.
     let waiting = sandbox.start("bash", ["-c", "bsub -K -p 10000 true 2>said"]);
     eventually("bsub says why", Duration::from_secs(60), || {
         let said = std::fs::read_to_string(sandbox.work().join("said")).unwrap_or_default();
@@ -301,7 +301,7 @@ fn json_has_awss_names() {
     assert_eq!(sandbox.run("bstat", ["--json"]).ok().stdout, "[]\n");
 }
 
-/// What differs from run to run.
+/// Replaces the values that differ from run to run.
 fn redact(value: &mut serde_json::Value, id: &str) {
     match value {
         serde_json::Value::Number(n) if n.as_i64().is_some_and(|n| n > 1_700_000_000_000) => {
@@ -346,7 +346,7 @@ fn the_variable_names_the_cluster() {
     sandbox.set("AWSB_CLUSTER", "elsewhere");
     assert!(sandbox.run("bstat", ["-s", "ALL"]).failed_with(2).contains("no cluster `elsewhere`"));
     sandbox.run("bstat", ["-c", "local"]).ok();
-    // What concerns other clusters does not concern the local one itself.
+    // Settings about other clusters do not affect the local one.
     sandbox.run("blocal", ["status"]).ok();
 }
 

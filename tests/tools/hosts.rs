@@ -1,4 +1,4 @@
-//! What a user sees of machines: what they have, what is free, and which jobs are on them.
+//! The views of machines: their size, their free room, and the jobs on them.
 
 use std::time::Duration;
 

@@ -267,7 +267,7 @@ fn a_job_runs_where_it_is_told_to() {
     assert!(outcome.stdout.contains("cannot make the working directory /proc/nowhere"), "{outcome}");
 }
 
-/// What is an object of its own is told by a dry run, and stays here.
+/// A dry run names the inputs that would be objects of their own, and does not upload them.
 #[story]
 fn a_dry_run_tells_of_large_inputs() {
     let sandbox = Sandbox::new();

@@ -1,10 +1,10 @@
 //! The same binaries against a server that we did not write: moto, whose jobs run in containers of
 //! a Docker engine, on an image that has busybox and nothing else.
 //!
-//! What SubmitJob really received is read from moto's own recording and through the `aws` CLI. What
-//! moto does otherwise than AWS is listed in `support/moto_cluster.py`; three of its ways show
-//! here: lines reach the log when the container has ended, white space at their ends is gone, and
-//! DescribeJobs returns no exit code.
+//! The SubmitJob requests that moto really received are read from its own recording and through the
+//! `aws` CLI. `support/moto_cluster.py` lists the differences between moto and AWS. Three of them
+//! show here: lines reach the log when the container has ended, white space at their ends is gone,
+//! and DescribeJobs returns no exit code.
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};

@@ -1,4 +1,5 @@
-//! What bsub says to the nodes of a job, and to all jobs of a cluster whose jobs share directories.
+//! The variables and files that bsub gives to the nodes of a job, and to all jobs of a cluster
+//! whose jobs share directories.
 
 use std::sync::Mutex;
 

@@ -64,7 +64,7 @@ fn id_in(said: &str) -> String {
     id.unwrap_or_else(|| panic!("no ID: {said}")).to_owned()
 }
 
-/// What awsbstat shows of a job, by the names of its lines, once it has ended.
+/// The lines of awsbstat about a job that has ended, by their names.
 #[track_caller]
 fn ended(sandbox: &Sandbox, id: &str) -> String {
     eventually("awsbstat shows the end", Duration::from_secs(60), || {

@@ -218,7 +218,7 @@ fn the_last_lines_take_few_calls() {
     let first = sandbox(&server).run("bout", ["--head", "2", ID]).ok().stdout;
     assert_eq!(first, format!("{}\n{}\n", LogServer::message(0, 0), LogServer::message(0, 1)));
     assert!(server.calls("GetLogEvents") <= 6, "{} calls", server.calls("GetLogEvents"));
-    // Whoever has enough ends it.
+    // A reader that closes the pipe ends `bout`.
     let before = server.all_calls();
     let head = sandbox(&server).run("sh", ["-c", &format!("bout {ID} | head -1")]).ok().stdout;
     assert_eq!(head, LogServer::message(0, 0) + "\n");

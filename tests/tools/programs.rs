@@ -146,7 +146,7 @@ fn the_name_that_a_program_is_called_by_decides() {
     assert_eq!(called("", &["--version"]), called("awsb", &["--version"]));
 }
 
-/// What `ps` shows: the command line and, on Linux, the short name.
+/// The output of `ps`: the command line and, on Linux, the short name.
 #[cfg(target_os = "linux")]
 #[story]
 fn processes_are_listed_under_the_tools_names() {

@@ -1,6 +1,6 @@
-//! Whatever goes in arrives in the job unchanged: arguments, variables, scripts, inputs and lines
-//! of any bytes. They travel through the built `bsub` and the local cluster, in whichever form
-//! `bsub` chooses for them.
+//! All input arrives in the job unchanged: arguments, variables, scripts, inputs and lines of any
+//! bytes. They travel through the built `bsub` and the local cluster, in whichever form `bsub`
+//! chooses for them.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStringExt;
@@ -18,7 +18,7 @@ use proptest::test_runner::{Config, TestRunner};
 /// would print one of its own: the variable makes sure that there is something.)
 const DUMP: &str = r#"printf '%s\0' "$@" "$VALUE" > "$OUT.part" && mv "$OUT.part" "$OUT""#;
 
-/// What means something to a shell, to Batch, to `printf` or to `bsub` itself.
+/// Texts that mean something to a shell, to Batch, to `printf` or to `bsub` itself.
 const SPECIAL: &[&str] = &[
     "",
     " ",
@@ -179,7 +179,7 @@ fn scripts_and_inputs_arrive_unchanged() {
         }
         jobs.expect(file, script, n);
     }
-    // What the shell reads of a script, too.
+    // The same for the parts of a script that the shell reads.
     for (n, text) in some(6, collection::vec(line(), 0..6)).into_iter().enumerate() {
         let (file, out) = jobs.out(&format!("here-{n}"));
         // dash loses a byte where a line of a here-document begins like its end and goes on beyond

@@ -1,4 +1,4 @@
-//! What a user sees of job queues: how full they are, on what machines, and what blocks them.
+//! The views of job queues: how full they are, on what machines, and what blocks them.
 
 use std::time::Duration;
 

@@ -112,7 +112,7 @@ fn stdin_reaches_the_job() {
         "bsub -I --stdin data -i data:in.txt -o in.txt read.sh 2>/dev/null",
     ];
     for line in commands {
-        // What an array prints goes through CloudWatch's lines, which know no NUL: the bytes are
+        // The output of an array goes through lines of CloudWatch, which have no NUL. The bytes are
         // compared as hex.
         let outcome = sandbox.run("bash", ["-c", line]).ok();
         let shown = written(&outcome).replace('\0', "");
@@ -215,7 +215,7 @@ fn jobs_are_waited_for_by_their_name() {
     );
     sandbox.file("go", "");
     sandbox.run("bwait", both).ok();
-    // What has succeeded just now is done; what has failed would take the job with it.
+    // A job that has succeeded just now is done. A job that has failed would make the new job fail.
     assert_eq!(depends(&submit(&["-d", "name:align-*", "true"])), Vec::<String>::new());
     let failed = submit(&["-J", "align-3", "until.sh", &work, "3"]);
     sandbox.run("bwait", [&failed]).ended_with(3);
@@ -349,7 +349,7 @@ fn a_job_that_waits_for_a_failed_one_is_mentioned() {
     assert!(warning.contains(&format!("{failed} (false) has FAILED")), "{outcome}");
     let outcome = sandbox.run("bsub", ["--strict", "-d", &failed, "true"]);
     assert!(outcome.failed_with(2).contains("a job that depends on it fails at once"), "{outcome}");
-    // What is no such job, and what could be meant.
+    // Jobs that do not exist, and the suggestions for them.
     let outcome = sandbox.run("bsub", ["-d", &format!("{failed}:3"), "true"]);
     assert!(
         outcome.failed_with(1).ends_with(&format!("the job {failed} (false) has no children")),
@@ -378,7 +378,7 @@ fn all_that_is_wrong_with_a_script_is_said_at_once() {
     for (error, expected) in errors.iter().zip(expected) {
         assert!(error.starts_with("bsub: error: job.sh, ") && error.contains(expected), "{outcome}");
     }
-    // What the command line overrides is not mentioned.
+    // A directive that the command line overrides is not mentioned.
     sandbox.file("queues.sh", "#!/bin/sh\n#SBATCH -p local,b\n");
     assert_eq!(sandbox.run("bsub", ["--dry-run", "-q", "local", "queues.sh"]).ok().stderr, "");
     assert!(sandbox.run("bsub", ["--dry-run", "queues.sh"]).ok().stderr.contains("the first is used"));

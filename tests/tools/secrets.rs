@@ -1,4 +1,5 @@
-//! What looks like a secret: masked wherever variables are shown, and held back by `-e all`.
+//! Values that look like secrets: they are masked wherever variables are shown, and `-e all` does
+//! not send them.
 
 use awsb_testkit::{Outcome, Sandbox, story};
 

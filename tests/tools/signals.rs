@@ -181,7 +181,8 @@ fn jobs_end_with_whoever_waits_for_them_though_nobody_reads_a_word() {
     let sandbox = roomy();
     for (signal, code) in ENDS {
         for descriptor in [1, 2] {
-            // What the job prints fills the pipe if it is stdout; what bsub says goes to stderr.
+            // The output of the job fills the pipe if the pipe is stdout. The messages of bsub go
+            // to stderr.
             let name = format!("told-{}-{descriptor}", signal as i32);
             let command = format!(
                 "bsub -I --kill-on-interrupt -J {name} --wrap 'for i in $(seq 9000); do echo $i; done; sleep 1000'"

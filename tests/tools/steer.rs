@@ -109,7 +109,8 @@ fn the_worst_exit_code_is_the_one_of_all() {
             "nobody is waited for too short"
         );
     }
-    // What has ended long ago is not waited for; several in one word; nothing but the exit code.
+    // A job that has ended long ago is not waited for. One word can name several jobs. With `-q`,
+    // the exit code is the only output.
     let outcome = sandbox.run("bwait", ["-q", &format!("{good},{good}")]).ok();
     assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("", ""));
     let told = sandbox.run("bwait", ["--json", &bad, &good]).ended_with(3).json();
@@ -432,7 +433,7 @@ fn bkill_asks_before_it_ends_what_was_not_named() {
         eventually("the end", MINUTE, || (status(&judge, id) == "FAILED").then_some(()));
     }
     assert_ne!(status(&judge, &ids[2]), "FAILED");
-    // Whoever says yes beforehand is not asked, and what has ended is not meant.
+    // A user who says yes beforehand is not asked, and ended jobs are not selected.
     let outcome = sandbox.run("bkill", ["--mine", "-y", "-s", "ALL"]).ok();
     assert_eq!(rows(&outcome).len(), 1, "{outcome}");
     eventually("the end", MINUTE, || (status(&judge, &ids[2]) == "FAILED").then_some(()));
@@ -652,7 +653,7 @@ fn bsub_that_waits_on_a_terminal_has_a_bar_for_an_array_and_says_how_it_ended() 
     );
     let one = last(&["-K", "--wrap", "true"]);
     assert!(one.contains(" (wrap) SUCCEEDED in ") && one.ends_with(" s"), "{one}");
-    // Whoever wants quiet has it, and so has a pipe.
+    // `--quiet` has no such line, and neither has a pipe.
     assert_eq!(last(&["-K", "--quiet", "true"]), "");
     let piped = sandbox.run("bsub", ["-K", "true"]).ok();
     assert_eq!(piped.stderr.lines().count(), 1, "that it has been submitted: {piped}");
@@ -681,7 +682,7 @@ fn json_names_the_job_at_once_and_is_whole_when_the_waiting_ends_early() {
     let sandbox = Sandbox::new();
     for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
         let mut waiting = sandbox.start("bsub", ["-K", "--json", "sleep", "1000"]);
-        // Whoever reads lines knows the job while it runs.
+        // A program that reads lines gets the ID while the job runs.
         let mut lines = Vec::new();
         while !lines.last().is_some_and(|line: &String| line.contains("\"jobId\"")) {
             lines.push(waiting.line().expect("the job's ID"));

@@ -228,7 +228,7 @@ fn a_reason_does_nothing_to_a_terminal_and_is_exact_in_a_pipe_but_for_line_break
     assert!(seen.screen().contains("a␛[31mb␉c what to do: no"), "{:?}", seen.screen());
 }
 
-// What AWS's pages show, and the local cluster cannot do.
+// Cases that AWS's pages show, and the local cluster cannot have.
 
 const JOB: &str = "8f2c0d3e-1111-4222-8333-444455556666";
 const OTHER: &str = "0a1b2c3d-1111-4222-8333-444455556666";
@@ -348,7 +348,7 @@ fn server(change: impl Fn(&str, &mut Value) -> Option<Answer> + Send + Sync + 's
     })
 }
 
-/// What is told of the job when DescribeJobs tells this of it.
+/// The output of `--why` when DescribeJobs returns this job.
 fn told_of(status: &'static str, more: Value) -> String {
     told(move |operation, answer| {
         if operation == "describejobs" {

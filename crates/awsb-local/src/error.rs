@@ -33,7 +33,7 @@ impl LocalError {
         &self.message
     }
 
-    /// What to do next, a line each.
+    /// The next steps for the user, one on each line.
     pub fn hints(&self) -> &[String] {
         &self.hints
     }

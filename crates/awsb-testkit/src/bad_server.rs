@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// What the server does with a request that it has read.
+/// The reaction of the server to a request that it has read.
 #[derive(Debug, Clone)]
 pub enum Answer {
     /// Status, body, headers.

@@ -28,7 +28,7 @@ pub struct BuildMachine {
     pub image: String,
     /// A local image to build from.
     pub base: &'static str,
-    /// What the engine has of the registry outlives this.
+    /// Whether the engine keeps the images of the registry after this.
     pub is_kept: bool,
 }
 
@@ -121,7 +121,7 @@ impl BuildMachine {
         tags
     }
 
-    /// What a step has left in the image that was built last.
+    /// The text that a step has left in the image that was built last.
     pub fn layer(&self) -> String {
         self.docker(&["run", "--rm", &format!("{}:latest", self.image), "cat", "/layer"]).ok().stdout
     }
@@ -142,7 +142,7 @@ impl Drop for BuildMachine {
 /// A build that has ended.
 #[derive(Debug)]
 pub struct MachineBuild {
-    /// What it has printed.
+    /// The output of the build.
     pub log: String,
     result: Value,
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::Sandbox;
 use crate::bad_server::{Answer, BadServer, Request};
 
-/// What happens in a build.
+/// The course of a build.
 #[derive(Debug, Clone)]
 pub struct Course {
     /// Its phases, the status with which each ends, and what is said of it.
@@ -18,13 +18,13 @@ pub struct Course {
     pub status: &'static str,
     /// Its log; each phase has the same part of it.
     pub lines: Vec<String>,
-    /// What buildspec.yml exports.
+    /// The variables that buildspec.yml exports.
     pub exported: Vec<(&'static str, &'static str)>,
     /// It stays in this phase until it is stopped.
     pub stays_in: Option<&'static str>,
     /// The project's environment.
     pub environment: &'static str,
-    /// What `logs` says, where it names no stream.
+    /// The value of `logs`, where it names no stream.
     pub logs: Option<Value>,
     /// The instance types of the queue's compute environment; without any, nobody may look at the
     /// queue.

@@ -1,9 +1,9 @@
 //! A Batch and an S3 behind a network at its worst.
 //!
-//! What the server does is drawn from a seed: replies are lost after the job was taken, connections
-//! are reset before, the action and the listing come late, 429 and 500 are answered, the latter
-//! with and without having acted. It knows what really exists, so a test can count. Instead of a
-//! seed it can follow a [`Script`], in the test's own time.
+//! The server draws its behaviour from a seed: replies are lost after the job was accepted,
+//! connections are reset before, the action and the listing come late, and calls are answered with
+//! 429 or 500, the latter with and without an effect. The server knows which jobs really exist, so
+//! a test can count them. Instead of a seed it can follow a [`Script`], in the test's own time.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -64,8 +64,7 @@ impl Weather {
     };
 }
 
-/// What happens to each call, in the order in which they come. Behind a list's end nothing goes
-/// wrong.
+/// The result of each call, in the order of the calls. Calls after the end of a list succeed.
 #[derive(Debug, Clone, Default)]
 pub struct Script {
     /// SubmitJob.
@@ -96,7 +95,7 @@ pub enum ScriptedReply {
     Refused,
 }
 
-/// What happens to a call of SubmitJob.
+/// The result of a call of SubmitJob.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ScriptedSubmit {
     /// The reply.
@@ -111,7 +110,7 @@ pub struct ScriptedSubmit {
     pub described_after: i64,
 }
 
-/// What happens to a call that changes something, or might.
+/// The result of a call that writes, or may write.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ScriptedWrite {
     /// The connection is reset.

@@ -9,7 +9,8 @@ use std::time::Duration;
 /// A part that is held does not pass within this time: the test has failed.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Whatever CodeBuild project is asked for is there: the servers behind gates have no CodeBuild.
+/// The answer for any CodeBuild project: the servers behind gates have no CodeBuild, so each
+/// project exists.
 const A_PROJECT: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.1\r\ncontent-length: 27\r\n\r\n\
                          {\"projects\":[{\"name\":\"p\"}]}";
 

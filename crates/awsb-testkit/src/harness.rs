@@ -141,7 +141,7 @@ pub fn missing(what: &str, why: &str) -> ! {
     resume_unwind(Box::new(Missing(format!("{what}: {why}"))))
 }
 
-/// What a story may return.
+/// A value that a story may return.
 pub trait Ending {
     /// Panics when it is a failure.
     fn check(self);

@@ -1,4 +1,4 @@
-//! What the stories in `tests/` stand on.
+//! The support of the stories in `tests/`.
 //!
 //! * [`story`], [`main!`]: a test, and the program of the tests of a folder. [`lock`]: what only
 //!   one story can have at a time.

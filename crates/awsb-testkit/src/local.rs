@@ -17,7 +17,7 @@ pub struct Cluster {
     home: tempfile::TempDir,
 }
 
-/// What a client needs to know.
+/// The values that a client needs to reach the cluster.
 #[derive(Debug, Clone)]
 pub struct Access {
     /// The address of all its services.
@@ -82,7 +82,7 @@ impl Cluster {
         value[0].clone()
     }
 
-    /// What `blocal env` says.
+    /// The values that `blocal env` prints.
     pub fn access(&self) -> Access {
         let env = self.json("env");
         let get = |name: &str| env[name].as_str().unwrap().to_owned();
@@ -297,7 +297,7 @@ impl Batch {
         submitted.job_id().unwrap().to_owned()
     }
 
-    /// What DescribeJobs says of a job, which has to be there.
+    /// The job as DescribeJobs returns it. It has to exist.
     pub async fn describe(&self, id: &str) -> JobDetail {
         let described = self.batch.describe_jobs().jobs(id).send().await.unwrap();
         described.jobs().first().cloned().unwrap_or_else(|| panic!("job {id} is lost"))

@@ -61,7 +61,7 @@ impl LogServer {
         self.server.endpoint()
     }
 
-    /// What line `n` of writer `index` says.
+    /// The text of line `n` of writer `index`.
     pub fn message(index: usize, n: usize) -> String {
         format!("{index} line {n}, and so that it is of a usual length a few words")
     }

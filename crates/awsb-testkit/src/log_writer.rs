@@ -1,4 +1,5 @@
-//! What the jobs of the tests' CloudWatch Logs print, and how bad the way to it is.
+//! The output of the jobs of the tests' CloudWatch Logs, and the faults of the network on the way
+//! to it.
 
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ pub struct Trouble {
     pub latency: Duration,
 }
 
-/// What one job or child prints.
+/// The output of one job or child.
 #[derive(Debug, Clone)]
 pub struct Writer {
     /// When it starts, by the server's clock, in milliseconds after its start.

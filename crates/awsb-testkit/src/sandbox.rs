@@ -18,8 +18,8 @@ use crate::lock::Lock;
 /// A program that has not ended by then hangs: it is killed and the test fails.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// What the programs may know of the world around the sandbox. Everything else is the sandbox's
-/// own, so that no test depends on, or touches, the settings of whoever runs it.
+/// The variables that programs in the sandbox inherit. All other variables are the sandbox's own,
+/// so that no test depends on, or touches, the settings of the user who runs it.
 const INHERITED: &[&str] =
     &["DOCKER_HOST", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY", "LLVM_PROFILE_FILE", "LOGNAME", "USER"];
 

@@ -54,7 +54,7 @@ pub fn plan(spec: &JobSpec) -> Result<Plan, PlanError> {
     Plan::new(&job, &PackedInputs::None, &target, SubmissionId::random)
 }
 
-/// What a plan says of its job's container.
+/// The overrides of the container in a plan.
 pub fn overrides(plan: &Plan) -> &Overrides {
     plan.requests[0].all_overrides().next().expect("a container's overrides")
 }

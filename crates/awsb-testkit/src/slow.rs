@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::gate::{Head, each_connection};
 
-/// What the wire does to requests.
+/// The delays and limits of the wire.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Wire {
     /// Each answer comes so much later.
@@ -22,7 +22,7 @@ pub struct Wire {
     pub resets: usize,
 }
 
-/// What has gone over it.
+/// The requests and bytes that have gone over the wire.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Traffic {
     /// Requests that the server has answered.
@@ -35,7 +35,7 @@ pub struct Traffic {
     pub at_once: usize,
 }
 
-/// An HTTP/1.1 proxy for one server. What goes through is not changed, so signatures hold.
+/// An HTTP/1.1 proxy for one server. It changes no bytes, so signatures hold.
 #[derive(Debug)]
 pub struct Slow {
     address: SocketAddr,
@@ -58,7 +58,7 @@ struct Seen {
     recent: Vec<Instant>,
 }
 
-/// What becomes of a request.
+/// The treatment of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Answered,
@@ -84,7 +84,7 @@ impl Slow {
         format!("http://{}", self.address)
     }
 
-    /// What has gone over it so far.
+    /// The traffic so far.
     pub fn traffic(&self) -> Traffic {
         self.state.seen.lock().expect("no thread panicked with it").traffic
     }

@@ -185,8 +185,8 @@ impl OnTerminal {
         master.gone = true;
     }
 
-    /// What was written to the terminal so far, escape sequences and all; a line ends with `\n`
-    /// alone.
+    /// The text that was written to the terminal so far, with its escape sequences. A line ends
+    /// with `\n` alone.
     pub fn written(&self) -> String {
         let master = self.master.lock().expect("no thread panicked with it");
         String::from_utf8_lossy(&master.bytes).replace("\r\n", "\n")
@@ -257,13 +257,14 @@ pub struct Seen {
     pub what: String,
     /// How it ended.
     pub status: ExitStatus,
-    /// What was written to the terminal, escape sequences and all; a line ends with `\n` alone.
+    /// The text that was written to the terminal, with its escape sequences. A line ends with `\n`
+    /// alone.
     pub written: String,
     columns: usize,
 }
 
 impl Seen {
-    /// What is on the screen at the end, everything that has scrolled out of it included.
+    /// The text on the screen at the end, with everything that has scrolled out of it.
     pub fn screen(&self) -> String {
         screen(&self.written, self.columns)
     }
@@ -287,9 +288,9 @@ impl Seen {
     }
 }
 
-/// What a terminal of so many columns shows after this was written to it. It knows what our tools
-/// use: colours (which do not show), the cursor to the left, up and home, and clearing. Lines that
-/// are too long wrap.
+/// The screen of a terminal with this many columns after `written` was written to it. It knows the
+/// sequences that our tools use: colours (which do not show), the cursor to the left, up and home,
+/// and clearing. Lines that are too long wrap.
 pub fn screen(written: &str, columns: usize) -> String {
     let mut lines: Vec<Vec<char>> = vec![Vec::new()];
     let (mut row, mut column) = (0_usize, 0_usize);

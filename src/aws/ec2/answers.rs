@@ -1,4 +1,4 @@
-//! What EC2 answers: XML (EC2 API Reference), of which we read what we need.
+//! The answers of EC2: XML (EC2 API Reference), of which only the needed parts are read.
 
 use aws_smithy_types::error::metadata::ErrorMetadata;
 use quick_xml::DeError;
@@ -6,7 +6,7 @@ use quick_xml::de::from_str;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-/// An instance (API `Instance`). What EC2 leaves empty is `None`.
+/// An instance (API `Instance`). Values that EC2 leaves empty are `None`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Instance {
     /// `i-…`.
@@ -38,8 +38,7 @@ pub struct InstanceType {
     pub name: String,
     /// Its vCPUs, as it comes.
     pub vcpus: u32,
-    /// Its memory in MiB. What a job can get of it is less: ECS's agent and the system have their
-    /// part.
+    /// Its memory in MiB. A job can get less, because ECS's agent and the system have their part.
     pub memory_mib: u64,
     /// Its GPUs, one entry for each kind.
     pub gpus: Vec<Gpu>,
@@ -58,7 +57,7 @@ pub struct Gpu {
 
 /// One page of an answer.
 pub trait Answer: std::fmt::Debug + Sized + Send + Sync + 'static {
-    /// What is listed.
+    /// The type of the items in the list.
     type Item;
 
     /// Reads the page.
@@ -123,7 +122,7 @@ fn shape<T: DeserializeOwned>(xml: &str, root: &str) -> Result<T, DeError> {
 /// (EC2 User Guide).
 const ENCODED: &str = "Encoded authorization failure message:";
 
-/// What an error answer says; nothing, when it is none of EC2's.
+/// The code and the message of an error answer. They are missing when the answer is not from EC2.
 pub fn error(xml: &str) -> ErrorMetadata {
     let mut meta = ErrorMetadata::builder();
     let said = shape::<xml::Refusal>(xml, "Response").ok();

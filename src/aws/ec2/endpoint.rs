@@ -3,7 +3,7 @@
 use aws_config::SdkConfig;
 use aws_types::service_config::ServiceConfigKey;
 
-/// What follows the region in the names of hosts: of IPv4 alone, and of both (botocore's
+/// The part after the region in the names of hosts: of IPv4 alone, and of both (botocore's
 /// `partitions.json`).
 const SUFFIXES: [(&str, [&str; 2]); 6] = [
     ("cn-", ["amazonaws.com.cn", "api.amazonwebservices.com.cn"]),

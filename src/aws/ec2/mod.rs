@@ -54,7 +54,7 @@ pub struct Ec2 {
     instance_types: Operation<Form, InstanceTypesAnswer, Ec2Error>,
 }
 
-/// What a call fails with; [`explain`](super::explain) has the words for it.
+/// The error of a call. [`explain`](super::explain) makes its message.
 pub type CallError = Box<SdkError<Ec2Error, HttpResponse>>;
 
 impl Ec2 {

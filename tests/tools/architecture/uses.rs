@@ -1,4 +1,4 @@
-//! What a Rust source uses: the paths that it names, resolved to modules and files of its crate.
+//! The uses of a Rust source: the paths that it names, resolved to modules and files of its crate.
 //!
 //! This reads tokens, not types. A method that is called without an import is not seen, and an item
 //! that a macro makes is looked for in the file of its module.

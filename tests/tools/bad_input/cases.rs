@@ -1,4 +1,4 @@
-//! What is wrong, and what has to be said of it.
+//! The mistakes, and the messages that they must have.
 
 /// A command line of `bsub`, and the words that its error line has to have.
 #[derive(Debug, Clone)]
@@ -231,7 +231,7 @@ pub fn too_many() -> Vec<Case> {
     ]
 }
 
-/// What runs, and the files that are named.
+/// Mistakes in the program and in the files that are named.
 pub fn files() -> Vec<Case> {
     let table: &[(&[&str], &[&str])] = &[
         (&["empty.sh"], &["empty.sh is empty"]),

@@ -29,7 +29,7 @@ fn container() -> Value {
     })
 }
 
-/// What Batch knows: a job of each kind.
+/// The jobs that Batch knows: one of each kind.
 pub fn jobs() -> Vec<Value> {
     let job = |id: &str, name: &str, status: &str, minute: i64, more: Value| {
         let mut job = json!({

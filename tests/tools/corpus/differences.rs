@@ -100,7 +100,8 @@ pub fn not_yet() -> Vec<NotYet> {
         .collect()
 }
 
-/// What is neither meant to be nor known to be wrong, and what is no longer wrong.
+/// The differences that are neither intended nor known to be wrong, and those that are no longer
+/// wrong.
 pub fn unexplained(found: &[Difference]) -> Vec<String> {
     let (intended, not_yet) = (intended(), not_yet());
     let is_known = |one: &Difference| not_yet.iter().any(|known| known.is_about(&one.script, &one.what));

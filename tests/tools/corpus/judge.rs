@@ -117,7 +117,8 @@ impl<'a> Slurm<'a> {
         (outcome.code() == 0).then(|| outcome.stdout.trim().to_owned())
     }
 
-    /// What `scontrol show job` says: an element for the job, or for each task of an array that has begun.
+    /// The output of `scontrol show job`: an element for the job, or for each task of an array that
+    /// has begun.
     fn show(&self, id: &str) -> Vec<String> {
         let shown = self.run(&self.home, "scontrol", &["--oneliner", "show", "job", id]).ok().stdout;
         shown.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect()
@@ -149,7 +150,7 @@ fn field<'t>(shown: &'t str, key: &str) -> Option<&'t str> {
     Some(&rest[..end.unwrap_or(rest.len())])
 }
 
-/// What a script asks for, as both sides can say it.
+/// The demands of a script, in the form that both sides share.
 type Asked = BTreeMap<&'static str, String>;
 
 /// As Slurm has understood it.
@@ -228,7 +229,7 @@ fn seconds(text: &str) -> Option<String> {
     (seconds != DEFAULT_LIMIT_SECONDS).then(|| seconds.to_string())
 }
 
-/// What `one-node-slurm.sh` has as DefaultTime, in seconds.
+/// The value of DefaultTime in `one-node-slurm.sh`, in seconds.
 const DEFAULT_LIMIT_SECONDS: u64 = 61 * 60;
 
 /// `1-9:4,20%2` as `1,5,9,20`.
@@ -255,7 +256,7 @@ fn probed(script: &Script) -> String {
     lines.concat()
 }
 
-/// What a task saw and did.
+/// The variables and results of a task.
 #[derive(Debug, Default)]
 struct Seen {
     variables: BTreeMap<String, String>,
@@ -292,7 +293,7 @@ fn without_numbers(text: &str) -> String {
     plain + rest
 }
 
-/// What became of a job on Slurm.
+/// The results of a job on Slurm.
 fn run_there(slurm: &Slurm<'_>, id: &str, output: &Path) -> Runs {
     let name = output.display().to_string();
     let run = |shown: &String| {
@@ -305,7 +306,7 @@ fn run_there(slurm: &Slurm<'_>, id: &str, output: &Path) -> Runs {
             let (code, signal): (i64, i64) = (code.parse().ok()?, signal.parse().ok()?);
             Some(if signal > 0 { 128 + signal } else { code })
         });
-        // What Slurm itself has to say in a job's output.
+        // The lines that Slurm itself adds to a job's output are dropped.
         let own = |line: &&str| !line.starts_with("slurmstepd-") && !line.starts_with("srun: ");
         (task, Run { exit_code: code, lines: text.lines().filter(own).map(str::to_owned).collect() })
     };

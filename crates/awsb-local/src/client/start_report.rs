@@ -24,7 +24,7 @@ pub enum StartLine {
     Failure {
         /// The message, in one line.
         message: String,
-        /// What to do next, a line each.
+        /// The next steps for the user, one on each line.
         hints: Vec<String>,
     },
 }

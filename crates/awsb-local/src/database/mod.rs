@@ -291,7 +291,7 @@ pub struct Damage {
 }
 
 impl Damage {
-    /// What to do, a line each.
+    /// The steps that mend it, one on each line.
     pub fn hints(&self) -> [String; 2] {
         let file = self.file.display();
         [

@@ -119,7 +119,7 @@ impl NoSpace {
         (self.why, &self.path) == (other.why, &other.path)
     }
 
-    /// What to do about it.
+    /// The step that makes room.
     pub fn advice(&self) -> &'static str {
         match self.why {
             Why::Full => {

@@ -229,8 +229,8 @@ fn operation_of(service: Service, parts: &Parts, body: &[u8]) -> Result<Operatio
     }
 }
 
-/// A body that is not too long. Of one that is, some more is read and dropped: a client that is
-/// still sending would not hear the answer.
+/// Reads a body that is not too long. Of a longer one, some more is read and dropped, because a
+/// client that is still sending would not receive the answer.
 async fn whole(mut body: Incoming, longest: usize) -> Result<Bytes, ApiError> {
     let (mut bytes, mut length) = (BytesMut::new(), 0);
     while let Some(frame) = body.frame().await {

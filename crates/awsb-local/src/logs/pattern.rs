@@ -10,7 +10,7 @@
 /// API: FilterPattern has up to 1,024 characters.
 const LONGEST: usize = 1024;
 
-/// What is wrong with a pattern.
+/// A mistake in a pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {
     /// It is too long.
@@ -44,10 +44,10 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// Reads a pattern.
+    /// Parses a pattern.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The first mistake in the pattern.
     pub fn parse(text: &str) -> Result<Self, PatternError> {
         if text.chars().count() > LONGEST {
             return Err(PatternError::TooLong);

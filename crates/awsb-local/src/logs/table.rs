@@ -80,7 +80,7 @@ impl Table {
     /// Runs a query, which sees the table as it is at one moment.
     ///
     /// # Errors
-    /// What the query says, and when the table cannot be read.
+    /// The error of the query, or that the table cannot be read.
     pub fn read<T, E: From<rusqlite::Error>>(
         &self,
         query: impl FnOnce(&Connection) -> Result<T, E>,

@@ -1,7 +1,7 @@
 //! The options in a script's head: `#AWSB`, `#SBATCH` and `#BSUB` lines.
 //!
 //! All become options of awsb's `bsub`, so that one parser checks the values, and the command line
-//! can override them. Whatever Batch cannot provide is reported, and never dropped silently.
+//! can override them. Options that Batch cannot provide are reported, and never dropped silently.
 
 mod input;
 mod line;

@@ -51,7 +51,7 @@ pub enum Meaning {
 
 /// The options of IBM Spectrum LSF 10.1 (`lsf_command_ref`, bsub).
 pub const OPTIONS: &[Opt] = &[
-    // What a job is.
+    // The description of the job.
     job("J", Key::JobName),
     job("n", Key::Slots),
     job("W", Key::Time),

@@ -71,7 +71,7 @@ pub enum Meaning {
 /// sbatch's options (`src/common/slurm_opt.c` of Slurm 26.11; names that it no longer has are
 /// marked).
 pub const OPTIONS: &[Opt] = &[
-    // What a job is.
+    // The description of the job.
     job('J', "job-name", Key::JobName),
     job('a', "array", Key::Array),
     job('c', "cpus-per-task", Key::CpusPerTask),

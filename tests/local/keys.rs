@@ -390,6 +390,11 @@ async fn a_containers_key_over_the_whole_table_of_operations() {
         // At the end, as it is the last thing that this job does.
         ("batch", "TerminateJob", allowed, batch("TerminateJob", &json!({"jobId": me, "reason": "r"}))),
     ];
+    let stacks = operation::CloudFormation::ALL.iter().map(|operation| {
+        let name = operation.name();
+        ("cloudformation", name, refused, form("cloudformation", name))
+    });
+    let cases: Vec<_> = stacks.chain(cases).collect();
     let (mut seen, mut wrong) = (BTreeSet::new(), Vec::new());
     for (service, operation, is_allowed, ask) in &cases {
         let (status, answer) = asked(ask);
@@ -424,6 +429,8 @@ fn operations() -> Vec<(String, Rule)> {
     all.extend(operation::Logs::ALL.iter().map(|o| (format!("logs:{}", o.name()), o.rule())));
     all.extend(operation::Ecs::ALL.iter().map(|o| (format!("ecs:{}", o.name()), o.rule())));
     all.extend(operation::Ec2::ALL.iter().map(|o| (format!("ec2:{}", o.name()), o.rule())));
+    let stacks = operation::CloudFormation::ALL.iter();
+    all.extend(stacks.map(|o| (format!("cloudformation:{}", o.name()), o.rule())));
     all.extend(operation::Sts::ALL.iter().map(|o| (format!("sts:{}", o.name()), o.rule())));
     all.extend(operation::S3::ALL.iter().map(|o| (format!("s3:{}", o.name()), o.rule())));
     all

@@ -4,6 +4,7 @@
 
 mod aws_cli;
 mod batch;
+mod cloudformation;
 mod containers;
 mod crash;
 mod damage;

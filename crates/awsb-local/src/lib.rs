@@ -21,6 +21,7 @@
 //! | `s3`         | S3: the protocol is the `s3s` crate's, the store is our own                        |
 //! | `ecs`        | ECS: this machine as the one container instance                                    |
 //! | `ec2`        | EC2: the description of that instance                                              |
+//! | `cloudformation` | CloudFormation: stacks of queues, environments, buckets and what belongs to them |
 //! | `sts`        | STS: the identity of the caller                                                    |
 //! | `containers` | the server's part in containers: their network, and the address of the server      |
 //! | `docker`     | the Docker engine: networks, and the removal of leftovers                          |
@@ -44,6 +45,7 @@ pub mod server;
 mod access;
 mod batch;
 mod capacity;
+mod cloudformation;
 mod constants;
 mod containers;
 mod database;

@@ -97,6 +97,18 @@ operations! {
 }
 
 operations! {
+    /// CloudFormation.
+    CloudFormation {
+        Refused: CreateStack, UpdateStack, DeleteStack, ContinueUpdateRollback,
+            CreateChangeSet, DescribeChangeSet, ExecuteChangeSet, DeleteChangeSet, ListChangeSets,
+            DescribeStacks, ListStacks, DescribeStackEvents, DescribeEvents,
+            DescribeStackResource, DescribeStackResources, ListStackResources,
+            GetTemplate, GetTemplateSummary, ValidateTemplate,
+            UpdateTerminationProtection, SetStackPolicy, GetStackPolicy;
+    }
+}
+
+operations! {
     /// STS.
     Sts {
         Refused: GetCallerIdentity;
@@ -125,6 +137,7 @@ pub enum Operation {
     Logs(Logs),
     Ecs(Ecs),
     Ec2(Ec2),
+    CloudFormation(CloudFormation),
     Sts(Sts),
     S3(S3),
 }
@@ -137,6 +150,7 @@ impl Operation {
             Self::Logs(_) => "logs",
             Self::Ecs(_) => "ecs",
             Self::Ec2(_) => "ec2",
+            Self::CloudFormation(_) => "cloudformation",
             Self::Sts(_) => "sts",
             Self::S3(_) => "s3",
         }
@@ -149,6 +163,7 @@ impl Operation {
             Self::Logs(operation) => operation.name(),
             Self::Ecs(operation) => operation.name(),
             Self::Ec2(operation) => operation.name(),
+            Self::CloudFormation(operation) => operation.name(),
             Self::Sts(operation) => operation.name(),
             Self::S3(operation) => operation.name(),
         }
@@ -161,6 +176,7 @@ impl Operation {
             Self::Logs(operation) => operation.rule(),
             Self::Ecs(operation) => operation.rule(),
             Self::Ec2(operation) => operation.rule(),
+            Self::CloudFormation(operation) => operation.rule(),
             Self::Sts(operation) => operation.rule(),
             Self::S3(operation) => operation.rule(),
         }
@@ -238,6 +254,7 @@ mod tests {
         );
         assert!(names(Ecs::ALL.iter().map(|o| (o.name(), o.rule())).collect()).is_empty());
         assert!(names(Ec2::ALL.iter().map(|o| (o.name(), o.rule())).collect()).is_empty());
+        assert!(names(CloudFormation::ALL.iter().map(|o| (o.name(), o.rule())).collect()).is_empty());
         assert!(names(Sts::ALL.iter().map(|o| (o.name(), o.rule())).collect()).is_empty());
     }
 }

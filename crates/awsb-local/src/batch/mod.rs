@@ -19,7 +19,7 @@ mod api;
 mod container;
 #[cfg(test)]
 mod damage_tests;
-mod definition;
+pub mod definition;
 mod describe;
 mod engine;
 pub mod handle;
@@ -30,11 +30,11 @@ pub mod model;
 mod output;
 mod reader;
 pub mod request;
-mod resource_rows;
-mod resources;
+pub mod resource_rows;
+pub mod resources;
 mod rows;
 pub mod state;
-mod store;
+pub mod store;
 
 pub use api::Api;
 pub use describe::instance_arn;

@@ -19,6 +19,7 @@ use super::resource_rows::{self, ResourceKind};
 use super::rows::{find, from_json, status};
 use super::state::scheduler::Allocation;
 use super::state::{Attempt, Current, Ending, Job, first_status};
+use crate::cloudformation;
 use crate::constants::LOG_GROUP;
 use crate::database::lossy::{Number, Text};
 use crate::database::{self, Commits, Missing, Opened, Schema};
@@ -27,7 +28,7 @@ use crate::http::protocol::ApiError;
 use crate::runner::protocol::{AttemptId, RunnerId};
 use awsb_model::{Status, words};
 
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     "
     CREATE TABLE jobs (
         key INTEGER PRIMARY KEY,
@@ -85,6 +86,7 @@ const MIGRATIONS: [&str; 7] = [
 ",
     "ALTER TABLE attempts ADD COLUMN output INTEGER;        -- how long the log stream's file was at its end
 ",
+    cloudformation::rows::TABLES,
 ];
 
 const SCHEMA: Schema<'_> = Schema {
@@ -515,6 +517,11 @@ impl Store {
             }
         }
         Ok(outcomes)
+    }
+
+    /// The connection, for the rows of stacks, which change in the same transactions.
+    pub fn connection(&self) -> &Connection {
+        &self.db
     }
 
     /// A queue, compute environment or scheduling policy.

@@ -38,11 +38,14 @@ pub const RESERVE: &str = "reserve";
 /// A file that is written to test whether the disk takes data, and removed at once.
 pub const PROBE: &str = "probe";
 
+/// Failures that a test asks for in stacks: see `crate::cloudformation`.
+pub const STACK_FAULTS: &str = "stack-faults.json";
+
 /// The address and credentials of the server that last ran here. The file exists from its first
 /// start on.
 pub const ENDPOINT: &str = "endpoint.json";
 /// All that a home has, except for the files that outlive a reset.
-pub const OURS: [&str; 15] = [
+pub const OURS: [&str; 16] = [
     RESERVE,
     PROBE,
     ENDPOINT,
@@ -58,6 +61,7 @@ pub const OURS: [&str; 15] = [
     OBJECTS,
     RUNNERS,
     SCRATCH,
+    STACK_FAULTS,
 ];
 /// The names in [`OURS`] that are folders.
 pub const FOLDERS: [&str; 4] = [RUNNERS, SCRATCH, LOGS, OBJECTS];

@@ -23,7 +23,7 @@ use super::signature::{self, SignedRequest};
 use crate::access::{Keys, Operation, Principal, operation};
 use crate::log::REQUEST;
 use crate::time::now_ms;
-use crate::{batch, ec2, ecs, logs, s3, sts};
+use crate::{batch, cloudformation, ec2, ecs, logs, s3, sts};
 
 /// The longest body of a request to a service that is not there.
 const UNKNOWN_BODY: usize = 64 * 1024;
@@ -45,6 +45,8 @@ pub struct Services {
     pub ecs: ecs::Api,
     /// EC2.
     pub ec2: ec2::Api,
+    /// CloudFormation.
+    pub cloudformation: cloudformation::Api,
     /// STS.
     pub sts: sts::Api,
 }
@@ -150,6 +152,10 @@ impl Gateway {
                 who.check(Operation::Ec2(operation))?;
                 self.services.ec2.call(operation, &signature::parameters(parts, body))
             }
+            Operation::CloudFormation(operation) => {
+                who.check(Operation::CloudFormation(operation))?;
+                self.services.cloudformation.call(operation, &signature::parameters(parts, body)).await
+            }
             Operation::Sts(operation) => {
                 who.check(Operation::Sts(operation))?;
                 self.services.sts.call(operation)
@@ -224,6 +230,9 @@ fn operation_of(service: Service, parts: &Parts, body: &[u8]) -> Result<Operatio
             .map(Operation::Ecs)
             .ok_or_else(unknown(StatusCode::BAD_REQUEST)),
         Service::Ec2 => ec2::asked(&signature::parameters(parts, body)).map(Operation::Ec2),
+        Service::CloudFormation => {
+            cloudformation::asked(&signature::parameters(parts, body)).map(Operation::CloudFormation)
+        }
         Service::Sts => sts::asked(&signature::parameters(parts, body)).map(Operation::Sts),
         Service::S3 => Err(ApiError::unknown_operation(StatusCode::NOT_FOUND)),
     }

@@ -15,6 +15,7 @@ use crate::home::space::NoSpace;
 pub const REQUEST_ID: &str = "x-amzn-requestid";
 /// The XML namespaces of the services that answer in XML (API: metadata.xmlNamespace).
 const STS_NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
+const CLOUDFORMATION_NAMESPACE: &str = "http://cloudformation.amazonaws.com/doc/2010-05-15/";
 const EC2_NAMESPACE: &str = "http://ec2.amazonaws.com/doc/2016-11-15/";
 
 /// The kind of an error, independent of the service's name for it.
@@ -103,6 +104,23 @@ impl ApiError {
     }
 }
 
+/// The service of an answer in the query protocol, which names its XML namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Namespace {
+    Sts,
+    CloudFormation,
+}
+
+impl Namespace {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Sts => STS_NAMESPACE,
+            Self::CloudFormation => CLOUDFORMATION_NAMESPACE,
+        }
+    }
+}
+
 /// The form of requests, answers and errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
@@ -112,8 +130,8 @@ pub enum Protocol {
     RestJson,
     /// CloudWatch Logs' and ECS's (Smithy `awsJson1_1`).
     Json11,
-    /// STS's (Smithy `awsQuery`): a form, answered in XML.
-    Query,
+    /// STS's and CloudFormation's (Smithy `awsQuery`): a form, answered in XML.
+    Query(Namespace),
     /// EC2's (Smithy `ec2Query`): the same in other words.
     Ec2,
 }
@@ -126,7 +144,7 @@ impl Protocol {
         if request.headers().contains_key("x-amz-target") {
             Self::Json11
         } else if content_type.starts_with("application/x-www-form-urlencoded") {
-            Self::Query
+            Self::Query(Namespace::Sts)
         } else if request.uri().path().starts_with("/v1/") {
             Self::RestJson
         } else {
@@ -137,7 +155,7 @@ impl Protocol {
     fn content_type(self) -> &'static str {
         match self {
             Self::S3 => "application/xml",
-            Self::Query | Self::Ec2 => "text/xml",
+            Self::Query(_) | Self::Ec2 => "text/xml",
             Self::RestJson => "application/json",
             Self::Json11 => "application/x-amz-json-1.1",
         }
@@ -146,9 +164,11 @@ impl Protocol {
     /// An operation's outcome as a response.
     pub fn answer(self, outcome: Result<Value, ApiError>) -> Response<s3s::Body> {
         match outcome {
-            Ok(value) if self == Self::Query => query_response(StatusCode::OK, |id| result_xml(&value, id)),
-            Ok(value) if self == Self::Ec2 => query_response(StatusCode::OK, |id| ec2_result_xml(&value, id)),
-            Ok(value) => self.response(StatusCode::OK, value.to_string().into()),
+            Ok(value) => match self {
+                Self::Query(of) => query_response(StatusCode::OK, |id| result_xml(of, &value, id)),
+                Self::Ec2 => query_response(StatusCode::OK, |id| ec2_result_xml(&value, id)),
+                _ => self.response(StatusCode::OK, value.to_string().into()),
+            },
             Err(error) => self.refuse(&error),
         }
     }
@@ -161,7 +181,7 @@ impl Protocol {
                 return self.refuse(&ApiError { code: "AccessDenied", ..error.clone() });
             }
             Self::S3 => self.response(error.status, s3_error_xml(error).into()),
-            Self::Query => query_response(error.status, |id| error_xml(error, id)),
+            Self::Query(of) => query_response(error.status, |id| error_xml(of, error, id)),
             Self::Ec2 => query_response(error.status, |id| ec2_error_xml(error, id)),
             Self::RestJson => {
                 self.response(error.status, json!({ "message": error.message }).to_string().into())
@@ -195,25 +215,22 @@ impl Protocol {
 /// A response of the query protocol, which has its request's ID in its XML, too.
 fn query_response(status: StatusCode, xml: impl FnOnce(&str) -> String) -> Response<s3s::Body> {
     let id = uuid::Uuid::new_v4().to_string();
-    let mut response = Protocol::Query.response(status, xml(&id).into());
+    let mut response = Protocol::Ec2.response(status, xml(&id).into());
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
     response
 }
 
-/// An operation's result: `{OPERATION: {FIELD: TEXT, …}}`.
-fn result_xml(value: &Value, id: &str) -> String {
+/// An operation's result: `{OPERATION: {FIELD: VALUE, …}}`; the elements of a list are called
+/// `member`.
+fn result_xml(namespace: Namespace, value: &Value, id: &str) -> String {
     let results = value.as_object().into_iter().flatten();
+    let namespace = namespace.as_str();
     let xml = results.map(|(operation, fields)| {
-        let fields: String = fields
-            .as_object()
-            .into_iter()
-            .flatten()
-            .map(|(name, text)| format!("<{name}>{}</{name}>", escaped(text.as_str().unwrap_or(""))))
-            .collect();
+        let fields = elements(fields, "member");
         format!(
-            "<{operation}Response xmlns=\"{STS_NAMESPACE}\"><{operation}Result>{fields}</{operation}Result>\
+            "<{operation}Response xmlns=\"{namespace}\"><{operation}Result>{fields}</{operation}Result>\
              <ResponseMetadata><RequestId>{id}</RequestId></ResponseMetadata></{operation}Response>"
         )
     });
@@ -228,17 +245,21 @@ fn ec2_result_xml(value: &Value, id: &str) -> String {
         format!(
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<{operation}Response xmlns=\"{EC2_NAMESPACE}\">\
              <requestId>{id}</requestId>{}</{operation}Response>",
-            elements(fields)
+            elements(fields, "item")
         )
     });
     xml.collect()
 }
 
-fn elements(value: &Value) -> String {
-    let element = |name: &str, value: &Value| format!("<{name}>{}</{name}>", elements(value));
+/// A value as XML. A field without a value is left out.
+fn elements(value: &Value, item: &str) -> String {
+    let element = |name: &str, value: &Value| match value {
+        Value::Null => String::new(),
+        value => format!("<{name}>{}</{name}>", elements(value, item)),
+    };
     match value {
         Value::Object(fields) => fields.iter().map(|(name, value)| element(name, value)).collect(),
-        Value::Array(items) => items.iter().map(|item| element("item", item)).collect(),
+        Value::Array(items) => items.iter().map(|value| element(item, value)).collect(),
         Value::String(text) => escaped(text),
         Value::Null => String::new(),
         other => other.to_string(),
@@ -266,17 +287,22 @@ fn s3_error_xml(error: &ApiError) -> String {
     )
 }
 
-fn error_xml(error: &ApiError, id: &str) -> String {
+fn error_xml(namespace: Namespace, error: &ApiError, id: &str) -> String {
     // This protocol has words of its own (STS API Reference, "Common Error Types").
-    let code = match error.code {
-        "InvalidSignatureException" => "SignatureDoesNotMatch",
-        "UnrecognizedClientException" => "InvalidClientTokenId",
-        "UnknownOperationException" => "InvalidAction",
-        code => code.strip_suffix("Exception").unwrap_or(code),
+    let code = match (error.code, namespace) {
+        ("InvalidSignatureException", _) => "SignatureDoesNotMatch",
+        ("UnrecognizedClientException", _) => "InvalidClientTokenId",
+        ("UnknownOperationException", _) => "InvalidAction",
+        ("AccessDeniedException", _) => "AccessDenied",
+        // The names of CloudFormation's errors are those of its model.
+        (code, Namespace::CloudFormation) => code,
+        (code, Namespace::Sts) => code.strip_suffix("Exception").unwrap_or(code),
     };
+    let kind = if error.status.is_server_error() { "Receiver" } else { "Sender" };
     format!(
-        "<ErrorResponse xmlns=\"{STS_NAMESPACE}\"><Error><Type>Sender</Type><Code>{code}</Code>\
+        "<ErrorResponse xmlns=\"{}\"><Error><Type>{kind}</Type><Code>{code}</Code>\
          <Message>{}</Message></Error><RequestId>{id}</RequestId></ErrorResponse>",
+        namespace.as_str(),
         escaped(&error.message)
     )
 }

@@ -1,12 +1,16 @@
 //! The services behind the port: which one a signature means, and which protocol it speaks.
 
-use super::protocol::Protocol;
+use super::protocol::{Namespace, Protocol};
 
 /// The longest body of Batch's, ECS's, EC2's and STS's requests: RegisterJobDefinition has 24 KiB.
 const SHORT_BODY: usize = 256 * 1024;
 /// The longest body of a request to CloudWatch Logs: PutLogEvents' batch of 1 MiB, of which clients
 /// write each character that is not ASCII as up to six (boto3: `\u00e9`), and the JSON around it.
 const LOGS_BODY: usize = 8 * 1024 * 1024;
+
+/// The longest body of a request to CloudFormation: a template of 51,200 bytes, each of which a form
+/// writes as up to three. One that is longer is to be refused in CloudFormation's words.
+const TEMPLATE_BODY: usize = 2 * 1024 * 1024;
 
 /// A service, by the name that requests to it are signed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +25,8 @@ pub enum Service {
     Ecs,
     /// EC2.
     Ec2,
+    /// CloudFormation.
+    CloudFormation,
     /// STS.
     Sts,
 }
@@ -34,6 +40,7 @@ impl Service {
             "logs" => Some(Self::Logs),
             "ecs" => Some(Self::Ecs),
             "ec2" => Some(Self::Ec2),
+            "cloudformation" => Some(Self::CloudFormation),
             "sts" => Some(Self::Sts),
             _ => None,
         }
@@ -47,6 +54,7 @@ impl Service {
             Self::Logs => "logs",
             Self::Ecs => "ecs",
             Self::Ec2 => "ec2",
+            Self::CloudFormation => "cloudformation",
             Self::Sts => "sts",
         }
     }
@@ -58,7 +66,8 @@ impl Service {
             Self::Batch => Protocol::RestJson,
             Self::Logs | Self::Ecs => Protocol::Json11,
             Self::Ec2 => Protocol::Ec2,
-            Self::Sts => Protocol::Query,
+            Self::CloudFormation => Protocol::Query(Namespace::CloudFormation),
+            Self::Sts => Protocol::Query(Namespace::Sts),
         }
     }
 
@@ -66,6 +75,7 @@ impl Service {
     pub fn longest_body(self) -> usize {
         match self {
             Self::Logs => LOGS_BODY,
+            Self::CloudFormation => TEMPLATE_BODY,
             _ => SHORT_BODY,
         }
     }

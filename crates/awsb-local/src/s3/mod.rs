@@ -12,8 +12,6 @@ mod service;
 mod store;
 mod sum;
 
-use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
 use s3s::auth::{S3Auth, SecretKey};
@@ -26,24 +24,15 @@ use crate::batch::Reader;
 pub use backend::LocalS3;
 pub use frames::follow;
 use guard::Guard;
-pub use store::{Store, content};
+pub use store::{Store, StoreError, content};
 
 /// S3 over the home's store, for requests signed with one of `keys`. The database says what a
-/// request of a container may do. Losses of the store are added to `warnings`.
-///
-/// # Errors
-/// When the store cannot be opened.
-pub fn service(
-    home: &Path,
-    keys: Arc<Keys>,
-    reader: Reader,
-    warnings: &mut Vec<String>,
-) -> io::Result<S3Service> {
-    let store = Arc::new(Store::open(home, warnings)?);
+/// request of a container may do.
+pub fn service(store: Arc<Store>, keys: Arc<Keys>, reader: Reader) -> S3Service {
     let mut builder = S3ServiceBuilder::new(LocalS3::new(Arc::clone(&store)));
     builder.set_auth(Users(Arc::clone(&keys)));
     builder.set_access(Guard::new(keys, reader, store));
-    Ok(builder.build())
+    builder.build()
 }
 
 struct Users(Arc<Keys>);

@@ -51,7 +51,7 @@ use crate::home::space::{self, NoSpace, Reserve};
 use crate::http::{Gateway, Services};
 use crate::log::{self, add_warning};
 use crate::time::now_ms;
-use crate::{ec2, ecs, logs, s3, sts};
+use crate::{cloudformation, ec2, ecs, logs, s3, sts};
 
 /// The time without anything to do after which the server stops, unless another one is given.
 pub const IDLE: Duration = Duration::from_secs(30 * 60);
@@ -169,6 +169,7 @@ struct Server {
     graceful: Arc<GracefulShutdown>,
     last_request: Arc<AtomicI64>,
     logs: logs::Api,
+    stacks: cloudformation::Api,
     containers: Containers,
     container_requests: Option<Requests>,
     port: u16,
@@ -210,6 +211,7 @@ impl Server {
         let reader = Reader::new(home.path());
         let services = services(home, &handle, &reader, &keys, &endpoint, &mut warnings)?;
         let logs = services.logs.clone();
+        let stacks = services.cloudformation.clone();
         let gateway = Arc::new(Gateway::new(Arc::clone(&keys), services));
         let stop = Arc::new(Notify::new());
         let key_ring = Arc::new(KeyRing::new(home.clone(), keys, endpoint.clone()));
@@ -254,6 +256,7 @@ impl Server {
             graceful,
             last_request,
             logs,
+            stacks,
             containers,
             container_requests: Some(container_requests),
             port: endpoint.port,
@@ -263,6 +266,7 @@ impl Server {
     /// Answers requests until there is a reason to stop.
     async fn serve(&mut self) -> StopReason {
         tokio::spawn(self.logs.clone().expire_periodically());
+        tokio::spawn(self.stacks.clone().resume());
         if let Some(requests) = self.container_requests.take() {
             tokio::spawn(self.container_manager().run(requests));
         }
@@ -348,9 +352,16 @@ fn services(
     warnings: &mut Vec<String>,
 ) -> io::Result<Services> {
     let events = Arc::new(logs::Events::open(home.path(), warnings)?);
+    let objects = Arc::new(s3::Store::open(home.path(), warnings)?);
     Ok(Services {
+        cloudformation: cloudformation::Api::new(
+            engine.clone(),
+            reader.clone(),
+            Arc::clone(&objects),
+            Arc::clone(&events),
+        ),
         logs: logs::Api::new(engine.clone(), reader.clone(), events),
-        s3: s3::service(home.path(), Arc::clone(keys), reader.clone(), warnings)?,
+        s3: s3::service(objects, Arc::clone(keys), reader.clone()),
         batch: batch::Api::new(engine.clone(), reader.clone()),
         ecs: ecs::Api::new(engine.clone(), reader.clone(), endpoint.started_at),
         ec2: ec2::Api::new(engine.clone(), endpoint.started_at),

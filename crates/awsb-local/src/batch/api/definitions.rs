@@ -21,22 +21,7 @@ impl Api {
         if body.len() > LONGEST_DEFINITION {
             return Err(ApiError::client(format!("a job definition has at most {LONGEST_DEFINITION} bytes")));
         }
-        let Value::Object(mut body) = json_object(body)? else {
-            return Err(ApiError::serialization("the body is not a JSON object"));
-        };
-        let name = body.remove("jobDefinitionName");
-        let name = name.as_ref().and_then(Value::as_str).unwrap_or("").to_owned();
-        definition::check_name(&name)?;
-        if name == definition::BUILT_IN {
-            return Err(ApiError::client(format!(
-                "the job definition {name:?} is built in; take another name"
-            )));
-        }
-        body.entry("containerOrchestrationType").or_insert_with(|| json!("ECS"));
-        body.entry("parameters").or_insert_with(|| json!({}));
-        body.entry("tags").or_insert_with(|| json!({}));
-        let body = Value::Object(body);
-        request::check_definition(&body)?;
+        let (name, body) = request::registration(json_object(body)?)?;
         let mut registrant = None;
         if who.contained().is_some() {
             container::check_contained(&body)?;

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::nodes;
 use super::retry::{retry, timeout_s};
 use super::shape::{Variable, check_variable, resources, shape};
 use super::tags::check_tags;
 use crate::batch::container;
+use crate::batch::definition::{BUILT_IN, check_name};
 use crate::http::protocol::ApiError;
 
 /// A job definition, as it was registered.
@@ -30,6 +31,29 @@ pub fn priority(given: Option<i32>, body: &Value) -> Result<i32, ApiError> {
         n @ 0..=9999 => Ok(n),
         n => Err(ApiError::client(format!("schedulingPriority must be 0 to 9999, not {n}"))),
     }
+}
+
+/// The name and the body of a job definition that a request registers, with the fields that Batch
+/// adds.
+///
+/// # Errors
+/// `ClientException`, when it cannot be registered.
+pub fn registration(body: Value) -> Result<(String, Value), ApiError> {
+    let Value::Object(mut body) = body else {
+        return Err(ApiError::serialization("the body is not a JSON object"));
+    };
+    let name = body.remove("jobDefinitionName");
+    let name = name.as_ref().and_then(Value::as_str).unwrap_or("").to_owned();
+    check_name(&name)?;
+    if name == BUILT_IN {
+        return Err(ApiError::client(format!("the job definition {name:?} is built in; take another name")));
+    }
+    body.entry("containerOrchestrationType").or_insert_with(|| json!("ECS"));
+    body.entry("parameters").or_insert_with(|| json!({}));
+    body.entry("tags").or_insert_with(|| json!({}));
+    let body = Value::Object(body);
+    check_definition(&body)?;
+    Ok((name, body))
 }
 
 /// Checks what RegisterJobDefinition says, as far as this cluster will read it again.

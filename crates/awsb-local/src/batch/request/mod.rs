@@ -20,7 +20,7 @@ mod spec;
 mod submit_job;
 mod tags;
 
-pub use definition::{Definition, check_definition};
+pub use definition::{Definition, check_definition, registration};
 pub use dependencies::RequestedDependency;
 pub use shape::{resources, shape};
 pub use spec::{Plan, Spec};

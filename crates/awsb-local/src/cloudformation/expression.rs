@@ -1,0 +1,535 @@
+//! Intrinsic functions: what a template's values are once its parameters and resources are known.
+//!
+//! The source is the CloudFormation User Guide, "Intrinsic function reference".
+
+use std::fmt;
+
+use base64::Engine;
+use serde_json::{Map, Value, json};
+
+/// The functions that are evaluated.
+const FUNCTIONS: [&str; 15] = [
+    "Fn::And",
+    "Fn::Base64",
+    "Fn::Equals",
+    "Fn::FindInMap",
+    "Fn::GetAZs",
+    "Fn::GetAtt",
+    "Fn::If",
+    "Fn::Join",
+    "Fn::Not",
+    "Fn::Or",
+    "Fn::Select",
+    "Fn::Split",
+    "Fn::Sub",
+    "Condition",
+    "Ref",
+];
+
+/// Why a value cannot be evaluated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpressionError(pub String);
+
+impl fmt::Display for ExpressionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+type Evaluated<T> = Result<T, ExpressionError>;
+
+fn wrong<T>(message: impl Into<String>) -> Evaluated<T> {
+    Err(ExpressionError(message.into()))
+}
+
+/// The names that a template can refer to, and their values.
+pub trait Scope {
+    /// The value of a parameter, a pseudo parameter, or a resource. `None` is `AWS::NoValue`.
+    fn reference(&self, name: &str) -> Evaluated<Option<Value>>;
+    /// An attribute of a resource.
+    fn attribute(&self, resource: &str, attribute: &str) -> Evaluated<Value>;
+    /// Whether a condition holds.
+    fn condition(&self, name: &str) -> Evaluated<bool>;
+    /// The Mappings section.
+    fn mappings(&self) -> &Value;
+    /// The zones of the region.
+    fn zones(&self) -> Vec<String>;
+}
+
+/// The function of an object with one field, and its argument.
+fn function(map: &Map<String, Value>) -> Option<(&str, &Value)> {
+    let (name, argument) = map.iter().next().filter(|_| map.len() == 1)?;
+    match name.as_str() {
+        // A policy statement has a field Condition, too, whose value is an object.
+        "Condition" if !argument.is_string() => None,
+        name if FUNCTIONS.contains(&name) || name.starts_with("Fn::") => Some((name, argument)),
+        _ => None,
+    }
+}
+
+/// Checks that all functions of a value are ones that are evaluated here.
+///
+/// # Errors
+/// When one is not.
+pub fn check(value: &Value) -> Evaluated<()> {
+    match value {
+        Value::Object(map) => {
+            if let Some((name, _)) = function(map)
+                && !FUNCTIONS.contains(&name)
+            {
+                return wrong(format!("the local cluster does not have the function {name}"));
+            }
+            if map.len() > 1 && map.keys().any(|name| name == "Ref" || name.starts_with("Fn::")) {
+                let names: Vec<&str> = map.keys().map(String::as_str).collect();
+                return wrong(format!(
+                    "an intrinsic function must be the only key of an object, not one of [{}]",
+                    names.join(", ")
+                ));
+            }
+            map.values().try_for_each(check)
+        }
+        Value::Array(items) => items.iter().try_for_each(check),
+        _ => Ok(()),
+    }
+}
+
+/// The names that a value refers to with Ref, Fn::GetAtt and Fn::Sub: of parameters, pseudo
+/// parameters and resources.
+pub fn references(value: &Value) -> impl Iterator<Item = String> + use<> {
+    let mut found = Vec::new();
+    collect(value, &mut |name, _| found.push(name.to_owned()));
+    found.into_iter()
+}
+
+/// Everything that a value refers to: the name, and the attribute of an Fn::GetAtt.
+pub fn references_with_attributes(value: &Value) -> Vec<(String, Option<String>)> {
+    let mut found = Vec::new();
+    collect(value, &mut |name, attribute| found.push((name.to_owned(), attribute.map(str::to_owned))));
+    found
+}
+
+fn collect(value: &Value, found: &mut dyn FnMut(&str, Option<&str>)) {
+    match value {
+        Value::Object(map) => match function(map) {
+            Some(("Ref", Value::String(name))) => found(name, None),
+            Some(("Fn::GetAtt", argument)) => {
+                if let Some((resource, attribute)) = attribute_of(argument) {
+                    found(&resource, Some(&attribute));
+                }
+            }
+            Some(("Fn::Sub", argument)) => {
+                let (template, own) = match argument {
+                    Value::String(template) => (template.as_str(), None),
+                    Value::Array(parts) => {
+                        (parts.first().and_then(Value::as_str).unwrap_or(""), parts.get(1))
+                    }
+                    _ => return,
+                };
+                for piece in pieces(template) {
+                    let Piece::Name(name) = piece else { continue };
+                    if own.and_then(|own| own.get(name)).is_some() {
+                        continue;
+                    }
+                    match name.split_once('.') {
+                        Some((resource, attribute)) => found(resource, Some(attribute)),
+                        None => found(name, None),
+                    }
+                }
+                if let Some(own) = own {
+                    collect(own, found);
+                }
+            }
+            _ => map.values().for_each(|value| collect(value, found)),
+        },
+        Value::Array(items) => items.iter().for_each(|item| collect(item, found)),
+        _ => {}
+    }
+}
+
+/// The resource and the attribute of an Fn::GetAtt.
+fn attribute_of(argument: &Value) -> Option<(String, String)> {
+    match argument {
+        Value::String(text) => {
+            text.split_once('.').map(|(resource, attribute)| (resource.to_owned(), attribute.to_owned()))
+        }
+        Value::Array(parts) => match parts.as_slice() {
+            [Value::String(resource), Value::String(attribute)] => {
+                Some((resource.clone(), attribute.clone()))
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+enum Piece<'a> {
+    Text(&'a str),
+    Name(&'a str),
+}
+
+/// The pieces of an Fn::Sub: text, and the names in `${…}`. `${!…}` is text.
+fn pieces(template: &str) -> Vec<Piece<'_>> {
+    let mut all = Vec::new();
+    let mut rest = template;
+    while let Some(at) = rest.find("${") {
+        let Some(length) = rest[at..].find('}') else { break };
+        let name = &rest[at + 2..at + length];
+        all.push(Piece::Text(&rest[..at]));
+        match name.strip_prefix('!') {
+            Some(_) => {
+                // The mark goes, the rest stays.
+                all.push(Piece::Text("${"));
+                all.push(Piece::Text(&rest[at + 3..=at + length]));
+            }
+            None => all.push(Piece::Name(name.trim())),
+        }
+        rest = &rest[at + length + 1..];
+    }
+    all.push(Piece::Text(rest));
+    all
+}
+
+/// A value with all its functions evaluated. `None` is `AWS::NoValue`: the property is left out.
+///
+/// # Errors
+/// When a function has arguments that it cannot have, or refers to what is not there.
+pub fn evaluate(value: &Value, scope: &dyn Scope) -> Evaluated<Option<Value>> {
+    match value {
+        Value::Object(map) => match function(map) {
+            Some((name, argument)) => call(name, argument, scope),
+            None => {
+                let mut evaluated = Map::new();
+                for (name, value) in map {
+                    if let Some(value) = evaluate(value, scope)? {
+                        evaluated.insert(name.clone(), value);
+                    }
+                }
+                Ok(Some(Value::Object(evaluated)))
+            }
+        },
+        Value::Array(items) => {
+            let mut evaluated = Vec::new();
+            for item in items {
+                evaluated.extend(evaluate(item, scope)?);
+            }
+            Ok(Some(Value::Array(evaluated)))
+        }
+        other => Ok(Some(other.clone())),
+    }
+}
+
+fn call(name: &str, argument: &Value, scope: &dyn Scope) -> Evaluated<Option<Value>> {
+    let arguments = || match argument {
+        Value::Array(items) => Ok(items.as_slice()),
+        _ => wrong(format!("{name} needs a list of arguments")),
+    };
+    let value = match name {
+        "Ref" => match argument.as_str() {
+            Some(name) => return scope.reference(name),
+            None => return wrong("every Ref object must have a single String value."),
+        },
+        "Fn::GetAtt" => match attribute_of(argument) {
+            Some((resource, attribute)) => scope.attribute(&resource, &attribute)?,
+            None => {
+                return wrong(
+                    "every Fn::GetAtt object requires two non-empty parameters, the resource name and the resource attribute",
+                );
+            }
+        },
+        "Fn::Sub" => json!(substitute(argument, scope)?),
+        "Fn::Join" => {
+            let [separator, list] = arguments()? else {
+                return wrong(
+                    "every Fn::Join object requires two parameters, (1) a string delimiter and (2) a list of strings",
+                );
+            };
+            let separator = string(separator, scope, name)?;
+            json!(strings(list, scope, name)?.join(&separator))
+        }
+        "Fn::Split" => {
+            let [separator, source] = arguments()? else {
+                return wrong(
+                    "every Fn::Split object requires two parameters, (1) a string delimiter and (2) a string",
+                );
+            };
+            let (separator, source) = (string(separator, scope, name)?, string(source, scope, name)?);
+            if separator.is_empty() {
+                return wrong("Fn::Split delimiter must not be empty");
+            }
+            json!(source.split(&separator).collect::<Vec<_>>())
+        }
+        "Fn::Select" => {
+            let [index, list] = arguments()? else {
+                return wrong(
+                    "Fn::Select requires a list argument with two elements: an integer index and a list",
+                );
+            };
+            let index = string(index, scope, name)?;
+            let list = match evaluate(list, scope)? {
+                Some(Value::Array(items)) => items,
+                _ => {
+                    return wrong(
+                        "Fn::Select requires a list argument with two elements: an integer index and a list",
+                    );
+                }
+            };
+            match index.parse::<usize>().ok().and_then(|index| list.get(index)) {
+                Some(value) => value.clone(),
+                None => return wrong(format!("Fn::Select cannot select nonexistent value at index {index}")),
+            }
+        }
+        "Fn::GetAZs" => json!(scope.zones()),
+        "Fn::Base64" => {
+            let text = string(argument, scope, name)?;
+            json!(base64::engine::general_purpose::STANDARD.encode(text))
+        }
+        "Fn::FindInMap" => {
+            let [map, first, second, ..] = arguments()? else {
+                return wrong("Fn::FindInMap requires a list of three elements");
+            };
+            let (map, first, second) =
+                (string(map, scope, name)?, string(first, scope, name)?, string(second, scope, name)?);
+            match scope.mappings().get(&map).and_then(|map| map.get(&first)).and_then(|map| map.get(&second))
+            {
+                Some(value) => value.clone(),
+                None => {
+                    return wrong(format!("Unable to get mapping for {map}::{first}::{second}"));
+                }
+            }
+        }
+        "Fn::If" => {
+            let [condition, yes, no] = arguments()? else {
+                return wrong("Fn::If requires a list argument with three elements");
+            };
+            let Some(condition) = condition.as_str() else {
+                return wrong("Fn::If requires a list argument with the first element being a condition");
+            };
+            return evaluate(if scope.condition(condition)? { yes } else { no }, scope);
+        }
+        "Fn::Equals" | "Fn::And" | "Fn::Or" | "Fn::Not" | "Condition" => json!(holds(name, argument, scope)?),
+        other => return wrong(format!("the local cluster does not have the function {other}")),
+    };
+    Ok(Some(value))
+}
+
+/// Whether a condition function holds.
+fn holds(name: &str, argument: &Value, scope: &dyn Scope) -> Evaluated<bool> {
+    let arguments = || match argument {
+        Value::Array(items) => Ok(items.as_slice()),
+        _ => wrong(format!("{name} needs a list of arguments")),
+    };
+    let all = |arguments: &[Value]| -> Evaluated<Vec<bool>> {
+        if !(2..=10).contains(&arguments.len()) {
+            return wrong(format!(
+                "every {name} object requires a list of at least 2 and at most 10 boolean parameters."
+            ));
+        }
+        arguments.iter().map(|argument| condition(argument, scope)).collect()
+    };
+    match name {
+        "Condition" => scope.condition(argument.as_str().unwrap_or("")),
+        "Fn::Equals" => {
+            let [left, right] = arguments()? else {
+                return wrong("Every Fn::Equals object requires a list of 2 string parameters.");
+            };
+            Ok(plain(evaluate(left, scope)?) == plain(evaluate(right, scope)?))
+        }
+        "Fn::And" => Ok(all(arguments()?)?.into_iter().all(|holds| holds)),
+        "Fn::Or" => Ok(all(arguments()?)?.into_iter().any(|holds| holds)),
+        _ => match arguments()? {
+            [one] => Ok(!condition(one, scope)?),
+            _ => wrong("Every Fn::Not object requires one boolean parameter."),
+        },
+    }
+}
+
+/// Scalars are compared by their text.
+fn plain(value: Option<Value>) -> Value {
+    match value {
+        Some(value @ (Value::Number(_) | Value::Bool(_))) => json!(value.to_string()),
+        other => other.unwrap_or(Value::Null),
+    }
+}
+
+/// The value of a condition.
+///
+/// # Errors
+/// When it is not one.
+pub fn condition(value: &Value, scope: &dyn Scope) -> Evaluated<bool> {
+    match value {
+        Value::Bool(holds) => Ok(*holds),
+        Value::Object(map) => match function(map) {
+            Some((name @ ("Fn::And" | "Fn::Or" | "Fn::Not" | "Fn::Equals" | "Condition"), argument)) => {
+                holds(name, argument, scope)
+            }
+            _ => wrong("a condition is made of Fn::And, Fn::Or, Fn::Not, Fn::Equals and Condition"),
+        },
+        _ => wrong("a condition is made of Fn::And, Fn::Or, Fn::Not, Fn::Equals and Condition"),
+    }
+}
+
+fn string(value: &Value, scope: &dyn Scope, name: &str) -> Evaluated<String> {
+    match evaluate(value, scope)? {
+        Some(Value::String(text)) => Ok(text),
+        Some(value @ (Value::Number(_) | Value::Bool(_))) => Ok(value.to_string()),
+        _ => wrong(format!("{name} needs a string")),
+    }
+}
+
+fn strings(value: &Value, scope: &dyn Scope, name: &str) -> Evaluated<Vec<String>> {
+    match evaluate(value, scope)? {
+        Some(Value::Array(items)) => items
+            .into_iter()
+            .map(|item| match item {
+                Value::String(text) => Ok(text),
+                Value::Number(_) | Value::Bool(_) => Ok(item.to_string()),
+                _ => wrong(format!("{name} needs a list of strings")),
+            })
+            .collect(),
+        _ => wrong(format!("{name} needs a list of strings")),
+    }
+}
+
+fn substitute(argument: &Value, scope: &dyn Scope) -> Evaluated<String> {
+    let (template, own) = match argument {
+        Value::String(template) => (template, None),
+        Value::Array(parts) => match parts.as_slice() {
+            [Value::String(template), Value::Object(own)] => (template, Some(own)),
+            _ => return wrong("One or more Fn::Sub intrinsic functions don't specify expected arguments."),
+        },
+        _ => return wrong("One or more Fn::Sub intrinsic functions don't specify expected arguments."),
+    };
+    let mut text = String::new();
+    for piece in pieces(template) {
+        let name = match piece {
+            Piece::Text(piece) => {
+                text.push_str(piece);
+                continue;
+            }
+            Piece::Name(name) => name,
+        };
+        let value = match (own.and_then(|own| own.get(name)), name.split_once('.')) {
+            (Some(value), _) => evaluate(value, scope)?,
+            (None, Some((resource, attribute))) => Some(scope.attribute(resource, attribute)?),
+            (None, None) => scope.reference(name)?,
+        };
+        match value {
+            Some(Value::String(value)) => text.push_str(&value),
+            Some(value @ (Value::Number(_) | Value::Bool(_))) => text.push_str(&value.to_string()),
+            _ => return wrong(format!("Fn::Sub: {name} is not a string")),
+        }
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Fixed(Value);
+
+    impl Scope for Fixed {
+        fn reference(&self, name: &str) -> Evaluated<Option<Value>> {
+            match name {
+                "AWS::NoValue" => Ok(None),
+                "P" => Ok(Some(json!("value"))),
+                "List" => Ok(Some(json!(["a", "b"]))),
+                other => wrong(format!("no {other}")),
+            }
+        }
+
+        fn attribute(&self, resource: &str, attribute: &str) -> Evaluated<Value> {
+            Ok(json!(format!("{resource}:{attribute}")))
+        }
+
+        fn condition(&self, name: &str) -> Evaluated<bool> {
+            Ok(name == "Yes")
+        }
+
+        fn mappings(&self) -> &Value {
+            &self.0
+        }
+
+        fn zones(&self) -> Vec<String> {
+            vec!["z1".to_owned(), "z2".to_owned()]
+        }
+    }
+
+    fn value(expression: Value) -> Evaluated<Option<Value>> {
+        evaluate(&expression, &Fixed(json!({"M": {"a": {"b": ["x"]}}})))
+    }
+
+    #[test]
+    fn functions_are_evaluated_inside_each_other() {
+        for (expression, expected) in [
+            (json!({"Ref": "P"}), json!("value")),
+            (json!({"Fn::GetAtt": ["R", "Arn"]}), json!("R:Arn")),
+            (json!({"Fn::GetAtt": "R.Endpoint.Address"}), json!("R:Endpoint.Address")),
+            (json!({"Fn::Sub": "a-${P}-${R.Arn}-${!P}-$P"}), json!("a-value-R:Arn-${P}-$P")),
+            (json!({"Fn::Sub": ["${x}${P}", {"x": {"Ref": "P"}}]}), json!("valuevalue")),
+            (json!({"Fn::Join": ["-", ["a", 1, {"Ref": "P"}]]}), json!("a-1-value")),
+            (json!({"Fn::Join": ["", {"Ref": "List"}]}), json!("ab")),
+            (json!({"Fn::Select": ["1", {"Fn::GetAZs": ""}]}), json!("z2")),
+            (json!({"Fn::Select": [0, {"Fn::Split": [",", "x,y"]}]}), json!("x")),
+            (json!({"Fn::Base64": {"Fn::Sub": "${P}"}}), json!("dmFsdWU=")),
+            (json!({"Fn::FindInMap": ["M", "a", "b"]}), json!(["x"])),
+            (json!({"Fn::If": ["Yes", 1, 2]}), json!(1)),
+            (json!({"a": {"Fn::If": ["No", 1, {"Ref": "AWS::NoValue"}]}, "b": 2}), json!({"b": 2})),
+            (json!({"Condition": {"Bool": {"x": "y"}}}), json!({"Condition": {"Bool": {"x": "y"}}})),
+        ] {
+            assert_eq!(value(expression.clone()), Ok(Some(expected)), "{expression}");
+        }
+    }
+
+    #[test]
+    fn conditions_hold_or_do_not() {
+        let scope = Fixed(Value::Null);
+        let yes = json!({"Fn::Equals": [{"Ref": "P"}, "value"]});
+        for (expression, expected) in [
+            (yes.clone(), true),
+            (json!({"Fn::Equals": [1, "1"]}), true),
+            (json!({"Fn::Not": [yes]}), false),
+            (json!({"Fn::And": [yes, {"Condition": "Yes"}]}), true),
+            (json!({"Fn::And": [yes, {"Condition": "No"}]}), false),
+            (json!({"Fn::Or": [{"Condition": "No"}, yes]}), true),
+        ] {
+            assert_eq!(condition(&expression, &scope), Ok(expected), "{expression}");
+        }
+        for bad in [json!("Yes"), json!({"Ref": "P"}), json!({"Fn::And": [true]}), json!({"Fn::Not": []})] {
+            assert!(condition(&bad, &scope).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn wrong_arguments_are_errors() {
+        for bad in [
+            json!({"Ref": 1}),
+            json!({"Fn::GetAtt": ["R"]}),
+            json!({"Fn::Join": ["-", "text"]}),
+            json!({"Fn::Select": [2, ["a"]]}),
+            json!({"Fn::Select": ["x", ["a"]]}),
+            json!({"Fn::Split": ["", "a"]}),
+            json!({"Fn::Sub": ["${x}"]}),
+            json!({"Fn::Sub": "${List}"}),
+            json!({"Fn::FindInMap": ["M", "a", "c"]}),
+            json!({"Fn::If": ["Yes", 1]}),
+            json!({"Fn::ImportValue": "x"}),
+        ] {
+            assert!(value(bad.clone()).is_err(), "{bad}");
+        }
+        assert!(check(&json!({"a": [{"Fn::Transform": {}}]})).is_err());
+        assert!(check(&json!({"Ref": "a", "b": 1})).is_err());
+    }
+
+    #[test]
+    fn references_are_found_wherever_they_are() {
+        let found: Vec<String> = references(&json!({
+            "a": [{"Ref": "A"}],
+            "b": {"Fn::GetAtt": "B.Arn"},
+            "c": {"Fn::Sub": ["${C.Arn}${own}${D}${!No}", {"own": {"Ref": "E"}}]},
+            "d": {"Fn::If": ["Condition", {"Ref": "F"}, "x"]},
+        }))
+        .collect();
+        assert_eq!(found, ["A", "B", "C", "D", "E", "F"]);
+    }
+}

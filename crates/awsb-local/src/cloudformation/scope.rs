@@ -1,0 +1,199 @@
+//! The names that a stack's template can refer to.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::expression::{self, ExpressionError, Scope};
+use super::model::{Desired, Output, Resource};
+use super::schema::{KNOWN_AFTER_APPLY, Schemas};
+use super::template::Template;
+use crate::constants::{ACCOUNT, REGION};
+
+/// The stack that a template is evaluated for.
+#[derive(Debug)]
+pub struct StackScope<'a> {
+    /// The stack's name.
+    pub name: &'a str,
+    /// The stack's ARN.
+    pub id: &'a str,
+    /// The template.
+    pub template: &'a Template,
+    /// The parameters and tags.
+    pub desired: &'a Desired,
+    /// The resources that are there.
+    pub resources: &'a BTreeMap<String, Resource>,
+    /// The resources that are to be made or replaced, and attributes (`RESOURCE.ATTRIBUTE`) that
+    /// are to change: their values are not known yet.
+    pub unknown: &'a BTreeSet<String>,
+    /// The conditions that are being evaluated, to find circles.
+    pub open: RefCell<Vec<String>>,
+}
+
+impl<'a> StackScope<'a> {
+    /// Of a stack.
+    pub fn new(
+        name: &'a str,
+        id: &'a str,
+        template: &'a Template,
+        desired: &'a Desired,
+        resources: &'a BTreeMap<String, Resource>,
+        unknown: &'a BTreeSet<String>,
+    ) -> Self {
+        Self { name, id, template, desired, resources, unknown, open: RefCell::default() }
+    }
+
+    /// Whether a part of the template is there under its condition.
+    pub fn is_active(&self, condition: Option<&String>) -> Result<bool, ExpressionError> {
+        condition.map_or(Ok(true), |name| self.condition(name))
+    }
+
+    /// The logical IDs of the resources that are there under their conditions.
+    ///
+    /// # Errors
+    /// When a condition cannot be evaluated.
+    pub fn active(&self) -> Result<BTreeSet<String>, ExpressionError> {
+        let mut active = BTreeSet::new();
+        for (logical, resource) in &self.template.resources {
+            if self.is_active(resource.condition.as_ref())? {
+                active.insert(logical.clone());
+            }
+        }
+        Ok(active)
+    }
+
+    /// The properties of a resource: evaluated, with the stack's tags, each scalar in its type.
+    ///
+    /// # Errors
+    /// When they cannot be evaluated.
+    pub fn properties(&self, logical: &str) -> Result<Value, ExpressionError> {
+        let Some(resource) = self.template.resources.get(logical) else {
+            return Err(ExpressionError(format!("there is no resource {logical}")));
+        };
+        let mut properties = expression::evaluate(&resource.properties, self)?.unwrap_or_else(|| json!({}));
+        let Some(schema) = Schemas::built_in().of(&resource.kind) else { return Ok(properties) };
+        if let Some(name) = schema.tag_property.as_deref().filter(|_| !self.desired.tags.is_empty()) {
+            add_tags(&mut properties, name, schema.has_tags_as_map(), &self.desired.tags);
+        }
+        Ok(schema.coerce(&properties))
+    }
+
+    /// The outputs.
+    ///
+    /// # Errors
+    /// When one cannot be evaluated.
+    pub fn outputs(&self) -> Result<Vec<Output>, ExpressionError> {
+        let mut outputs = Vec::new();
+        for (key, output) in &self.template.outputs {
+            if !self.is_active(output.condition.as_ref())? {
+                continue;
+            }
+            let text = |value: &Value| match expression::evaluate(value, self)? {
+                Some(Value::String(text)) => Ok(text),
+                Some(value @ (Value::Number(_) | Value::Bool(_))) => Ok(value.to_string()),
+                _ => Err(ExpressionError(format!(
+                    "The Value field of every Outputs member must evaluate to a String ({key})."
+                ))),
+            };
+            outputs.push(Output {
+                key: key.clone(),
+                value: text(&output.value)?,
+                description: output.description.clone(),
+                export: output.export.as_ref().map(text).transpose()?,
+            });
+        }
+        Ok(outputs)
+    }
+}
+
+/// Adds the tags of a stack to those of a resource, which win (UG, "Add tags to your stacks").
+fn add_tags(properties: &mut Value, name: &str, is_map: bool, tags: &BTreeMap<String, String>) {
+    if properties.get(name).is_none() {
+        properties[name] = if is_map { json!({}) } else { json!([]) };
+    }
+    match &mut properties[name] {
+        Value::Array(list) => {
+            for (key, value) in tags {
+                if !list.iter().any(|tag| tag["Key"] == key.as_str()) {
+                    list.push(json!({"Key": key, "Value": value}));
+                }
+            }
+        }
+        Value::Object(map) => {
+            for (key, value) in tags {
+                map.entry(key).or_insert_with(|| json!(value));
+            }
+        }
+        // The check of the properties refuses it.
+        _ => {}
+    }
+}
+
+impl Scope for StackScope<'_> {
+    fn reference(&self, name: &str) -> Result<Option<Value>, ExpressionError> {
+        let value = match name {
+            "AWS::NoValue" => return Ok(None),
+            "AWS::AccountId" => json!(ACCOUNT),
+            "AWS::NotificationARNs" => json!(self.desired.notification_arns),
+            "AWS::Partition" => json!("aws"),
+            "AWS::Region" => json!(REGION),
+            "AWS::StackId" => json!(self.id),
+            "AWS::StackName" => json!(self.name),
+            "AWS::URLSuffix" => json!("amazonaws.com"),
+            name => {
+                if let Some(parameter) = self.template.parameters.get(name) {
+                    let text = self.desired.parameters.get(name).map(String::as_str).unwrap_or_default();
+                    return Ok(Some(match parameter.is_list() {
+                        true => json!(text.split(',').map(str::trim).collect::<Vec<_>>()),
+                        false => json!(text),
+                    }));
+                }
+                if self.unknown.contains(name) {
+                    return Ok(Some(json!(KNOWN_AFTER_APPLY)));
+                }
+                match self.resources.get(name).and_then(|resource| resource.physical_id.as_ref()) {
+                    Some(id) => json!(id),
+                    None => {
+                        return Err(ExpressionError(format!("Unresolved resource dependency {name}")));
+                    }
+                }
+            }
+        };
+        Ok(Some(value))
+    }
+
+    fn attribute(&self, resource: &str, attribute: &str) -> Result<Value, ExpressionError> {
+        if self.unknown.contains(resource) || self.unknown.contains(&format!("{resource}.{attribute}")) {
+            return Ok(json!(KNOWN_AFTER_APPLY));
+        }
+        let Some(resource_state) = self.resources.get(resource) else {
+            return Err(ExpressionError(format!("Unresolved resource dependency {resource}")));
+        };
+        let settable = || resource_state.properties.get(attribute);
+        resource_state.attributes.get(attribute).or_else(settable).cloned().ok_or_else(|| {
+            ExpressionError(format!("Attribute '{attribute}' does not exist in resource {resource}"))
+        })
+    }
+
+    fn condition(&self, name: &str) -> Result<bool, ExpressionError> {
+        let Some(value) = self.template.conditions.get(name) else {
+            return Err(ExpressionError(format!("unresolved condition dependency {name}")));
+        };
+        if self.open.borrow().iter().any(|open| open == name) {
+            return Err(ExpressionError(format!("circular condition dependency on {name}")));
+        }
+        self.open.borrow_mut().push(name.to_owned());
+        let holds = expression::condition(value, self);
+        self.open.borrow_mut().pop();
+        holds
+    }
+
+    fn mappings(&self) -> &Value {
+        &self.template.mappings
+    }
+
+    fn zones(&self) -> Vec<String> {
+        ["a", "b", "c"].iter().map(|letter| format!("{REGION}{letter}")).collect()
+    }
+}

@@ -1,0 +1,578 @@
+//! Templates: parsing them, and what can be wrong with one before anything is made.
+//!
+//! The source of the rules is the CloudFormation User Guide (UG), "Template sections" and "Resource
+//! attribute reference".
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::expression;
+use super::graph;
+use super::schema::Schemas;
+
+/// API, TemplateBody: "minimum length of 1 byte and a maximum length of 51,200 bytes".
+pub const LONGEST_BODY: usize = 51_200;
+/// UG, "CloudFormation quotas": a template in S3 has at most 1 MB.
+pub const LONGEST_OBJECT: usize = 1024 * 1024;
+/// UG, "CloudFormation quotas": 500 resources, 200 parameters, 200 outputs.
+const MOST_RESOURCES: usize = 500;
+const MOST_PARAMETERS: usize = 200;
+const MOST_OUTPUTS: usize = 200;
+
+/// What is wrong with a template, in the words of a ValidationError.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemplateError(pub String);
+
+type Checked<T> = Result<T, TemplateError>;
+
+fn wrong<T>(message: impl Into<String>) -> Checked<T> {
+    Err(TemplateError(format!("Template format error: {}", message.into())))
+}
+
+/// What happens to a resource that leaves the stack (UG, "DeletionPolicy attribute" and
+/// "UpdateReplacePolicy attribute").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Policy {
+    /// It is deleted.
+    #[default]
+    Delete,
+    /// It stays.
+    Retain,
+    /// It stays, unless the operation that has made it fails.
+    RetainExceptOnCreate,
+    /// A snapshot is made, and the resource is deleted. Nothing here has snapshots.
+    Snapshot,
+}
+
+impl Policy {
+    fn parse(logical: &str, attribute: &str, value: Option<&Value>) -> Checked<Option<Self>> {
+        let Some(value) = value else { return Ok(None) };
+        Ok(Some(match value.as_str() {
+            Some("Delete") => Self::Delete,
+            Some("Retain") => Self::Retain,
+            Some("RetainExceptOnCreate") if attribute == "DeletionPolicy" => Self::RetainExceptOnCreate,
+            Some("Snapshot") => Self::Snapshot,
+            _ => return wrong(format!("Unrecognized {attribute} {value} for resource {logical}")),
+        }))
+    }
+
+    /// As a template has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Delete => "Delete",
+            Self::Retain => "Retain",
+            Self::RetainExceptOnCreate => "RetainExceptOnCreate",
+            Self::Snapshot => "Snapshot",
+        }
+    }
+}
+
+/// A parameter (UG, "Parameters").
+#[derive(Debug, Clone)]
+pub struct Parameter {
+    /// String, Number, List<Number>, CommaDelimitedList, or an AWS-specific type.
+    pub kind: String,
+    /// The value when none is given.
+    pub default: Option<String>,
+    /// Whether its value is shown as `****`.
+    pub no_echo: bool,
+    /// What it is for.
+    pub description: Option<String>,
+    /// The only values that it may have; none: any.
+    pub allowed_values: Vec<String>,
+    min_length: Option<u64>,
+    max_length: Option<u64>,
+    min_value: Option<f64>,
+    max_value: Option<f64>,
+    constraint: Option<String>,
+}
+
+/// A resource as the template describes it.
+#[derive(Debug, Clone)]
+pub struct ResourceTemplate {
+    /// AWS::Batch::JobQueue and the like.
+    pub kind: String,
+    /// Not evaluated yet.
+    pub properties: Value,
+    /// The condition under which it exists.
+    pub condition: Option<String>,
+    /// The resources that its template names or refers to.
+    pub depends_on: BTreeSet<String>,
+    /// What happens to it when it leaves the stack.
+    pub deletion_policy: Policy,
+    /// What happens to the old one when it is replaced.
+    pub update_replace_policy: Policy,
+    /// Metadata, CreationPolicy and UpdatePolicy, which have no effect here.
+    pub other: BTreeMap<String, Value>,
+}
+
+/// An output.
+#[derive(Debug, Clone)]
+pub struct OutputTemplate {
+    /// Not evaluated yet.
+    pub value: Value,
+    /// What it is.
+    pub description: Option<String>,
+    /// The condition under which it exists.
+    pub condition: Option<String>,
+    /// Not evaluated yet.
+    pub export: Option<Value>,
+}
+
+/// A template whose parts fit together.
+#[derive(Debug, Clone)]
+pub struct Template {
+    /// What it is for.
+    pub description: Option<String>,
+    /// Its Metadata section.
+    pub metadata: Option<Value>,
+    /// By name.
+    pub parameters: BTreeMap<String, Parameter>,
+    /// Its Mappings section.
+    pub mappings: Value,
+    /// Not evaluated yet, by name.
+    pub conditions: Map<String, Value>,
+    /// By logical ID.
+    pub resources: BTreeMap<String, ResourceTemplate>,
+    /// By name.
+    pub outputs: BTreeMap<String, OutputTemplate>,
+}
+
+const SECTIONS: [&str; 8] = [
+    "AWSTemplateFormatVersion",
+    "Conditions",
+    "Description",
+    "Mappings",
+    "Metadata",
+    "Outputs",
+    "Parameters",
+    "Resources",
+];
+const ATTRIBUTES: [&str; 9] = [
+    "Condition",
+    "CreationPolicy",
+    "DeletionPolicy",
+    "DependsOn",
+    "Metadata",
+    "Properties",
+    "Type",
+    "UpdatePolicy",
+    "UpdateReplacePolicy",
+];
+
+/// The pseudo parameters (UG, "Pseudo parameters reference").
+pub const PSEUDO_PARAMETERS: [&str; 8] = [
+    "AWS::AccountId",
+    "AWS::NoValue",
+    "AWS::NotificationARNs",
+    "AWS::Partition",
+    "AWS::Region",
+    "AWS::StackId",
+    "AWS::StackName",
+    "AWS::URLSuffix",
+];
+
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(flag) => Some(flag.to_string()),
+        _ => None,
+    }
+}
+
+fn section<'a>(template: &'a Map<String, Value>, name: &str) -> Checked<Map<String, Value>> {
+    match template.get(name) {
+        None => Ok(Map::new()),
+        Some(Value::Object(map)) => Ok(map.clone()),
+        Some(_) => wrong(format!("{name} must be an object")),
+    }
+}
+
+/// UG, "Resources": "The logical ID must be alphanumeric (A-Za-z0-9) and unique".
+fn check_names(section: &str, map: &Map<String, Value>) -> Checked<()> {
+    match map.keys().find(|name| name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric())) {
+        Some(name) => wrong(format!("{section} name {name} is non alphanumeric.")),
+        None => Ok(()),
+    }
+}
+
+impl Template {
+    /// Reads a template, and checks what can be checked without its parameters' values.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, as AWS would say it.
+    pub fn parse(body: &str, schemas: &Schemas) -> Checked<Self> {
+        let value: Value = match serde_json::from_str(body) {
+            Ok(value) => value,
+            Err(e) if body.trim_start().starts_with('{') => {
+                return wrong(format!("JSON not well-formed. (line {}, column {})", e.line(), e.column()));
+            }
+            Err(_) => {
+                return wrong(
+                    "unsupported structure. The local cluster reads templates in JSON, not in YAML.",
+                );
+            }
+        };
+        let Value::Object(template) = value else { return wrong("unsupported structure.") };
+        if template.contains_key("Transform") {
+            return wrong("the local cluster has no macros and transforms.");
+        }
+        if let Some(unknown) = template.keys().find(|key| !SECTIONS.contains(&key.as_str())) {
+            return Err(TemplateError(format!("Invalid template property or properties [{unknown}]")));
+        }
+        match template.get("AWSTemplateFormatVersion") {
+            None => {}
+            Some(version) if version == "2010-09-09" => {}
+            Some(other) => return wrong(format!("Unsupported template version {other}.")),
+        }
+        let description = match template.get("Description") {
+            None => None,
+            Some(Value::String(text)) if text.len() <= 1024 => Some(text.clone()),
+            Some(_) => return wrong("'Description' length is greater than 1024, or it is not a string."),
+        };
+        let parsed = Self {
+            description,
+            metadata: template.get("Metadata").cloned(),
+            parameters: parameters(&section(&template, "Parameters")?)?,
+            mappings: Value::Object(section(&template, "Mappings")?),
+            conditions: section(&template, "Conditions")?,
+            resources: resources(&section(&template, "Resources")?, schemas)?,
+            outputs: outputs(&section(&template, "Outputs")?)?,
+        };
+        parsed.check()?;
+        parsed.check_attributes(schemas)?;
+        Ok(parsed)
+    }
+
+    /// What refers to what, and that there are no circles.
+    fn check(&self) -> Checked<()> {
+        let mut unresolved = BTreeSet::new();
+        let mut conditions: Vec<(&str, &str)> = Vec::new();
+        for (logical, resource) in &self.resources {
+            for name in
+                expression::references(&resource.properties).chain(resource.depends_on.iter().cloned())
+            {
+                if !self.is_there(&name) {
+                    unresolved.insert(name);
+                }
+            }
+            if let Some(name) = resource.depends_on.iter().find(|name| !self.resources.contains_key(*name))
+                && self.parameters.contains_key(name)
+            {
+                return wrong(format!(
+                    "Unresolved resource dependencies [{name}] in the Resources block of the template"
+                ));
+            }
+            conditions.extend(resource.condition.iter().map(|name| (logical.as_str(), name.as_str())));
+        }
+        let join = |names: BTreeSet<String>| names.into_iter().collect::<Vec<_>>().join(", ");
+        if !unresolved.is_empty() {
+            return wrong(format!(
+                "Unresolved resource dependencies [{}] in the Resources block of the template",
+                join(unresolved)
+            ));
+        }
+        for (name, output) in &self.outputs {
+            unresolved.extend(expression::references(&output.value).filter(|name| !self.is_there(name)));
+            conditions.extend(output.condition.iter().map(|condition| (name.as_str(), condition.as_str())));
+        }
+        if !unresolved.is_empty() {
+            return wrong(format!(
+                "Unresolved resource dependencies [{}] in the Outputs block of the template",
+                join(unresolved)
+            ));
+        }
+        for (user, name) in conditions {
+            if !self.conditions.contains_key(name) {
+                return wrong(format!("Unresolved condition dependency {name} in {user}"));
+            }
+        }
+        for value in self.conditions.values() {
+            let unknown = expression::references(value).find(|name| {
+                !self.parameters.contains_key(name) && !PSEUDO_PARAMETERS.contains(&name.as_str())
+            });
+            if let Some(name) = unknown {
+                return wrong(format!(
+                    "Unresolved dependencies [{name}]. Cannot reference resources in the Conditions block of the template"
+                ));
+            }
+        }
+        let dependencies = self
+            .resources
+            .iter()
+            .map(|(name, resource)| (name.clone(), resource.depends_on.clone()))
+            .collect();
+        match graph::order(&dependencies) {
+            Ok(_) => Ok(()),
+            Err(circle) => {
+                Err(TemplateError(format!("Circular dependency between resources: [{}]", circle.join(", "))))
+            }
+        }
+    }
+
+    /// That each Fn::GetAtt names an attribute of its resource.
+    fn check_attributes(&self, schemas: &Schemas) -> Checked<()> {
+        let values = self.resources.values().map(|resource| &resource.properties);
+        for value in values.chain(self.outputs.values().map(|output| &output.value)) {
+            for (name, attribute) in expression::references_with_attributes(value) {
+                let (Some(attribute), Some(resource)) = (attribute, self.resources.get(&name)) else {
+                    continue;
+                };
+                if !schemas.has_attribute(&resource.kind, &attribute) {
+                    return Err(TemplateError(format!(
+                        "Template error: resource {name} does not support attribute type {attribute} in Fn::GetAtt"
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn is_there(&self, name: &str) -> bool {
+        self.resources.contains_key(name)
+            || self.parameters.contains_key(name)
+            || PSEUDO_PARAMETERS.contains(&name)
+    }
+
+    /// The capabilities that a stack of it needs (UG, "Acknowledging IAM resources"), and the
+    /// resources that need them.
+    pub fn capabilities(&self) -> Option<(&'static str, Vec<&str>)> {
+        let iam = |resource: &&ResourceTemplate| resource.kind.starts_with("AWS::IAM::");
+        let named = self.resources.values().filter(iam).any(|resource| {
+            let names = ["GroupName", "InstanceProfileName", "ManagedPolicyName", "RoleName", "UserName"];
+            names.iter().any(|name| resource.properties.get(name).is_some())
+        });
+        let kinds: BTreeSet<&str> =
+            self.resources.values().filter(iam).map(|resource| resource.kind.as_str()).collect();
+        match (kinds.is_empty(), named) {
+            (true, _) => None,
+            (false, false) => Some(("CAPABILITY_IAM", kinds.into_iter().collect())),
+            (false, true) => Some(("CAPABILITY_NAMED_IAM", kinds.into_iter().collect())),
+        }
+    }
+}
+
+fn parameters(section: &Map<String, Value>) -> Checked<BTreeMap<String, Parameter>> {
+    check_names("Parameter", section)?;
+    if section.len() > MOST_PARAMETERS {
+        return wrong(format!(
+            "Number of parameters, {}, is greater than maximum allowed, 200",
+            section.len()
+        ));
+    }
+    let mut all = BTreeMap::new();
+    for (name, value) in section {
+        let Value::Object(fields) = value else {
+            return wrong(format!("parameter {name} must be an object"));
+        };
+        let known = [
+            "Type",
+            "Default",
+            "NoEcho",
+            "Description",
+            "AllowedValues",
+            "AllowedPattern",
+            "MinLength",
+            "MaxLength",
+            "MinValue",
+            "MaxValue",
+            "ConstraintDescription",
+        ];
+        if let Some(unknown) = fields.keys().find(|field| !known.contains(&field.as_str())) {
+            return Err(TemplateError(format!(
+                "Invalid template parameter property '{unknown}' of parameter {name}"
+            )));
+        }
+        let kind = match fields.get("Type").and_then(Value::as_str) {
+            None => return wrong("Every Parameters object must contain a Type member."),
+            Some(kind) if kind.starts_with("AWS::SSM::") => {
+                return wrong(format!(
+                    "parameter {name}: the local cluster has no Systems Manager parameters"
+                ));
+            }
+            Some(kind @ ("String" | "Number" | "List<Number>" | "CommaDelimitedList")) => kind,
+            Some(kind) if kind.starts_with("AWS::EC2::") || kind.starts_with("List<AWS::EC2::") => kind,
+            Some(kind) => return wrong(format!("Unrecognized parameter type: {kind}")),
+        };
+        // A number may be written as a string here, too.
+        let number = |field: &str| fields.get(field).and_then(text).and_then(|text| text.parse::<f64>().ok());
+        let length = |field: &str| fields.get(field).and_then(text).and_then(|text| text.parse::<u64>().ok());
+        let allowed = fields.get("AllowedValues").and_then(Value::as_array);
+        all.insert(
+            name.clone(),
+            Parameter {
+                kind: kind.to_owned(),
+                default: fields.get("Default").and_then(text),
+                no_echo: fields.get("NoEcho").and_then(text).as_deref() == Some("true"),
+                description: fields.get("Description").and_then(text),
+                allowed_values: allowed.into_iter().flatten().filter_map(text).collect(),
+                min_length: length("MinLength"),
+                max_length: length("MaxLength"),
+                min_value: number("MinValue"),
+                max_value: number("MaxValue"),
+                constraint: fields.get("ConstraintDescription").and_then(text),
+            },
+        );
+    }
+    Ok(all)
+}
+
+impl Parameter {
+    /// Whether its value is a list, which commas separate.
+    pub fn is_list(&self) -> bool {
+        self.kind == "CommaDelimitedList" || self.kind.starts_with("List<")
+    }
+
+    /// Checks a value against the constraints. AllowedPattern is not among them.
+    ///
+    /// # Errors
+    /// As AWS would say it.
+    pub fn check(&self, name: &str, value: &str) -> Checked<()> {
+        let items: Vec<&str> =
+            if self.is_list() { value.split(',').map(str::trim).collect() } else { vec![value] };
+        let refuse = |rule: String| {
+            let why = self.constraint.clone().unwrap_or(rule);
+            Err(TemplateError(format!("Parameter {name} failed to satisfy constraint: {why}")))
+        };
+        for item in items {
+            if !self.allowed_values.is_empty() && !self.allowed_values.iter().any(|allowed| allowed == item) {
+                return match &self.constraint {
+                    Some(_) => refuse(String::new()),
+                    None => Err(TemplateError(format!("Parameter '{name}' must be one of AllowedValues"))),
+                };
+            }
+            let length = item.chars().count() as u64;
+            if self.min_length.is_some_and(|min| length < min)
+                || self.max_length.is_some_and(|max| length > max)
+            {
+                let (min, max) = (self.min_length.unwrap_or(0), self.max_length.unwrap_or(u64::MAX));
+                return refuse(format!("value length must be between {min} and {max}"));
+            }
+            if self.kind.contains("Number") {
+                let Ok(number) = item.parse::<f64>() else {
+                    return Err(TemplateError(format!("Parameter '{name}' must be a number")));
+                };
+                if self.min_value.is_some_and(|min| number < min)
+                    || self.max_value.is_some_and(|max| number > max)
+                {
+                    return refuse("value is out of range".to_owned());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn resources(section: &Map<String, Value>, schemas: &Schemas) -> Checked<BTreeMap<String, ResourceTemplate>> {
+    if section.is_empty() {
+        return wrong("At least one Resources member must be defined.");
+    }
+    if section.len() > MOST_RESOURCES {
+        return wrong(format!(
+            "Number of resources, {}, is greater than maximum allowed, 500",
+            section.len()
+        ));
+    }
+    check_names("Resource", section)?;
+    let mut all = BTreeMap::new();
+    let mut unknown = BTreeSet::new();
+    for (logical, value) in section {
+        let Value::Object(fields) = value else {
+            return wrong(format!("[/Resources/{logical}] resource definition is malformed"));
+        };
+        if let Some(other) = fields.keys().find(|field| !ATTRIBUTES.contains(&field.as_str())) {
+            return Err(TemplateError(format!(
+                "Invalid template resource property '{other}' in resource {logical}"
+            )));
+        }
+        let Some(kind) = fields.get("Type").and_then(Value::as_str) else {
+            return wrong(format!(
+                "[/Resources/{logical}] Every Resources object must contain a Type member."
+            ));
+        };
+        if schemas.of(kind).is_none() {
+            unknown.insert(kind.to_owned());
+        }
+        let properties = fields.get("Properties").cloned().unwrap_or_else(|| Value::Object(Map::new()));
+        if !properties.is_object() {
+            return wrong(format!("[/Resources/{logical}/Properties] must be an object"));
+        }
+        let named = match fields.get("DependsOn") {
+            None => BTreeSet::new(),
+            Some(Value::String(name)) => BTreeSet::from([name.clone()]),
+            Some(Value::Array(names)) if names.iter().all(Value::is_string) => {
+                names.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+            }
+            Some(_) => return wrong(format!("DependsOn of {logical} must be a string or a list of strings")),
+        };
+        expression::check(&properties).map_err(|e| TemplateError(format!("Template error: {e}")))?;
+        // Everything that a resource refers to and that is a resource; parameters are sorted out
+        // below.
+        let depends_on = named
+            .into_iter()
+            .chain(expression::references(&properties).filter(|name| section.contains_key(name)))
+            .collect();
+        let deletion_policy = Policy::parse(logical, "DeletionPolicy", fields.get("DeletionPolicy"))?;
+        let replace_policy =
+            Policy::parse(logical, "UpdateReplacePolicy", fields.get("UpdateReplacePolicy"))?;
+        let other = ["CreationPolicy", "Metadata", "UpdatePolicy"];
+        all.insert(
+            logical.clone(),
+            ResourceTemplate {
+                kind: kind.to_owned(),
+                properties,
+                condition: fields.get("Condition").and_then(Value::as_str).map(str::to_owned),
+                depends_on,
+                deletion_policy: deletion_policy.unwrap_or_default(),
+                update_replace_policy: replace_policy.unwrap_or_default(),
+                other: other
+                    .iter()
+                    .filter_map(|name| Some(((*name).to_owned(), fields.get(*name)?.clone())))
+                    .collect(),
+            },
+        );
+    }
+    if !unknown.is_empty() {
+        let unknown: Vec<String> = unknown.into_iter().collect();
+        return wrong(format!("Unrecognized resource types: [{}]", unknown.join(", ")));
+    }
+    Ok(all)
+}
+
+fn outputs(section: &Map<String, Value>) -> Checked<BTreeMap<String, OutputTemplate>> {
+    if section.len() > MOST_OUTPUTS {
+        return wrong(format!("Number of outputs, {}, is greater than maximum allowed, 200", section.len()));
+    }
+    check_names("Output", section)?;
+    let mut all = BTreeMap::new();
+    for (name, value) in section {
+        let Value::Object(fields) = value else {
+            return wrong(format!("[/Outputs/{name}] must be an object"));
+        };
+        let Some(value) = fields.get("Value") else {
+            return wrong(format!("Every Outputs member must contain a Value object ({name})"));
+        };
+        if let Some(other) = fields
+            .keys()
+            .find(|field| !["Value", "Description", "Condition", "Export"].contains(&field.as_str()))
+        {
+            return Err(TemplateError(format!(
+                "Invalid template output property '{other}' in output {name}"
+            )));
+        }
+        expression::check(value).map_err(|e| TemplateError(format!("Template error: {e}")))?;
+        all.insert(
+            name.clone(),
+            OutputTemplate {
+                value: value.clone(),
+                description: fields.get("Description").and_then(text),
+                condition: fields.get("Condition").and_then(Value::as_str).map(str::to_owned),
+                export: fields.get("Export").and_then(|export| export.get("Name")).cloned(),
+            },
+        );
+    }
+    Ok(all)
+}

@@ -5,12 +5,13 @@
 //! new one begins. A server in the foreground logs on stderr, without time and level. Runners log
 //! where their server does.
 //!
-//! A log that cannot be written, as on a full disk, stops nobody. No secret may be logged: no key,
-//! no signature, no query of a URL, no body.
+//! A log that cannot be written stops nobody, and requests are not logged when the disk is nearly
+//! full. No secret may be logged: no key, no signature, no query of a URL, no body.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -22,11 +23,13 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter}
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::home::contents;
 use crate::home::files::{SERVER_LOG, SERVER_OLD_LOG};
+use crate::home::{contents, space};
 
 /// The target of the events of requests.
 pub const REQUEST: &str = "awsb_local::request";
+/// The words between the thread and the place of a panic.
+const PANICKED: &str = " panicked at ";
 /// A log longer than this is renamed, in bytes. So the two files have at most about twice as much.
 const MAX_LENGTH: u64 = 4 << 20;
 
@@ -45,8 +48,14 @@ pub fn init_stderr(requests: bool) {
 
 /// Logs where the server does that has started this runner. The home is the working directory.
 pub fn init_runner() {
-    let sink = if stderr_is(Path::new(SERVER_LOG)) { Sink::Append } else { Sink::Stderr };
-    init(sink, "runner: ", false);
+    init(runner_sink(Path::new("."), io::stderr()), "runner: ", false);
+}
+
+/// Where a runner logs that has this as its stderr.
+fn runner_sink(home: &Path, stderr: impl AsFd) -> Sink {
+    // The server may have renamed its log since it started this runner.
+    let is_log = [SERVER_LOG, SERVER_OLD_LOG].iter().any(|name| is_file(&stderr, &home.join(name)));
+    if is_log { Sink::Append(home.join(SERVER_LOG)) } else { Sink::Stderr }
 }
 
 fn init(sink: Sink, prefix: &'static str, requests: bool) {
@@ -69,15 +78,15 @@ fn init(sink: Sink, prefix: &'static str, requests: bool) {
     );
 }
 
-/// Whether stderr is this file.
-fn stderr_is(path: &Path) -> bool {
+/// Whether a descriptor is that of the file with this path.
+fn is_file(descriptor: impl AsFd, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     let Ok(file) = fs::symlink_metadata(path) else { return false };
-    nix::sys::stat::fstat(io::stderr()).is_ok_and(|stderr| {
+    nix::sys::stat::fstat(descriptor).is_ok_and(|opened| {
         // The types of these numbers differ between systems.
         #[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
-        let stderr = (stderr.st_dev as u64, u64::from(stderr.st_ino));
-        stderr == (file.dev(), file.ino())
+        let opened = (opened.st_dev as u64, u64::from(opened.st_ino));
+        opened == (file.dev(), file.ino())
     })
 }
 
@@ -116,7 +125,9 @@ enum Sink {
     /// The file of this server.
     File(Arc<Mutex<LogFile>>),
     /// The file of another process, the server, which may rename it at any time.
-    Append,
+    Append(PathBuf),
+    /// Nowhere.
+    Nowhere,
 }
 
 impl Write for Sink {
@@ -125,7 +136,8 @@ impl Write for Sink {
         let _ = match self {
             Self::Stderr => io::stderr().write_all(line),
             Self::File(file) => file.lock().unwrap_or_else(PoisonError::into_inner).write(line),
-            Self::Append => open(Path::new(SERVER_LOG)).and_then(|mut file| file.write_all(line)),
+            Self::Append(path) => append(path, line),
+            Self::Nowhere => Ok(()),
         };
         Ok(line.len())
     }
@@ -141,6 +153,28 @@ impl<'a> MakeWriter<'a> for Sink {
     fn make_writer(&'a self) -> Self {
         self.clone()
     }
+
+    fn make_writer_for(&'a self, event: &Metadata<'_>) -> Self {
+        match self {
+            // The last of a disk is for the ends of jobs.
+            Self::File(file) if event.target() == REQUEST => {
+                let file = file.lock().unwrap_or_else(PoisonError::into_inner);
+                let is_full = file.path.parent().and_then(space::output_shortage).is_some();
+                if is_full { Self::Nowhere } else { self.clone() }
+            }
+            _ => self.clone(),
+        }
+    }
+}
+
+/// Appends a line to the log of the server. Nobody renames a long log while no server runs: lines
+/// are lost then.
+fn append(path: &Path, line: &[u8]) -> io::Result<()> {
+    let mut file = open(path)?;
+    if file.metadata()?.len() > 2 * MAX_LENGTH {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    file.write_all(line)
 }
 
 /// The log of a server in the background.
@@ -155,7 +189,7 @@ struct LogFile {
 impl LogFile {
     fn open(home: &Path) -> io::Result<Self> {
         let path = home.join(SERVER_LOG);
-        Ok(Self { file: open(&path)?, is_stderr: stderr_is(&path), path })
+        Ok(Self { file: open(&path)?, is_stderr: is_file(io::stderr(), &path), path })
     }
 
     fn write(&mut self, line: &[u8]) -> io::Result<()> {
@@ -203,12 +237,29 @@ pub fn rotate_if_long(home: &Path) {
     }
 }
 
-/// The message of the last line in the log of a home, if it is that of an error.
+/// The error with which the log of a home ends, if it ends with one.
 pub fn last_error(home: &Path) -> Option<String> {
     let text = contents::read(&home.join(SERVER_LOG)).ok()?;
-    let text = String::from_utf8_lossy(&text);
-    let (_time, rest) = text.lines().rfind(|line| !line.trim().is_empty())?.split_once(' ')?;
-    rest.strip_prefix(Level::ERROR.as_str()).map(|message| message.trim_start().to_owned())
+    error_at_end(&String::from_utf8_lossy(&text))
+}
+
+/// The error with which a log ends, in one line: the message of its last line, or a panic, which
+/// has several lines.
+pub fn error_at_end(log: &str) -> Option<String> {
+    let lines: Vec<&str> = log.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let last = lines.last()?;
+    if let Some((time, rest)) = last.split_once(' ')
+        && time.parse::<Timestamp>().is_ok()
+    {
+        return rest.strip_prefix(Level::ERROR.as_str()).map(|message| message.trim_start().to_owned());
+    }
+    // std::panic: `thread 'main' (7) panicked at FILE:LINE:COLUMN:`, the message in any number of
+    // lines, and a note about backtraces.
+    let begin = lines.iter().rposition(|line| line.starts_with("thread '") && line.contains(PANICKED))?;
+    let (_thread, place) = lines[begin].split_once(PANICKED)?;
+    let message = lines[begin + 1..].iter().take_while(|line| !line.starts_with("note: "));
+    let message: Vec<&str> = std::iter::once(place).chain(message.copied()).collect();
+    Some(format!("panicked at {}", message.join(" ")))
 }
 
 /// Records a loss that was found: in the log now, and for everybody who asks for the status.
@@ -254,6 +305,47 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let mode = fs::metadata(home.path().join(SERVER_LOG)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_log_ends_with_an_error_in_one_line_or_with_a_panic_in_several() {
+        let info = "2026-11-29T07:00:00.000Z INFO serving\n";
+        let panic = "\nthread 'main' (71) panicked at src/server/mod.rs:7:5:\nno disk:\n  gone\n\
+                     note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace\n";
+        for (log, error) in [
+            ("", None),
+            (info, None),
+            ("2026-11-29T07:00:00.000Z ERROR serving: no disk\n", Some("serving: no disk")),
+            (panic, Some("panicked at src/server/mod.rs:7:5: no disk: gone")),
+            (&format!("{info}{panic}"), Some("panicked at src/server/mod.rs:7:5: no disk: gone")),
+            // The server went on.
+            (&format!("{panic}{info}"), None),
+            ("awsb: no such library\n", None),
+        ] {
+            assert_eq!(error_at_end(log).as_deref(), error, "{log}");
+        }
+    }
+
+    #[test]
+    fn a_runner_logs_where_its_server_does_even_if_the_log_was_renamed_meanwhile() {
+        let home = tempfile::tempdir().unwrap();
+        let log = home.path().join(SERVER_LOG);
+        let mut server = LogFile::open(home.path()).unwrap();
+        let stderr = open(&log).unwrap();
+        server.rotate(open).unwrap();
+        logged(runner_sink(home.path(), &stderr), || tracing::warn!("of the runner"));
+        assert!(fs::read_to_string(&log).unwrap().ends_with("WARN of the runner\n"));
+        let elsewhere = open(&home.path().join("elsewhere")).unwrap();
+        assert!(matches!(runner_sink(home.path(), &elsewhere), Sink::Stderr));
+    }
+
+    #[test]
+    fn a_runner_without_a_server_does_not_fill_the_disk_with_its_log() {
+        let home = tempfile::tempdir().unwrap();
+        let log = home.path().join(SERVER_LOG);
+        append(&log, b"line\n").unwrap();
+        fs::File::options().write(true).open(&log).unwrap().set_len(2 * MAX_LENGTH + 1).unwrap();
+        assert_eq!(append(&log, b"line\n").unwrap_err().kind(), io::ErrorKind::FileTooLarge);
     }
 
     #[test]

@@ -211,9 +211,11 @@ pub fn start(home: &Home, program: &Program) -> Result<Started, LocalError> {
         });
         let failure = failure.unwrap_or_else(|| {
             let failure = LocalError::failed(format!("{doing}: {why}"));
-            match log_since(home, log).lines().rfind(|l| !l.trim().is_empty()) {
-                Some(line) => failure.hint(format!("its last line: {line}")),
-                None => failure,
+            let log = log_since(home, log);
+            match (log::error_at_end(&log), log.lines().rfind(|line| !line.trim().is_empty())) {
+                (Some(error), _) => failure.hint(format!("its log ends with: {error}")),
+                (None, Some(line)) => failure.hint(format!("its last line: {line}")),
+                (None, None) => failure,
             }
         });
         failure.hint(format!("its log is {}", home.path().join(SERVER_LOG).display()))

@@ -236,8 +236,8 @@ impl CallError {
         if !MISSING.iter().any(|words| message.contains(words)) {
             return None;
         }
-        let kinds = [("queue", ResourceKind::JobQueue), ("definition", ResourceKind::JobDefinition)];
-        kinds.into_iter().find(|(word, _)| message.contains(word)).map(|(_, kind)| kind)
+        let separators = |c: char| c.is_whitespace() || "'\"`=,()[]".contains(c);
+        message.split(separators).find_map(resource_kind)
     }
 
     /// Whether the service has throttled the call.
@@ -247,6 +247,20 @@ impl CallError {
                 // EC2 has this code.
                 || code == "RequestLimitExceeded")
     }
+}
+
+/// The kind of resources that a word of Batch's message is about, in lower case: `jobqueue`,
+/// `definition:`, an ARN. The name of a resource may be any word, such as `queue-tool`.
+fn resource_kind(word: &str) -> Option<ResourceKind> {
+    let word = word.trim_matches(|c: char| !c.is_alphanumeric());
+    let bare = word.strip_prefix("job").unwrap_or(word);
+    let bare = bare.strip_prefix('-').unwrap_or(bare);
+    let is_about = |noun: &str| {
+        bare.strip_prefix(noun).is_some_and(|rest| ["", "s", "name"].contains(&rest))
+            || (word.starts_with("arn:") && word.contains(&format!(":job-{noun}/")))
+    };
+    let kinds = [("queue", ResourceKind::JobQueue), ("definition", ResourceKind::JobDefinition)];
+    kinds.into_iter().find(|(noun, _)| is_about(noun)).map(|(_, kind)| kind)
 }
 
 fn find_credentials_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {

@@ -101,7 +101,7 @@ impl Resource<'_> {
             Self::JobDefinition(name) => [Some(&cluster.job_definition), cluster.job_definition_mnp.as_ref()]
                 .into_iter()
                 .flatten()
-                .any(|own| short(name) == short(own)),
+                .any(|own| is_same_definition(short(name), short(own))),
         }
     }
 }
@@ -111,6 +111,15 @@ fn short(name: &str) -> &str {
     match name.rsplit_once('/') {
         Some((_, short)) if name.starts_with("arn:") => short,
         _ => name,
+    }
+}
+
+/// Whether two names are of one job definition: `d` is any revision of it, `d:3` one.
+fn is_same_definition(one: &str, other: &str) -> bool {
+    match (one.split_once(':'), other.split_once(':')) {
+        (None, Some((other, _))) => one == other,
+        (Some((one, _)), None) => one == other,
+        _ => one == other,
     }
 }
 
@@ -356,8 +365,42 @@ mod tests {
     fn a_stack_whose_bucket_is_not_read_yet_owns_no_bucket_that_is_missing() {
         let cluster = Cluster { bucket: String::new(), ..Cluster::at("http://127.0.0.1:1") };
         assert!(!Resource::Bucket("b").is_own(&cluster));
-        assert!(Resource::JobDefinition("arn:aws:batch:r:1:job-definition/d").is_own(&cluster));
-        assert!(!Resource::JobDefinition("d:2").is_own(&cluster));
+    }
+
+    #[test]
+    fn a_revision_is_the_clusters_own_unless_the_cluster_names_another_one() {
+        let at = "http://127.0.0.1:1";
+        let own = |of_cluster: &str, named: &str| {
+            let cluster = Cluster { job_definition: of_cluster.into(), ..Cluster::at(at) };
+            Resource::JobDefinition(named).is_own(&cluster)
+        };
+        let arn = "arn:aws:batch:r:1:job-definition/d:3";
+        for (of_cluster, named) in [("d", "d"), ("d", "d:3"), ("d:3", "d"), ("d", arn), (arn, "d:3")] {
+            assert!(own(of_cluster, named), "{of_cluster} {named}");
+        }
+        for (of_cluster, named) in [("d", "d3"), ("d", "e:3"), ("d:3", "d:2"), (arn, "d:2")] {
+            assert!(!own(of_cluster, named), "{of_cluster} {named}");
+        }
+    }
+
+    #[test]
+    fn a_missing_resource_is_told_by_the_word_for_its_kind_and_not_by_its_name() {
+        let (queue, definition) = (Some(ResourceKind::JobQueue), Some(ResourceKind::JobDefinition));
+        for (message, kind) in [
+            ("JobQueue q not found", queue),
+            ("Job queue definition-tests does not exist", queue),
+            ("jobQueue 'definition' is invalid", queue),
+            ("arn:aws:batch:eu-west-1:1:job-queue/definition does not exist", queue),
+            ("JobDefinition queue-tool:3 does not exist", definition),
+            ("Job definition queue not found or not ACTIVE", definition),
+            ("queue-tool:3: unknown job definition", definition),
+            ("the jobDefinition=queue is invalid", definition),
+            ("arn:aws:batch:eu-west-1:1:job-definition/queue:1 is not active", definition),
+            ("the share queue-a is invalid", None),
+            ("JobQueue q is disabled", None),
+        ] {
+            assert_eq!(service("ClientException", message).missing(), kind, "{message}");
+        }
     }
 
     #[test]

@@ -89,6 +89,8 @@ async fn find_reason(session: &Session, rejected: RejectedRequest<'_>) -> Option
     if let Some(failure) = unknown_dependency(session, rejected).await {
         return Some(failure);
     }
+    // A cached description says nothing about whether the job definition still exists.
+    definition::forget_summary(session, &request.job_definition);
     let summary = match definition::describe(session, &request.job_definition).await {
         Ok(summary) => summary,
         Err(failure) => {

@@ -163,6 +163,12 @@ pub async fn describe(session: &Session, name: &str) -> Result<DefinitionSummary
     Ok(summary)
 }
 
+/// Removes the description of a job definition (`NAME:REVISION` or its ARN) from the cache, because
+/// somebody may have deregistered it.
+pub fn forget_summary(session: &Session, name: &str) {
+    session.cache.drop(CACHE_KIND, name);
+}
+
 /// The latest active revision of a job definition.
 pub(super) async fn find(session: &Session, name: &str) -> Result<Option<JobDefinition>, Failure> {
     let doing = format!("asking for the job definition {name}");

@@ -95,6 +95,24 @@ impl ResilientSession {
         }
     }
 
+    /// As [`Contact::keep`]. If the call fails because the cached data of the cluster was stale, it
+    /// is made once more with fresh data, which the session has from then on.
+    ///
+    /// # Errors
+    /// As [`Contact::keep`] and [`Session::reload`].
+    pub async fn keep_fresh<T>(
+        &mut self,
+        call: impl AsyncFn(&Session) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        match self.keep(&call).await {
+            Err(failure) => match self.session.reload(&failure).await? {
+                true => self.keep(&call).await,
+                false => Err(failure),
+            },
+            done => done,
+        }
+    }
+
     async fn renew(&mut self, failure: &Failure) {
         match self.session.renew(failure).await {
             Ok(session) => self.session = session,

@@ -212,6 +212,34 @@ fn a_stack_that_has_changed_is_read_anew() {
 }
 
 #[story]
+fn a_watch_goes_on_with_the_stack_that_has_changed() {
+    let changed = Arc::new(AtomicBool::new(false));
+    let has_changed = Arc::clone(&changed);
+    let looks = Mutex::new(0);
+    let server = BadServer::start(move |request, before| match request.operation() {
+        "cloudformation" => three(if before == 0 { "old-queue" } else { "new-queue" }),
+        "listjobs" if body(request)["jobQueue"] == "old-queue" && has_changed.load(Ordering::SeqCst) => {
+            Answer::error(400, "ClientException", "JobQueue old-queue does not exist")
+        }
+        "listjobs" if body(request)["jobQueue"] == "new-queue" && body(request)["jobStatus"] == "RUNNING" => {
+            let mut looks = looks.lock().unwrap();
+            *looks += 1;
+            let job = json!({ "jobId": ID, "jobName": "train", "status": "RUNNING", "createdAt": 1 });
+            let jobs = if *looks < 3 { vec![job] } else { Vec::new() };
+            Answer::json(json!({ "jobSummaryList": jobs }))
+        }
+        _ => Answer::json(json!({ "jobSummaryList": [], "jobs": [] })),
+    });
+    let sandbox = sandbox(&server, CONFIG);
+    sandbox.run("bstat", [] as [&str; 0]).ok();
+    changed.store(true, Ordering::SeqCst);
+    let outcome = sandbox.run("bstat", ["--watch=0.1"]).ok();
+    assert_eq!(outcome.stderr, "");
+    assert!(outcome.stdout.contains("train"), "{outcome}");
+    assert_eq!(server.requests("cloudformation").len(), 2);
+}
+
+#[story]
 fn an_answer_that_has_just_come_is_not_asked_for_again() {
     let server = BadServer::start(|request, _| match request.operation() {
         "cloudformation" => three(QUEUE),

@@ -47,7 +47,7 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
 
 async fn run(args: &Args) -> Result<Exit, Failure> {
     let wanted = JobArgs::read("bstat", &args.jobs)?;
-    let session = args.common.open().await?;
+    let mut session = args.common.open().await?;
     let (output, packed) = (args.output(), PackedVariables::default());
     let look = Look { args, output: &output, packed: &packed };
     if args.jobs.is_empty() && args.why {
@@ -63,7 +63,7 @@ async fn run(args: &Args) -> Result<Exit, Failure> {
             }
             return Ok(Exit::Done);
         }
-        let summary = look.at_queues(&session).await?;
+        let summary = look.at_queues(&mut session).await?;
         if summary.jobs == 0 {
             explain_empty(args, &session);
         }

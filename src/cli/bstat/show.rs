@@ -62,21 +62,24 @@ impl Look<'_> {
     }
 
     /// Shows the jobs of queues. If the cluster's queue is gone and came from the cache, the
-    /// cluster is read again.
+    /// cluster is read again, and the session has it afterwards.
     ///
     /// # Errors
     /// When Batch cannot be asked, or the result cannot be written.
-    pub async fn at_queues(self, session: &Session) -> Result<ViewSummary, Failure> {
+    pub async fn at_queues(self, session: &mut Session) -> Result<ViewSummary, Failure> {
         let list = async |session: &Session| self.list(session).await;
         match self.args.select.queue.is_empty() {
-            true => session.clone().with_fresh_cluster(list).await,
+            true => session.with_fresh_cluster(list).await,
             false => list(session).await,
         }
     }
 
     /// Lists the jobs of queues. At most a page of each state is shown newest last. In a pipe, a
     /// longer listing is printed as it comes.
-    async fn list(self, session: &Session) -> Result<ViewSummary, Failure> {
+    ///
+    /// # Errors
+    /// When Batch cannot be asked, or the result cannot be written.
+    pub async fn list(self, session: &Session) -> Result<ViewSummary, Failure> {
         let statuses = self.args.statuses().unwrap_or(&Status::ACTIVE);
         let query = self.args.select.query(session, statuses)?;
         let expand = if self.args.expand_children { Expand::All } else { Expand::Nothing };

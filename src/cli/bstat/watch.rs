@@ -47,11 +47,11 @@ pub async fn run(
         // A terminal may have another size each time.
         let output = args.output();
         let looked = contact
-            .keep(async |session| {
+            .keep_fresh(async |session| {
                 let kept = output.keeping();
                 let look = Look { args, output: &kept, packed: &packed };
                 let summary = match &watched {
-                    Watched::Queues => look.at_queues(session).await?,
+                    Watched::Queues => look.list(session).await?,
                     Watched::Jobs(ids) => look.at_ids(session, ids).await?,
                 };
                 Ok((summary, kept.taken()))

@@ -48,18 +48,23 @@ pub fn meaning(code: Code) -> &'static str {
     }
 }
 
-/// The finding for a job that blocks its queue, according to AWS.
-pub fn finding(job: &ObservedJob, environments: &[ComputeEnvironment]) -> Option<Finding> {
+/// The finding for a job that blocks its queue, according to AWS. It does not repeat what `others`
+/// have found.
+pub fn finding(
+    job: &ObservedJob,
+    environments: &[ComputeEnvironment],
+    others: &[Finding],
+) -> Option<Finding> {
     let reason = job.end.status_reason.as_deref()?;
     let (code, word) = code(reason)?;
+    let is_repeated = others.iter().any(|other| is_same(code, other.code, environments));
+    let meaning = if is_repeated { String::new() } else { format!("{}; ", meaning(code)) };
     // The operator of the queue may have added better advice.
     if let Some((words, advice)) = reason.split_once(ADVICE) {
         let words = words.trim_start_matches(word).trim_start_matches(" - ");
-        return Some(
-            Finding::new(code, format!("{}; the cluster says: {words}", meaning(code))).advise(advice),
-        );
+        return Some(Finding::new(code, format!("{meaning}the cluster says: {words}")).advise(advice));
     }
-    let mut finding = Finding::new(code, format!("{}; AWS says: {reason}", meaning(code)));
+    let mut finding = Finding::new(code, format!("{meaning}AWS says: {reason}"));
     finding.advice = advice(code, environments);
     if job.nodes.is_some() {
         let nodes =
@@ -67,6 +72,18 @@ pub fn finding(job: &ObservedJob, environments: &[ComputeEnvironment]) -> Option
         finding.advice.iter_mut().for_each(nodes);
     }
     Some(finding)
+}
+
+/// Whether a finding about the size of a job means the same as AWS's code.
+fn is_same(code: Code, other: Code, environments: &[ComputeEnvironment]) -> bool {
+    // Where Batch starts no instances, the maximum of vCPUs is that of the machines.
+    let is_of_machines = || environments.iter().all(|e| e.machines_grown_by.is_some());
+    match (code, other) {
+        (Code::ComputeEnvironmentMaxResource, Code::EnvironmentTooSmall)
+        | (Code::JobResourceRequirement, Code::NoInstanceFits) => true,
+        (Code::JobResourceRequirement, Code::EnvironmentTooSmall) => is_of_machines(),
+        _ => false,
+    }
 }
 
 /// The advice for a code.

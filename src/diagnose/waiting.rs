@@ -94,7 +94,7 @@ pub fn runnable(evidence: &Evidence) -> Vec<Finding> {
     let room = capacity::findings(evidence);
     let mut found = room.certain;
     let never = !found.is_empty();
-    if let Some(mut own) = blocked::finding(&evidence.job, &evidence.environments) {
+    if let Some(mut own) = blocked::finding(&evidence.job, &evidence.environments, &found) {
         if never {
             own.advice.clear();
         }

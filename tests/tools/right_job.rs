@@ -72,6 +72,12 @@ fn a_script_that_is_hardly_meant_gets_a_note() {
         seen.screen()
     );
     assert_eq!(sandbox.run("bsub", behind).ok().stderr, "");
+    let seen = Terminal::new(200).run(&sandbox, "bsub", ["--dry-run", "cat", "-I"]).ok();
+    assert!(
+        seen.screen().contains("-I comes after the command, so it is an argument of the command"),
+        "{}",
+        seen.screen()
+    );
 }
 
 #[story]

@@ -104,6 +104,9 @@ impl Args {
             }
             return Ok((name, Program::Script { script, args: rest.to_vec() }));
         }
+        if !self.quiet {
+            remarks::print_stray("command", rest, b"");
+        }
         Ok((name, Program::Command(self.operands.clone())))
     }
 

@@ -1,5 +1,5 @@
-//! Notes about a script that may be a mistake: a program of this machine, or options behind the
-//! script.
+//! Notes about a script or a command that may be a mistake: a program of this machine, or options
+//! behind the script or the command.
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -26,12 +26,17 @@ pub(super) fn print(args: &Args, path: &Path, script: &Script, behind: &[OsStrin
              the image's own {shown}"
         ));
     }
+    print_stray("script", behind, script.contents());
+}
+
+/// Prints a note on a terminal if an option of bsub comes after the `script` or `command`.
+pub(super) fn print_stray(what: &str, behind: &[OsString], script: &[u8]) {
     if std::io::stderr().is_terminal()
-        && let Some(option) = stray(&Args::command(), behind, script.contents())
+        && let Some(option) = stray(&Args::command(), behind, script)
     {
         print_message(format!(
-            "bsub: note: {option} comes after the script, so it is an argument of the script; bsub's own \
-             options come before the script"
+            "bsub: note: {option} comes after the {what}, so it is an argument of the {what}; bsub's own \
+             options come before the {what}"
         ));
     }
 }

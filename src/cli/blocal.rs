@@ -201,9 +201,9 @@ fn stop(common: &CommonArgs) -> Result<Exit, Failure> {
         let running = status.jobs.starting + status.jobs.running + status.jobs.pending;
         if running > 0 {
             eprintln!(
-                "blocal: {running} {} not ended; running processes continue, and the next start picks them \
-                 up",
-                if running == 1 { "job has" } else { "jobs have" }
+                "blocal: {} {} not ended; running processes continue, and the next start picks them up",
+                words::many(running, "job"),
+                if running == 1 { "has" } else { "have" }
             );
         }
     }
@@ -323,13 +323,10 @@ impl View for KeyReplaced {
              its exports"
         )];
         if !revoked.is_empty() {
-            let jobs = if revoked.len() == 1 {
-                "1 job runs".to_owned()
-            } else {
-                format!("{} jobs run", revoked.len())
-            };
+            let run = if revoked.len() == 1 { "runs" } else { "run" };
             lines.push(format!(
-                "{jobs} without a valid key now, and will lose results that are not stored yet:"
+                "{} {run} without a valid key now, and will lose results that are not stored yet:",
+                words::many(revoked.len(), "job")
             ));
             let lost =
                 |job: &Revoked| format!("{} ({}) at {}", job.job_id, job.job_name, Self::output_url(job));

@@ -16,6 +16,7 @@ use crate::error::LocalError;
 use crate::home::space;
 use crate::progress::{Report, WaitNotice};
 use crate::{containers, log, processes};
+use awsb_model::words;
 
 /// How long jobs may take to end when all is reset: SIGTERM, 30 seconds, SIGKILL, and some.
 const END_ALL: Duration = Duration::from_secs(45);
@@ -104,9 +105,9 @@ fn by_server(home: &Home, program: &Program, report: Report<'_>) -> Result<(), L
     let mut waiting = WaitNotice::new(report);
     let mut left: Option<Status> = ask_within(home, &Greeting::EndAll, ANSWER)?;
     while let Some(active) = left.as_ref().map(|status| status.jobs.active()).filter(|active| *active > 0) {
-        let jobs = if active == 1 { "1 job has".to_owned() } else { format!("{active} jobs have") };
+        let (jobs, have) = (words::many(active, "job"), if active == 1 { "has" } else { "have" });
         waiting.still_waiting(|| {
-            format!("{jobs} been sent SIGTERM, and after 30 seconds SIGKILL ends those that are left")
+            format!("{jobs} {have} been sent SIGTERM, and after 30 seconds SIGKILL ends those that are left")
         });
         if Instant::now() >= deadline {
             return Err(LocalError::failed(format!("they do not end within {} seconds", END_ALL.as_secs())));

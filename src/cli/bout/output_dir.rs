@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use super::print;
 use crate::logs::Event;
 use crate::ui::{Failure, Format, Layout, Output, View, print_message};
-use awsb_model::JobId;
+use awsb_model::{JobId, words};
 
 /// A directory of output files. A file is created with its first line.
 #[derive(Debug)]
@@ -96,13 +96,12 @@ impl OutputDir {
         if output.format() == Format::Json {
             return output.show(self);
         }
-        let plural = |n: u64, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
-        let lines = plural(self.files.values().map(|f| f.lines).sum(), "line");
+        let lines = words::many(self.files.values().map(|f| f.lines).sum::<u64>(), "line");
         match self.files.values().collect::<Vec<_>>().as_slice() {
             [] => print_message("bout: the job has no output lines, so nothing was written"),
             [file] => print_message(format!("bout: {lines} in {}", file.path.display())),
             files => {
-                let count = plural(files.len() as u64, "file");
+                let count = words::many(files.len(), "file");
                 print_message(format!("bout: {lines} in {count} in {}", self.directory.display()));
             }
         }

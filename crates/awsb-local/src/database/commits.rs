@@ -25,6 +25,7 @@ use sha2::{Digest, Sha256};
 
 use crate::home::contents;
 use crate::home::files::{COMMITS_SUFFIX, RUNNERS};
+use awsb_model::words;
 
 /// The content of the files outside a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -386,8 +387,7 @@ impl fmt::Display for Missing {
         let file = self.file.display();
         match self.sign {
             Sign::Commits { lost, were_durable } => {
-                let plural = if lost == 1 { "" } else { "s" };
-                write!(f, "{file} has lost its last {lost} transaction{plural}: ")?;
+                write!(f, "{file} has lost its last {}: ", words::many(lost, "transaction"))?;
                 match were_durable {
                     true => write!(f, "{file}-wal is damaged, or the file is an older copy"),
                     false => write!(

@@ -16,6 +16,7 @@ use crate::log::add_warning;
 use crate::runner::protocol::{AttemptId, Ended, RunnerId};
 use crate::runner::{self, Journals, Taken};
 use crate::time::now_ms;
+use awsb_model::words;
 
 /// The jobs in the runners' journals.
 #[derive(Debug, Default)]
@@ -188,23 +189,18 @@ impl Engine {
         );
         if !unknown.is_empty() {
             warning.push_str(&format!(
-                "; {} been ended as FAILED: submit again what has not run",
-                match unknown.len() {
-                    1 => "1 job that had not ended may have run since, and has".to_owned(),
-                    n => format!("{n} jobs that had not ended may have run since, and have"),
-                }
+                "; {} that had not ended may have run since, and {} been ended as FAILED: submit again what has \
+                 not run",
+                words::many(unknown.len(), "job"),
+                if unknown.len() == 1 { "has" } else { "have" }
             ));
         }
         if !lost.is_empty() {
             let named: Vec<&str> = lost.iter().take(MAX_NAMED).map(String::as_str).collect();
+            let (are, them) = if lost.len() == 1 { ("is", "it") } else { ("are", "them") };
             warning.push_str(&format!(
-                "; {} lost, and what of {} still runs is ended: {}",
-                if lost.len() == 1 {
-                    "1 job that had begun is".to_owned()
-                } else {
-                    format!("{} jobs that had begun are", lost.len())
-                },
-                if lost.len() == 1 { "it" } else { "them" },
+                "; {} that had begun {are} lost, and what of {them} still runs is ended: {}",
+                words::many(lost.len(), "job"),
                 named.join(", ")
             ));
         }

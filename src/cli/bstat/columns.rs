@@ -211,10 +211,9 @@ fn named<'n>(names: impl Iterator<Item = &'n str>) -> Vec<ColumnRef> {
     names.filter_map(|name| name.parse().ok()).collect()
 }
 
-/// The time that the last attempt has run, in milliseconds. The parent of an array or of nodes has
-/// no attempts of its own.
+/// The time that the last attempt has run, in milliseconds. The parent of an array has no attempts.
 fn elapsed(job: &Job, now: i64) -> Option<i64> {
-    let started = job.started_at.filter(|t| *t > 0)?;
+    let started = job.started_at.filter(|t| *t > 0 && !job.is_array_parent())?;
     let stopped = job.stopped_at.filter(|t| *t > 0);
     let until = stopped.or_else(|| (!job.status.has_ended()).then_some(now))?;
     (until >= started).then_some(until - started)
@@ -251,6 +250,8 @@ fn depends_on(job: &Job) -> String {
 
 #[cfg(test)]
 mod tests {
+    use awsb_model::Status;
+
     use super::*;
 
     #[test]
@@ -264,6 +265,20 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), COLUMNS.len());
+    }
+
+    #[test]
+    fn the_parent_of_an_array_has_not_run_itself() {
+        let job = |id: &str, size: Option<i32>| {
+            let mut job = Job::submitted(id.to_owned(), "n".to_owned(), None);
+            (job.started_at, job.status) = (Some(1000), Status::Running);
+            job.array_properties = size.map(|_| Default::default());
+            job.array_properties.iter_mut().for_each(|properties| properties.size = size);
+            job
+        };
+        assert_eq!(elapsed(&job("j", None), 5000), Some(4000));
+        assert_eq!(elapsed(&job("j:0", Some(2)), 5000), Some(4000));
+        assert_eq!(elapsed(&job("j", Some(2)), 5000), None);
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! Values that SubmitJob cannot override, and the rules of a job definition and a queue.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use serde_json::{Value, json};
 
 use awsb_testkit::{Answer, BadServer, Moto, MotoCluster, Sandbox, engine, story};
@@ -424,6 +427,41 @@ fn a_derived_job_definition_that_somebody_deregistered_is_made_anew() {
     assert_eq!((submitted.len(), server.requests("registerjobdefinition").len()), (3, 2));
     let last: Value = serde_json::from_slice(&submitted[2].body).expect("JSON");
     assert!(last["jobDefinition"].as_str().is_some_and(|name| name.ends_with(":2")), "{last}");
+}
+
+#[story]
+fn a_cached_job_definition_that_somebody_deregistered_is_read_anew() {
+    let gone = Arc::new(AtomicBool::new(false));
+    let is_gone = Arc::clone(&gone);
+    let names = json!({"jobDefinitionName": "queue-tool", "revision": 3, "containerProperties": {"image": "a"},
+        "jobDefinitionArn": "arn:aws:batch:eu-west-1:123456789012:job-definition/queue-tool:3"});
+    let known = definition("container", names);
+    let server =
+        BadServer::start(move |request, _| match (request.operation(), is_gone.load(Ordering::SeqCst)) {
+            ("submitjob", false) => {
+                Answer::json(json!({"jobId": "0f0e1d2c-3b4a-4958-8776-655443322110", "jobName": "true"}))
+            }
+            ("submitjob", true) => {
+                Answer::error(400, "ClientException", "JobDefinition queue-tool:3 not found or not ACTIVE")
+            }
+            ("describejobdefinitions", gone) => {
+                Answer::json(json!({ "jobDefinitions": if gone { json!([]) } else { json!([known]) } }))
+            }
+            ("describejobqueues", _) => Answer::json(json!({ "jobQueues": [] })),
+            _ => Answer::error(403, "AccessDeniedException", "User: ann is not authorized to perform this"),
+        });
+    let sandbox = far(&server);
+    let line = ["-p", "2", "--job-definition", "queue-tool:3", "true"];
+    sandbox.run("bsub", line).ok();
+    sandbox.run("bsub", line).ok();
+    assert_eq!(server.requests("describejobdefinitions").len(), 1);
+    gone.store(true, Ordering::SeqCst);
+    let failed = sandbox.run("bsub", line);
+    assert!(failed.failed_with(1).contains("JobDefinition queue-tool:3 not found"), "{failed}");
+    assert!(failed.hints().contains("names the job definition `d`"), "{failed}");
+    let failed = sandbox.run("bsub", line);
+    assert!(failed.failed_with(2).contains("there is no active job definition queue-tool:3"), "{failed}");
+    assert_eq!(server.requests("submitjob").len(), 3);
 }
 
 #[story]

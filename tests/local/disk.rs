@@ -328,6 +328,26 @@ async fn a_reset_ends_and_removes_everything_whatever_state_it_is_in() {
 }
 
 #[story]
+async fn requests_are_not_logged_on_a_full_disk() {
+    let disk = SmallDisk::new("size=8m");
+    let cluster = Cluster::within(disk.path());
+    cluster.ok(&["start"]);
+    let batch = cluster.batch();
+    let job = batch.submit(sh("true")).await;
+    batch.ended(&job).await;
+    let log = cluster.home().join("server.log");
+    let logged = || std::fs::read_to_string(&log).unwrap().matches(" request method=").count();
+    let before = logged();
+    assert!(before > 0);
+    disk.fill();
+    batch.describe(&job).await;
+    assert_eq!(logged(), before);
+    disk.make_room();
+    batch.describe(&job).await;
+    assert!(logged() > before);
+}
+
+#[story]
 async fn a_reset_works_on_a_full_disk() {
     let disk = SmallDisk::new("size=8m");
     let cluster = Cluster::within(disk.path());

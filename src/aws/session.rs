@@ -126,30 +126,6 @@ impl Session {
         url.map(|url| url.trim_end_matches('/').to_owned())
     }
 
-    /// A hint how to use a resource of another region.
-    pub fn hint_to_region(&self, region: &str) -> String {
-        match self.cluster.is_local {
-            true => "choose the cluster that it is in with `--cluster NAME`".to_owned(),
-            false => format!("to look there with the same account, add `--region {region}`"),
-        }
-    }
-
-    /// A line of the cluster's section in the settings file, for hints. `None`: the cluster has no
-    /// section.
-    pub fn setting(&self, key: &str, value: &str) -> Option<String> {
-        let name = &self.cluster.name;
-        (!self.cluster.is_local).then(|| format!("`{key} = {value}` in [cluster.{name}]"))
-    }
-
-    /// A hint to a cluster with this setting, and to the effect of the setting, such as `names
-    /// one`.
-    pub fn hint_to_setting(&self, key: &str, value: &str, does: &str) -> String {
-        match self.setting(key, value) {
-            Some(line) => format!("{line} of the settings file {does}").trim_end().to_owned(),
-            None => format!("`--cluster NAME` chooses a cluster on AWS whose settings have {key}"),
-        }
-    }
-
     /// The command that sets the size of a compute environment or, without a name, of the machines
     /// that jobs run on. `None`: Batch's own API does. A cluster that runs does not read its
     /// settings again, so it is stopped first; its jobs go on.

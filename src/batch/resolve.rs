@@ -216,7 +216,7 @@ fn elsewhere(session: &Session, reference: &JobRef, home: &Home) -> Option<Failu
     if home.region != session.region {
         let (name, region, there) = (&cluster.name, &session.region, &home.region);
         let message = format!("the job {reference} is in {there}, and the cluster `{name}` is in {region}");
-        return Some(Failure::failed(message).hint(session.hint_to_region(there)));
+        return Some(Failure::failed(message).hint(session.cluster.hint_to_region(there)));
     }
     let own =
         [&cluster.job_queue, &cluster.job_definition].into_iter().find_map(|name| Home::of_arn(name))?;

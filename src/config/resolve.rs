@@ -268,6 +268,29 @@ impl Cluster {
         }
     }
 
+    /// A hint how to use a resource of another region.
+    pub fn hint_to_region(&self, region: &str) -> String {
+        match self.is_local {
+            true => "choose the cluster that it is in with `--cluster NAME`".to_owned(),
+            false => format!("to look there with the same account, add `--region {region}`"),
+        }
+    }
+
+    /// A line of the cluster's section in the settings file, for hints. `None`: the cluster has no
+    /// section.
+    pub fn setting(&self, key: &str, value: &str) -> Option<String> {
+        (!self.is_local).then(|| format!("`{key} = {value}` in [cluster.{}]", self.name))
+    }
+
+    /// A hint to a cluster with this setting, and to the effect of the setting, such as `names
+    /// one`.
+    pub fn hint_to_setting(&self, key: &str, value: &str, does: &str) -> String {
+        match self.setting(key, value) {
+            Some(line) => format!("{line} of the settings file {does}").trim_end().to_owned(),
+            None => format!("`--cluster NAME` chooses a cluster on AWS whose settings have {key}"),
+        }
+    }
+
     /// The same cluster with what its stack says where the settings say nothing.
     ///
     /// # Errors

@@ -40,7 +40,7 @@ impl Args {
         let Some(repository) = ecr::repository(session, REPORTER).await? else {
             let name = &session.cluster.name;
             return Err(Failure::usage(format!("the cluster {name} has no repository to push to"))
-                .hint(session.hint_to_setting("ecr_repository", "\"…\"", "sets one")));
+                .hint(session.cluster.hint_to_setting("ecr_repository", "\"…\"", "sets one")));
         };
         engine::push(session, &self.image, &repository, tag, REPORTER).await
     }

@@ -70,7 +70,7 @@ pub async fn find(
                 "--build: the cluster `{name}` has no repository for the image, and its jobs cannot use the \
                  images of this machine's Docker engine"
             ))
-            .hint(session.hint_to_setting("ecr_repository", "\"NAME\"", "sets one")));
+            .hint(session.cluster.hint_to_setting("ecr_repository", "\"NAME\"", "sets one")));
         }
         let queue = queue.unwrap_or(&session.cluster.job_queue);
         let plan = BuildPlan::new(session, queue, images.builder, input).await?;

@@ -69,7 +69,7 @@ pub(super) fn name(session: &Session) -> Result<&str, Failure> {
     session.cluster.images.codebuild_project.as_deref().ok_or_else(|| {
         let name = &session.cluster.name;
         let failure = Failure::usage(format!("no CodeBuild project is set for the cluster `{name}`"))
-            .hint(session.hint_to_setting("codebuild_project", "\"NAME\"", ""));
+            .hint(session.cluster.hint_to_setting("codebuild_project", "\"NAME\"", ""));
         with_engine(session, failure)
     })
 }
@@ -90,7 +90,7 @@ pub fn check(session: &Session) -> Result<(), Failure> {
     let failure = Failure::usage(format!(
         "CodeBuild cannot push to {repository}: it logs in to ECR, and to no other registry"
     ))
-    .hint(session.hint_to_setting("ecr_repository", "\"NAME\"", "names a repository of ECR's"));
+    .hint(session.cluster.hint_to_setting("ecr_repository", "\"NAME\"", "names a repository of ECR's"));
     let engine =
         engine(session).map(|engine| format!("{engine}, and pushes with what `docker login` has left"));
     Err(engine.into_iter().fold(failure, Failure::hint))
@@ -100,7 +100,10 @@ pub fn check(session: &Session) -> Result<(), Failure> {
 pub fn no_repository(session: &Session) -> Failure {
     let name = &session.cluster.name;
     let why = format!("no repository is set for the cluster `{name}`: CodeBuild has nowhere to push to");
-    with_engine(session, Failure::usage(why).hint(session.hint_to_setting("ecr_repository", "\"NAME\"", "")))
+    with_engine(
+        session,
+        Failure::usage(why).hint(session.cluster.hint_to_setting("ecr_repository", "\"NAME\"", "")),
+    )
 }
 
 /// The failure for a refusal of CodeBuild.
@@ -132,7 +135,7 @@ fn with_engine(session: &Session, failure: Failure) -> Failure {
 
 /// The setting that makes all tools build on an engine. `None` if that is the default.
 fn engine(session: &Session) -> Option<String> {
-    let setting = session.setting("builder", "\"docker\"")?;
+    let setting = session.cluster.setting("builder", "\"docker\"")?;
     Some(format!("{setting} builds on this machine's Docker engine"))
 }
 

@@ -114,7 +114,7 @@ fn missing(session: &Session, path: &RepositoryPath) -> Failure {
         return failure.hint("`bimage build` and `bimage push` make it, as create_repository says");
     }
     failure
-        .hint(session.hint_to_setting("create_repository", "true", "has it made"))
+        .hint(session.cluster.hint_to_setting("create_repository", "true", "has it made"))
         .hint(format!("`aws ecr create-repository --region {region} --repository-name {name}` makes it"))
 }
 

@@ -75,7 +75,7 @@ fn without_engine(session: &Session, failure: Failure) -> Failure {
             Builder::CodeBuild.as_str(),
             cluster.name
         )),
-        None => failure.hint(session.hint_to_setting(
+        None => failure.hint(cluster.hint_to_setting(
             "codebuild_project",
             "\"…\"",
             "names a project that builds without one",

@@ -25,9 +25,11 @@ pub async fn image_engine(session: &Session) -> Result<Engine, Failure> {
         let failure = failure.wrap(message).hint(START);
         match session.cluster.images.engine_runs_jobs {
             true => failure,
-            false => {
-                failure.hint(session.hint_to_setting("ecr_repository", "\"NAME\"", "keeps images in ECR"))
-            }
+            false => failure.hint(session.cluster.hint_to_setting(
+                "ecr_repository",
+                "\"NAME\"",
+                "keeps images in ECR",
+            )),
         }
     };
     Engine::find().await.map_err(failure)

@@ -2,18 +2,18 @@
 
 use std::path::PathBuf;
 
-use awsb::stage::{Archive, Entry, EntryKind};
+use awsb::stage::{Archive, ArchiveEntry, EntryKind};
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 
 /// Finds the length of an archive of many files. No file is read.
 #[divan::bench(args = [10_000])]
 fn length(bencher: Bencher<'_, '_>, files: usize) {
-    let entries: Vec<(PathBuf, Entry)> = (0..files)
+    let entries: Vec<(PathBuf, ArchiveEntry)> = (0..files)
         .map(|n| {
             let kind = EntryKind::File { size: 1000, modified: None };
             let name = PathBuf::from(format!("src/package-{}/module_{n}.py", n / 100));
-            (name, Entry { source: PathBuf::from("/nowhere"), mode: 0o644, kind })
+            (name, ArchiveEntry { source: PathBuf::from("/nowhere"), mode: 0o644, kind })
         })
         .collect();
     bencher
@@ -32,7 +32,7 @@ fn sha256(bencher: Bencher<'_, '_>, size: usize) {
             std::fs::write(&source, vec![b'x'; size]).expect("a file can be written");
             let found = std::fs::metadata(&source).expect("the file is there");
             let kind = EntryKind::File { size: found.len(), modified: found.modified().ok() };
-            (name, Entry { source, mode: 0o644, kind })
+            (name, ArchiveEntry { source, mode: 0o644, kind })
         })
         .collect();
     let archive = Archive::new("the file", entries).expect("names that fit into headers");

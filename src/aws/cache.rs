@@ -29,7 +29,7 @@ pub struct Cache {
 
 /// The content of a file.
 #[derive(Debug, Serialize, Deserialize)]
-struct Entry<T> {
+struct CacheEntry<T> {
     /// The time of writing, in seconds since the epoch.
     at: u64,
     value: T,
@@ -63,7 +63,7 @@ impl Cache {
     /// The entry of this kind and key, unless it is missing or older than this.
     pub fn read_younger<T: DeserializeOwned>(&self, kind: &str, key: &str, age: Duration) -> Option<T> {
         let path = self.path(kind, key)?;
-        let entry: Entry<T> = serde_json::from_slice(&fs::read(&path).ok()?).ok()?;
+        let entry: CacheEntry<T> = serde_json::from_slice(&fs::read(&path).ok()?).ok()?;
         // An entry from the future is as useless as one from long ago.
         if now().checked_sub(entry.at)? > age.min(MAX_AGE).as_secs() {
             return None;
@@ -79,7 +79,7 @@ impl Cache {
             DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
             // Only its owner can read a temporary file.
             let mut file = tempfile::NamedTempFile::new_in(&folder)?;
-            serde_json::to_writer(&mut file, &Entry { at: now(), value })?;
+            serde_json::to_writer(&mut file, &CacheEntry { at: now(), value })?;
             file.flush()?;
             file.persist(&path)?;
             Ok(())

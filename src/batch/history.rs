@@ -30,7 +30,7 @@ const MAX_LISTED: usize = 10;
 
 /// A job that was submitted from this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Entry {
+struct HistoryEntry {
     id: JobId,
     name: String,
     time: String,
@@ -92,13 +92,13 @@ pub fn last_of_another_session(session: &Session) -> Option<(Vec<JobId>, String)
 }
 
 /// The jobs of the latest submission.
-fn latest(known: &[Entry]) -> impl Iterator<Item = &Entry> {
+fn latest(known: &[HistoryEntry]) -> impl Iterator<Item = &HistoryEntry> {
     let latest = known.last().map(|job| job.time.as_str());
     known.iter().filter(move |job| Some(job.time.as_str()) == latest)
 }
 
 /// The jobs that were submitted to this cluster at this endpoint, or at an unknown one.
-fn entries_of(session: &Session) -> Vec<Entry> {
+fn entries_of(session: &Session) -> Vec<HistoryEntry> {
     let endpoint = endpoint(session);
     let mut known = path(session).map(|path| read(&path)).unwrap_or_default();
     known.retain(|job| job.endpoint.as_ref().is_none_or(|of| *of == endpoint));
@@ -131,12 +131,12 @@ fn this_session() -> Option<String> {
 pub(super) fn submitted_within(session: &Session, ids: &[JobId], time: Duration) -> Vec<JobId> {
     let Some(path) = path(session).filter(|_| !ids.is_empty()) else { return Vec::new() };
     let since = jiff::Timestamp::now().checked_sub(time).unwrap_or(jiff::Timestamp::MIN);
-    let is_new = |job: &Entry| job.time.parse::<jiff::Timestamp>().is_ok_and(|at| at >= since);
+    let is_new = |job: &HistoryEntry| job.time.parse::<jiff::Timestamp>().is_ok_and(|at| at >= since);
     let new: Vec<JobId> = read(&path).into_iter().filter(is_new).map(|job| job.id).collect();
     ids.iter().filter(|id| new.contains(&id.whole())).cloned().collect()
 }
 
-fn unresolved(session: &Session, reference: &JobRef, why: &Unresolved, known: &[Entry]) -> Failure {
+fn unresolved(session: &Session, reference: &JobRef, why: &Unresolved, known: &[HistoryEntry]) -> Failure {
     let cluster = &session.cluster.name;
     match why {
         Unresolved::NoneSubmitted => Failure::usage(format!(
@@ -183,12 +183,12 @@ fn file_name(cluster: &str, region: &str) -> String {
 }
 
 /// The entries of a file. Other lines are skipped.
-fn read(path: &Path) -> Vec<Entry> {
+fn read(path: &Path) -> Vec<HistoryEntry> {
     let text = fs::read(path).unwrap_or_default();
     String::from_utf8_lossy(&text).lines().filter_map(line).collect()
 }
 
-fn line(text: &str) -> Option<Entry> {
+fn line(text: &str) -> Option<HistoryEntry> {
     let mut words = text.split(' ');
     let (id, name, time) = (words.next()?, words.next()?, words.next()?);
     let (endpoint, session) = (words.next().map(str::to_owned), words.next().map(str::to_owned));
@@ -196,7 +196,13 @@ fn line(text: &str) -> Option<Entry> {
         return None;
     }
     let session = session.filter(|session| session != NOT_RECORDED);
-    Some(Entry { id: id.parse().ok()?, name: name.to_owned(), time: time.to_owned(), endpoint, session })
+    Some(HistoryEntry {
+        id: id.parse().ok()?,
+        name: name.to_owned(),
+        time: time.to_owned(),
+        endpoint,
+        session,
+    })
 }
 
 /// Appends lines. All writers share the lock, so that no lines go to a file that is being replaced.

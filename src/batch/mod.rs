@@ -37,6 +37,6 @@ pub use queues::{
 };
 pub use resolve::{ResolvedJobs, find_task, resolve_ids, resolve_jobs};
 pub use resubmit::{Resubmission, resubmissions};
-pub use submit::{Progress, RetryPolicy, Submitted, SubmittedJobs, once, submit};
+pub use submit::{RetryPolicy, SubmissionProgress, Submitted, SubmittedJobs, once, submit};
 pub use terminate::{TerminationProgress, terminate, terminate_all, terminate_each};
 pub use wait_set::{Counts, JobWaitSet};

@@ -151,7 +151,7 @@ impl Args {
         }
     }
 
-    fn timed_out(&self, open: &Open) -> Failure {
+    fn timed_out(&self, open: &UnfinishedJobs) -> Failure {
         let time = self.timeout.map_or(0, |period| period.get().as_secs());
         let jobs = |n| words::many(n, "job");
         let (running, waiting) = (open.running, open.ids.len().saturating_sub(open.running));
@@ -174,7 +174,7 @@ async fn until(deadline: Option<Instant>) {
 }
 
 /// The failure of a call while the jobs go on.
-fn contact_lost(failure: Failure, open: &Open) -> Failure {
+fn contact_lost(failure: Failure, open: &UnfinishedJobs) -> Failure {
     let message = format!("contact is lost; {}: {failure}", open.go_on());
     failure.wrap(message).with_kind(ErrorKind::ContactLost)
 }
@@ -193,7 +193,7 @@ impl Observed {
     fn update(&self, set: &JobWaitSet) {
         let ids = set.open().map(Job::id).collect();
         let running = set.open().filter(|job| runs(job)).count();
-        self.open.set(Open { ids, all: set.jobs().count(), running });
+        self.open.set(UnfinishedJobs { ids, all: set.jobs().count(), running });
         *self.arrays.borrow_mut() = set.open().filter(|job| job.is_array_parent()).map(Job::id).collect();
     }
 }
@@ -206,21 +206,21 @@ fn runs(job: &Job) -> bool {
 
 /// The open jobs at the last poll. A signal handler on another thread reads them.
 #[derive(Debug, Clone, Default)]
-struct SharedOpen(Arc<Mutex<Open>>);
+struct SharedOpen(Arc<Mutex<UnfinishedJobs>>);
 
 impl SharedOpen {
-    fn set(&self, open: Open) {
+    fn set(&self, open: UnfinishedJobs) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = open;
     }
 
-    fn get(&self) -> Open {
+    fn get(&self) -> UnfinishedJobs {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 /// The jobs for which the waiting goes on.
 #[derive(Debug, Clone, Default)]
-struct Open {
+struct UnfinishedJobs {
     ids: Vec<JobId>,
     /// The number of all jobs of this wait.
     all: usize,
@@ -228,7 +228,7 @@ struct Open {
     running: usize,
 }
 
-impl Open {
+impl UnfinishedJobs {
     /// Reports that the open jobs go on without being waited for.
     fn report_going_on(&self, signal: EndSignal) {
         print_message(format!("bwait: {signal}; {}", self.go_on()));

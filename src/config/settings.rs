@@ -351,13 +351,13 @@ mod tests {
             "cluster = 3\n".to_owned(),
             "[cluster\n".to_owned(),
         ];
-        let told: Vec<String> = cases
+        let messages: Vec<String> = cases
             .iter()
             .map(|text| match parse(text) {
                 Ok(_) => "no error".to_owned(),
                 Err(f) => format!("{} {:?}", f.message(), f.hints()),
             })
             .collect();
-        insta::assert_snapshot!(told.join("\n"));
+        insta::assert_snapshot!(messages.join("\n"));
     }
 }

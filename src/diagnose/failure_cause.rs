@@ -214,8 +214,8 @@ impl Cause {
             }
             Code::CannotStart => finding(format!("{short}{}", quoted(reason.or(status)))),
             Code::Signal | Code::ExitCode => {
-                let said = reason.map(|r| format!(": {r}")).unwrap_or_default();
-                finding(format!("{short}{said}"))
+                let suffix = reason.map(|r| format!(": {r}")).unwrap_or_default();
+                finding(format!("{short}{suffix}"))
             }
             _ => finding(short.clone()),
         }
@@ -301,8 +301,8 @@ fn image_pull(cause: &Cause, image: &str, words: &str) -> Finding {
         (String::new(), format!("check the image's name, and that the instances can reach {registry}"))
     };
     let why = if why.is_empty() { String::new() } else { format!(": {why}") };
-    let said = if words.is_empty() { String::new() } else { format!("; AWS says: {words}") };
-    Finding::new(cause.code, format!("{} ({image}){why}{said}", cause.short)).advise(advice)
+    let suffix = if words.is_empty() { String::new() } else { format!("; AWS says: {words}") };
+    Finding::new(cause.code, format!("{} ({image}){why}{suffix}", cause.short)).advise(advice)
 }
 
 /// The finding for a ResourceInitializationError, by the missing resource (ECS Developer Guide

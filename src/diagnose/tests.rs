@@ -135,7 +135,7 @@ fn advice_is_about_the_machine_that_the_job_runs_on() {
 }
 
 /// The messages that users see, case by case.
-fn told(cases: &[(&str, Evidence)]) -> String {
+fn messages_of(cases: &[(&str, Evidence)]) -> String {
     let each = cases.iter().map(|(name, evidence)| {
         let answer = Diagnosis::of(evidence);
         let codes: Vec<String> = answer.findings.iter().map(|f| format!("{:?}", f.code)).collect();
@@ -146,22 +146,22 @@ fn told(cases: &[(&str, Evidence)]) -> String {
 
 #[test]
 fn waiting_in_words() {
-    insta::assert_snapshot!(told(&waiting_cases()));
+    insta::assert_snapshot!(messages_of(&waiting_cases()));
 }
 
 #[test]
 fn runnable_in_words() {
-    insta::assert_snapshot!(told(&runnable_cases()));
+    insta::assert_snapshot!(messages_of(&runnable_cases()));
 }
 
 #[test]
 fn failed_in_words() {
-    insta::assert_snapshot!(told(&failed_cases()));
+    insta::assert_snapshot!(messages_of(&failed_cases()));
 }
 
 #[test]
 fn arrays_and_nodes_in_words() {
-    insta::assert_snapshot!(told(&parts_cases()));
+    insta::assert_snapshot!(messages_of(&parts_cases()));
 }
 
 /// The code of a finding in `--json`.

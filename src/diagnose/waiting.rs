@@ -109,7 +109,7 @@ pub fn runnable(evidence: &Evidence) -> Vec<Finding> {
     }
     found.extend(room.notes);
     found.extend(retry(evidence));
-    found.extend(said(evidence));
+    found.extend(status_reason(evidence));
     if found.is_empty() {
         found.push(Finding::new(Code::NothingFound, "no obstacle can be seen: it waits for its place"));
     }
@@ -129,7 +129,7 @@ fn retry(evidence: &Evidence) -> Option<Finding> {
 
 /// The finding for AWS's status reason, unless it is a code for a blocked queue or the reason of
 /// the last attempt's end.
-fn said(evidence: &Evidence) -> Option<Finding> {
+fn status_reason(evidence: &Evidence) -> Option<Finding> {
     let reason = evidence.job.end.status_reason.as_deref().filter(|reason| !reason.is_empty())?;
     let of_last = evidence.job.attempts.last().and_then(|last| last.end.status_reason.as_deref());
     if blocked::code(reason).is_some() || of_last == Some(reason) {

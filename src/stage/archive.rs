@@ -23,7 +23,7 @@ const END: u64 = 2 * RECORD;
 
 /// An entry of an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct ArchiveEntry {
     /// Where it is on this machine.
     pub source: PathBuf,
     /// Its permissions.
@@ -61,7 +61,7 @@ pub enum EntryKind {
     },
 }
 
-impl Entry {
+impl ArchiveEntry {
     /// The size in bytes of the content behind its header.
     fn size(&self) -> u64 {
         if let EntryKind::File { size, .. } = self.kind { size } else { 0 }
@@ -78,7 +78,7 @@ impl Entry {
 pub struct Archive {
     /// The kind of its entries in messages, such as `the input`.
     what: &'static str,
-    entries: Arc<[(PathBuf, Entry)]>,
+    entries: Arc<[(PathBuf, ArchiveEntry)]>,
     length: u64,
 }
 
@@ -93,7 +93,7 @@ impl Archive {
                 Some(size) => EntryKind::File { size, modified: input.modified },
                 None => EntryKind::Directory,
             };
-            (name, Entry { source: input.source, mode: input.mode, kind })
+            (name, ArchiveEntry { source: input.source, mode: input.mode, kind })
         };
         Self::new("the input", inputs.into_entries().into_iter().map(entry).collect())
     }
@@ -102,7 +102,7 @@ impl Archive {
     ///
     /// # Errors
     /// When a name does not fit into a tar header.
-    pub fn new(what: &'static str, entries: Vec<(PathBuf, Entry)>) -> io::Result<Self> {
+    pub fn new(what: &'static str, entries: Vec<(PathBuf, ArchiveEntry)>) -> io::Result<Self> {
         let mut length = END;
         for (name, entry) in &entries {
             length += header(name, entry)?.len() as u64 + entry.size().next_multiple_of(RECORD);
@@ -111,7 +111,7 @@ impl Archive {
     }
 
     /// Its entries.
-    pub fn entries(&self) -> &[(PathBuf, Entry)] {
+    pub fn entries(&self) -> &[(PathBuf, ArchiveEntry)] {
         &self.entries
     }
 
@@ -139,7 +139,7 @@ impl Archive {
         checksums(self, on_read).map(|checksums| checksums.sha256)
     }
 
-    fn error(&self, entry: &Entry, why: &str) -> io::Error {
+    fn error(&self, entry: &ArchiveEntry, why: &str) -> io::Error {
         io::Error::other(format!("reading {} {}: {why}", self.what, entry.source.display()))
     }
 
@@ -217,7 +217,7 @@ impl Read for Reader {
 const CHANGED: &str = "it has changed while it was read";
 
 /// The header of an entry. A GNU header for a long name comes before it, which busybox reads, too.
-fn header(name: &Path, entry: &Entry) -> io::Result<Vec<u8>> {
+fn header(name: &Path, entry: &ArchiveEntry) -> io::Result<Vec<u8>> {
     let mut header = tar::Header::new_gnu();
     header.set_mode(entry.mode);
     header.set_mtime(MTIME);

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::packed_inputs::PackedInputs;
 use awsb_model::directives::SlurmShape;
-use awsb_model::payload::Entry;
+use awsb_model::payload::BundleEntry;
 use awsb_model::payload::launcher::{bare, bare_with, set};
 use awsb_model::{JobName, JobSpec, Program, ResolvedJob, ResolvedShape, SignalTo};
 
@@ -279,8 +279,8 @@ pub(super) struct File {
 }
 
 impl File {
-    pub(super) fn entry(&self) -> Entry<'_> {
-        Entry { path: self.path, mode: self.mode, contents: self.text.as_bytes() }
+    pub(super) fn entry(&self) -> BundleEntry<'_> {
+        BundleEntry { path: self.path, mode: self.mode, contents: self.text.as_bytes() }
     }
 }
 

@@ -15,7 +15,7 @@ use super::compat::{self, Mentions, Programs};
 use super::packed_inputs::PackedInputs;
 use super::target::Target;
 use awsb_model::payload::launcher::{self, Plain, Prelude, StartScript, Transport};
-use awsb_model::payload::{Bundle, Entry as BundleEntry};
+use awsb_model::payload::{Bundle, BundleEntry};
 use awsb_model::request::KeyValue;
 use awsb_model::{EnvVars, JobSpec, Program, ResolvedJob, ResolvedShape, Script, Stdin, Tasks, limits};
 

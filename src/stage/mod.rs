@@ -22,7 +22,7 @@ mod ssh_keys;
 mod target;
 mod upload;
 
-pub use archive::{Archive, Entry, EntryKind, Reader as ArchiveReader};
+pub use archive::{Archive, ArchiveEntry, EntryKind, Reader as ArchiveReader};
 pub use context::{inspect_context, upload_context};
 pub(crate) use inputs::one_line;
 #[cfg(test)]

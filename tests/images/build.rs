@@ -19,10 +19,10 @@ fn folder(sandbox: &Sandbox, base: &str) -> String {
 
 /// The tag in a line such as `bsub: the image awsb:TAG is built`.
 #[track_caller]
-fn tag(said: &str, end: &str) -> String {
+fn tag(output: &str, end: &str) -> String {
     let mut lines =
-        said.lines().filter_map(|line| line.strip_prefix("bsub: the image awsb:")?.strip_suffix(end));
-    lines.next().unwrap_or_else(|| panic!("no line that ends with{end}: {said}")).to_owned()
+        output.lines().filter_map(|line| line.strip_prefix("bsub: the image awsb:")?.strip_suffix(end));
+    lines.next().unwrap_or_else(|| panic!("no line that ends with{end}: {output}")).to_owned()
 }
 
 /// The names of the job definitions that were derived on the local cluster, and the keys of its
@@ -98,7 +98,7 @@ fn what_cannot_be_built_is_said_before_anything_is_sent() {
     sandbox.file("empty/x", "");
     sandbox.file("image/Dockerfile", "FROM scratch\n");
     sandbox.file("outside", "FROM scratch\n");
-    let told = [
+    let report = [
         vec!["--build", "none"],
         vec!["--build", "empty"],
         vec!["--build", "image", "--dockerfile", "outside"],
@@ -112,7 +112,7 @@ fn what_cannot_be_built_is_said_before_anything_is_sent() {
         assert_eq!(failed.code(), 2, "{failed}");
         failed.stderr
     });
-    insta::assert_snapshot!(told.join("\n"));
+    insta::assert_snapshot!(report.join("\n"));
     assert_eq!(server.requests("submitjob").len(), 0);
 }
 
@@ -147,18 +147,18 @@ fn a_dry_run_builds_nothing() {
     let content = folder(&sandbox, "awsb-test/none");
     let args =
         ["--dry-run", "--build", "image", "--build-arg", "BASE=b", "--build-arg", "MY_TOKEN=hidden", "true"];
-    let told = sandbox.run("bsub", args).ok();
-    assert!(!told.stdout.contains("hidden") && !told.stdout.contains(&content), "{told}");
-    let told = told.json();
+    let report = sandbox.run("bsub", args).ok();
+    assert!(!report.stdout.contains("hidden") && !report.stdout.contains(&content), "{report}");
+    let report = report.json();
     let operations: Vec<&str> =
-        told.as_array().into_iter().flatten().filter_map(|o| o["operation"].as_str()).collect();
+        report.as_array().into_iter().flatten().filter_map(|o| o["operation"].as_str()).collect();
     assert_eq!(operations, ["BuildImage", "RegisterJobDefinition", "SubmitJob"]);
-    let build = &told[0]["request"];
+    let build = &report[0]["request"];
     assert_eq!((&build["builder"], &build["dockerfile"]), (&json!("docker"), &json!("Dockerfile")));
     assert_eq!(build["buildArgs"], json!({"BASE": "b", "MY_TOKEN": "********"}));
     let image = build["image"].as_str().unwrap_or_default();
     assert!(image.starts_with("awsb:") && image.len() == 25, "{image}");
-    assert_eq!(told[1]["request"]["containerProperties"]["image"], image);
+    assert_eq!(report[1]["request"]["containerProperties"]["image"], image);
     assert_eq!(left(&sandbox), (Vec::new(), Vec::new()));
 }
 
@@ -173,9 +173,9 @@ fn a_job_runs_again_in_another_image() {
     let image = format!("awsb:{}", tag(&again.stderr, " is built"));
     let again = sandbox.run("bsub", ["-I", "--rerun", first.trim(), "--image", &image]).ok();
     assert_eq!(again.stdout.trim_end(), content, "{again}");
-    let told = sandbox.run("bsub", ["--dry-run", "--rerun", first.trim(), "--image", "other"]).ok().json();
-    assert_eq!(told[0]["request"]["containerProperties"]["image"], "other", "{told}");
-    assert_eq!(told[1]["request"]["jobDefinition"], told[0]["request"]["jobDefinitionName"], "{told}");
+    let report = sandbox.run("bsub", ["--dry-run", "--rerun", first.trim(), "--image", "other"]).ok().json();
+    assert_eq!(report[0]["request"]["containerProperties"]["image"], "other", "{report}");
+    assert_eq!(report[1]["request"]["jobDefinition"], report[0]["request"]["jobDefinitionName"], "{report}");
     remove(&sandbox, &image["awsb:".len()..]);
 }
 
@@ -273,14 +273,14 @@ fn a_short_name_stays_where_ecr_may_not_be_asked() {
         "default_cluster = \"far\"\n[cluster.far]\nregion = \"eu-west-1\"\nbucket = \"b\"\njob_queue = \"q\"\njob_definition = \"d\"\n",
     );
     sandbox.set("AWS_ENDPOINT_URL", server.endpoint());
-    let told = sandbox.run("bsub", ["--dry-run", "--image", "tool:1", "true"]).ok().json();
+    let report = sandbox.run("bsub", ["--dry-run", "--image", "tool:1", "true"]).ok().json();
     assert_eq!(server.requests("ecr").len(), 1);
     let register =
-        told.as_array().and_then(|all| all.iter().find(|o| o["operation"] == "RegisterJobDefinition"));
+        report.as_array().and_then(|all| all.iter().find(|o| o["operation"] == "RegisterJobDefinition"));
     assert_eq!(
         register.map(|r| &r["request"]["containerProperties"]["image"]),
         Some(&json!("tool:1")),
-        "{told}"
+        "{report}"
     );
 }
 
@@ -295,8 +295,8 @@ fn an_image_of_this_machine_alone_is_pushed() {
     // AWS:123456789012-auth-token
     let auth = json!({"auths": {host.as_str(): {"auth": "QVdTOjEyMzQ1Njc4OTAxMi1hdXRoLXRva2Vu"}}});
     sandbox.file("../home/.docker/config.json", auth.to_string());
-    let told = sandbox.run("bsub", ["--dry-run", "--image", image, "true"]).ok().json();
-    assert_eq!(told[0]["operation"], "PushImage", "{told}");
+    let report = sandbox.run("bsub", ["--dry-run", "--image", image, "true"]).ok().json();
+    assert_eq!(report[0]["operation"], "PushImage", "{report}");
     let first = sandbox.run("bsub", ["--image", image, "true"]).ok();
     assert!(
         first.stderr.contains(&format!("only this machine's Docker engine has the image {image}")),
@@ -309,6 +309,6 @@ fn an_image_of_this_machine_alone_is_pushed() {
     let images = images(&cluster);
     let [pushed] = images.as_slice() else { panic!("one job definition: {images:?}") };
     assert!(pushed.starts_with(&format!("{host}/lab/only-here@sha256:")), "{pushed}");
-    let tag = told[0]["request"]["image"].as_str().unwrap_or_default();
+    let tag = report[0]["request"]["image"].as_str().unwrap_or_default();
     sandbox.run("docker", ["rmi", tag]).ok();
 }

@@ -49,8 +49,8 @@ fn a_context_in_s3_becomes_an_image_that_is_pulled_by_digest() {
     machine.forget();
     let pinned = format!("{}@{digest}", machine.image);
     machine.docker(&["pull", "--quiet", &pinned]).ok();
-    let said = machine.docker(&["run", "--rm", &pinned, "/hello"]).ok();
-    assert_eq!(said.stdout, "hello it's \"$HOME\" $(exit 3) * ;|b\n");
+    let message = machine.docker(&["run", "--rm", &pinned, "/hello"]).ok();
+    assert_eq!(message.stdout, "hello it's \"$HOME\" $(exit 3) * ;|b\n");
     let label = ["image", "inspect", "--format", "{{index .Config.Labels \"said\"}}", &pinned];
     assert_eq!(machine.docker(&label).ok().stdout, "by \"us\" $HOME\n");
 }
@@ -106,10 +106,10 @@ fn what_bimage_asks_codebuild_for_is_an_image_that_works() {
     let uri = build.exported("AWSB_URI").to_owned();
     assert_eq!(uri, format!("{}:{}", machine.image, machine.sandbox.get("AWSB_TAG").expect("it was set")));
     machine.forget();
-    let said = machine
+    let message = machine
         .docker(&["run", "--rm", &format!("{}@{}", machine.image, build.exported("AWSB_DIGEST"))])
         .ok();
-    assert_eq!(said.stdout, "kept\nit's \"all\"  of $it\nand more\nkept\nother\n");
+    assert_eq!(message.stdout, "kept\nit's \"all\"  of $it\nand more\nkept\nother\n");
 }
 
 #[story]
@@ -123,8 +123,8 @@ fn without_a_context_it_is_the_docker_folder_of_the_source() {
     machine.set("CODEBUILD_SRC_DIR", &source);
     let build = machine.build().succeeded();
     assert_eq!(build.exported("AWSB_URI"), format!("{}:latest", machine.image));
-    let said = machine.docker(&["run", "--rm", build.exported("AWSB_URI"), "cat", "/name"]).ok();
-    assert_eq!(said.stdout, "the default image\n");
+    let message = machine.docker(&["run", "--rm", build.exported("AWSB_URI"), "cat", "/name"]).ok();
+    assert_eq!(message.stdout, "the default image\n");
 }
 
 #[story]

@@ -95,8 +95,8 @@ fn the_machine_is_one_of_the_platform() {
         let sandbox = server.sandbox();
         sandbox.run("bimage", ["build", "context", "--platform", platform]).ok();
         let request = server.requests("StartBuild").remove(0);
-        let said = request.get("environmentTypeOverride").and_then(Value::as_str);
-        assert_eq!(said, kind, "{environment} {platform}");
+        let output = request.get("environmentTypeOverride").and_then(Value::as_str);
+        assert_eq!(output, kind, "{environment} {platform}");
         assert_eq!(request.get("imageOverride").is_some(), kind.is_some());
     }
     // Who may not look at the project leaves it as it is.
@@ -130,8 +130,8 @@ fn an_image_is_for_the_machines_of_its_queue_and_each_kind_has_its_own() {
     assert_eq!(asked, ("linux/arm64".into(), on_arm.clone(), Value::Null));
     // Where the queue does not tell, it is the project.
     for instances in [&["c5", "c7g"][..], &[]] {
-        let told = built(instances, "ARM_CONTAINER", &[]);
-        assert_eq!(told, ("linux/arm64".into(), on_arm.clone(), Value::Null), "{instances:?}");
+        let report = built(instances, "ARM_CONTAINER", &[]);
+        assert_eq!(report, ("linux/arm64".into(), on_arm.clone(), Value::Null), "{instances:?}");
     }
 }
 
@@ -193,34 +193,34 @@ fn the_commands_in_a_log_are_no_cause() {
     let step = "The command '/bin/sh -c exit 7' returned a non-zero code: 7";
     let server = BuildServer::start(Course::failing_with_its_commands());
     let failed = server.sandbox().run("bimage", ["build", "context", "--tag", "t1", "--quiet"]).ended_with(1);
-    let told = format!("\nbimage: error: the build {} has failed in its phase BUILD: {step}\n", id());
-    assert!(failed.stderr.contains(&told), "{failed}");
+    let report = format!("\nbimage: error: the build {} has failed in its phase BUILD: {step}\n", id());
+    assert!(failed.stderr.contains(&report), "{failed}");
     // Nor are they what is shown of its end.
     assert!(failed.stderr.contains(&format!("line 40\n{step}\n")), "{failed}");
-    for said in ["received unexpected HTTP status: 500 Internal Server Error", "denied: you may not"] {
-        let server = BuildServer::start(Course::refused(said));
+    for output in ["received unexpected HTTP status: 500 Internal Server Error", "denied: you may not"] {
+        let server = BuildServer::start(Course::refused(output));
         let failed = server.sandbox().run("bimage", ["build", "context", "--tag", "t1", "-q"]).ended_with(1);
-        let told =
-            format!("\nbimage: error: the build {} has failed in its phase POST_BUILD: {said}\n", id());
-        assert!(failed.stderr.contains(&told), "{failed}");
+        let report =
+            format!("\nbimage: error: the build {} has failed in its phase POST_BUILD: {output}\n", id());
+        assert!(failed.stderr.contains(&report), "{failed}");
     }
 }
 
 #[story]
 fn a_repository_that_has_gone_is_looked_for_again() {
-    let said =
+    let output =
         "name unknown: The repository with name 'lab/genomics' does not exist in the registry with id '1'";
     let server =
-        BuildServer::disturbed(Course::refused(said), |operation, before| match (operation, before) {
+        BuildServer::disturbed(Course::refused(output), |operation, before| match (operation, before) {
             ("DescribeRepositories", 1..) => {
                 Intervention::Answer(Answer::error(400, "RepositoryNotFoundException", "no"))
             }
             _ => Intervention::None,
         });
     let failed = server.sandbox().run("bimage", ["build", "context", "--tag", "t1"]).ended_with(1);
-    let told =
+    let report =
         "\nbimage: error: there is no repository lab/genomics in ECR (cluster far, region eu-west-1)\n";
-    assert!(failed.stderr.contains(told), "{failed}");
+    assert!(failed.stderr.contains(report), "{failed}");
     assert_eq!((server.builds(), server.requests("DescribeRepositories").len()), (1, 2));
 }
 
@@ -293,7 +293,7 @@ fn what_codebuild_refuses_is_said_in_one_line() {
     let denied = "User: arn:aws:iam::123456789012:user/me is not authorized to perform: codebuild:StartBuild on \
                   resource: arn:aws:codebuild:eu-west-1:123456789012:project/images because no identity-based policy \
                   allows the codebuild:StartBuild action";
-    let mut told = String::new();
+    let mut report = String::new();
     for (code, message) in [
         (
             "ResourceNotFoundException",
@@ -309,16 +309,16 @@ fn what_codebuild_refuses_is_said_in_one_line() {
         });
         let refused = server.sandbox().run("bimage", ["build", "context"]);
         refused.failed_with(1);
-        told += &format!("{}\n", refused.stderr);
+        report += &format!("{}\n", refused.stderr);
         assert_eq!(server.requests("StartBuild").len(), 1);
     }
-    insta::assert_snapshot!(told);
+    insta::assert_snapshot!(report);
 }
 
 #[story]
 fn settings_that_will_not_do_are_named_before_anything_is_sent() {
     let server = BuildServer::start(Course::default());
-    let mut told = String::new();
+    let mut report = String::new();
     for settings in [
         "ecr_repository = \"lab/genomics\"\n",
         "codebuild_project = \"images\"\n",
@@ -327,9 +327,9 @@ fn settings_that_will_not_do_are_named_before_anything_is_sent() {
         let sandbox = server.sandbox_with(settings);
         let refused = sandbox.run("bimage", ["build", "context", "--builder", "codebuild"]);
         refused.failed_with(2);
-        told += &format!("{}\n", refused.stderr);
+        report += &format!("{}\n", refused.stderr);
     }
-    insta::assert_snapshot!(told);
+    insta::assert_snapshot!(report);
     assert_eq!((server.builds(), server.requests("PUT").len()), (0, 0));
 }
 
@@ -360,8 +360,8 @@ fn a_signal_leaves_the_build_alone_and_ends_the_tool_by_itself() {
         building.signal(signal);
         let ended = building.wait().ended_with(code);
         assert_eq!(ended.status.signal(), Some(signal as i32));
-        let said = format!("bimage: error: interrupted by {signal}; the build {} goes on\n", id());
-        assert!(ended.written.contains(&said), "{}", ended.written);
+        let output = format!("bimage: error: interrupted by {signal}; the build {} goes on\n", id());
+        assert!(ended.written.contains(&output), "{}", ended.written);
         assert!(ended.written.contains(&format!("`bimage logs --follow {}`", id())), "{}", ended.written);
         assert!(!server.was_stopped());
 
@@ -386,8 +386,8 @@ fn ctrl_c_ends_the_search_for_contact() {
     eventually("the start is tried again", Duration::from_secs(60), is_tried);
     building.signal(Signal::SIGINT);
     let ended = building.wait().ended_with(130);
-    let said = "bimage: error: interrupted; whether the CodeBuild project images has started the build is not known\n";
-    assert!(ended.stderr.contains(said), "{ended}");
+    let output = "bimage: error: interrupted; whether the CodeBuild project images has started the build is not known\n";
+    assert!(ended.stderr.contains(output), "{ended}");
 }
 
 #[story]
@@ -403,9 +403,9 @@ fn ctrl_c_on_a_terminal_asks_whether_to_stop() {
         building.until("the question", |screen| screen.ends_with("\nStop the build? [y/N]\n"));
         building.types(answer);
         let ended = building.wait().ended_with(130);
-        let said = if stops { "is stopped" } else { "goes on" };
+        let output = if stops { "is stopped" } else { "goes on" };
         assert!(
-            ended.written.contains(&format!("interrupted; the build {} {said}", id())),
+            ended.written.contains(&format!("interrupted; the build {} {output}", id())),
             "{}",
             ended.written
         );

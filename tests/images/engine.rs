@@ -109,7 +109,7 @@ fn what_is_wrong_with_a_dockerfile_is_one_line() {
     for builder in BUILDERS {
         let mut bench = ImageBench::new();
         bench.sandbox.set("DOCKER_BUILDKIT", builder);
-        for (instructions, said) in [
+        for (instructions, output) in [
             ("NONSENSE", "NONSENSE"),
             ("COPY nothing /", "nothing"),
             ("FROM awsb-test/none:0", "awsb-test/none:0"),
@@ -122,7 +122,7 @@ fn what_is_wrong_with_a_dockerfile_is_one_line() {
                 .lines()
                 .find_map(|line| line.strip_prefix("bimage: error: building awsb:test-"));
             assert!(
-                error.is_some_and(|error| error.to_lowercase().contains(&said.to_lowercase())),
+                error.is_some_and(|error| error.to_lowercase().contains(&output.to_lowercase())),
                 "{failed}"
             );
         }
@@ -234,11 +234,11 @@ fn an_engine_that_goes_away_is_told() {
         running.until("the step's output", |screen| screen.contains("| begun"));
         line.cut();
         let screen = running.wait().ended_with(1).screen().replace('\n', "");
-        let said = format!(
+        let output = format!(
             "bimage: error: building awsb:{tag}: the Docker engine at tcp://{} has gone away: ",
             line.address
         );
-        assert!(screen.contains(&said), "{screen}");
+        assert!(screen.contains(&output), "{screen}");
         eventually("the build has ended", Duration::from_secs(30), || {
             bench.images().is_empty().then_some(())
         });

@@ -113,8 +113,8 @@ fn a_signal_reaches_the_jobs_script() {
         });
         sandbox.run("bkill", [&id]).ok();
         sandbox.run("bwait", [&id]);
-        let told = sandbox.run("bout", [&main]).ok();
-        assert!(told.stdout.contains("told to end"), "{told}");
+        let report = sandbox.run("bout", [&main]).ok();
+        assert!(report.stdout.contains("told to end"), "{report}");
         assert_eq!(keys(&sandbox), [""; 0]);
     }
 }
@@ -136,8 +136,8 @@ fn an_mpi_program_across_three_nodes() {
     let line = ["-I", "-n", "3", "-p", "2", "-m", "256M", "--image", image, "mpi.sh"];
     let outcome = sandbox.run("bsub", line).ended_with(4);
     let first: Vec<&str> = main_node(&outcome).take(4).map(str::trim).collect();
-    let told = "slots, hosts by ssh, keys that are left, hosts by what is called like ssh";
-    assert_eq!(first, ["3 slots=2", "3", "0", "3"], "{told}: {outcome}");
+    let report = "slots, hosts by ssh, keys that are left, hosts by what is called like ssh";
+    assert_eq!(first, ["3 slots=2", "3", "0", "3"], "{report}: {outcome}");
     let hosts = ranks(&outcome, "two words");
     assert_eq!(hosts.len(), 6, "{outcome}");
     let distinct: BTreeSet<&String> = hosts.values().collect();
@@ -202,8 +202,8 @@ fn a_node_that_never_comes_is_named() {
     let script = "[ $AWS_BATCH_JOB_NODE_INDEX != 2 ] || sleep 120; echo the job itself";
     let line = ["-I", "--job-definition", "odd", "-e", "AWSB_NODES_TIMEOUT=30", "--wrap", script];
     let outcome = sandbox.run("bsub", line).ended_with(126);
-    let told = "of 3 nodes these have not come within 30 s (AWSB_NODES_TIMEOUT): 2";
-    assert!(outcome.stdout.contains(told) && outcome.stdout.contains("security group"), "{outcome}");
+    let report = "of 3 nodes these have not come within 30 s (AWSB_NODES_TIMEOUT): 2";
+    assert!(outcome.stdout.contains(report) && outcome.stdout.contains("security group"), "{outcome}");
     assert!(!outcome.stdout.contains("0: the job itself"), "{outcome}");
     assert_eq!(keys(&sandbox), [""; 0]);
 }
@@ -222,9 +222,9 @@ fn the_key_is_there_while_nodes_are_awaited_and_nowhere_else() {
     let url = format!("{endpoint}/awsb-local/{key}");
     let anonymous = sandbox.run("curl", ["-s", "-o", "/dev/null", "-w", "%{http_code}", &url]);
     assert_eq!(anonymous.stdout, "403");
-    let said = sandbox.run("aws", ["s3", "cp", &format!("s3://awsb-local/{key}"), "-"]).ok().stdout;
-    let secret = said.lines().nth(1).unwrap();
-    assert!(said.starts_with("-----BEGIN OPENSSH PRIVATE KEY-----") && secret.len() > 60);
+    let message = sandbox.run("aws", ["s3", "cp", &format!("s3://awsb-local/{key}"), "-"]).ok().stdout;
+    let secret = message.lines().nth(1).unwrap();
+    assert!(message.starts_with("-----BEGIN OPENSSH PRIVATE KEY-----") && secret.len() > 60);
     let described = sandbox.run("aws", ["batch", "describe-jobs", "--jobs", &id, &format!("{id}#0")]).ok();
     assert!(described.stdout.contains("AWSB_NODES_URL") && !described.stdout.contains(secret));
     // A killed job, too, takes it along.
@@ -242,11 +242,11 @@ fn another_attempt_has_another_key() {
         ["-K", "--parsable", "-n", "2", "-r", "2", "--retry-on", "exit:7", "-m", "256M", "--image", image];
     let outcome = sandbox.run("bsub", wrap.into_iter().chain(["--wrap", script]));
     let id = outcome.stdout.trim_end();
-    let said = || ["1", "2"].map(|a| sandbox.run("bout", ["--attempt", a, &format!("{id}#0")]).stdout);
-    assert_eq!(outcome.code(), 0, "{outcome} {:?}", said());
+    let message = || ["1", "2"].map(|a| sandbox.run("bout", ["--attempt", a, &format!("{id}#0")]).stdout);
+    assert_eq!(outcome.code(), 0, "{outcome} {:?}", message());
     let fingerprint = |attempt: &str| {
-        let said = sandbox.run("bout", ["--attempt", attempt, &format!("{id}#0")]).ok().stdout;
-        said.lines().find(|line| line.contains("SHA256:")).map(str::to_owned)
+        let message = sandbox.run("bout", ["--attempt", attempt, &format!("{id}#0")]).ok().stdout;
+        message.lines().find(|line| line.contains("SHA256:")).map(str::to_owned)
     };
     let (first, second) = (fingerprint("1"), fingerprint("2"));
     assert!(first.is_some() && second.is_some() && first != second, "{first:?} {second:?}");
@@ -262,16 +262,19 @@ async fn shared_directories_are_mounted() {
         in_container(image, user, &[&format!("AWSB_SHARED={shared}")], may, look).await
     };
     // Root mounts it, and the job is nobody special.
-    let said = run("root", scratch, true).await;
-    assert!(said.starts_with("awsb\nnone /scratch tmpfs rw") && said.ends_with("mine\n"), "{said}");
-    let said = run("root", scratch, false).await;
-    let told =
+    let message = run("root", scratch, true).await;
+    assert!(message.starts_with("awsb\nnone /scratch tmpfs rw") && message.ends_with("mine\n"), "{message}");
+    let message = run("root", scratch, false).await;
+    let report =
         "awsb: mounting none at /scratch is not permitted: the job definition needs \"privileged\": true\n";
-    assert_eq!(said, told);
-    let said = run("awsb", scratch, false).await;
-    assert!(said.starts_with("awsb: mounting /scratch takes root: the job definition needs"), "{said}");
-    let said = run("root", "fs@tcp:/x /x lustre", true).await;
-    assert!(said.starts_with("awsb: mounting fs@tcp:/x at /x: the image has no mount.lustre"), "{said}");
+    assert_eq!(message, report);
+    let message = run("awsb", scratch, false).await;
+    assert!(message.starts_with("awsb: mounting /scratch takes root: the job definition needs"), "{message}");
+    let message = run("root", "fs@tcp:/x /x lustre", true).await;
+    assert!(
+        message.starts_with("awsb: mounting fs@tcp:/x at /x: the image has no mount.lustre"),
+        "{message}"
+    );
 }
 
 #[story]
@@ -286,8 +289,8 @@ async fn what_a_job_with_shared_directories_is_when_they_are_mounted() {
     assert_eq!(run(&["AWSB_RUN_AS=root"]).await, "root root /root\n");
     // A group need not have its user's name.
     assert_eq!(run(&["AWSB_RUN_AS=sync"]).await, "sync nogroup sync /bin\n");
-    let told = "awsb: AWSB_RUN_AS: the image has no user nobody-here for the job to be\n";
-    assert_eq!(run(&["AWSB_RUN_AS=nobody-here"]).await, told);
+    let report = "awsb: AWSB_RUN_AS: the image has no user nobody-here for the job to be\n";
+    assert_eq!(run(&["AWSB_RUN_AS=nobody-here"]).await, report);
     // The nodes of a job are connected as that user: ssh lets none in who has no shell.
     let nodes = [
         "AWS_BATCH_JOB_NUM_NODES=2",
@@ -295,9 +298,9 @@ async fn what_a_job_with_shared_directories_is_when_they_are_mounted() {
         "AWSB_NODES_URL=s3://b/n",
         "AWSB_RUN_AS=www-data",
     ];
-    let said = run(&nodes).await;
-    let told = "awsb: ssh between nodes takes a user with a shell, and www-data has /usr/sbin/nologin";
-    assert!(said.starts_with(told), "{said}");
+    let message = run(&nodes).await;
+    let report = "awsb: ssh between nodes takes a user with a shell, and www-data has /usr/sbin/nologin";
+    assert!(message.starts_with(report), "{message}");
 }
 
 #[story]

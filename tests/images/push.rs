@@ -139,7 +139,7 @@ fn push_to(server: &BadServer) -> Outcome {
 }
 
 /// The lines that are no layer's, without the registry's port.
-fn told(outcome: &Outcome, server: &BadServer) -> String {
+fn message_lines(outcome: &Outcome, server: &BadServer) -> String {
     let host = server.endpoint().trim_start_matches("http://").to_owned();
     let lines = outcome
         .stderr
@@ -178,7 +178,7 @@ fn a_registry_that_refuses() {
         let outcome = push_to(&server);
         assert_eq!((outcome.code(), outcome.stdout.as_str()), (1, ""), "{outcome}");
         insta::with_settings!({snapshot_suffix => case}, {
-            insta::assert_snapshot!("refused", told(&outcome, &server));
+            insta::assert_snapshot!("refused", message_lines(&outcome, &server));
         });
         assert_eq!(manifests.load(Ordering::SeqCst), 1, "{case}: a refusal is no reason to try again");
     }
@@ -196,10 +196,10 @@ fn a_push_that_breaks_off_is_tried_again() {
 
     let (server, manifests) = registry(|_| Answer::Reset);
     let outcome = push_to(&server);
-    let said = told(&outcome.ended_with(1), &server);
-    let last: Vec<&str> = said.lines().rev().take(2).collect();
+    let output = message_lines(&outcome.ended_with(1), &server);
+    let last: Vec<&str> = output.lines().rev().take(2).collect();
     assert_eq!(last[0], "hint: the same command sends only the layers that are missing");
-    assert!(last[1].starts_with("bimage: error: pushing REGISTRY/awsb-test/bad:v1: "), "{said}");
+    assert!(last[1].starts_with("bimage: error: pushing REGISTRY/awsb-test/bad:v1: "), "{output}");
     assert_eq!(manifests.load(Ordering::SeqCst), 3);
 }
 
@@ -217,11 +217,11 @@ fn an_engine_that_goes_away_while_it_pushes_is_told() {
     eventually("the manifest has come", Duration::from_secs(60), is_there);
     line.cut();
     let outcome = running.wait().ended_with(1);
-    let said = format!(
+    let output = format!(
         "error: pushing {repository}:v1: the Docker engine at tcp://{} has gone away: ",
         line.address
     );
-    assert!(outcome.stderr.contains(&said), "{outcome}");
+    assert!(outcome.stderr.contains(&output), "{outcome}");
 }
 
 /// An image for arm64, with nothing in it, as `docker save` writes one (Docker Image Specification

@@ -365,7 +365,7 @@ fn what_goes_wrong_is_said() {
         }]})),
         _ => Answer::error(400, "AccessDeniedException", denied),
     });
-    let told = |settings: &str, words: &[&str], code: i32| {
+    let report = |settings: &str, words: &[&str], code: i32| {
         let sandbox = far(&server.endpoint(), settings);
         let outcome = sandbox.run("bimage", words);
         let message = outcome.failed_with(code);
@@ -374,12 +374,12 @@ fn what_goes_wrong_is_said() {
     };
     let mut all = String::new();
     for words in [&["list"][..], &["show", "1.2"], &["rm", "-y", "1.2"]] {
-        all.push_str(&told("ecr_repository = \"lab/none\"", words, 1));
+        all.push_str(&report("ecr_repository = \"lab/none\"", words, 1));
     }
     for words in [&["list"][..], &["show", "1.2"], &["rm", "-y", "1.2"]] {
-        all.push_str(&told(NAMED, words, 1));
+        all.push_str(&report(NAMED, words, 1));
     }
-    all.push_str(&told("ecr_repository = \"127.0.0.1:5000/lab\"", &["list"], 2));
+    all.push_str(&report("ecr_repository = \"127.0.0.1:5000/lab\"", &["list"], 2));
     insta::assert_snapshot!(all.replace(&server.endpoint(), "ENDPOINT"));
 }
 

@@ -276,14 +276,14 @@ async fn two_hundred_random_deaths() {
         let ended = batch.ended(id).await;
         let size = ended.array_properties().and_then(|a| a.size()).unwrap_or(0);
         if ended.status() != Some(&JobStatus::Succeeded) {
-            let mut told = vec![format!("{ended:?}")];
+            let mut report = vec![format!("{ended:?}")];
             for index in 0..size {
                 let child = batch.describe(&format!("{id}:{index}")).await;
                 if child.status() == Some(&JobStatus::Failed) {
-                    told.push(format!("{index}: {:?} {:#?}", child.status_reason(), child.attempts()));
+                    report.push(format!("{index}: {:?} {:#?}", child.status_reason(), child.attempts()));
                 }
             }
-            panic!("seed {seed}: {}", told.join("\n"));
+            panic!("seed {seed}: {}", report.join("\n"));
         }
         for job in (0..size).map(|index| format!("{id}:{index}")) {
             let child = batch.describe(&job).await;

@@ -31,9 +31,9 @@ fn stderr(output: &Output) -> String {
 fn refused(cluster: &Cluster) -> String {
     let output = cluster.run(&["start"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    let said = stderr(&output);
-    assert_eq!(said.lines().filter(|line| line.starts_with("blocal: error: ")).count(), 1, "{said}");
-    said
+    let report = stderr(&output);
+    assert_eq!(report.lines().filter(|line| line.starts_with("blocal: error: ")).count(), 1, "{report}");
+    report
 }
 
 /// Changes a file as a disk does that fails: its time of change goes with it.
@@ -62,12 +62,15 @@ async fn an_empty_database_is_not_a_new_cluster() {
         let path = cluster.home().join(name);
         let whole = fs::read(&path).unwrap();
         fs::write(&path, "").unwrap();
-        let said = refused(&cluster);
+        let report = refused(&cluster);
         assert!(
-            said.contains(&format!("{} is damaged: the file is empty (0 bytes)", path.display())),
-            "{said}"
+            report.contains(&format!("{} is damaged: the file is empty (0 bytes)", path.display())),
+            "{report}"
         );
-        assert!(said.contains("hint: if there is a copy of ") && said.contains("`blocal reset`"), "{said}");
+        assert!(
+            report.contains("hint: if there is a copy of ") && report.contains("`blocal reset`"),
+            "{report}"
+        );
         fs::remove_file(&path).unwrap();
         assert!(refused(&cluster).contains("the file is gone"));
         let status = cluster.run(&["status"]);
@@ -101,9 +104,12 @@ async fn flipped_bytes_in_a_database_are_found_before_anything_runs() {
             // A page that is full of noise, and a head that is not a database's.
             for at in [whole.len() / 4096 / 2 * 4096, 0] {
                 change(&path, |bytes| bytes[at..at + 100].iter_mut().for_each(|b| *b ^= 0x5a));
-                let said = refused(&cluster);
-                assert!(said.contains(&format!("{} is damaged: ", path.display())), "{killed} {at}: {said}");
-                assert!(said.contains("\nhint: "), "{said}");
+                let report = refused(&cluster);
+                assert!(
+                    report.contains(&format!("{} is damaged: ", path.display())),
+                    "{killed} {at}: {report}"
+                );
+                assert!(report.contains("\nhint: "), "{report}");
                 change(&path, |bytes| bytes.clone_from(&whole));
             }
         }
@@ -126,8 +132,8 @@ async fn a_job_that_has_ended_and_whose_status_is_damaged_does_not_run_again() {
         "UPDATE jobs SET status = 77 WHERE idx = 2",
     ] {
         assert_eq!(rusqlite::Connection::open(&path).unwrap().execute(damage, []), Ok(1));
-        let said = refused(&cluster);
-        assert!(said.contains("batch.db is damaged: "), "{damage}: {said}");
+        let report = refused(&cluster);
+        assert!(report.contains("batch.db is damaged: "), "{damage}: {report}");
         change(&path, |bytes| bytes.clone_from(&whole));
     }
     cluster.ok(&["start"]);
@@ -167,8 +173,11 @@ async fn what_a_damaged_log_takes_back_the_journals_have_and_no_child_runs_twice
         });
         let started = cluster.run(&["start"]);
         assert!(started.status.success(), "{started:?}");
-        let said = stderr(&started);
-        assert!(said.contains("warning: ") && said.contains("batch.db has lost its last "), "{part}: {said}");
+        let report = stderr(&started);
+        assert!(
+            report.contains("warning: ") && report.contains("batch.db has lost its last "),
+            "{part}: {report}"
+        );
         let status = cluster.json("status");
         assert_eq!(status["warnings"].as_array().map(Vec::len), Some(1), "{status}");
         let batch = cluster.batch();
@@ -197,8 +206,8 @@ async fn a_job_whose_submission_is_lost_is_named() {
     let cluster = Cluster::started();
     let (id, notes) = ended_array(&cluster, 4).await;
     fs::remove_file(cluster.home().join("batch.db-wal")).unwrap();
-    let said = stderr(&cluster.run(&["start"]));
-    assert!(said.contains("has lost its last ") && said.contains(&id), "{said}");
+    let report = stderr(&cluster.run(&["start"]));
+    assert!(report.contains("has lost its last ") && report.contains(&id), "{report}");
     let batch = cluster.batch();
     assert_eq!(batch.run(sh("true")).await.status(), Some(&JobStatus::Succeeded));
     assert_eq!(runs(&notes).len(), 4);
@@ -236,8 +245,8 @@ async fn a_job_that_runs_while_the_log_is_damaged_is_the_same_job_afterwards() {
     cluster.kill_server();
     // That it runs, and that it was given to its runner when the first child had ended.
     take_back(&cluster.home().join("batch.db-wal"), 2);
-    let said = stderr(&cluster.run(&["start"]));
-    assert!(said.contains("batch.db has lost its last 2 transactions"), "{said}");
+    let report = stderr(&cluster.run(&["start"]));
+    assert!(report.contains("batch.db has lost its last 2 transactions"), "{report}");
     let batch = cluster.batch();
     batch.running(&second).await;
     fs::write(go, "").unwrap();
@@ -301,8 +310,8 @@ async fn a_database_that_is_put_back_with_what_is_beside_it_runs_no_job_twice() 
         batch_files(&cluster).iter().for_each(|path| fs::remove_file(path).unwrap());
         kept.iter().for_each(|(path, bytes)| fs::write(path, bytes).unwrap());
         harm(cluster.home());
-        let said = stderr(&cluster.run(&["start"]));
-        assert!(said.contains("warning: ") && said.contains("older copy"), "{number}: {said}");
+        let report = stderr(&cluster.run(&["start"]));
+        assert!(report.contains("warning: ") && report.contains("older copy"), "{number}: {report}");
         let warnings = cluster.json("status")["warnings"].as_array().unwrap().len();
         assert!(warnings > 0, "{number}");
         let batch = cluster.batch();
@@ -348,8 +357,8 @@ async fn journals_that_know_more_than_the_database_are_believed() {
     cluster.kill_server();
     // All that counts is put back.
     kept.iter().for_each(|(path, bytes)| fs::write(path, bytes).unwrap());
-    let said = stderr(&cluster.run(&["start"]));
-    assert!(said.contains("warning: ") && said.contains("the runners' journals have more"), "{said}");
+    let report = stderr(&cluster.run(&["start"]));
+    assert!(report.contains("warning: ") && report.contains("the runners' journals have more"), "{report}");
     assert_eq!(cluster.batch().ended(&id).await.status(), Some(&JobStatus::Succeeded));
     assert_eq!(lines(&notes).len(), 2);
 }
@@ -384,8 +393,8 @@ async fn journals_that_know_more_than_the_database_end_no_other_job() {
     let unreadable = cluster.home().join("runners").join("0".repeat(32)).with_extension("journal");
     fs::write(unreadable, "this is no journal\n").unwrap();
     release("third");
-    let said = stderr(&cluster.run(&["start"]));
-    assert!(said.contains("the runners' journals have more"), "{said}");
+    let report = stderr(&cluster.run(&["start"]));
+    assert!(report.contains("the runners' journals have more"), "{report}");
     let batch = cluster.batch();
     for id in [&first, &second, &third] {
         let job = batch.ended(id).await;
@@ -402,18 +411,18 @@ async fn a_count_that_is_gone_or_garbled_is_said_to_be() {
         for folder in [cluster.home().to_owned(), cluster.home().join("runners")] {
             let path = folder.join(format!("{name}-commits"));
             fs::remove_file(&path).unwrap();
-            let said = stderr(&cluster.run(&["start"]));
-            assert!(said.contains(&format!("warning: {} is gone", path.display())), "{said}");
+            let report = stderr(&cluster.run(&["start"]));
+            assert!(report.contains(&format!("warning: {} is gone", path.display())), "{report}");
             cluster.ok(&["stop"]);
             fs::write(&path, "17 4\n").unwrap();
-            let said = stderr(&cluster.run(&["start"]));
-            assert!(said.contains(&format!("warning: {} is damaged", path.display())), "{said}");
+            let report = stderr(&cluster.run(&["start"]));
+            assert!(report.contains(&format!("warning: {} is damaged", path.display())), "{report}");
             assert_eq!(cluster.batch().describe(&id).await.status(), Some(&JobStatus::Succeeded));
             cluster.ok(&["stop"]);
         }
     }
-    let said = stderr(&cluster.run(&["start"]));
-    assert!(!said.contains("warning"), "{said}");
+    let report = stderr(&cluster.run(&["start"]));
+    assert!(!report.contains("warning"), "{report}");
 }
 
 #[story]
@@ -439,10 +448,10 @@ async fn credentials_that_are_lost_are_said_to_be() {
     let (cluster, id) = with_a_job().await;
     let endpoint = cluster.home().join("endpoint.json");
     change(&endpoint, |bytes| bytes.truncate(20));
-    let said = stderr(&cluster.run(&["start"]));
+    let report = stderr(&cluster.run(&["start"]));
     assert!(
-        said.contains("warning: ") && said.contains(&format!("{} cannot be read", endpoint.display())),
-        "{said}"
+        report.contains("warning: ") && report.contains(&format!("{} cannot be read", endpoint.display())),
+        "{report}"
     );
     assert_eq!(cluster.batch().describe(&id).await.status(), Some(&JobStatus::Succeeded));
 }
@@ -501,10 +510,10 @@ async fn a_server_that_is_stopped_by_a_signal_is_said_to_be() {
             .env("AWSB_CLUSTER", "local")
             .output()
             .unwrap();
-        let said = stderr(&output);
-        assert_eq!(output.status.code(), Some(1), "{tool} {arguments:?}: {said}");
-        assert!(said.contains("is stopped") && said.contains(&way_out), "{tool} {arguments:?}: {said}");
-        assert!(!said.contains("os error"), "{said}");
+        let report = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{tool} {arguments:?}: {report}");
+        assert!(report.contains("is stopped") && report.contains(&way_out), "{tool} {arguments:?}: {report}");
+        assert!(!report.contains("os error"), "{report}");
         assert!(before.elapsed() < SOON, "{tool}: {:?}", before.elapsed());
     }
     kill(pid, "CONT");
@@ -520,17 +529,17 @@ async fn a_server_that_is_stopped_by_a_signal_is_said_to_be() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut said = BufReader::new(waiting.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let mut report = BufReader::new(waiting.stderr.take().unwrap()).lines().map(Result::unwrap);
     // With its second look at the job it waits.
     assert!(
-        said.by_ref().filter(|line| line.starts_with("> POST") && line.ends_with("jobs")).nth(1).is_some()
+        report.by_ref().filter(|line| line.starts_with("> POST") && line.ends_with("jobs")).nth(1).is_some()
     );
     kill(pid, "STOP");
-    let line = said.find(|line| line.starts_with("bwait: ")).unwrap();
+    let line = report.find(|line| line.starts_with("bwait: ")).unwrap();
     assert!(line.contains("is stopped") && !line.contains("error"), "{line}");
-    assert!(said.next().unwrap().contains(&way_out));
+    assert!(report.next().unwrap().contains(&way_out));
     // The rest of the output does not matter here, but has to be read.
-    let rest = std::thread::spawn(move || said.for_each(drop));
+    let rest = std::thread::spawn(move || report.for_each(drop));
     kill(pid, "CONT");
     let scratch = fs::read_dir(cluster.home().join("scratch")).unwrap().next().unwrap().unwrap().path();
     fs::write(scratch.join("go"), "").unwrap();
@@ -753,8 +762,8 @@ async fn a_job_whose_record_is_damaged_hides_no_other() {
     for id in [&ended, &runs] {
         let job = batch.describe(id).await;
         assert!(job.status_reason().unwrap().contains("is damaged: "), "{job:?}");
-        let told = cluster.json("status")["trouble"].as_str().unwrap().to_owned();
-        assert!(told.contains("batch.db is damaged") && told.contains(id), "{told}");
+        let messages = cluster.json("status")["trouble"].as_str().unwrap().to_owned();
+        assert!(messages.contains("batch.db is damaged") && messages.contains(id), "{messages}");
         assert!(cluster.log().contains(&format!("the record of job {id} is damaged")));
     }
     // It can be ended, and the others run.
@@ -794,8 +803,11 @@ async fn output_that_was_there_and_is_lost_is_said_to_be() {
         let logs = fs::read_dir(cluster.home().join("logs")).unwrap().next().unwrap().unwrap().path();
         harm(&fs::read_dir(logs).unwrap().next().unwrap().unwrap().path());
         let bout = tool(&cluster, "bout", &[&id]);
-        let said = stderr(&bout);
-        assert!(said.contains("bout: warning: not all of the output") && said.contains(words), "{said}");
+        let report = stderr(&bout);
+        assert!(
+            report.contains("bout: warning: not all of the output") && report.contains(words),
+            "{report}"
+        );
         assert!(bout.stdout.iter().filter(|byte| **byte == b'\n').count() <= 500);
         let details = tool(&cluster, "bstat", &["-d", &id]);
         let details = String::from_utf8_lossy(&details.stdout).into_owned();
@@ -834,8 +846,8 @@ async fn a_limit_of_the_size_of_files_that_is_met_while_the_server_runs_is_said(
     let message = error.meta().message().unwrap();
     assert!(message.contains("may be larger than 4096 bytes"), "{message}");
     let before = Instant::now();
-    let said = stderr(&tool(&cluster, "bsub", &["--wrap", "true"]));
-    assert!(said.contains("may be larger than 4096 bytes") && before.elapsed() < SOON, "{said}");
+    let report = stderr(&tool(&cluster, "bsub", &["--wrap", "true"]));
+    assert!(report.contains("may be larger than 4096 bytes") && before.elapsed() < SOON, "{report}");
     // Reading goes on, and the status says it.
     assert_eq!(batch.describe(&id).await.status(), Some(&JobStatus::Running));
     let trouble = cluster.json("status")["trouble"].as_str().unwrap().to_owned();

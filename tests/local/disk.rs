@@ -34,10 +34,10 @@ fn stderr(output: &Output) -> String {
 /// It failed, and said so with the path, what is free and what to do.
 #[track_caller]
 fn assert_told(output: &Output, home: &Path, what: &str) {
-    let said = stderr(output);
-    assert_eq!(output.status.code(), Some(1), "{said}");
+    let report = stderr(output);
+    assert_eq!(output.status.code(), Some(1), "{report}");
     for part in [what, &home.display().to_string(), "bytes are free", "AWSB_LOCAL_HOME"] {
-        assert!(said.contains(part), "{part:?} is not in: {said}");
+        assert!(report.contains(part), "{part:?} is not in: {report}");
     }
 }
 
@@ -128,8 +128,11 @@ async fn output_that_could_not_be_kept_is_said() {
     assert_eq!(job.status(), Some(&JobStatus::Succeeded), "{job:?}");
     let bout = tool(cluster.home(), "bout", &[&id]);
     assert!(String::from_utf8_lossy(&bout.stdout).starts_with("first\n"));
-    let said = stderr(&bout);
-    assert!(said.contains("bout: warning: not all of the output") && said.contains("is full"), "{said}");
+    let report = stderr(&bout);
+    assert!(
+        report.contains("bout: warning: not all of the output") && report.contains("is full"),
+        "{report}"
+    );
     let details = tool(cluster.home(), "bstat", &["-d", &id]);
     let details = String::from_utf8_lossy(&details.stdout).into_owned();
     let attempt = details.lines().find(|line| line.starts_with("attempt 1")).unwrap();
@@ -159,8 +162,11 @@ fn a_limit_of_the_size_of_files_is_named_and_ends_nobody_but_jobs() {
     let details = String::from_utf8_lossy(&details.stdout).into_owned();
     assert!(!details.contains("Host EC2"), "{details}");
     let attempts = details.lines().filter(|line| line.starts_with("attempt "));
-    let told = "may be larger than 2048000 bytes";
-    assert_eq!(attempts.filter(|line| line.contains("OutputNotKept: ") && line.contains(told)).count(), 3);
+    let messages = "may be larger than 2048000 bytes";
+    assert_eq!(
+        attempts.filter(|line| line.contains("OutputNotKept: ") && line.contains(messages)).count(),
+        3
+    );
     // Too low a limit for the server itself.
     cluster.ok(&["stop"]);
     let start = Command::new("sh")
@@ -168,9 +174,9 @@ fn a_limit_of_the_size_of_files_is_named_and_ends_nobody_but_jobs() {
         .env("AWSB_LOCAL_HOME", cluster.home())
         .output()
         .unwrap();
-    let said = stderr(&start);
-    assert_eq!(start.status.code(), Some(1), "{said}");
-    assert!(said.contains("may be larger than 4096 bytes") && said.contains("ulimit"), "{said}");
+    let report = stderr(&start);
+    assert_eq!(start.status.code(), Some(1), "{report}");
+    assert!(report.contains("may be larger than 4096 bytes") && report.contains("ulimit"), "{report}");
     cluster.ok(&["start"]);
 }
 

@@ -29,8 +29,8 @@ fn many_that_start_at_once_join_one_server() {
     for start in starts {
         let output = start.wait_with_output().unwrap();
         assert!(output.status.success(), "{output:?}");
-        let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-        pids.push((said[0]["pid"].as_u64().unwrap(), said[0]["started"].as_bool().unwrap()));
+        let message: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        pids.push((message[0]["pid"].as_u64().unwrap(), message[0]["started"].as_bool().unwrap()));
     }
     assert_eq!(pids.iter().filter(|(_, started)| *started).count(), 1);
     pids.dedup_by_key(|(pid, _)| *pid);
@@ -94,8 +94,8 @@ fn a_newer_store_is_left_alone() {
     drop(db);
     let start = cluster.run(&["start"]);
     assert_eq!(start.status.code(), Some(1));
-    let said = String::from_utf8_lossy(&start.stderr);
-    assert!(said.contains("newer version of awsb"), "{said}");
+    let message = String::from_utf8_lossy(&start.stderr);
+    assert!(message.contains("newer version of awsb"), "{message}");
 }
 
 #[story]
@@ -561,8 +561,8 @@ fn a_server_on_another_machine_is_said_and_not_talked_to() {
     for action in ["start", "status", "stop", "env"] {
         let refused = cluster.run(&[action]);
         assert_eq!(refused.status.code(), Some(1), "{action}");
-        let said = String::from_utf8_lossy(&refused.stderr);
-        assert!(said.contains("runs on another machine, node-17"), "{action}: {said}");
+        let message = String::from_utf8_lossy(&refused.stderr);
+        assert!(message.contains("runs on another machine, node-17"), "{action}: {message}");
     }
     std::fs::write(&file, ours).unwrap();
     assert_eq!(cluster.json("status")["running"], true);
@@ -584,10 +584,10 @@ fn a_server_in_the_foreground_stops_in_good_order_and_ends_by_its_signal() {
     {
         let (mut server, lines) = in_the_foreground(&cluster);
         kill(server.id(), signal);
-        let said: Vec<String> = lines.collect();
+        let message: Vec<String> = lines.collect();
         let status = server.wait().unwrap();
-        assert_eq!((status.signal(), status.code()), (number, code), "SIG{signal}: {said:?}");
-        assert!(said.iter().any(|line| line.contains(&format!("stopping: SIG{signal}"))), "{said:?}");
+        assert_eq!((status.signal(), status.code()), (number, code), "SIG{signal}: {message:?}");
+        assert!(message.iter().any(|line| line.contains(&format!("stopping: SIG{signal}"))), "{message:?}");
         // The database was closed: all of it is in its one file.
         let wal = std::fs::metadata(cluster.home().join("batch.db-wal"));
         assert_eq!(wal.map_or(0, |wal| wal.len()), 0, "SIG{signal}");
@@ -622,10 +622,10 @@ async fn a_server_says_how_many_descriptors_it_needs() {
     };
     for limit in [32, 63] {
         let refused = start(&format!("ulimit -n {limit}"));
-        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-        assert_eq!(refused.status.code(), Some(1), "{said}");
-        assert!(said.contains(&format!("at most {limit} files may be open at once")), "{said}");
-        assert!(said.contains("the server needs 64") && said.contains("ulimit -Hn"), "{said}");
+        let message = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(1), "{message}");
+        assert!(message.contains(&format!("at most {limit} files may be open at once")), "{message}");
+        assert!(message.contains("the server needs 64") && message.contains("ulimit -Hn"), "{message}");
     }
     // The soft limit alone is raised; and with the least that it takes the cluster works.
     for limit in ["ulimit -S -n 32", "ulimit -n 64"] {

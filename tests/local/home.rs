@@ -55,10 +55,13 @@ fn a_folder_that_holds_other_files_is_left_as_it_is() {
                 .env("AWSB_LOCAL_HOME", folder.path())
                 .output()
                 .unwrap();
-            let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-            assert_eq!(refused.status.code(), Some(1), "{tool} {arguments:?}: {said}");
+            let message = String::from_utf8_lossy(&refused.stderr).into_owned();
+            assert_eq!(refused.status.code(), Some(1), "{tool} {arguments:?}: {message}");
             let path = folder.path().display().to_string();
-            assert!(said.contains(&path) && said.contains("such as logs"), "{tool} {arguments:?}: {said}");
+            assert!(
+                message.contains(&path) && message.contains("such as logs"),
+                "{tool} {arguments:?}: {message}"
+            );
             assert_eq!(everything(folder.path()), before, "{tool} {arguments:?}");
             assert_eq!(fs::metadata(folder.path()).unwrap().permissions().mode() & 0o777, mode);
         }
@@ -97,8 +100,8 @@ async fn what_others_have_put_into_a_home_stays() {
     };
     stays();
     let reset = cluster.run(&["reset", "--yes"]);
-    let said = String::from_utf8_lossy(&reset.stderr).into_owned();
-    assert!(reset.status.success() && said.contains("objects/thesis.tex"), "{said}");
+    let message = String::from_utf8_lossy(&reset.stderr).into_owned();
+    assert!(reset.status.success() && message.contains("objects/thesis.tex"), "{message}");
     stays();
     assert!(!at("batch.db").exists());
     cluster.ok(&["start"]);
@@ -163,10 +166,13 @@ fn a_link_in_place_of_a_file_of_the_home_is_refused_and_not_followed() {
             std::os::unix::fs::symlink(&target, &place).unwrap();
             for command in ["start", "serve"] {
                 let refused = cluster.run(&[command]);
-                let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-                assert_eq!(refused.status.code(), Some(1), "{name}: {command}: {said}");
+                let message = String::from_utf8_lossy(&refused.stderr).into_owned();
+                assert_eq!(refused.status.code(), Some(1), "{name}: {command}: {message}");
                 let path = place.display().to_string();
-                assert!(said.contains(&format!("{path} is a symbolic link")), "{name}: {command}: {said}");
+                assert!(
+                    message.contains(&format!("{path} is a symbolic link")),
+                    "{name}: {command}: {message}"
+                );
             }
             assert_eq!(fs::read_to_string(&notes).unwrap(), "precious", "{name}");
             assert!(!elsewhere.path().join("new").exists(), "{name}");
@@ -203,10 +209,10 @@ fn a_hard_link_in_place_of_a_file_of_the_home_is_refused_and_not_written_to() {
         fs::hard_link(&notes, &place).unwrap();
         for command in ["start", "serve"] {
             let refused = cluster.run(&[command]);
-            let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-            assert_eq!(refused.status.code(), Some(1), "{name}: {command}: {said}");
+            let message = String::from_utf8_lossy(&refused.stderr).into_owned();
+            assert_eq!(refused.status.code(), Some(1), "{name}: {command}: {message}");
             let path = place.display().to_string();
-            assert!(said.contains(&path) && said.contains("hard link"), "{name}: {command}: {said}");
+            assert!(message.contains(&path) && message.contains("hard link"), "{name}: {command}: {message}");
         }
         assert_eq!(fs::read_to_string(&notes).unwrap(), "precious", "{name}");
         fs::remove_file(&place).unwrap();
@@ -237,9 +243,9 @@ fn a_reset_of_a_link_that_leads_nowhere_says_so() {
         .env("AWSB_LOCAL_HOME", &link)
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&reset.stderr).into_owned();
+    let message = String::from_utf8_lossy(&reset.stderr).into_owned();
     assert_eq!(reset.status.code(), Some(1), "{reset:?}");
-    assert!(said.contains(&link.display().to_string()) && said.contains("does not exist"), "{said}");
+    assert!(message.contains(&link.display().to_string()) && message.contains("does not exist"), "{message}");
 }
 
 /// A process that opens a FIFO waits for its other end.
@@ -261,9 +267,12 @@ fn a_fifo_in_place_of_a_file_is_named_and_nothing_waits_for_it() {
                 .env("AWSB_CLUSTER", "local")
                 .output()
                 .unwrap();
-            let said = String::from_utf8_lossy(&run.stderr).into_owned();
-            assert_eq!(run.status.code(), Some(1), "{name}: {tool}: {said}");
-            assert!(said.contains(&format!("{} is not a file", place.display())), "{name}: {tool}: {said}");
+            let message = String::from_utf8_lossy(&run.stderr).into_owned();
+            assert_eq!(run.status.code(), Some(1), "{name}: {tool}: {message}");
+            assert!(
+                message.contains(&format!("{} is not a file", place.display())),
+                "{name}: {tool}: {message}"
+            );
         }
         cluster.ok(&["reset", "--yes"]);
         assert!(!fs::symlink_metadata(&place).is_ok_and(|meta| !meta.is_file()), "{name}");
@@ -285,9 +294,9 @@ fn a_folder_in_place_of_a_file_is_named_and_keeps_nothing_from_a_reset() {
                 fs::write(place.join(inner), "precious").unwrap();
             }
             let refused = cluster.run(&["start"]);
-            let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-            assert_eq!(refused.status.code(), Some(1), "{name}: {said}");
-            assert!(said.contains(&format!("{} is a folder", place.display())), "{name}: {said}");
+            let message = String::from_utf8_lossy(&refused.stderr).into_owned();
+            assert_eq!(refused.status.code(), Some(1), "{name}: {message}");
+            assert!(message.contains(&format!("{} is a folder", place.display())), "{name}: {message}");
             let reset = cluster.run(&["reset", "--yes"]);
             assert!(reset.status.success(), "{name}: {reset:?}");
             // Files of other owners stay.
@@ -305,8 +314,8 @@ fn a_folder_in_place_of_a_file_is_named_and_keeps_nothing_from_a_reset() {
         remove(&place);
         fs::write(&place, "x").unwrap();
         let refused = cluster.run(&["start"]);
-        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-        assert!(said.contains(&format!("{} is not a folder", place.display())), "{name}: {said}");
+        let message = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(message.contains(&format!("{} is not a folder", place.display())), "{name}: {message}");
         cluster.ok(&["reset", "--yes"]);
         cluster.ok(&["start"]);
         cluster.ok(&["stop"]);

@@ -311,8 +311,8 @@ async fn a_reason_with_a_line_break_is_one_line_of_what_is_said() {
         .env("AWSB_CLUSTER", "local")
         .output()
         .unwrap();
-    let said = String::from_utf8(waited.stderr).unwrap();
-    let lines: Vec<&str> = said.lines().collect();
-    assert!(lines[0].starts_with("bwait: job ") && lines[0].contains("two"), "{said}");
-    assert!(lines[1..].iter().all(|line| line.starts_with("hint: ")) && !said.contains('\x1b'), "{said}");
+    let report = String::from_utf8(waited.stderr).unwrap();
+    let lines: Vec<&str> = report.lines().collect();
+    assert!(lines[0].starts_with("bwait: job ") && lines[0].contains("two"), "{report}");
+    assert!(lines[1..].iter().all(|line| line.starts_with("hint: ")) && !report.contains('\x1b'), "{report}");
 }

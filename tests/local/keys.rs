@@ -668,8 +668,8 @@ async fn what_a_key_began_to_store_is_not_stored_when_its_attempt_has_ended() {
     owner.ended(&id).await;
     for (ask, mut stream) in asks.iter().zip(begun) {
         stream.write_all(&ask.body).unwrap();
-        let (status, said) = answer(stream);
-        assert!(status == 403 && said.contains("is not valid any more"), "{said}");
+        let (status, report) = answer(stream);
+        assert!(status == 403 && report.contains("is not valid any more"), "{report}");
     }
     let access = cluster.access();
     assert_eq!(object("GET", "late", "", b"").send(&access).0, 404);
@@ -708,7 +708,7 @@ async fn secrets_do_not_come_to_stand_in_logs_and_reasons() {
     }
 }
 
-fn said(output: &Output) -> String {
+fn report(output: &Output) -> String {
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout.clone()).unwrap()
 }
@@ -728,7 +728,7 @@ fn a_rotation_that_fails_says_why_at_once_and_leaves_the_key() {
     assert!(begun.elapsed().as_secs() < 15, "{:?}", begun.elapsed());
     assert!(is_good(&old) && cluster.access().access_key_id == old.access_key_id);
     std::fs::remove_dir(&in_the_way).unwrap();
-    said(&cluster.run(&["rotate"]));
+    report(&cluster.run(&["rotate"]));
     assert!(is_good(&cluster.access()) && !is_good(&old));
 }
 
@@ -742,12 +742,12 @@ async fn a_new_key_counts_at_once_and_jobs_keep_theirs_unless_told() {
     let pid = cluster.server_pid();
     let key = of_attempt(&cluster, &job, 'H');
     assert!(is_good(&old) && is_good(&key));
-    said(&cluster.run(&["rotate"]));
+    report(&cluster.run(&["rotate"]));
     let new = cluster.access();
     assert_ne!(new.access_key_id, old.access_key_id);
     assert!(is_good(&new) && is_good(&key) && !is_good(&old));
     assert_eq!(cluster.server_pid(), pid, "the same server");
-    let text = said(&cluster.run(&["rotate", "--jobs"]));
+    let text = report(&cluster.run(&["rotate", "--jobs"]));
     for index in 0..2 {
         assert!(
             text.contains(&format!("{id}:{index} (test) at s3://awsb-local/awsb/outputs/{id}/{index}/")),
@@ -797,9 +797,9 @@ async fn a_container_makes_no_log_group_and_fills_no_queue() {
             json!({"logDriver": "awslogs", "options": {"awslogs-group": group}});
         batch("RegisterJobDefinition", &definition)
     };
-    let (status, said) = asked(&with_group("/of/nobody"));
-    assert_eq!(status, 403, "{said}");
-    assert!(said.contains("is not authorized to perform: logs:CreateLogGroup"), "{said}");
+    let (status, report) = asked(&with_group("/of/nobody"));
+    assert_eq!(status, 403, "{report}");
+    assert!(report.contains("is not authorized to perform: logs:CreateLogGroup"), "{report}");
     // Of nodes, too.
     let ranges = json!([{"targetNodes": "0:1", "container": {
         "image": "busybox", "command": ["true"],
@@ -807,8 +807,8 @@ async fn a_container_makes_no_log_group_and_fills_no_queue() {
         "logConfiguration": {"logDriver": "awslogs", "options": {"awslogs-group": "/of/nobody"}}}}]);
     let nodes = json!({"jobDefinitionName": "nodes", "type": "multinode",
         "nodeProperties": {"numNodes": 2, "mainNode": 0, "nodeRangeProperties": ranges}});
-    let (status, said) = asked(&batch("RegisterJobDefinition", &nodes));
-    assert!(status == 403 && said.contains("logs:CreateLogGroup"), "{said}");
+    let (status, report) = asked(&batch("RegisterJobDefinition", &nodes));
+    assert!(status == 403 && report.contains("logs:CreateLogGroup"), "{report}");
     // Batch's own, and one that is there.
     assert_eq!(asked(&with_group("/aws/batch/job")).0, 200);
     let made = logs("CreateLogGroup", &json!({"logGroupName": "/of/mine"})).send(&scene.cluster.access());
@@ -826,20 +826,20 @@ async fn a_container_makes_no_log_group_and_fills_no_queue() {
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         batch("SubmitJob", &body)
     };
-    let (status, said) = asked(&submit(json!({"arrayProperties": {"size": 9998}})));
-    assert_eq!(status, 200, "{said}");
+    let (status, report) = asked(&submit(json!({"arrayProperties": {"size": 9998}})));
+    assert_eq!(status, 200, "{report}");
     assert_eq!(asked(&submit(json!({}))).0, 200);
-    let (status, said) = asked(&submit(json!({"arrayProperties": {"size": 2}})));
-    assert_eq!(status, 400, "{said}");
+    let (status, report) = asked(&submit(json!({"arrayProperties": {"size": 2}})));
+    assert_eq!(status, 400, "{report}");
     let last = asked(&submit(json!({})));
     assert_eq!(last.0, 200, "{}", last.1);
-    let (status, said) = asked(&submit(json!({})));
-    assert_eq!(status, 400, "{said}");
+    let (status, report) = asked(&submit(json!({})));
+    assert_eq!(status, 400, "{report}");
     assert!(
-        said.to_lowercase().contains("x-amzn-errortype: clientexception"),
-        "no client tries it again: {said}"
+        report.to_lowercase().contains("x-amzn-errortype: clientexception"),
+        "no client tries it again: {report}"
     );
-    assert!(said.contains("Limit exceeded") && said.contains("at most 10000 jobs"), "{said}");
+    assert!(report.contains("Limit exceeded") && report.contains("at most 10000 jobs"), "{report}");
     // It is the lineage's limit, and nobody else's.
     let other = contained(&scene.cluster, &scene.other);
     let register = batch("RegisterJobDefinition", &definition("others", "busybox")).send(&other);

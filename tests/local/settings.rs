@@ -132,9 +132,9 @@ fn a_broken_state_is_told_and_a_reset_mends_it() {
     std::fs::write(&database, "this is no database, and it is long enough to be read as one. ".repeat(100))
         .unwrap();
     let failed = cluster.run(&["start"]);
-    let said = String::from_utf8_lossy(&failed.stderr).into_owned();
+    let message = String::from_utf8_lossy(&failed.stderr).into_owned();
     assert_eq!(failed.status.code(), Some(1));
-    assert!(said.contains("batch.db") && !said.contains("panicked"), "{said}");
+    assert!(message.contains("batch.db") && !message.contains("panicked"), "{message}");
     let status = cluster.run(&["status"]);
     assert!(String::from_utf8_lossy(&status.stdout).contains("batch.db"), "{status:?}");
     cluster.ok(&["reset", "-y"]);

@@ -35,7 +35,7 @@ const TELL: &str =
 fn tasks_have_the_ids_that_were_asked_for() {
     let sandbox = Sandbox::new();
     sandbox.file("tell.sh", TELL);
-    let told = |ids: &str| {
+    let report = |ids: &str| {
         let id = sandbox.run("bsub", ["-K", "--parsable", "--array", ids, "tell.sh"]).ok().job_id();
         let lines = sandbox.run("bout", [&id]).ok().stdout;
         // By time: which task was first is open.
@@ -43,10 +43,10 @@ fn tasks_have_the_ids_that_were_asked_for() {
         text.sort_by_key(|line| line.split(' ').next().and_then(|task| task.parse::<u32>().ok()));
         text.join("\n")
     };
-    assert_eq!(told("1-10:4"), "1 of 3, 1-9:4\n5 of 3, 1-9:4\n9 of 3, 1-9:4");
-    assert_eq!(told("12,3,7-8"), "3 of 4, 3-12:1\n7 of 4, 3-12:1\n8 of 4, 3-12:1\n12 of 4, 3-12:1");
+    assert_eq!(report("1-10:4"), "1 of 3, 1-9:4\n5 of 3, 1-9:4\n9 of 3, 1-9:4");
+    assert_eq!(report("12,3,7-8"), "3 of 4, 3-12:1\n7 of 4, 3-12:1\n8 of 4, 3-12:1\n12 of 4, 3-12:1");
     // Batch has no array of one: a single job sees the same.
-    assert_eq!(told("7"), "7 of 1, 7-7:1");
+    assert_eq!(report("7"), "7 of 1, 7-7:1");
     let one =
         sandbox.run("bsub", ["-I", "-a", "1", "--wrap", "echo $AWS_BATCH_JOB_ARRAY_INDEX $AWSB_TASK_ID"]);
     assert_eq!(one.ok().stdout, "0 0\n");
@@ -74,16 +74,16 @@ fn more_tasks_than_batch_takes_become_several_jobs() {
     let outcome = sandbox.run("bsub", ["-K", "--parsable", "--array", &ids.join(","), "tell.sh"]).ok();
     let jobs = outcome.stdout.trim();
     assert!(jobs.contains(','), "several jobs: {jobs}");
-    let mut told: Vec<u32> = Vec::new();
+    let mut report: Vec<u32> = Vec::new();
     for job in jobs.split(',') {
         let lines = sandbox.run("bout", [job]).ok().stdout;
         let task = |line: &str| -> Option<u32> {
             line.split_once(": ").map_or(line, |(_, t)| t).split(' ').next()?.parse().ok()
         };
-        told.extend(lines.lines().filter_map(task));
+        report.extend(lines.lines().filter_map(task));
     }
-    told.sort_unstable();
-    assert_eq!(told, (0..600).map(|n| n * n + 7 * n).collect::<Vec<u32>>());
+    report.sort_unstable();
+    assert_eq!(report, (0..600).map(|n| n * n + 7 * n).collect::<Vec<u32>>());
 }
 
 #[story]
@@ -174,16 +174,16 @@ fn a_job_again_and_what_of_it_has_failed() {
     let outcome = sandbox.run("bsub", ["-K", "--parsable", "-e", "SETTING=old", "flaky.sh", "two words"]);
     let id = outcome.ended_with(4).stdout.trim().to_owned();
     sandbox.file("good", "");
-    let told = |args: &[&str]| {
+    let report = |args: &[&str]| {
         let text = sandbox.run("bsub", args).ok().stdout;
         let mut lines: Vec<String> =
             text.lines().map(|l| l.split_once(": ").map_or(l, |(_, t)| t).to_owned()).collect();
         lines.sort();
         lines
     };
-    assert_eq!(told(&["-I", "--rerun", &id, "--failed"]), ["two words 40 old", "two words 50 old"]);
+    assert_eq!(report(&["-I", "--rerun", &id, "--failed"]), ["two words 40 old", "two words 50 old"]);
     let all: Vec<String> = (1..=5).map(|n| format!("two words {n}0 new")).collect();
-    assert_eq!(told(&["-I", "--rerun", &id, "-e", "SETTING=new", "-J", "again"]), all);
+    assert_eq!(report(&["-I", "--rerun", &id, "-e", "SETTING=new", "-J", "again"]), all);
     let array = id;
     // An array that nothing stood in front of keeps its indices, too.
     let outcome = sandbox.run(
@@ -198,7 +198,7 @@ fn a_job_again_and_what_of_it_has_failed() {
     // A child is its own task alone, and not the first one.
     for (part, task) in [(":1", "20"), (":4", "50")] {
         let child = format!("{array}{part}");
-        assert_eq!(told(&["-I", "--rerun", &child]), [format!("two words {task} old")]);
+        assert_eq!(report(&["-I", "--rerun", &child]), [format!("two words {task} old")]);
     }
     let failed = requests(&sandbox, &["--rerun", &format!("{array}:1,{array}:4"), "--failed"]);
     let tasks: Vec<&str> = failed.iter().map(|request| variable(request, "AWSB_TASKS")).collect();
@@ -230,14 +230,14 @@ fn tasks_that_wait_for_each_other_are_of_one_array_job() {
     let sandbox = Sandbox::new();
     let other = "8f2c0d3e-0000-4000-8000-000000000001";
     let n_to_n = format!("n_to_n:{other}");
-    for (args, said) in [
+    for (args, output) in [
         (["-a", "10001", "-d", "sequential"], "need 2 of them"),
         (["-a", "10001", "-d", &n_to_n], "need 2 of them"),
         (["-p", "1", "-d", "sequential"], "is only for array jobs"),
         (["-p", "1", "-d", &n_to_n], "is only for array jobs"),
     ] {
         let message = sandbox.run("bsub", args.into_iter().chain(["--dry-run", "true"])).failed_with(2);
-        assert!(message.contains(said), "{message}");
+        assert!(message.contains(output), "{message}");
     }
     // The only task of an array waits for the whole of the other one, and for nothing before it.
     let shown = requests(&sandbox, &["-a", "1", "-d", &n_to_n, "-d", "sequential", "true"]);
@@ -250,7 +250,7 @@ fn tasks_that_wait_for_each_other_are_of_one_array_job() {
 fn what_a_script_says_in_several_lines_is_all_meant() {
     let sandbox = Sandbox::new();
     sandbox.file("lines", "a\nb\n");
-    for (head, said) in [
+    for (head, output) in [
         (
             "#SBATCH --array=0-3\n#SBATCH --nodes=2",
             "line 3: `#SBATCH --nodes=2`: a multi-node parallel job cannot be an array",
@@ -260,7 +260,7 @@ fn what_a_script_says_in_several_lines_is_all_meant() {
     ] {
         sandbox.file("job.sh", format!("#!/bin/sh\n{head}\n"));
         let message = sandbox.run("bsub", ["--dry-run", "job.sh"]).failed_with(2);
-        assert!(message.contains(said), "{message}");
+        assert!(message.contains(output), "{message}");
     }
     sandbox.file(
         "job.sh",
@@ -338,8 +338,9 @@ fn whoever_waits_for_an_array_is_told_of_its_children() {
     // Stuck for ever: no machine here has as many GPUs.
     let waiting = sandbox.start("sh", ["-c", "exec bsub -K -g 16 -a 2 true 2>told"]);
     eventually("a child is said to be stuck", Duration::from_secs(60), || {
-        let told = std::fs::read_to_string(sandbox.work().join("told")).unwrap_or_default();
-        (told.contains(":0 (true) is RUNNABLE, submitted") && told.contains("\nwhat to do: ")).then_some(())
+        let report = std::fs::read_to_string(sandbox.work().join("told")).unwrap_or_default();
+        (report.contains(":0 (true) is RUNNABLE, submitted") && report.contains("\nwhat to do: "))
+            .then_some(())
     });
     waiting.signal(Signal::SIGINT);
     waiting.wait().ended_with(130);

@@ -22,7 +22,7 @@ fn job(status: &str) -> Answer {
 
 /// Runs every tool against a server that answers thus, and once more `bout` where CloudWatch Logs
 /// alone does.
-fn told(answer: &Answer) -> Vec<Outcome> {
+fn outcomes(answer: &Answer) -> Vec<Outcome> {
     let all = answer.clone();
     let server = BadServer::start(move |_, _| all.clone());
     let sandbox = Sandbox::at(&server.endpoint());
@@ -58,7 +58,7 @@ fn a_web_page_is_said_to_be_one() {
             "(HTTP status 302)",
         ),
     ] {
-        for outcome in told(&answer) {
+        for outcome in outcomes(&answer) {
             let message = outcome.failed_with(1);
             assert!(
                 message.contains(&format!("answered with a web page {says}, not as AWS would")),
@@ -73,15 +73,15 @@ fn a_web_page_is_said_to_be_one() {
 fn which_permission_is_missing_and_on_what() {
     let message = "User: arn:aws:sts::1:assumed-role/r/me is not authorized to perform: batch:ListJobs on resource: \
                    arn:aws:batch:eu-west-1:1:* because no identity-based policy allows the batch:ListJobs action";
-    for outcome in told(&Answer::error(403, "AccessDeniedException", message)) {
-        let told = outcome.failed_with(1);
+    for outcome in outcomes(&Answer::error(403, "AccessDeniedException", message)) {
+        let message = outcome.failed_with(1);
         let says = "AccessDeniedException: arn:aws:sts::1:assumed-role/r/me has no permission for batch:ListJobs on \
                     arn:aws:batch:eu-west-1:1:*: no identity-based policy allows the batch:ListJobs action";
-        assert!(told.ends_with(says), "{outcome}");
+        assert!(message.ends_with(says), "{outcome}");
         assert!(outcome.hints().contains("docs/iam.md"), "{outcome}");
     }
     // In other words, AWS's own are shown.
-    for outcome in told(&Answer::error(403, "AccessDeniedException", "Go away.")) {
+    for outcome in outcomes(&Answer::error(403, "AccessDeniedException", "Go away.")) {
         assert!(outcome.failed_with(1).ends_with("AccessDeniedException: Go away."), "{outcome}");
         assert!(outcome.hints().contains("aws sts get-caller-identity"), "{outcome}");
     }
@@ -106,15 +106,15 @@ fn a_wrong_clock_is_said_to_be_wrong_and_by_how_much() {
     ] {
         let Answer::Http(status, body, mut headers) = Answer::error(403, code, message) else { return };
         headers.push(("date", date(offset)));
-        for outcome in told(&Answer::Http(status, body, headers)) {
-            let told = outcome.failed_with(1);
-            assert!(told.contains(code) && told.contains(says), "{says}: {outcome}");
+        for outcome in outcomes(&Answer::Http(status, body, headers)) {
+            let text = outcome.failed_with(1);
+            assert!(text.contains(code) && text.contains(says), "{says}: {outcome}");
             assert!(outcome.hints().contains("set this machine's clock"), "{outcome}");
         }
     }
     // A key that is wrong is no clock.
     let wrong = "The request signature we calculated does not match the signature you provided.";
-    for outcome in told(&Answer::error(403, "InvalidSignatureException", wrong)) {
+    for outcome in outcomes(&Answer::error(403, "InvalidSignatureException", wrong)) {
         assert!(outcome.failed_with(1).contains("does not match"), "{outcome}");
         assert!(!outcome.hints().contains("clock"), "{outcome}");
     }

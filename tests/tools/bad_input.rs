@@ -36,18 +36,18 @@ fn sandbox() -> Sandbox {
 
 /// Runs `bsub` for each case; all that is said, for a look by eye.
 #[track_caller]
-fn told(cases: &[Case]) -> String {
+fn messages(cases: &[Case]) -> String {
     let sandbox = sandbox();
-    let told = cases.iter().map(|case| {
+    let messages = cases.iter().map(|case| {
         let outcome = sandbox.quick_run("bsub", &case.words);
         let message = outcome.failed_with(2);
         for word in &case.says {
             assert!(message.contains(word.as_str()), "{word:?} is not said in {outcome}");
         }
-        let told = format!("bsub {}\n  {message}\n{}", case.words.join(" "), hints(&outcome));
-        shortened(&told.replace(sandbox.get("XDG_CONFIG_HOME").unwrap_or_default(), "~/.config"))
+        let messages = format!("bsub {}\n  {message}\n{}", case.words.join(" "), hints(&outcome));
+        shortened(&messages.replace(sandbox.get("XDG_CONFIG_HOME").unwrap_or_default(), "~/.config"))
     });
-    told.collect()
+    messages.collect()
 }
 
 /// The hints, indented.
@@ -84,22 +84,22 @@ fn shortened(text: &str) -> String {
 
 #[story]
 fn every_options_wrong_values() {
-    insta::assert_snapshot!(unhashed(&told(&cases::values())));
+    insta::assert_snapshot!(unhashed(&messages(&cases::values())));
 }
 
 #[story]
 fn options_that_do_not_go_together() {
-    insta::assert_snapshot!(told(&cases::together()));
+    insta::assert_snapshot!(messages(&cases::together()));
 }
 
 #[story]
 fn more_than_batch_takes() {
-    insta::assert_snapshot!(told(&cases::too_many()));
+    insta::assert_snapshot!(messages(&cases::too_many()));
 }
 
 #[story]
 fn scripts_and_files_that_cannot_be_used() {
-    insta::assert_snapshot!(told(&cases::files()));
+    insta::assert_snapshot!(messages(&cases::files()));
 }
 
 #[story]
@@ -278,19 +278,19 @@ fn wrong_settings_files() {
         ("no TOML", NOBODY.replace("[cluster.nobody]", "[cluster.nobody")),
         ("no region", NOBODY.replace("region = \"eu-west-1\"\n", "")),
     ];
-    let told: Vec<String> = cases
+    let messages: Vec<String> = cases
         .iter()
         .map(|(what, toml)| {
             sandbox.config(toml);
             let outcome = sandbox.run("bsub", ["ok.sh"]);
-            let told = format!("{}\n  {}", outcome.failed_with(2), outcome.hints().replace('\n', "\n  "));
+            let messages = format!("{}\n  {}", outcome.failed_with(2), outcome.hints().replace('\n', "\n  "));
             format!(
                 "{what}\n  {}",
-                told.replace(sandbox.get("XDG_CONFIG_HOME").unwrap_or_default(), "~/.config")
+                messages.replace(sandbox.get("XDG_CONFIG_HOME").unwrap_or_default(), "~/.config")
             )
         })
         .collect();
-    insta::assert_snapshot!(told.join("\n"));
+    insta::assert_snapshot!(messages.join("\n"));
 }
 
 #[story]

@@ -74,7 +74,7 @@ struct Script {
 
 impl Script {
     /// The text that is kept beside the script, and the file that has it.
-    fn kept(&self, what: &str) -> (PathBuf, Option<String>) {
+    fn stored(&self, what: &str) -> (PathBuf, Option<String>) {
         let path = self.path.with_added_extension(what);
         let text = std::fs::read_to_string(&path).ok();
         (path, text)
@@ -244,9 +244,9 @@ fn lines(path: &str, value: &Value, sandbox: &Sandbox, text: &mut String) {
 
 /// Compares a text with what is kept; says how they differ.
 fn differs(script: &Script, what: &str, now: &str) -> Option<String> {
-    let (path, kept) = script.kept(what);
+    let (path, stored) = script.stored(what);
     let is_known = not_yet().iter().any(|known| known.is_about(&script.name, what));
-    if kept.as_deref() == Some(now) {
+    if stored.as_deref() == Some(now) {
         return is_known.then(|| format!("no longer so, take it out of not-yet.txt: {} {what}", script.name));
     }
     if is_known {
@@ -257,8 +257,8 @@ fn differs(script: &Script, what: &str, now: &str) -> Option<String> {
         return None;
     }
     let indented = |text: &str| text.lines().map(|line| format!("    {line}\n")).collect::<String>();
-    let kept = kept.map_or("there is no such file\n".to_owned(), |kept| indented(&kept));
-    Some(format!("{}.{what}:\n{kept}  now:\n{}", script.name, indented(now)))
+    let stored = stored.map_or("there is no such file\n".to_owned(), |stored| indented(&stored));
+    Some(format!("{}.{what}:\n{stored}  now:\n{}", script.name, indented(now)))
 }
 
 /// Fails with all that was found.
@@ -446,7 +446,7 @@ fn no_two_scripts_are_alike() {
         if let Some(other) = seen.insert(shape(&script.path), &script.name) {
             panic!("{} and {other} differ in names only", script.name);
         }
-        for (what, path) in ["request", "out"].map(|what| (what, script.kept(what).0)) {
+        for (what, path) in ["request", "out"].map(|what| (what, script.stored(what).0)) {
             assert!(what == "out" || path.is_file(), "{} is missing", path.display());
         }
     }

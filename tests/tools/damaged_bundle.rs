@@ -146,13 +146,13 @@ async fn damaged_inputs_heal() {
     let (sandbox, s3, _) = sandbox();
     sandbox.file("data", noise(9 << 20));
     let run = || sandbox.run("bsub", ["-I", "-i", "data", "--wrap", "cksum <data"]).ok().stdout;
-    let said = run();
+    let output = run();
     let before = keys(&s3).await;
     let key = before.iter().find(|key| key.ends_with(".tar")).expect("the inputs");
     let whole = get(&s3, key).await;
     for damaged in [vec![0; whole.len()], whole[1..].to_vec()] {
         put(&s3, key, damaged).await;
-        assert_eq!(run(), said);
+        assert_eq!(run(), output);
         assert!(get(&s3, key).await == whole, "they were put again");
     }
     assert_eq!(keys(&s3).await, before);
@@ -172,9 +172,9 @@ async fn a_script_that_is_not_what_was_staged_is_not_shown() {
     let other = keys(&s3).await.into_iter().find(|other| *other != key).expect("another bundle");
     put(&s3, &key, get(&s3, &other).await).await;
     let outcome = sandbox.run("bstat", ["--script", &id]);
-    let said = outcome.failed_with(1);
+    let output = outcome.failed_with(1);
     let sha256 = other.rsplit('/').next().and_then(|name| name.split('.').next()).expect("a hash");
-    assert!(said.ends_with(&format!("{key}: it is damaged: its SHA-256 is {sha256}")), "{said}");
+    assert!(output.ends_with(&format!("{key}: it is damaged: its SHA-256 is {sha256}")), "{output}");
     assert_eq!(outcome.stdout, "");
     // Submitting it again is the way out, as the hint says.
     sandbox.run("bsub", ["-K", "job.sh"]).ok();
@@ -210,7 +210,8 @@ async fn a_bundle_that_is_a_bomb_is_given_up() {
     // In 1,024 bytes: heap and stacks.
     let bstat = format!("ulimit -d 200000 && exec bstat --script {id}");
     let outcome = sandbox.run("sh", ["-c", &bstat]).ended_with(1);
-    let said = format!("unpacking the bundle of the job {id}: it has more than 256 MiB when it is unpacked");
-    assert_eq!(outcome.stderr, format!("bstat: error: {said}\n"), "{outcome}");
+    let output =
+        format!("unpacking the bundle of the job {id}: it has more than 256 MiB when it is unpacked");
+    assert_eq!(outcome.stderr, format!("bstat: error: {output}\n"), "{outcome}");
     assert_eq!(outcome.stdout, "");
 }

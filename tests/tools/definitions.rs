@@ -98,12 +98,12 @@ fn a_job_definition_is_derived_once_and_found_again() {
 #[story]
 fn a_dry_run_registers_nothing() {
     let cluster = moto("dry-run");
-    let told = cluster.sandbox().run("bsub", ["--dry-run", "--image=busybox", "true"]).ok().json();
-    assert_eq!(told[0]["operation"], "RegisterJobDefinition");
-    assert_eq!(told[0]["request"]["containerProperties"]["image"], "busybox");
-    let name = told[0]["request"]["jobDefinitionName"].as_str().unwrap();
-    assert!(name.starts_with("dry-run-awsb-"), "{told}");
-    let submit = told.as_array().and_then(|all| all.last()).unwrap();
+    let messages = cluster.sandbox().run("bsub", ["--dry-run", "--image=busybox", "true"]).ok().json();
+    assert_eq!(messages[0]["operation"], "RegisterJobDefinition");
+    assert_eq!(messages[0]["request"]["containerProperties"]["image"], "busybox");
+    let name = messages[0]["request"]["jobDefinitionName"].as_str().unwrap();
+    assert!(name.starts_with("dry-run-awsb-"), "{messages}");
+    let submit = messages.as_array().and_then(|all| all.last()).unwrap();
     assert_eq!(submit["request"]["jobDefinition"], name);
     assert_eq!(revisions(&cluster.aws_sandbox(), name).len(), 0);
 }
@@ -204,13 +204,14 @@ fn a_multi_node_job_definition() {
     register("closed", ["0:0", "1:1"]);
 
     // Its own number of nodes, and overrides for its own ranges: Batch takes no others.
-    let told = sandbox.run("bsub", ["--dry-run", "--job-definition", "open", "true"]).ok().json();
-    let nodes = &told.as_array().and_then(|all| all.last()).unwrap()["request"]["nodeOverrides"];
+    let messages = sandbox.run("bsub", ["--dry-run", "--job-definition", "open", "true"]).ok().json();
+    let nodes = &messages.as_array().and_then(|all| all.last()).unwrap()["request"]["nodeOverrides"];
     let overrides = nodes["nodePropertyOverrides"].as_array().unwrap();
     let targets: Vec<&Value> = overrides.iter().map(|o| &o["targetNodes"]).collect();
     assert_eq!((&nodes["numNodes"], targets), (&json!(2), vec![&json!("0:0"), &json!("1:")]));
-    let told = sandbox.run("bsub", ["--dry-run", "--job-definition", "open", "-n", "5", "true"]).ok().json();
-    let submit = told.as_array().and_then(|all| all.last()).unwrap();
+    let messages =
+        sandbox.run("bsub", ["--dry-run", "--job-definition", "open", "-n", "5", "true"]).ok().json();
+    let submit = messages.as_array().and_then(|all| all.last()).unwrap();
     assert_eq!(submit["request"]["nodeOverrides"]["numNodes"], 5);
     let failed = sandbox.run("bsub", ["--job-definition", "closed", "-n", "5", "true"]);
     assert!(failed.failed_with(2).contains("is for exactly 2 nodes"), "{failed}");
@@ -365,7 +366,7 @@ fn job_definitions_that_bsub_cannot_use() {
         json!({"ecsProperties": {"taskProperties": [{"containers": [{"image": "a"}, {"image": "b"}]}]}});
     let nodes = json!({"nodeProperties": {"numNodes": 3, "mainNode": 0, "nodeRangeProperties": [
         {"targetNodes": "0:", "container": {"image": "a"}}]}});
-    for (definition, words, said) in [
+    for (definition, words, report) in [
         (
             definition("container", json!({"eksProperties": {"podProperties": {"containers": []}}})),
             // As issue 5817 of nextflow has it.
@@ -386,13 +387,13 @@ fn job_definitions_that_bsub_cannot_use() {
         let (server, sandbox) = refusing(definition, words);
         // After Batch has refused the job,
         let failed = sandbox.run("bsub", ["true"]);
-        assert!(failed.failed_with(2).contains(said), "{failed}");
+        assert!(failed.failed_with(2).contains(report), "{failed}");
         assert!(failed.hints().contains(words), "{failed}");
         assert_eq!(server.requests("submitjob").len(), 1);
         // and before, where its job definition is looked at anyway.
-        if !said.contains("multi-node") {
+        if !report.contains("multi-node") {
             let failed = sandbox.run("bsub", ["--image", "x", "true"]);
-            assert!(failed.failed_with(2).contains(said), "{failed}");
+            assert!(failed.failed_with(2).contains(report), "{failed}");
             assert_eq!(server.requests("submitjob").len(), 1);
         }
     }
@@ -512,8 +513,8 @@ fn an_image_without_a_shell_is_said_with_what_to_do() {
         assert!(failed.stderr.contains("exec: \"/bin/sh\""), "{failed}");
         assert!(failed.hints().contains("the image has no /bin/sh"), "{failed}");
         assert!(failed.hints().contains(hint) && !failed.hints().contains("bout"), "{failed}");
-        let told = sandbox.run("bstat", ["last"]).ok();
-        assert!(told.hints().contains(hint), "{told}");
+        let messages = sandbox.run("bstat", ["last"]).ok();
+        assert!(messages.hints().contains(hint), "{messages}");
     }
     // Without it, only the command itself can be missing.
     let line = ["-K", "--image", image, "--mount", &mount, "--bare", "--command", "true"];

@@ -23,8 +23,8 @@ fn spec(text: &str) -> Result<JobSpec, Box<dyn std::error::Error>> {
     let name = head.name.as_deref().map_or("my job", |name| name.split('[').next().unwrap_or_default());
     let mut spec = JobSpec::new(JobName::cleaned(name), Program::Script { script, args: Vec::new() });
     spec.submit_host = "login".to_owned();
-    for said in &head.options {
-        for word in said.words.iter().filter_map(|word| word.to_str()) {
+    for report in &head.options {
+        for word in report.words.iter().filter_map(|word| word.to_str()) {
             if let Some(vcpus) = word.strip_prefix("--vcpus=") {
                 spec.resources.vcpus = Some(vcpus.parse()?);
             } else if let Some(time) = word.strip_prefix("--time=") {
@@ -82,7 +82,7 @@ fn few_tools() -> Result<tempfile::TempDir, Box<dyn std::error::Error>> {
 
 /// The output of a script under every shell, which has to be the same. `SH` is the shell, for
 /// `srun`. The job has the layout that Batch's variables describe, if it has none of its own.
-fn said(
+fn report(
     text: &str,
     variables: &[(&str, &str)],
     tools: Option<&Path>,
@@ -134,7 +134,7 @@ fn a_slurm_script_finds_its_variables() -> Outcome {
         printer("SLURM")
     );
     assert_eq!(
-        lines(&said(&script, SINGLE, None)?),
+        lines(&report(&script, SINGLE, None)?),
         [
             "SLURMD_NODENAME=HERE",
             "SLURM_CLUSTER_NAME=awsb",
@@ -166,7 +166,7 @@ fn a_slurm_script_finds_its_variables() -> Outcome {
     let script = format!("#!/bin/sh\n#SBATCH -N 3 -n 7 -c 2\n{}", printer("SLURM_.*NODE"));
     let addresses = ("AWSB_NODES", "10.0.0.1 10.0.0.2 10.0.0.3");
     assert_eq!(
-        lines(&said(&script, &[NODE, &[addresses]].concat(), None)?),
+        lines(&report(&script, &[NODE, &[addresses]].concat(), None)?),
         [
             "SLURM_CPUS_ON_NODE=6",
             "SLURM_JOB_CPUS_PER_NODE=6(x3)",
@@ -183,10 +183,11 @@ fn a_slurm_script_finds_its_variables() -> Outcome {
                   [ \"$SLURM_JOB_UID:$SLURM_JOB_GID\" = \"$(id -u):$(id -g)\" ]\n[ \"$SLURM_JOB_USER\" ]\n\
                   [ -d \"$SLURM_TMPDIR\" ] && [ \"$SLURM_TMPDIR\" != \"$PWD\" ]\n[ -d \"$TMPDIR\" ]\n\
                   [ $SLURM_TASK_PID = $$ ] && echo $?\n";
-    assert_eq!(lines(&said(script, SINGLE, None)?), ["map reads 8", "0"]);
+    assert_eq!(lines(&report(script, SINGLE, None)?), ["map reads 8", "0"]);
     // A script without such lines finds nothing of it.
     assert!(
-        lines(&said("#!/bin/sh\nenv | grep -e SLURM -e LSB; command -v srun; :\n", SINGLE, None)?).is_empty()
+        lines(&report("#!/bin/sh\nenv | grep -e SLURM -e LSB; command -v srun; :\n", SINGLE, None)?)
+            .is_empty()
     );
     Ok(())
 }
@@ -196,7 +197,7 @@ fn a_task_of_an_array_knows_which_one_it_is() -> Outcome {
     let script =
         format!("#!/bin/sh\n#SBATCH --array=10-50:10\necho $SLURM_JOB_ID\n{}", printer("SLURM_ARRAY"));
     assert_eq!(
-        lines(&said(&script, CHILD, None)?),
+        lines(&report(&script, CHILD, None)?),
         [
             "8f2c0d3e:3",
             "SLURM_ARRAY_JOB_ID=8f2c0d3e",
@@ -210,7 +211,7 @@ fn a_task_of_an_array_knows_which_one_it_is() -> Outcome {
     // Of an array that was given its size alone, the indices are the IDs.
     let script = format!("#!/bin/sh\n#SBATCH -n 1\necho $SLURM_JOB_ID\n{}", printer("SLURM_ARRAY"));
     assert_eq!(
-        lines(&said(&script, &CHILD[..3], None)?)[2..],
+        lines(&report(&script, &CHILD[..3], None)?)[2..],
         [
             "SLURM_ARRAY_TASK_COUNT=5",
             "SLURM_ARRAY_TASK_ID=3",
@@ -219,11 +220,11 @@ fn a_task_of_an_array_knows_which_one_it_is() -> Outcome {
             "SLURM_ARRAY_TASK_STEP=1",
         ]
     );
-    assert_eq!(lines(&said(&script, SINGLE, None)?), ["8f2c0d3e"]);
+    assert_eq!(lines(&report(&script, SINGLE, None)?), ["8f2c0d3e"]);
 
     let script = format!("#!/bin/sh\n#BSUB -J 'a[10-50:10]'\n#BSUB -n 2\n{}", printer("LSB"));
     assert_eq!(
-        lines(&said(&script, CHILD, None)?),
+        lines(&report(&script, CHILD, None)?),
         [
             "LSB_BATCH_JID=8f2c0d3e[40]",
             "LSB_DJOB_NUMPROC=2",
@@ -246,16 +247,16 @@ fn a_task_of_an_array_knows_which_one_it_is() -> Outcome {
     );
     let script = "#!/bin/sh\n#BSUB -n 3\nset -u\necho $LSB_JOBID $LSB_BATCH_JID $LSB_JOBINDEX\ncat $LSB_DJOB_HOSTFILE | grep -c .\n\
                   [ $LS_JOBPID = $$ ] && [ \"$LS_SUBCWD\" = \"$PWD\" ] && [ \"$LSFUSER\" ] && echo ${LSF_BINDIR-none}\n";
-    let told = lines(&said(script, &[SINGLE, &[("LSF_BINDIR", "/lsf/bin")]].concat(), None)?);
-    assert_eq!(told, ["8f2c0d3e 8f2c0d3e 0", "3", "none"]);
+    let messages = lines(&report(script, &[SINGLE, &[("LSF_BINDIR", "/lsf/bin")]].concat(), None)?);
+    assert_eq!(messages, ["8f2c0d3e 8f2c0d3e 0", "3", "none"]);
     let script = "#!/bin/sh\n#BSUB -n 4 -R 'span[ptile=2]'\necho $LSB_HOSTS, $LSB_MCPU_HOSTS\n";
     let nodes = [("AWSB_NODES", "n0 n1"), ("AWS_BATCH_JOB_NUM_NODES", "2")];
-    assert_eq!(lines(&said(script, &nodes, None)?), ["n0 n0 n1 n1, n0 2 n1 2"]);
+    assert_eq!(lines(&report(script, &nodes, None)?), ["n0 n0 n1 n1, n0 2 n1 2"]);
     // Each task of a list has the step and the end of its own range.
     let script =
         "#!/bin/sh\n#BSUB -J 'a[1-10:3,20]'\necho $LSB_JOBINDEX $LSB_JOBINDEX_STEP $LSB_JOBINDEX_END\n";
     for (index, expected) in [("1", "4 3 10"), ("4", "20 1 20")] {
-        assert_eq!(lines(&said(script, &[("AWS_BATCH_JOB_ARRAY_INDEX", index)], None)?), [expected]);
+        assert_eq!(lines(&report(script, &[("AWS_BATCH_JOB_ARRAY_INDEX", index)], None)?), [expected]);
     }
     Ok(())
 }
@@ -270,8 +271,8 @@ fn a_job_has_a_number_where_its_id_is_a_uuid() -> Outcome {
                      case $SLURM_JOB_ID in *[!0-9]*) ;; *) : $((10000 + SLURM_JOB_ID % 50000)) ;; esac\n\
                      echo ${SLURM_ARRAY_JOB_ID-none}\n";
         let lsf = "#!/bin/sh\n#BSUB -J n\nset -eu\necho $LSB_JOBID\n";
-        let mut said_by_both = lines(&said(slurm, &variables, None)?);
-        said_by_both.splice(1..1, lines(&said(lsf, &variables, None)?));
+        let mut said_by_both = lines(&report(slurm, &variables, None)?);
+        said_by_both.splice(1..1, lines(&report(lsf, &variables, None)?));
         Ok(said_by_both)
     };
     let job = (0x8f_2c0d_3e11_u64 + (1 << 40)).to_string();
@@ -298,14 +299,14 @@ fn a_number_that_a_job_prints_names_the_job() {
     let sandbox = Sandbox::new();
     sandbox.file("job.sh", "#!/bin/sh\n#SBATCH --array=5-6\necho $SLURM_JOB_ID $SLURM_ARRAY_JOB_ID\n");
     let id = sandbox.run("bsub", ["-K", "--parsable", "job.sh"]).ok().job_id();
-    let told = sandbox.run("bout", ["--task", "6", "--no-prefix", &id]).ok().stdout;
-    let (child, array) = told.trim_end().split_once(' ').expect("two numbers");
+    let messages = sandbox.run("bout", ["--task", "6", "--no-prefix", &id]).ok().stdout;
+    let (child, array) = messages.trim_end().split_once(' ').expect("two numbers");
     // Somebody who has not submitted it finds it, too.
     std::fs::remove_dir_all(sandbox.work().join("../state/awsb/jobs")).expect("the record of submissions");
     let found = sandbox.run("bstat", ["--json", child, array]).ok().json();
     assert_eq!((&found[0]["jobId"], &found[1]["jobId"]), (&format!("{id}:1").into(), &id.as_str().into()));
     assert_eq!(found[0]["number"].to_string(), child);
-    assert_eq!(sandbox.run("bout", ["--no-prefix", child]).ok().stdout, told);
+    assert_eq!(sandbox.run("bout", ["--no-prefix", child]).ok().stdout, messages);
 }
 
 /// `srun` under the shell of the test, whatever its `#!` line says.
@@ -334,7 +335,7 @@ fn srun_starts_as_many_tasks_as_the_job_has() -> Outcome {
         ("-n 1 -c 8 sh -c 'echo $SLURM_CPUS_PER_TASK'".to_owned(), vec!["8"]),
         ("-n 1 printf '%s\\n' 'a b' '$x'".to_owned(), vec!["$x", "a b"]),
     ] {
-        let output = said(&format!("{head}({}) | sort\n", srun(&options)), SINGLE, None)?;
+        let output = report(&format!("{head}({}) | sort\n", srun(&options)), SINGLE, None)?;
         assert_eq!(lines(&output), expected, "{options}");
     }
     Ok(())
@@ -354,11 +355,11 @@ fn srun_says_what_it_cannot_do() -> Outcome {
         (r"-o out.$(printf '\0453t') true", 1, "srun: out.%3t: a script needs # %t\n"),
         (r"-i in.$(printf '\045a') true", 1, "srun: in.%a: a script needs # %t\n"),
     ] {
-        let output = said(&format!("#!/bin/sh\n#SBATCH -n 1\n{}", srun(options)), SINGLE, None)?;
+        let output = report(&format!("#!/bin/sh\n#SBATCH -n 1\n{}", srun(options)), SINGLE, None)?;
         assert_eq!(String::from_utf8_lossy(&output.stderr), expected, "{options}");
         assert_eq!(output.status.code(), Some(code), "{options}");
     }
-    let output = said(&format!("#!/bin/sh\n#SBATCH -N 3\n{}", srun("true")), NODE, None)?;
+    let output = report(&format!("#!/bin/sh\n#SBATCH -N 3\n{}", srun("true")), NODE, None)?;
     assert_eq!(output.status.code(), Some(127));
     assert!(String::from_utf8_lossy(&output.stderr).contains("no mpirun"), "{output:?}");
     Ok(())
@@ -375,9 +376,9 @@ fn scontrol_shows_the_names_of_the_nodes() -> Outcome {
         ("show hostnames | sed 's/^..*/some/'", "some"),
         ("show hostlist 'a,b[1-2]'", "a,b1,b2"),
     ] {
-        assert_eq!(lines(&said(&scontrol(arguments), SINGLE, None)?).join(" "), expected, "{arguments}");
+        assert_eq!(lines(&report(&scontrol(arguments), SINGLE, None)?).join(" "), expected, "{arguments}");
     }
-    let output = said(&scontrol("requeue 1"), SINGLE, None)?;
+    let output = report(&scontrol("requeue 1"), SINGLE, None)?;
     assert_eq!(output.status.code(), Some(1));
     assert!(
         String::from_utf8_lossy(&output.stderr).starts_with("scontrol: awsb runs this job"),
@@ -404,15 +405,15 @@ fn mpi_libraries_are_kept_from_looking_for_slurm_or_lsf() -> Outcome {
             all.sort();
             all
         };
-        assert_eq!(lines(&said(&script, SINGLE, None)?), expected("fork", "^slurm,lsf", &[]));
+        assert_eq!(lines(&report(&script, SINGLE, None)?), expected("fork", "^slurm,lsf", &[]));
         // Variables that the user sets stay.
         let own = [SINGLE, &[("OMPI_MCA_plm", "rsh"), ("HYDRA_LAUNCHER", "fork")]].concat();
-        assert_eq!(lines(&said(&script, &own, None)?), expected("fork", "rsh", &[]));
+        assert_eq!(lines(&report(&script, &own, None)?), expected("fork", "rsh", &[]));
         let nodes = [NODE, &[("AWSB_NODES", "n0 n1 n2")]].concat();
         let there = "/usr/local/lib/awsb/launch.sh";
         let more = [format!("HYDRA_LAUNCHER_EXEC={there}"), format!("I_MPI_HYDRA_BOOTSTRAP_EXEC={there}")];
         let more: Vec<&str> = more.iter().map(String::as_str).collect();
-        assert_eq!(lines(&said(&script, &nodes, None)?), expected("ssh", "^slurm,lsf", &more));
+        assert_eq!(lines(&report(&script, &nodes, None)?), expected("ssh", "^slurm,lsf", &more));
     }
     Ok(())
 }
@@ -420,9 +421,9 @@ fn mpi_libraries_are_kept_from_looking_for_slurm_or_lsf() -> Outcome {
 #[story]
 fn the_highest_exit_code_is_sruns() -> Outcome {
     let script = format!("#!/bin/sh\n#SBATCH -n 4\n{}", srun("sh -c 'exit $(((SLURM_PROCID + 2) % 4))'"));
-    assert_eq!(said(&script, SINGLE, None)?.status.code(), Some(3));
+    assert_eq!(report(&script, SINGLE, None)?.status.code(), Some(3));
     let script = format!("#!/bin/sh\n#SBATCH -n 1\n{}", srun("sh -c 'exit 7'"));
-    assert_eq!(said(&script, SINGLE, None)?.status.code(), Some(7));
+    assert_eq!(report(&script, SINGLE, None)?.status.code(), Some(7));
     Ok(())
 }
 
@@ -560,7 +561,7 @@ fn mpi_programs_go_through_mpirun() -> Outcome {
     let script =
         format!("#!/bin/sh\n#SBATCH -n 2 -c 4\nexport OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK\n{}", srun(tell));
     let expected = ["mpirun -n 2", "0 of 2, 4 threads", "1 of 2, 4 threads"];
-    assert_eq!(lines(&said(&script, SINGLE, Some(tools.path()))?), expected);
+    assert_eq!(lines(&report(&script, SINGLE, Some(tools.path()))?), expected);
 
     // Open MPI takes no variables to other nodes, so this one takes none at all.
     executable(
@@ -569,10 +570,10 @@ fn mpi_programs_go_through_mpirun() -> Outcome {
     )?;
     let script = script.replace("-n 2 -c 4", "-N 3 --ntasks-per-node=1 -c 4");
     let expected = ["mpirun -n 3", "0 of 3, 4 threads", "1 of 3, 4 threads", "2 of 3, 4 threads"];
-    assert_eq!(lines(&said(&script, NODE, Some(tools.path()))?), expected);
+    assert_eq!(lines(&report(&script, NODE, Some(tools.path()))?), expected);
     // A step of one task stays on its node.
     let script = format!("#!/bin/sh\n#SBATCH -N 3\n{}", srun("-N1 -n1 echo here"));
-    assert_eq!(lines(&said(&script, NODE, Some(tools.path()))?), ["here"]);
+    assert_eq!(lines(&report(&script, NODE, Some(tools.path()))?), ["here"]);
     Ok(())
 }
 
@@ -633,9 +634,9 @@ cd "$SLURM_SUBMIT_DIR"
 files=(none a.txt b.txt c.txt d.txt e.txt f.txt)
 echo "task $SLURM_ARRAY_TASK_ID of $SLURM_ARRAY_TASK_MIN-$SLURM_ARRAY_TASK_MAX: ${files[$SLURM_ARRAY_TASK_ID]}"
 "#;
-    let said = submitted(&sandbox, &["-q", "local"], slurm);
-    let tasks: Vec<&str> = said.iter().filter_map(|line| Some(&line[line.find("task ")?..])).collect();
-    assert_eq!(tasks, ["task 2 of 2-6: b.txt", "task 4 of 2-6: d.txt", "task 6 of 2-6: f.txt"], "{said:?}");
+    let report = submitted(&sandbox, &["-q", "local"], slurm);
+    let tasks: Vec<&str> = report.iter().filter_map(|line| Some(&line[line.find("task ")?..])).collect();
+    assert_eq!(tasks, ["task 2 of 2-6: b.txt", "task 4 of 2-6: d.txt", "task 6 of 2-6: f.txt"], "{report:?}");
 
     let lsf = r#"#!/bin/sh
 #BSUB -J "words[3,7]"
@@ -643,9 +644,9 @@ echo "task $SLURM_ARRAY_TASK_ID of $SLURM_ARRAY_TASK_MIN-$SLURM_ARRAY_TASK_MAX: 
 #BSUB -W 0:10
 echo "$LSB_JOBNAME $LSB_JOBINDEX: file$LSB_JOBINDEX.txt"
 "#;
-    let said = submitted(&sandbox, &[], lsf);
-    let tasks: Vec<&str> = said.iter().filter_map(|line| Some(&line[line.find("words[")?..])).collect();
-    assert_eq!(tasks, ["words[3,7] 3: file3.txt", "words[3,7] 7: file7.txt"], "{said:?}");
+    let report = submitted(&sandbox, &[], lsf);
+    let tasks: Vec<&str> = report.iter().filter_map(|line| Some(&line[line.find("words[")?..])).collect();
+    assert_eq!(tasks, ["words[3,7] 3: file3.txt", "words[3,7] 7: file7.txt"], "{report:?}");
 }
 
 #[story]
@@ -674,9 +675,9 @@ fn an_mpi_program() -> Outcome {
         ["mpirun -n 2", "rank 0 of 2 on 1", "rank 1 of 2 on 1"]
     );
     let nodes = format!("#!/bin/sh\n#SBATCH -N 2 --ntasks-per-node=1 --mem=32\nsrun {program}\n");
-    let said = submitted(&sandbox, &["-e", &path], &nodes);
-    let ranks: Vec<&str> = said.iter().filter_map(|line| Some(&line[line.find("rank ")?..])).collect();
-    assert_eq!(ranks, ["rank 0 of 2 on 2", "rank 1 of 2 on 2"], "{said:?}");
+    let report = submitted(&sandbox, &["-e", &path], &nodes);
+    let ranks: Vec<&str> = report.iter().filter_map(|line| Some(&line[line.find("rank ")?..])).collect();
+    assert_eq!(ranks, ["rank 0 of 2 on 2", "rank 1 of 2 on 2"], "{report:?}");
     let lsf = "#!/bin/sh\n#BSUB -n 2\nmpirun -n $LSB_DJOB_NUMPROC sh -c 'echo rank $OMPI_COMM_WORLD_RANK'\n";
     assert_eq!(submitted(&sandbox, &["-e", &path], lsf), ["mpirun -n 2", "rank 0", "rank 1"]);
     Ok(())
@@ -718,8 +719,8 @@ fn what_a_script_asks_for_and_batch_does_in_another_way_is_said() {
     let job = |head: &str| sandbox.file("job.sh", format!("#!/bin/sh\n{head}\ntrue\n"));
     job("#SBATCH --array=1-3%1");
     let outcome = sandbox.run("bsub", ["--dry-run", "job.sh"]).ok();
-    let told = outcome.json();
-    let requests = told.as_array().unwrap();
+    let messages = outcome.json();
+    let requests = messages.as_array().unwrap();
     let waits = requests.iter().find_map(|r| r["request"]["dependsOn"].as_array()).unwrap();
     assert_eq!(waits[0]["type"], "SEQUENTIAL");
     assert!(outcome.stderr.contains("note: --array 1-3%1: the tasks run one after the other"), "{outcome}");
@@ -765,8 +766,8 @@ fn a_chain_of_dependencies() {
         "#!/bin/sh\n#SBATCH -d aftercorr:{}\n#SBATCH --array=1-2\necho ran $SLURM_ARRAY_TASK_ID\n",
         good.trim()
     );
-    let said = submitted(&sandbox, &[], &next);
-    assert_eq!(said.iter().filter(|line| line.contains("ran ")).count(), 2, "{said:?}");
+    let report = submitted(&sandbox, &[], &next);
+    assert_eq!(report.iter().filter(|line| line.contains("ran ")).count(), 2, "{report:?}");
     sandbox.file("wrong.sh", "#!/bin/sh\n#SBATCH --dependency=singleton\n");
     let message = sandbox.run("bsub", ["wrong.sh"]).failed_with(2);
     assert!(

@@ -36,10 +36,10 @@ fn the_examples_of_bsub() {
         }
     }
     // The promises of some of them.
-    let said = |block: &str| sandbox.run("sh", ["-eu", "-c", block]).ok().stdout;
+    let output = |block: &str| sandbox.run("sh", ["-eu", "-c", block]).ok().stdout;
     let with = |word: &str| blocks.iter().find(|b| b.contains(word)).expect("the block");
-    assert_eq!(said(with("uname -s")).lines().next(), Some("hello, two words"));
-    assert!(said(with("--each samples.txt")).contains("1 (:0): sample: NA12878 father\n"));
-    assert!(said(with("MY_TOKEN")).contains("NA12878 is not there\n"));
-    assert!(said(with("results/sum.txt")).ends_with("\n6\n"));
+    assert_eq!(output(with("uname -s")).lines().next(), Some("hello, two words"));
+    assert!(output(with("--each samples.txt")).contains("1 (:0): sample: NA12878 father\n"));
+    assert!(output(with("MY_TOKEN")).contains("NA12878 is not there\n"));
+    assert!(output(with("results/sum.txt")).ends_with("\n6\n"));
 }

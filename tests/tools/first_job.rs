@@ -55,13 +55,13 @@ fn every_way_to_say_what_runs() {
     let sandbox = Sandbox::new();
     sandbox.file("args.sh", "#!/bin/sh\nfor a; do echo \"<$a>\"; done\n");
     let awkward = ["two words", "", "Ref::x", "--parsable", "it's \"$HOME\" `id`", "é\u{1F600}", "-K"];
-    let said: Vec<String> = awkward.iter().map(|a| format!("<{a}>\n")).collect();
+    let report: Vec<String> = awkward.iter().map(|a| format!("<{a}>\n")).collect();
     let mut words = vec!["-I", "args.sh"];
     words.extend(awkward);
-    assert_eq!(sandbox.run("bsub", words).ok().stdout, said.concat());
+    assert_eq!(sandbox.run("bsub", words).ok().stdout, report.concat());
     let mut words = vec!["-I", "sh", "-c", "for a; do echo \"<$a>\"; done", "sh"];
     words.extend(awkward);
-    assert_eq!(sandbox.run("bsub", words).ok().stdout, said.concat());
+    assert_eq!(sandbox.run("bsub", words).ok().stdout, report.concat());
     assert_eq!(sandbox.run("bsub", ["-I", "--wrap", "echo b a | tr ' ' '\\n' | sort"]).ok().stdout, "a\nb\n");
     let outcome = sandbox.run_with_input("bsub", ["-I"], "echo from stdin\nexit 3\n").ended_with(3);
     assert_eq!(outcome.stdout, "from stdin\n");
@@ -218,11 +218,11 @@ fn a_job_that_has_not_started_has_no_output() {
     // A command that waits for such a job prints that the job is stuck.
     let waiting = sandbox.start("bash", ["-c", "bsub -K -p 10000 true 2>said"]);
     eventually("bsub says why", Duration::from_secs(60), || {
-        let said = std::fs::read_to_string(sandbox.work().join("said")).unwrap_or_default();
-        (said.contains("is RUNNABLE, submitted") && said.contains("\nwhat to do: ")).then_some(())
+        let report = std::fs::read_to_string(sandbox.work().join("said")).unwrap_or_default();
+        (report.contains("is RUNNABLE, submitted") && report.contains("\nwhat to do: ")).then_some(())
     });
-    let said = std::fs::read_to_string(sandbox.work().join("said")).unwrap_or_default();
-    assert_eq!(said.matches("is RUNNABLE").count(), 1, "{said}");
+    let report = std::fs::read_to_string(sandbox.work().join("said")).unwrap_or_default();
+    assert_eq!(report.matches("is RUNNABLE").count(), 1, "{report}");
     let active = sandbox.run("bstat", ["--json"]).ok().json();
     sandbox.run("bkill", [active[0]["jobId"].as_str().unwrap_or_default()]).ok();
     waiting.wait().ended_with(1);

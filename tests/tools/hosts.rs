@@ -460,8 +460,11 @@ fn secrets_are_masked_in_what_debug_shows_of_ec2() {
     let server = far(WORLD);
     let mut sandbox = Sandbox::at(&server.endpoint());
     sandbox.set("AWS_SESSION_TOKEN", "hush-token");
-    let said = sandbox.run("bhosts", ["--no-jobs", "--debug"]).ok().stderr;
-    let asked = said.split("Action=DescribeInstances").next().unwrap();
-    assert!(asked.contains("/ec2/aws4_request") && said.contains("<DescribeInstancesResponse>"), "{said}");
-    assert!(!said.contains("hush-token") && !said.contains("secret"), "{said}");
+    let output = sandbox.run("bhosts", ["--no-jobs", "--debug"]).ok().stderr;
+    let asked = output.split("Action=DescribeInstances").next().unwrap();
+    assert!(
+        asked.contains("/ec2/aws4_request") && output.contains("<DescribeInstancesResponse>"),
+        "{output}"
+    );
+    assert!(!output.contains("hush-token") && !output.contains("secret"), "{output}");
 }

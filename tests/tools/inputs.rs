@@ -69,14 +69,14 @@ fn what_cannot_come_along_is_said_before_anything_is_sent() {
     let sandbox = Sandbox::new();
     sandbox.file("a/x", "1");
     sandbox.file("b/x", "2");
-    for (args, said) in [
+    for (args, message) in [
         (["-i", "a/x", "-i", "b/x"].as_slice(), "a/x and b/x would both be x in the job's working directory"),
         (&["-i", "none"], "reading the input none: No such file or directory"),
         (&["-i", "a:../b"], "the name ../b leads out of the job's working directory"),
         (&["-o", "/etc/*"], "patterns are for files below the job's working directory"),
     ] {
         let outcome = sandbox.run("bsub", args.iter().chain(&["true"]));
-        assert!(outcome.failed_with(2).contains(said), "{outcome}");
+        assert!(outcome.failed_with(2).contains(message), "{outcome}");
     }
     assert!(!sandbox.local_home().join("objects").exists(), "the local cluster was started");
 }
@@ -90,8 +90,8 @@ fn a_file_that_an_argument_names_is_not_forgotten_in_silence() {
     let note = "bsub: note: train.py is a file here, but not in the job; to send it with the job, add `-i train.py`\n";
     assert_eq!(bsub(&["echo", "train.py", "/bin/sh"]), note);
     assert_eq!(bsub(&["-i", "train.py", "echo", "train.py"]), "");
-    let said = bsub(&["echo", "data/x y"]);
-    assert!(said.ends_with("add `-i 'data/x y:data/x y'`\n"), "{said}");
+    let message = bsub(&["echo", "data/x y"]);
+    assert!(message.ends_with("add `-i 'data/x y:data/x y'`\n"), "{message}");
     assert_eq!(bsub(&["-i", "data/x y:data/x y", "echo", "data/x y"]), "");
 }
 
@@ -182,8 +182,8 @@ fn an_interrupted_upload_says_how_it_goes_on() {
     let bsub = begun(&sandbox, &gate);
     bsub.signal(Signal::SIGINT);
     let outcome = bsub.wait();
-    let said = outcome.failed_with(130);
-    assert_eq!(said, "interrupted: of the inputs, 16 of 80 MiB are stored, and no job was submitted");
+    let message = outcome.failed_with(130);
+    assert_eq!(message, "interrupted: of the inputs, 16 of 80 MiB are stored, and no job was submitted");
     assert_eq!(outcome.hints(), "the same command sends the rest");
     assert_eq!(sandbox.run("bstat", ["-s", "ALL", "--json"]).ok().json().as_array().map(Vec::len), Some(0));
 }
@@ -258,9 +258,9 @@ fn a_job_runs_where_it_is_told_to() {
             .run("bsub", [&["-K", "--parsable", "--parent-working-dir", there], what].concat())
             .ok()
             .job_id();
-        let said = sandbox.run("bout", [&id]).ok().stdout;
-        assert_eq!(said.lines().next(), Some(format!("{there}/job-{id}").as_str()), "{said}");
-        assert_eq!(said.contains("\nthere\n"), what.len() > 1, "{said}");
+        let message = sandbox.run("bout", [&id]).ok().stdout;
+        assert_eq!(message.lines().next(), Some(format!("{there}/job-{id}").as_str()), "{message}");
+        assert_eq!(message.contains("\nthere\n"), what.len() > 1, "{message}");
     }
     // One that cannot be made is said.
     let outcome = sandbox.run("bsub", ["-I", "-w", "/proc/nowhere", "pwd"]).ended_with(126);

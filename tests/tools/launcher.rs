@@ -228,25 +228,25 @@ fn a_relative_working_directory_is_not_looked_for_elsewhere() -> Outcome {
 fn nothing_but_four_tools_is_needed() -> Outcome {
     let tools = tempfile::tempdir()?;
     link("sh", tools.path())?;
-    let said = |script_text: &str| -> Result<(String, String), Box<dyn std::error::Error>> {
+    let message = |script_text: &str| -> Result<(String, String), Box<dyn std::error::Error>> {
         let plan = plan(&spec(script(script_text.as_bytes(), vec!["you".into()])?))?;
         let output = command(&plan, &["sh"], tools.path()).env("PATH", tools.path()).output()?;
         Ok((String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?))
     };
     let small = "echo \"hello $1\"\n";
-    assert_eq!(said(small)?, ("hello you\n".into(), String::new()));
+    assert_eq!(message(small)?, ("hello you\n".into(), String::new()));
     let executable = "#!/bin/sh\necho \"hello $1\"\n";
     let missing = "awsb: the image has no chmod, which is needed to make the script executable\n";
-    assert_eq!(said(executable)?, (String::new(), missing.into()));
+    assert_eq!(message(executable)?, (String::new(), missing.into()));
     link("chmod", tools.path())?;
-    assert_eq!(said(executable)?, ("hello you\n".into(), String::new()));
+    assert_eq!(message(executable)?, ("hello you\n".into(), String::new()));
     let larger = format!("{small}{}", "# as much as a request cannot have\n".repeat(300));
     for tool in ["base64", "gzip", "tar"] {
         let missing = format!("awsb: the image has no {tool}, which is needed to unpack the job\n");
-        assert_eq!(said(&larger)?, (String::new(), missing));
+        assert_eq!(message(&larger)?, (String::new(), missing));
         link(tool, tools.path())?;
     }
-    assert_eq!(said(&larger)?, ("hello you\n".into(), String::new()));
+    assert_eq!(message(&larger)?, ("hello you\n".into(), String::new()));
     Ok(())
 }
 
@@ -255,7 +255,7 @@ fn nothing_but_four_tools_is_needed() -> Outcome {
 fn started(plan: &Plan, shell: &[&str]) -> Result<Vec<String>, Box<dyn std::error::Error>> {
     let place = tempfile::tempdir()?;
     let tools = tempfile::tempdir()?;
-    let told = tools.path().join("told");
+    let report = tools.path().join("told");
     for folder in ["/usr/bin", "/bin"] {
         for program in std::fs::read_dir(folder)? {
             let program = program?;
@@ -268,7 +268,7 @@ fn started(plan: &Plan, shell: &[&str]) -> Result<Vec<String>, Box<dyn std::erro
             } else {
                 let text = format!(
                     "#!/bin/sh\necho {name} >>'{}'\nexec '{}' \"$@\"\n",
-                    told.display(),
+                    report.display(),
                     path.display()
                 );
                 executable(&tools.path().join(&name), &text)?;
@@ -282,8 +282,8 @@ fn started(plan: &Plan, shell: &[&str]) -> Result<Vec<String>, Box<dyn std::erro
         .output()?;
     assert!(output.status.success(), "{shell:?} {}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.stdout, b"done\n", "{shell:?}");
-    let told = std::fs::read_to_string(told).unwrap_or_default();
-    Ok(told.lines().map(str::to_owned).collect())
+    let report = std::fs::read_to_string(report).unwrap_or_default();
+    Ok(report.lines().map(str::to_owned).collect())
 }
 
 #[story]
@@ -398,8 +398,8 @@ fn a_part_of_an_array_has_its_own_lines() -> Outcome {
             let stderr = String::from_utf8_lossy(&output.stderr);
             let expected = format!("line {line}: {}", line * 7919);
             assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{shell:?} {stderr}");
-            let told = std::fs::read_to_string(place.path().join("gets")).unwrap_or_default();
-            assert_eq!(told.lines().count(), gets, "{shell:?}");
+            let report = std::fs::read_to_string(place.path().join("gets")).unwrap_or_default();
+            assert_eq!(report.lines().count(), gets, "{shell:?}");
         }
     }
     Ok(())
@@ -682,7 +682,7 @@ fn a_fetched_bundle_is_checked() -> Outcome {
     let url = format!("s3://bucket/awsb/bundles/{}.tar.gz", bundle.sha256());
     assert!(overrides.environment.iter().any(|v| v.name == "AWSB_BUNDLE" && v.value == url));
     for shell in shells() {
-        for (damaged, code, said) in [(false, 0, ""), (true, 126, "is damaged: its SHA-256 is ")] {
+        for (damaged, code, message) in [(false, 0, ""), (true, 126, "is damaged: its SHA-256 is ")] {
             let place = tempfile::tempdir()?;
             let mut bytes = bundle.bytes().to_vec();
             if damaged {
@@ -697,7 +697,7 @@ fn a_fetched_bundle_is_checked() -> Outcome {
             let output = command(&plan, shell, place.path()).env("PATH", path).env("A", "v").output()?;
             let stderr = String::from_utf8_lossy(&output.stderr);
             assert_eq!(output.status.code(), Some(code), "{shell:?} {stderr}");
-            assert!(stderr.contains(said), "{shell:?} {stderr}");
+            assert!(stderr.contains(message), "{shell:?} {stderr}");
             assert_eq!(output.stdout, if damaged { b"".as_slice() } else { b"x\0v\0" }, "{shell:?} {stderr}");
         }
     }
@@ -786,17 +786,17 @@ cp "$file" "OBJECTS/$(printf %s "$name" | tr / :)"
 
 /// Runs a job whose files come back under a shell; returns its end, and what came back, by its
 /// place in a URL.
-fn kept(
+fn results(
     shell: &[&str],
     script_text: &[u8],
     globs: &[&str],
     act: impl FnOnce(&mut std::process::Child) -> Outcome,
 ) -> Result<(Output, Vec<String>), Box<dyn std::error::Error>> {
-    kept_with(shell, ("AWS_ACCESS_KEY_ID", "key"), script_text, globs, act)
+    results_with(shell, ("AWS_ACCESS_KEY_ID", "key"), script_text, globs, act)
 }
 
 /// The same with this variable, from which the launcher has its credentials.
-fn kept_with(
+fn results_with(
     shell: &[&str],
     (name, value): (&str, &str),
     script_text: &[u8],
@@ -827,7 +827,8 @@ fn kept_with(
 fn files_come_back_under_their_names() -> Outcome {
     let text = "echo \"$1\"; mkdir -p 'd/x y' d/.h; >'d/x y/100% +é~'; >d/.h/b; >c.csv; >.c.csv; >'n\n1.csv'; exit 5\n";
     for shell in shells() {
-        let (output, names) = kept(shell, text.as_bytes(), &["*.csv", "./d//", "d", "no thing"], |_| Ok(()))?;
+        let (output, names) =
+            results(shell, text.as_bytes(), &["*.csv", "./d//", "d", "no thing"], |_| Ok(()))?;
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(5), "{shell:?} {stderr}");
         assert_eq!(output.stdout, b"a b\n", "{shell:?}");
@@ -842,7 +843,7 @@ fn files_come_back_under_their_names() -> Outcome {
 fn no_proxy_is_asked_for_the_credentials_of_a_jobs_role() -> Outcome {
     for shell in shells() {
         let role = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/role");
-        let (output, names) = kept_with(shell, role, b">x", &["x"], |_| Ok(()))?;
+        let (output, names) = results_with(shell, role, b">x", &["x"], |_| Ok(()))?;
         assert_eq!(output.status.code(), Some(0), "{shell:?} {output:?}");
         assert_eq!(names, ["8f2c:3:x"], "{shell:?}");
     }
@@ -860,7 +861,7 @@ fn links_out_of_the_working_directory_are_not_followed() -> Outcome {
         ln -s ../../a.csv real/deep/inlink; ln -s loop2 loop1; ln -s loop1 loop2; >-n; ln -s ../outside/f ./-out\n";
     let globs = ["*", ".*", "ref/*", "ref/sub/*", "ref/", "re[f]/f", "latest/deep/nested/g", "real/deep/*/g"];
     for shell in shells() {
-        let (output, names) = kept(shell, text.as_bytes(), &globs, |_| Ok(()))?;
+        let (output, names) = results(shell, text.as_bytes(), &globs, |_| Ok(()))?;
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(0), "{shell:?} {stderr}");
         let files = "-n .hidden a.csv back.csv latest:deep:inlink latest:deep:x my_script.sh real:deep:inlink real:deep:x";
@@ -901,7 +902,7 @@ fn a_name_that_is_not_utf8_becomes_one_that_is() -> Outcome {
         "z%25F4%2590%2580%2580",
     ];
     for shell in shells() {
-        let (output, names) = kept(shell, text.as_bytes(), &["*"], |_| Ok(()))?;
+        let (output, names) = results(shell, text.as_bytes(), &["*"], |_| Ok(()))?;
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(0), "{shell:?} {stderr}");
         assert_eq!(names, expected.map(|name| format!("8f2c:3:{name}")), "{shell:?} {stderr}");
@@ -928,7 +929,7 @@ fn a_job_whose_files_come_back_ends_as_it_would_without() -> Outcome {
             if shell[0] == "busybox" && code == 130 {
                 continue;
             }
-            let (output, names) = kept(shell, format!(">x\n{text}\n").as_bytes(), &["x"], |_| Ok(()))?;
+            let (output, names) = results(shell, format!(">x\n{text}\n").as_bytes(), &["x"], |_| Ok(()))?;
             let stderr = String::from_utf8_lossy(&output.stderr);
             assert_eq!(output.status.code(), Some(code), "{shell:?} {text} {stderr}");
             assert_eq!(names, ["8f2c:3:x"], "{shell:?} {text}");
@@ -946,7 +947,7 @@ fn a_job_whose_files_come_back_is_handed_on_the_signals() -> Outcome {
     let text =
         "trap 'echo usr1' USR1; trap 'echo term >x; exit 3' TERM\necho ready\nwhile :; do sleep 0.05; done\n";
     for shell in shells() {
-        let (output, names) = kept(shell, text.as_bytes(), &["x"], |child| {
+        let (output, names) = results(shell, text.as_bytes(), &["x"], |child| {
             let pid = Pid::from_raw(child.id().try_into()?);
             let mut lines = BufReader::new(child.stdout.take().ok_or("a pipe")?).lines();
             assert_eq!(lines.next().transpose()?.as_deref(), Some("ready"), "{shell:?}");

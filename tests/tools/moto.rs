@@ -49,9 +49,9 @@ fn a_script_runs_with_its_arguments_exactly_as_they_are() {
     assert_eq!(submitted.stdout, format!("Job {id} (hello-sh) has been submitted.\n"));
 
     let output = output(&sandbox, &submitted);
-    let said: Vec<&str> = output.lines().filter(|line| line.starts_with('<')).collect();
+    let report: Vec<&str> = output.lines().filter(|line| line.starts_with('<')).collect();
     assert_eq!(
-        said,
+        report,
         ["<two words>", "<>", "<*>", "<$HOME>", "<it's \"quoted\">", "<Ref::nobody>", "<-K>", "<ü>"]
     );
     assert!(output.lines().any(|line| line == "./hello.sh on stderr"), "{output}");
@@ -93,15 +93,16 @@ fn what_is_there_is_not_sent_again() {
         sandbox.file(name, lines(count));
         for is_first in [true, false] {
             let args = ["--debug", "-i", "data", name];
-            let said = sandbox.run("bsub", args).ok().stderr;
+            let report = sandbox.run("bsub", args).ok().stderr;
             // Parts, and what begins and ends an upload; a put without a condition.
-            let sent = said.lines().filter(|line| line.starts_with("> ") && line.contains("upload")).count();
+            let sent =
+                report.lines().filter(|line| line.starts_with("> ") && line.contains("upload")).count();
             let is_new = is_first && name == "small.sh";
-            assert_eq!(sent > 0, is_new, "{name} {said}");
+            assert_eq!(sent > 0, is_new, "{name} {report}");
             let puts =
-                said.lines().filter(|line| line.starts_with("> PUT ") && line.contains(".tar.gz")).count();
+                report.lines().filter(|line| line.starts_with("> PUT ") && line.contains(".tar.gz")).count();
             let expected = usize::from(is_first || name != "large.sh");
-            assert_eq!(puts, expected, "{name} {said}");
+            assert_eq!(puts, expected, "{name} {report}");
         }
     }
 }
@@ -135,8 +136,8 @@ fn waiting_and_watching() {
     let failing = failing.wait().ended_with(7);
     assert!(failing.stderr.contains("FAILED"), "{failing}");
     assert!(failing.stderr.contains("hint: `bout "), "{failing}");
-    let told = sandbox.run("bstat", ["-s", "FAILED,SUCCEEDED", "--json"]).ok().json();
-    let ids = told.as_array().into_iter().flatten().filter_map(|job| job["jobId"].as_str());
+    let messages = sandbox.run("bstat", ["-s", "FAILED,SUCCEEDED", "--json"]).ok().json();
+    let ids = messages.as_array().into_iter().flatten().filter_map(|job| job["jobId"].as_str());
     let outcome = sandbox.run("bwait", ids).ended_with(7);
     assert_eq!(outcome.stdout.lines().count(), 3, "{outcome}");
 }

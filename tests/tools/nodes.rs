@@ -84,10 +84,11 @@ fn each_range_of_nodes_is_told_its_own_vcpus() {
         _ => answer(request),
     });
     let sandbox = Sandbox::at(&server.endpoint());
-    let told = |options: &[&str]| {
+    let report = |options: &[&str]| {
         let outcome = sandbox.run("bsub", [&["--dry-run", "-n", "5"], options, &["true"]].concat()).ok();
-        let told = outcome.json();
-        let ranges = told[0]["request"]["nodeOverrides"]["nodePropertyOverrides"].as_array().unwrap().clone();
+        let report = outcome.json();
+        let ranges =
+            report[0]["request"]["nodeOverrides"]["nodePropertyOverrides"].as_array().unwrap().clone();
         let vcpus = ranges.iter().map(|range| {
             let environment = variables(&range["containerOverrides"]["environment"]);
             let known = environment.iter().find(|(name, _)| *name == "AWSB_VCPUS");
@@ -95,12 +96,15 @@ fn each_range_of_nodes_is_told_its_own_vcpus() {
         });
         (vcpus.collect::<Vec<_>>(), outcome.stderr)
     };
-    let (vcpus, said) = told(&[]);
+    let (vcpus, output) = report(&[]);
     assert_eq!(vcpus, [Some("2".into()), Some("8".into()), None]);
-    assert!(said.contains("bsub: 5 nodes: nodes 0:0 x 2 vCPUs, nodes 1:3 x 8 vCPUs, nodes 4:\n"), "{said}");
-    let (vcpus, said) = told(&["-p", "4"]);
+    assert!(
+        output.contains("bsub: 5 nodes: nodes 0:0 x 2 vCPUs, nodes 1:3 x 8 vCPUs, nodes 4:\n"),
+        "{output}"
+    );
+    let (vcpus, output) = report(&["-p", "4"]);
     assert_eq!(vcpus, ["4"; 3].map(|n| Some(n.to_owned())));
-    assert!(said.contains("bsub: 5 nodes x 4 vCPUs\n"), "{said}");
+    assert!(output.contains("bsub: 5 nodes x 4 vCPUs\n"), "{output}");
 }
 
 #[story]
@@ -152,8 +156,8 @@ fn directories_that_the_jobs_of_a_cluster_share() {
     let config = sandbox.work().join("../config/awsb/config.toml");
     let text = std::fs::read_to_string(&config).unwrap();
     sandbox.config(&format!("{text}{SHARED}"));
-    let told = sandbox.run("bsub", ["--dry-run", "--efs", "fs-89abcdef:/more", "true"]).ok().json();
-    let requests = told.as_array().unwrap();
+    let report = sandbox.run("bsub", ["--dry-run", "--efs", "fs-89abcdef:/more", "true"]).ok().json();
+    let requests = report.as_array().unwrap();
     let [registered, submitted] = [0, requests.len() - 1].map(|n| &requests[n]["request"]);
     let volumes = registered["containerProperties"]["volumes"].as_array().unwrap();
     let file_systems: Vec<&Value> =

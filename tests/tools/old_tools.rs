@@ -54,14 +54,14 @@ fn sandbox() -> Sandbox {
 #[track_caller]
 fn awsbsub(sandbox: &Sandbox, args: &[&str]) -> String {
     let terminal = "import pty, sys; sys.exit(pty.spawn(['awsbsub', *sys.argv[1:]]) >> 8)";
-    let said = sandbox.run("python", ["-c", terminal].into_iter().chain(args.iter().copied())).ok().stdout;
-    id_in(&said)
+    let message = sandbox.run("python", ["-c", terminal].into_iter().chain(args.iter().copied())).ok().stdout;
+    id_in(&message)
 }
 
 #[track_caller]
-fn id_in(said: &str) -> String {
-    let id = said.split_whitespace().skip_while(|word| *word != "Job").nth(1);
-    id.unwrap_or_else(|| panic!("no ID: {said}")).to_owned()
+fn id_in(message: &str) -> String {
+    let id = message.split_whitespace().skip_while(|word| *word != "Job").nth(1);
+    id.unwrap_or_else(|| panic!("no ID: {message}")).to_owned()
 }
 
 /// The lines of awsbstat about a job that has ended, by their names.
@@ -93,12 +93,12 @@ fn commands_files_and_standard_input() {
     sandbox.file("data.txt", "data\n");
     let run = "import os, pty, sys; os.environ['WHO'] = 'me'; \
                sys.exit(pty.spawn(['awsbsub', '-jn', 'file', '-cf', '-if', 'data.txt', '-e', 'WHO', 'job.sh', 'friend']) >> 8)";
-    let said = sandbox.run("python", ["-c", run]).ok().stdout;
-    assert!(output(&sandbox, &id_in(&said)).ends_with("hello friend from me with data\n"));
+    let message = sandbox.run("python", ["-c", run]).ok().stdout;
+    assert!(output(&sandbox, &id_in(&message)).ends_with("hello friend from me with data\n"));
 
-    let said =
+    let message =
         sandbox.run("sh", ["-c", "printf '#!/bin/sh\\necho from stdin\\n' | awsbsub -jn piped"]).ok().stdout;
-    assert!(output(&sandbox, &id_in(&said)).ends_with("from stdin\n"));
+    assert!(output(&sandbox, &id_in(&message)).ends_with("from stdin\n"));
 }
 
 #[story]
@@ -143,10 +143,10 @@ fn queues_and_hosts_are_the_same_to_the_successors() {
     let sandbox = sandbox();
     // `KEY : VALUE`, a line each.
     let shown = |tool: &str, args: &[&str], key: &str| {
-        let said = sandbox.run(tool, args).ok().stdout;
-        let mut pairs = said.lines().filter_map(|line| line.split_once(':'));
+        let message = sandbox.run(tool, args).ok().stdout;
+        let mut pairs = message.lines().filter_map(|line| line.split_once(':'));
         let value = pairs.find(|(k, _)| k.trim() == key).map(|(_, value)| value.trim().to_owned());
-        value.unwrap_or_else(|| panic!("{tool}: no {key}: {said}"))
+        value.unwrap_or_else(|| panic!("{tool}: no {key}: {message}"))
     };
     for key in ["jobQueueArn", "jobQueueName", "priority", "status", "statusReason"] {
         let ours = shown("bqueues", &["local"], key);

@@ -189,11 +189,14 @@ fn attempts_patterns_and_files_of_the_local_cluster() {
     }
     let waiting = sandbox.run("bsub", ["--parsable", "--wrap", "sleep 1000"]).ok().job_id();
     let dependent = sandbox.run("bsub", ["--parsable", "-d", &waiting, "--wrap", "echo after"]).ok().job_id();
-    let said = sandbox.run("bout", [&dependent]).failed_with(1);
-    assert_eq!(said, format!("the job {dependent} has not started: it is PENDING, and waits for {waiting}"));
+    let output = sandbox.run("bout", [&dependent]).failed_with(1);
+    assert_eq!(
+        output,
+        format!("the job {dependent} has not started: it is PENDING, and waits for {waiting}")
+    );
     let mut following = Terminal::new(200).start(&sandbox, "bout", ["-f", &dependent]);
-    let said = format!("waits for {waiting}; waiting");
-    following.until("what it waits for", |seen| seen.contains(&said));
+    let output = format!("waits for {waiting}; waiting");
+    following.until("what it waits for", |seen| seen.contains(&output));
     sandbox.run("bkill", ["-y", &waiting]).ok();
     following.wait().ended_with(1);
 }

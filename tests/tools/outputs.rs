@@ -40,9 +40,9 @@ fn what_matches_comes_back_whatever_the_exit_code() {
     let args = ["-K", "--parsable", "-o", "*.csv", "-o", "out", "-o", "out/deep/*", "-o", "*.none", "job.sh"];
     let bsub = sandbox.run("bsub", args).ended_with(7);
     let id = bsub.stdout.trim();
-    let said = sandbox.run("bout", [id]).ok().stdout;
+    let output = sandbox.run("bout", [id]).ok().stdout;
     let expected = "done\nawsb: out/loop is a link to a directory: what is in it is not kept\nawsb: nothing matches *.none\n";
-    assert_eq!(said, expected);
+    assert_eq!(output, expected);
 
     let listed = sandbox.run("bout", ["--files", id, "--json"]).ok().json();
     let expected =
@@ -85,14 +85,14 @@ fn odd_names_come_back_and_links_lead_nowhere() {
     );
     let args = ["-K", "--parsable", "-o", "*", "-o", "ref/*/*", "-o", ".*", "job.sh"];
     let id = sandbox.run("bsub", args).ok().stdout.trim().to_owned();
-    let said = sandbox.run("bout", [&id]).ok().stdout;
+    let output = sandbox.run("bout", [&id]).ok().stdout;
     for expected in [
         "is not UTF-8: it is kept as b%FF",
         "awsb: ref is a link out of the working directory: it is not kept",
         "awsb: s is a link out of the working directory: it is not kept",
         "awsb: real/sub is a link to a directory: what is in it is not kept",
     ] {
-        assert!(said.contains(expected), "{said}");
+        assert!(output.contains(expected), "{output}");
     }
     let expected = ["b%FF", "c\u{1}d", "d<&>", "job.sh", "n\nl\rr", "ok", "real/x"];
     let listed = sandbox.run("bout", ["--files", &id, "--json"]).ok().json();

@@ -143,8 +143,8 @@ fn the_views() {
 fn json_is_aws_own_and_the_counts() {
     let server = BadServer::start(|request, _| region(request));
     let sandbox = Sandbox::at(&server.endpoint());
-    let told = sandbox.run("bqueues", ["--json"]).ok().json();
-    let [queue] = told.as_array().unwrap().as_slice() else { panic!("{told}") };
+    let report = sandbox.run("bqueues", ["--json"]).ok().json();
+    let [queue] = report.as_array().unwrap().as_slice() else { panic!("{report}") };
     assert_eq!(queue["jobQueueArn"], format!("{ARN}:job-queue/q"));
     assert_eq!((&queue["state"], &queue["statusReason"]), (&json!("ENABLED"), &json!(null)));
     assert_eq!(

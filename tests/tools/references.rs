@@ -146,8 +146,8 @@ const ID_OF_NEW: &str = "aaaaaaaa-1111-4222-8333-444455556666";
 fn the_beginning_of_an_id_that_somebody_else_submitted_is_looked_for_in_the_queue() {
     let server = strict_server();
     let sandbox = Sandbox::at(&server.endpoint());
-    let told = sandbox.run("bstat", ["--json", "9D00", "8f2c9:4"]).ok().json();
-    assert_eq!((&told[0]["jobId"], &told[1]["jobId"]), (&json!(C), &json!(format!("{B}:4"))));
+    let report = sandbox.run("bstat", ["--json", "9D00", "8f2c9:4"]).ok().json();
+    assert_eq!((&report[0]["jobId"], &report[1]["jobId"]), (&json!(C), &json!(format!("{B}:4"))));
     assert_eq!(server.requests("listjobs").len(), 9, "seven states, one of them twice and one of two pages");
     sandbox.run("bkill", ["8f2c0"]).ok();
     assert_eq!(
@@ -188,9 +188,9 @@ fn a_number_names_its_job_in_every_tool() {
     let server = strict_server();
     let mut sandbox = Sandbox::at(&server.endpoint());
     let (a, child, c) = (number(A, None), number(B, Some(4)), number(C, None));
-    let told = sandbox.run("bstat", ["--json", &c, &child]).ok().json();
-    assert_eq!((&told[0]["jobId"], &told[1]["jobId"]), (&json!(C), &json!(format!("{B}:4"))));
-    assert_eq!(told[1]["number"].to_string(), child);
+    let report = sandbox.run("bstat", ["--json", &c, &child]).ok().json();
+    assert_eq!((&report[0]["jobId"], &report[1]["jobId"]), (&json!(C), &json!(format!("{B}:4"))));
+    assert_eq!(report[1]["number"].to_string(), child);
     let table = sandbox.run("bstat", ["-o", "jobId,number", &c]).ok();
     assert_eq!(table.stdout.split_whitespace().skip(2).collect::<Vec<_>>(), [C, &c]);
     sandbox.run("bkill", [&a]).ok();
@@ -201,8 +201,8 @@ fn a_number_names_its_job_in_every_tool() {
     // Within a job its own number is known without a listing.
     let listed = server.requests("listjobs").len();
     sandbox.set("AWS_BATCH_JOB_ID", format!("{A}:7"));
-    let told = sandbox.run("bstat", ["--json", &number(A, Some(2))]).ok().json();
-    assert_eq!(told[0]["jobId"], format!("{A}:2"));
+    let report = sandbox.run("bstat", ["--json", &number(A, Some(2))]).ok().json();
+    assert_eq!(report[0]["jobId"], format!("{A}:2"));
     assert_eq!(server.requests("listjobs").len(), listed);
     sandbox.unset("AWS_BATCH_JOB_ID");
     // A number that no job has, and one that is no child's.
@@ -378,14 +378,14 @@ fn what_another_session_submitted_is_not_ended_unasked() {
 #[story]
 fn an_option_of_slurms_that_we_have_not_is_explained() {
     let sandbox = Sandbox::new();
-    for (option, said) in [
+    for (option, output) in [
         ("--output=x.out", "--output is Slurm's: a job's output and standard error go to CloudWatch"),
         ("--mail-user=me", "--mail-user is Slurm's: Batch sends no mail"),
         ("--ntasks=4", "--ntasks is Slurm's: it works as an #SBATCH line in the script"),
     ] {
         let outcome = sandbox.run("bsub", [option, "true"]);
         assert!(outcome.failed_with(2).starts_with("unexpected argument"), "{outcome}");
-        assert!(outcome.hints().starts_with(said), "{outcome}");
+        assert!(outcome.hints().starts_with(output), "{outcome}");
     }
 }
 

@@ -84,18 +84,18 @@ fn a_script_that_is_hardly_meant_gets_a_note() {
 fn a_standard_input_that_the_job_does_not_get_is_mentioned() {
     let sandbox = Sandbox::new();
     sandbox.file("data", "some\ndata\n");
-    let said = |line: &str| {
+    let output = |line: &str| {
         let outcome = sandbox.run("bash", ["-c", line]).ok();
         outcome.stderr.contains("the job does not get this standard input; `--stdin -` sends it with the job")
     };
-    assert!(said("bsub -K --command cat < data"));
-    assert!(said("mkfifo pipe; exec 3<>pipe; echo data >&3; bsub -K --command true <&3"));
-    assert!(!said("mkfifo empty; exec 3<>empty; bsub -K --command true <&3"));
-    assert!(!said("bsub -K --quiet --command cat < data"));
-    assert!(!said("bsub -K --command cat < /dev/null"));
-    assert!(!said("bsub -K --stdin - --command cat < data"));
+    assert!(output("bsub -K --command cat < data"));
+    assert!(output("mkfifo pipe; exec 3<>pipe; echo data >&3; bsub -K --command true <&3"));
+    assert!(!output("mkfifo empty; exec 3<>empty; bsub -K --command true <&3"));
+    assert!(!output("bsub -K --quiet --command cat < data"));
+    assert!(!output("bsub -K --command cat < /dev/null"));
+    assert!(!output("bsub -K --stdin - --command cat < data"));
     // A loop reads its list by itself.
-    assert!(!said("while read -r line; do bsub --command echo \"$line\"; done < data"));
+    assert!(!output("while read -r line; do bsub --command echo \"$line\"; done < data"));
 }
 
 #[story]
@@ -299,12 +299,12 @@ fn why_without_an_id_tells_of_my_jobs() {
 fn an_input_that_reads_like_a_standard_input_is_mentioned() {
     let sandbox = Sandbox::new();
     sandbox.file("in.txt", "three\n");
-    let said =
+    let output =
         "in.txt goes into the job's working directory; `--stdin in.txt` makes it the job's standard input";
     for words in [&["-i", "in.txt", "cat"][..], &["--input=in.txt", "cat"]] {
         let outcome = sandbox.run("bsub", [&["--dry-run"], words].concat()).ok();
         let [note] = remarks(&outcome)[..] else { panic!("{outcome}") };
-        assert!(note.contains(said), "{outcome}");
+        assert!(note.contains(output), "{outcome}");
     }
     for words in [
         &["-i", "in.txt", "cat", "in.txt"][..],

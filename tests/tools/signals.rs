@@ -42,7 +42,7 @@ fn whoever_waits_says_what_goes_on_and_ends_by_the_signal() {
     let id = submit(&sandbox);
     eventually("it runs", MINUTE, || (status(&sandbox, &id) == "RUNNING").then_some(()));
     for (signal, code) in ENDS {
-        let said = if signal == Signal::SIGINT {
+        let output = if signal == Signal::SIGINT {
             "interrupted".to_owned()
         } else {
             format!("interrupted by {signal}")
@@ -53,7 +53,7 @@ fn whoever_waits_says_what_goes_on_and_ends_by_the_signal() {
         following.signal(signal);
         let outcome = ended_by(following.wait(), signal, code);
         let own = outcome.stderr.split(['(', ' ']).nth(1).unwrap_or_default().to_owned();
-        assert!(outcome.stderr.contains(&format!("bsub: {said}; the job {own} goes on\n")), "{outcome}");
+        assert!(outcome.stderr.contains(&format!("bsub: {output}; the job {own} goes on\n")), "{outcome}");
         assert!(outcome.hints().contains(&format!("`bout -f {own}` shows its output")), "{outcome}");
         assert!(outcome.hints().contains(&format!("`bkill {own}` ends it")), "{outcome}");
         assert_eq!(status(&sandbox, &own), "RUNNING");
@@ -62,7 +62,7 @@ fn whoever_waits_says_what_goes_on_and_ends_by_the_signal() {
         assert_eq!(following.line().as_deref(), Some("started"));
         following.signal(signal);
         let outcome = ended_by(following.wait(), signal, code);
-        assert!(outcome.stderr.contains(&format!("bout: {said}; the job {own} goes on\n")), "{outcome}");
+        assert!(outcome.stderr.contains(&format!("bout: {output}; the job {own} goes on\n")), "{outcome}");
         assert!(outcome.hints().contains(&format!("`bkill {own}` ends it")), "{outcome}");
 
         let done = sandbox.run("bsub", ["true"]).ok().job_id();
@@ -70,10 +70,10 @@ fn whoever_waits_says_what_goes_on_and_ends_by_the_signal() {
         assert!(waiting.line().is_some_and(|line| line.starts_with(&done)));
         waiting.signal(signal);
         let outcome = ended_by(waiting.wait(), signal, code);
-        let told = format!(
-            "bwait: {said}; 1 of 2 jobs goes on\nhint: `bwait {own}` waits for it again\nhint: `bkill {own}` ends it\n"
+        let report = format!(
+            "bwait: {output}; 1 of 2 jobs goes on\nhint: `bwait {own}` waits for it again\nhint: `bkill {own}` ends it\n"
         );
-        assert_eq!(outcome.stderr, told);
+        assert_eq!(outcome.stderr, report);
         sandbox.run("bkill", [&own]).ok();
 
         let mut watching = sandbox.start("bstat", ["-w", &id]);
@@ -209,8 +209,8 @@ fn jobs_end_with_whoever_waits_for_them_though_nobody_reads_a_word() {
         });
         // It writes, and is not run any more.
         let times_run = || {
-            let told = std::fs::read_to_string(format!("/proc/{}/status", stuck.pid())).ok()?;
-            told.lines().find(|line| line.starts_with("voluntary_ctxt_switches")).map(str::to_owned)
+            let report = std::fs::read_to_string(format!("/proc/{}/status", stuck.pid())).ok()?;
+            report.lines().find(|line| line.starts_with("voluntary_ctxt_switches")).map(str::to_owned)
         };
         eventually("it hangs", MINUTE, || {
             let before = times_run();

@@ -55,9 +55,9 @@ fn status(sandbox: &Sandbox, id: &str) -> String {
 
 /// The same where the `aws` CLI may be missing.
 #[track_caller]
-fn told_status(sandbox: &Sandbox, id: &str) -> String {
-    let told = sandbox.run("bstat", ["--json", id]).ok().json();
-    told[0]["status"].as_str().unwrap_or_default().to_owned()
+fn status_of(sandbox: &Sandbox, id: &str) -> String {
+    let report = sandbox.run("bstat", ["--json", id]).ok().json();
+    report[0]["status"].as_str().unwrap_or_default().to_owned()
 }
 
 /// A sandbox whose tools and `aws` CLI use one local cluster.
@@ -113,13 +113,13 @@ fn the_worst_exit_code_is_the_one_of_all() {
     // the exit code is the only output.
     let outcome = sandbox.run("bwait", ["-q", &format!("{good},{good}")]).ok();
     assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("", ""));
-    let told = sandbox.run("bwait", ["--json", &bad, &good]).ended_with(3).json();
+    let report = sandbox.run("bwait", ["--json", &bad, &good]).ended_with(3).json();
     assert_eq!(
-        (&told[0]["jobId"], &told[0]["status"], &told[0]["exitCode"]),
+        (&report[0]["jobId"], &report[0]["status"], &report[0]["exitCode"]),
         (&json!(bad), &json!("FAILED"), &json!(3))
     );
-    assert_eq!((&told[1]["jobName"], &told[1]["exitCode"]), (&json!("good"), &json!(0)));
-    assert!(told[1]["stoppedAt"].is_number(), "{told}");
+    assert_eq!((&report[1]["jobName"], &report[1]["exitCode"]), (&json!("good"), &json!(0)));
+    assert!(report[1]["stoppedAt"].is_number(), "{report}");
     // A child, and one that is named by its task.
     sandbox.run("bwait", [format!("{worse}:1")]).ended_with(4);
     sandbox.run("bwait", ["--task", "2", &worse]).ended_with(8);
@@ -133,7 +133,7 @@ fn the_first_that_ends_is_enough() {
     let short = submit(&sandbox, &["-J", "short", "--wrap", "exit 5"]);
     let outcome = sandbox.run("bwait", ["--any", &long, &short]).ended_with(5);
     assert_eq!(rows(&outcome), [[short.as_str(), "short", "FAILED", "5"]]);
-    assert!(!["SUCCEEDED", "FAILED"].contains(&told_status(&sandbox, &long).as_str()), "the other goes on");
+    assert!(!["SUCCEEDED", "FAILED"].contains(&status_of(&sandbox, &long).as_str()), "the other goes on");
     sandbox.run("bkill", [&long]).ok();
     killed(&sandbox.run("bwait", [&long]));
 }
@@ -144,16 +144,16 @@ fn time_runs_out_and_the_jobs_go_on() {
     let long = submit(&sandbox, &["sleep", "1000"]);
     let short = submit(&sandbox, &["true"]);
     sandbox.run("bwait", ["--started", &long, &short]).ok();
-    assert_eq!(told_status(&sandbox, &long), "RUNNING");
+    assert_eq!(status_of(&sandbox, &long), "RUNNING");
     sandbox.run("bwait", [&short]).ok();
     let outcome = sandbox.run("bwait", ["--timeout", "1s", &long, &short]).ended_with(124);
     assert_eq!(rows(&outcome).len(), 1, "{outcome}");
     assert_eq!(outcome.stderr, "bwait: error: timed out after 1 s; 1 job still running\n");
     // No time at all is a look.
     sandbox.run("bwait", ["--timeout", "0", &short]).ok();
-    let told = sandbox.run("bwait", ["--timeout", "0", "--json", &long]).ended_with(124);
-    assert_eq!(told.json(), json!([]));
-    assert_eq!(told_status(&sandbox, &long), "RUNNING");
+    let report = sandbox.run("bwait", ["--timeout", "0", "--json", &long]).ended_with(124);
+    assert_eq!(report.json(), json!([]));
+    assert_eq!(status_of(&sandbox, &long), "RUNNING");
     sandbox.run("bkill", [&long]).ok();
 }
 
@@ -301,14 +301,14 @@ fn a_job_that_is_stuck_is_said_to_be_once() {
     let sandbox = Sandbox::at(&server.endpoint());
     let waiting = sandbox.start("sh", ["-c", &format!("exec bwait {ID} 2>told")]);
     eventually("the verdict", Duration::from_secs(60), || {
-        let told = std::fs::read_to_string(sandbox.work().join("told")).unwrap_or_default();
-        told.contains("what to do: ").then_some(())
+        let report = std::fs::read_to_string(sandbox.work().join("told")).unwrap_or_default();
+        report.contains("what to do: ").then_some(())
     });
     over.store(true, Ordering::SeqCst);
     waiting.wait().ok();
-    let told = std::fs::read_to_string(sandbox.work().join("told")).unwrap_or_default();
-    assert!(told.starts_with(&format!("bwait: job {ID} (n) is RUNNABLE: it needs more vCPUs")), "{told}");
-    assert_eq!(told.matches("is RUNNABLE").count(), 1, "{told}");
+    let report = std::fs::read_to_string(sandbox.work().join("told")).unwrap_or_default();
+    assert!(report.starts_with(&format!("bwait: job {ID} (n) is RUNNABLE: it needs more vCPUs")), "{report}");
+    assert_eq!(report.matches("is RUNNABLE").count(), 1, "{report}");
 }
 
 #[story]
@@ -401,8 +401,8 @@ fn bkill_asks_before_it_ends_what_was_not_named() {
     }
     let outcome = sandbox.run("bkill", ["--name", "align-*", "--dry-run"]).ok();
     assert_eq!(outcome.stdout.lines().count(), 3, "a header and two jobs: {outcome}");
-    let told = sandbox.run("bkill", ["--name", "align-*", "--dry-run", "--json"]).ok().json();
-    assert_eq!((&told[0]["jobName"], &told[1]["jobName"]), (&json!("align-1"), &json!("align-2")));
+    let report = sandbox.run("bkill", ["--name", "align-*", "--dry-run", "--json"]).ok().json();
+    assert_eq!((&report[0]["jobName"], &report[1]["jobName"]), (&json!("align-1"), &json!("align-2")));
     // No is the answer unless it is yes.
     for answer in ["\n", "n\n", "yesterday\n", "\u{4}"] {
         let mut asking = Terminal::new(80).start(&sandbox, "bkill", ["--name", "align-*"]);
@@ -475,7 +475,7 @@ fn only_my_jobs() {
     let outcome = sandbox.run("bkill", ["--mine", "--yes", "--json"]).ok().json();
     assert_eq!(outcome.as_array().map(Vec::len), Some(1));
     assert_eq!(outcome[0]["jobId"], bobs);
-    assert_ne!(told_status(&sandbox, &anns), "FAILED");
+    assert_ne!(status_of(&sandbox, &anns), "FAILED");
     sandbox.run("bkill", [anns]).ok();
 }
 
@@ -523,8 +523,8 @@ fn three_hundred_jobs_end_through_throttling_and_lost_replies() {
     });
     let ids: Vec<String> = (0..300).map(id).collect();
     let outcome = Sandbox::at(&server.endpoint()).run("bkill", &ids).ok();
-    let told: Vec<String> = rows(&outcome).iter().map(|row| row[1].clone()).collect();
-    assert_eq!(told, ids, "each once");
+    let report: Vec<String> = rows(&outcome).iter().map(|row| row[1].clone()).collect();
+    assert_eq!(report, ids, "each once");
     assert_eq!(ended.lock().expect("no panic").len(), 300);
     assert_eq!(outcome.stderr, "");
 }
@@ -539,8 +539,8 @@ fn three_hundred_children_end_at_the_rate_that_the_service_takes() {
     let array = submit(&sandbox, &["-a", "301", "sleep", "1000"]);
     let children: Vec<String> = (0..300).map(|index| format!("{array}:{index}")).collect();
     let outcome = sandbox.run("bkill", &children).ok();
-    let told: HashSet<&str> = outcome.stdout.lines().filter_map(|line| line.split(' ').nth(1)).collect();
-    assert_eq!((told.len(), outcome.stdout.lines().count()), (300, 300));
+    let report: HashSet<&str> = outcome.stdout.lines().filter_map(|line| line.split(' ').nth(1)).collect();
+    assert_eq!((report.len(), outcome.stdout.lines().count()), (300, 300));
     assert!(slow.traffic().throttled > 0 && slow.traffic().reset > 0, "{:?}", slow.traffic());
     let summary = || {
         sandbox.run("bstat", ["--json", &array]).ok().json()[0]["arrayProperties"]["statusSummary"].clone()
@@ -663,18 +663,18 @@ fn bsub_that_waits_on_a_terminal_has_a_bar_for_an_array_and_says_how_it_ended() 
 fn json_of_a_job_that_is_waited_for_has_its_end() {
     let sandbox = Sandbox::new();
     let outcome = sandbox.run("bsub", ["-K", "--json", "-J", "bad", "--wrap", "exit 3"]).ended_with(3);
-    let told = outcome.json();
-    let keys: Vec<&String> = told[0].as_object().expect("an object").keys().collect();
+    let report = outcome.json();
+    let keys: Vec<&String> = report[0].as_object().expect("an object").keys().collect();
     assert_eq!(keys, ["jobArn", "jobName", "jobId", "status", "statusReason", "exitCode"]);
     assert_eq!(
-        (&told[0]["jobName"], &told[0]["status"], &told[0]["exitCode"]),
+        (&report[0]["jobName"], &report[0]["status"], &report[0]["exitCode"]),
         (&json!("bad"), &json!("FAILED"), &json!(3))
     );
-    assert_eq!(told[0]["statusReason"], "Essential container in task exited");
-    let pretty = serde_json::to_string_pretty(&told).expect("JSON");
+    assert_eq!(report[0]["statusReason"], "Essential container in task exited");
+    let pretty = serde_json::to_string_pretty(&report).expect("JSON");
     assert_eq!(outcome.stdout, pretty + "\n", "laid out as ever");
-    let told = sandbox.run("bsub", ["-K", "--json", "-a", "2", "true"]).ok().json();
-    assert_eq!((&told[0]["status"], &told[0]["exitCode"]), (&json!("SUCCEEDED"), &json!(0)));
+    let report = sandbox.run("bsub", ["-K", "--json", "-a", "2", "true"]).ok().json();
+    assert_eq!((&report[0]["status"], &report[0]["exitCode"]), (&json!("SUCCEEDED"), &json!(0)));
 }
 
 #[story]
@@ -688,12 +688,12 @@ fn json_names_the_job_at_once_and_is_whole_when_the_waiting_ends_early() {
             lines.push(waiting.line().expect("the job's ID"));
         }
         let id = lines[lines.len() - 1].split('"').nth(3).unwrap_or_default().to_owned();
-        eventually("it runs", MINUTE, || (told_status(&sandbox, &id) == "RUNNING").then_some(()));
+        eventually("it runs", MINUTE, || (status_of(&sandbox, &id) == "RUNNING").then_some(()));
         waiting.signal(signal);
         let outcome = waiting.wait().ended_with(code);
-        let told = outcome.json();
-        assert_eq!((told[0]["jobId"].as_str(), &told[0]["exitCode"]), (Some(id.as_str()), &json!(null)));
-        assert_ne!(told[0]["status"], "FAILED", "as it was seen last: {told}");
+        let report = outcome.json();
+        assert_eq!((report[0]["jobId"].as_str(), &report[0]["exitCode"]), (Some(id.as_str()), &json!(null)));
+        assert_ne!(report[0]["status"], "FAILED", "as it was seen last: {report}");
         assert!(outcome.stderr.contains(&format!("the job {id} goes on")), "{outcome}");
         sandbox.run("bkill", [&id]).ok();
     }
@@ -708,7 +708,7 @@ fn json_names_the_job_at_once_and_is_whole_when_the_waiting_ends_early() {
     let mut sandbox = Sandbox::at(&server.endpoint());
     sandbox.set("AWSB_CONTACT_TIMEOUT", "1");
     let outcome = sandbox.run("bsub", ["-K", "--json", "true"]).ended_with(125);
-    let told = outcome.json();
-    assert_eq!((&told[0]["jobId"], &told[0]["exitCode"]), (&json!(ID), &json!(null)), "{outcome}");
+    let report = outcome.json();
+    assert_eq!((&report[0]["jobId"], &report[0]["exitCode"]), (&json!(ID), &json!(null)), "{outcome}");
     assert!(outcome.stderr.contains(&format!("contact with the job {ID} is lost")), "{outcome}");
 }

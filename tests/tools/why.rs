@@ -65,11 +65,11 @@ fn a_job_waits_for_another_one_which_then_fails() {
     let third = submit(&sandbox, &["--depends-on", &second, "--wrap", "true"]);
     wait_for(&sandbox, &first, "RUNNING");
     let ids = [(first.as_str(), "FIRST"), (second.as_str(), "SECOND"), (third.as_str(), "THIRD")];
-    let told = |id: &str| tidy(&sandbox.run("bstat", ["--why", id]).ok().stdout, &ids);
-    let before = [told(&second), told(&first)].concat();
+    let explanation = |id: &str| tidy(&sandbox.run("bstat", ["--why", id]).ok().stdout, &ids);
+    let before = [explanation(&second), explanation(&first)].concat();
     sandbox.run("bkill", [&first]).ok();
     wait_for(&sandbox, &third, "FAILED");
-    let after = [told(&third), told(&first)].concat();
+    let after = [explanation(&third), explanation(&first)].concat();
     insta::assert_snapshot!(format!("{before}\nAfter bkill:\n{after}"));
 }
 
@@ -105,21 +105,21 @@ fn others_have_the_room_and_then_it_is_closed() {
     let ids =
         [first.as_str(), &second, &third, &large].into_iter().zip(["FIRST", "SECOND", "THIRD", "LARGE"]);
     let ids: Vec<(&str, &str)> = ids.collect();
-    let told = |id: &str| tidy(&sandbox.run("bstat", ["--why", id]).ok().stdout, &ids);
+    let explanation = |id: &str| tidy(&sandbox.run("bstat", ["--why", id]).ok().stdout, &ids);
     let full = |id: &str| {
         let answer = why(&sandbox, id);
         assert_eq!(codes(&answer)[0], "MAX_VCPUS_REACHED", "{answer}");
-        told(id)
+        explanation(id)
             .lines()
             .filter(|line| !line.contains("no instance of"))
             .map(|l| format!("{l}\n"))
             .collect::<String>()
     };
-    let before = [full(&third), told(&large)].concat();
+    let before = [full(&third), explanation(&large)].concat();
     aws(&["update-job-queue", "--job-queue", "narrow", "--state", "DISABLED"]);
     assert!(codes(&why(&sandbox, &second)).contains(&"QUEUE_DISABLED"));
     aws(&["update-compute-environment", "--compute-environment", "small", "--state", "DISABLED"]);
-    insta::assert_snapshot!(format!("{before}\nDisabled:\n{}", told(&second)));
+    insta::assert_snapshot!(format!("{before}\nDisabled:\n{}", explanation(&second)));
 }
 
 #[story]
@@ -149,8 +149,8 @@ fn a_job_fails_for_an_array_that_a_user_has_ended() {
     wait_for(&sandbox, &format!("{array}:0"), "RUNNING");
     sandbox.run("bkill", [&array]).ok();
     wait_for(&sandbox, &after, "FAILED");
-    let told = sandbox.run("bstat", ["--why", &after]).ok().stdout;
-    assert!(told.contains(": ended by a user: Ended with bkill\n"), "{told}");
+    let explanation = sandbox.run("bstat", ["--why", &after]).ok().stdout;
+    assert!(explanation.contains(": ended by a user: Ended with bkill\n"), "{explanation}");
 }
 
 #[story]
@@ -158,9 +158,12 @@ fn the_children_of_an_array_are_told_by_their_tasks() {
     let sandbox = Sandbox::new();
     let id = submit(&sandbox, &["--array", "10,20", "--wrap", "exit $((AWSB_TASK_ID - 10))"]);
     wait_for(&sandbox, &id, "FAILED");
-    let told = sandbox.run("bstat", ["--why", &id, &format!("{id}:1")]).ok().stdout;
-    assert!(told.contains("1 of its 2 children failed, task 20 (:1): exit code 10\n"), "{told}");
-    assert!(told.contains(", task 20) FAILED"), "{told}");
+    let explanation = sandbox.run("bstat", ["--why", &id, &format!("{id}:1")]).ok().stdout;
+    assert!(
+        explanation.contains("1 of its 2 children failed, task 20 (:1): exit code 10\n"),
+        "{explanation}"
+    );
+    assert!(explanation.contains(", task 20) FAILED"), "{explanation}");
 }
 
 #[story]
@@ -190,10 +193,10 @@ fn what_failed_and_how() {
     let outcome = sandbox.run("bstat", std::iter::once("--why").chain(all)).ok();
     insta::assert_snapshot!(tidy(&outcome.stdout, &ids));
     let answer = why(&sandbox, &failed);
-    let told = answer["logTail"].as_array().expect("lines");
-    assert_eq!(told.len(), 10, "{answer}");
-    assert_eq!(told[9]["message"], "no such sample");
-    assert!(told[9]["timestamp"].is_i64());
+    let explanation = answer["logTail"].as_array().expect("lines");
+    assert_eq!(explanation.len(), 10, "{answer}");
+    assert_eq!(explanation[9]["message"], "no such sample");
+    assert!(explanation[9]["timestamp"].is_i64());
     // One that nobody knows does not keep the others from being told.
     let outcome =
         sandbox.run("bstat", ["--why", "8f2c0d3e-1111-4222-8333-444455556666", &fine]).ended_with(1);
@@ -349,8 +352,8 @@ fn server(change: impl Fn(&str, &mut Value) -> Option<Answer> + Send + Sync + 's
 }
 
 /// The output of `--why` when DescribeJobs returns this job.
-fn told_of(status: &'static str, more: Value) -> String {
-    told(move |operation, answer| {
+fn explanation_of(status: &'static str, more: Value) -> String {
+    explanation(move |operation, answer| {
         if operation == "describejobs" {
             answer["jobs"][0] = job(JOB, status, more.clone());
         }
@@ -358,7 +361,7 @@ fn told_of(status: &'static str, more: Value) -> String {
     })
 }
 
-fn told(change: impl Fn(&str, &mut Value) -> Option<Answer> + Send + Sync + 'static) -> String {
+fn explanation(change: impl Fn(&str, &mut Value) -> Option<Answer> + Send + Sync + 'static) -> String {
     let server = server(change);
     let outcome = Sandbox::at(&server.endpoint()).run("bstat", ["--why", JOB]).ok();
     assert_eq!(outcome.stderr, "", "{outcome}");
@@ -367,58 +370,58 @@ fn told(change: impl Fn(&str, &mut Value) -> Option<Answer> + Send + Sync + 'sta
 
 #[story]
 fn an_instance_without_room() {
-    insta::assert_snapshot!(told(|_, _| None));
+    insta::assert_snapshot!(explanation(|_, _| None));
 }
 
 #[story]
 fn the_codes_of_a_blocked_queue() {
-    let said = [
+    let output = [
         "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY - Service cannot fulfill the capacity requested for instance type [m5.large]",
         "MISCONFIGURATION:SERVICE_ROLE_PERMISSIONS – Batch service role has a permission issue.",
         "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job resource requirement (vCPU/memory/GPU) is higher than that can be met by the CE(s) attached to the job queue.",
         "UNDETERMINED - Batch job is blocked, root cause is undetermined.",
     ]
-    .map(|reason| told_of("RUNNABLE", json!({"statusReason": reason})));
-    insta::assert_snapshot!(said.join("\n"));
+    .map(|reason| explanation_of("RUNNABLE", json!({"statusReason": reason})));
+    insta::assert_snapshot!(output.join("\n"));
 }
 
 #[story]
 fn an_environment_that_is_invalid() {
     let why = "CLIENT_ERROR - Not authorized to perform sts:AssumeRole (Service: AWSSecurityTokenService; Status Code: 403; \
                Error Code: AccessDenied; Request ID: dc0e2d28-2e99-11e7-b372-7fcc6fb65fe7)";
-    let told = told(move |operation, answer| {
+    let explanation = explanation(move |operation, answer| {
         if operation == "describecomputeenvironments" {
             answer["computeEnvironments"][0] = environment(json!({"status": "INVALID", "statusReason": why}));
         }
         None
     });
-    insta::assert_snapshot!(told);
+    insta::assert_snapshot!(explanation);
 }
 
 #[story]
 fn no_instance_type_is_large_enough() {
-    let told = told_of(
+    let explanation = explanation_of(
         "RUNNABLE",
         json!({"container": {"resourceRequirements": [
         {"type": "VCPU", "value": "2"}, {"type": "MEMORY", "value": "65536"}]}}),
     );
-    insta::assert_snapshot!(told);
+    insta::assert_snapshot!(explanation);
 }
 
 #[story]
 fn no_instance_comes() {
-    let told = told(|operation, answer| {
+    let explanation = explanation(|operation, answer| {
         if answer.get("containerInstanceArns").is_some() {
             answer["containerInstanceArns"] = json!([]);
         }
         (operation == "nothing").then(types)
     });
-    insta::assert_snapshot!(told);
+    insta::assert_snapshot!(explanation);
 }
 
 #[story]
 fn far_behind_in_a_queue_with_shares() {
-    let told = told(|operation, answer| {
+    let explanation = explanation(|operation, answer| {
         match operation {
             "describejobs" if answer["jobs"][0]["jobId"] == JOB => {
                 answer["jobs"][0]["shareIdentifier"] = json!("blue")
@@ -453,19 +456,19 @@ fn far_behind_in_a_queue_with_shares() {
         }
         None
     });
-    insta::assert_snapshot!(told);
+    insta::assert_snapshot!(explanation);
 }
 
 #[story]
 fn a_container_that_never_was() {
     let failed = |status: &str, reason: &str| {
-        told_of(
+        explanation_of(
             "FAILED",
             json!({"statusReason": status, "stoppedAt": ago(60), "container": {"reason": reason}}),
         )
     };
     let not_started = "Task failed to start";
-    let said = [
+    let output = [
         failed("Host EC2 (instance i-0123456789abcdef0) terminated.", ""),
         failed(
             not_started,
@@ -482,19 +485,19 @@ fn a_container_that_never_was() {
             "DockerTimeoutError: Could not transition to created; timed out after waiting 4m0s",
         ),
     ];
-    insta::assert_snapshot!(said.join("\n"));
+    insta::assert_snapshot!(output.join("\n"));
 }
 
 #[story]
 fn out_of_memory_with_its_last_words() {
-    let told = told_of(
+    let explanation = explanation_of(
         "FAILED",
         json!({
             "statusReason": "Essential container in task exited", "startedAt": ago(90), "stoppedAt": ago(60),
             "container": {"reason": "OutOfMemoryError: Container killed due to memory usage", "exitCode": 137, "logStreamName": "d/default/1"},
         }),
     );
-    insta::assert_snapshot!(told);
+    insta::assert_snapshot!(explanation);
 }
 
 #[story]
@@ -503,7 +506,7 @@ fn nodes_that_failed() {
         json!({"jobId": format!("{JOB}#{index}"), "jobName": "train", "status": "FAILED",
                "statusReason": "Essential container in task exited", "container": {"exitCode": code}})
     };
-    let told = told(move |operation, answer| {
+    let explanation = explanation(move |operation, answer| {
         match operation {
             "describejobs" => {
                 let mut job = job(
@@ -525,7 +528,7 @@ fn nodes_that_failed() {
         }
         None
     });
-    insta::assert_snapshot!(told);
+    insta::assert_snapshot!(explanation);
 }
 
 #[story]
@@ -545,7 +548,7 @@ fn what_may_not_be_looked_at_is_said_and_the_rest_is_told() {
         ("ecs", "ecs:ListContainerInstances"),
         ("ec2", "ec2:DescribeInstanceTypes"),
     ] {
-        let said = told(move |asked, _| {
+        let output = explanation(move |asked, _| {
             match (asked.split(' ').next() == Some(operation), asked) {
             (true, "ec2") => Some(Answer::Http(
                 403,
@@ -558,20 +561,23 @@ fn what_may_not_be_looked_at_is_said_and_the_rest_is_told() {
             _ => None,
         }
         });
-        assert!(said.starts_with(&format!("{JOB} (train) is RUNNABLE, submitted 2 h ago: ")), "{said}");
-        assert!(!said.lines().next().unwrap_or_default().contains("could not look"), "{operation}: {said}");
-        let lines: Vec<&str> = said.lines().filter(|line| line.contains("could not look at")).collect();
-        assert_eq!(lines.len(), 1, "{operation}: {said}");
-        assert!(lines[0].ends_with(&format!(": the permission {permission} is missing")), "{said}");
+        assert!(output.starts_with(&format!("{JOB} (train) is RUNNABLE, submitted 2 h ago: ")), "{output}");
+        assert!(
+            !output.lines().next().unwrap_or_default().contains("could not look"),
+            "{operation}: {output}"
+        );
+        let lines: Vec<&str> = output.lines().filter(|line| line.contains("could not look at")).collect();
+        assert_eq!(lines.len(), 1, "{operation}: {output}");
+        assert!(lines[0].ends_with(&format!(": the permission {permission} is missing")), "{output}");
     }
-    let said = told(move |asked, answer| {
+    let output = explanation(move |asked, answer| {
         if asked == "describejobs" {
             answer["jobs"][0] =
                 job(JOB, "FAILED", json!({"container": {"exitCode": 3, "logStreamName": "s"}}));
         }
         (asked == "logs").then(|| denied("logs:GetLogEvents"))
     });
-    insta::assert_snapshot!(said);
+    insta::assert_snapshot!(output);
     // Without the job itself, nothing can be told.
     let server = server(move |asked, _| (asked == "describejobs").then(|| denied("batch:DescribeJobs")));
     let outcome = Sandbox::at(&server.endpoint()).run("bstat", ["--why", JOB]);

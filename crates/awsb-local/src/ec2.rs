@@ -43,7 +43,7 @@ pub fn asked(parameters: &[(String, String)]) -> Result<Ec2, ApiError> {
 }
 
 /// The properties to filter by: the name of a filter, and the value that the instance has.
-type Facts = Vec<(&'static str, String)>;
+type FilterValues = Vec<(&'static str, String)>;
 
 impl Api {
     /// EC2 over what the engine knows of this machine.
@@ -120,7 +120,7 @@ fn instance_types(parameters: &[(String, String)], capacity: &Resources) -> Resu
         let message = format!("The following supplied instance types do not exist: [{other}]");
         return Err(refused("InvalidInstanceType", message));
     }
-    let facts: Facts = vec![
+    let facts: FilterValues = vec![
         ("instance-type", INSTANCE_TYPE.to_owned()),
         ("memory-info.size-in-mib", capacity.memory_mib.to_string()),
         ("processor-info.supported-architecture", architecture().to_owned()),

@@ -250,9 +250,9 @@ mod tests {
     #[test]
     fn cpus_are_counted_in_units_and_memory_in_mib() {
         let two = Resources { vcpus: 2, memory_mib: 4096, gpus: 1 };
-        let said = resources(&two);
-        assert_eq!((&said[0]["name"], &said[0]["integerValue"]), (&json!("CPU"), &json!(2048)));
-        assert_eq!((&said[1]["name"], &said[1]["integerValue"]), (&json!("MEMORY"), &json!(4096)));
-        assert_eq!(said[2]["stringSetValue"], json!(["0"]));
+        let values = resources(&two);
+        assert_eq!((&values[0]["name"], &values[0]["integerValue"]), (&json!("CPU"), &json!(2048)));
+        assert_eq!((&values[1]["name"], &values[1]["integerValue"]), (&json!("MEMORY"), &json!(4096)));
+        assert_eq!(values[2]["stringSetValue"], json!(["0"]));
     }
 }

@@ -318,11 +318,11 @@ mod tests {
     #[test]
     fn what_names_no_job_does_not_hide_what_does() {
         let Ok(ParsedJobRefs(words)) = format!("{A},x y, last").parse();
-        let said: Vec<Result<String, String>> = words
+        let results: Vec<Result<String, String>> = words
             .into_iter()
             .map(|word| word.map(|job| job.to_string()).map_err(|malformed| malformed.to_string()))
             .collect();
-        let [Ok(first), Err(second), Ok(third)] = said.as_slice() else { panic!("{said:?}") };
+        let [Ok(first), Err(second), Ok(third)] = results.as_slice() else { panic!("{results:?}") };
         assert_eq!((first.as_str(), third.as_str()), (A, "last"));
         assert!(second.starts_with("'x y' is not a job: give its ID"), "{second}");
         let named: Vec<ParsedJobRefs> =

@@ -40,10 +40,10 @@ mod tests {
 
     #[test]
     fn a_name_is_one_short_word() {
-        let said = |text| Submitter::cleaned(text).map(|s| s.to_string());
-        assert_eq!(said("alice").as_deref(), Some("alice"));
-        assert_eq!(said(" al\u{1b}ice@lab\n").as_deref(), Some("alice@lab"));
-        assert_eq!((said(""), said(" \t")), (None, None));
-        assert_eq!(said(&"x".repeat(100)).map(|s| s.len()), Some(LONGEST));
+        let cleaned = |text| Submitter::cleaned(text).map(|s| s.to_string());
+        assert_eq!(cleaned("alice").as_deref(), Some("alice"));
+        assert_eq!(cleaned(" al\u{1b}ice@lab\n").as_deref(), Some("alice@lab"));
+        assert_eq!((cleaned(""), cleaned(" \t")), (None, None));
+        assert_eq!(cleaned(&"x".repeat(100)).map(|s| s.len()), Some(LONGEST));
     }
 }

@@ -95,7 +95,7 @@ impl Course {
     }
 
     /// A push that is refused, and what docker says then.
-    pub fn refused(said: &str) -> Self {
+    pub fn refused(message: &str) -> Self {
         let mut course = Self { status: "FAILED", exported: Vec::new(), ..Self::default() };
         let (phases, lines) = (&mut course.phases, &mut course.lines);
         phases.truncate(6);
@@ -106,7 +106,7 @@ impl Course {
             command.lines().map(|line| format!("{}\n", line.strip_prefix("        ").unwrap_or(line)));
         lines.push("[Container] 2026/01/02 03:04:05.678901 Running command (\n".into());
         lines.extend(command.clone().skip(1));
-        lines.push(format!("{said}\n"));
+        lines.push(format!("{message}\n"));
         lines.push("awsb: error: r/n:t could not be pushed\n".into());
         lines.push("[Container] 2026/01/02 03:04:05.678901 Command did not exit successfully (\n".into());
         lines.extend(command.skip(1));
@@ -329,14 +329,15 @@ impl World {
 
     fn build(&self, id: &str, looks: usize) -> Value {
         let step = self.step(looks);
-        let phase = |(n, (name, status, said)): (usize, &(&str, &str, &str))| {
+        let phase = |(n, (name, status, message)): (usize, &(&str, &str, &str))| {
             let mut phase = json!({ "phaseType": name, "startTime": 1_700_000_000 + n });
             if n < step {
                 phase["phaseStatus"] = json!(status);
                 phase["durationInSeconds"] = json!(n);
                 phase["endTime"] = json!(1_700_000_001 + n);
-                if !said.is_empty() {
-                    phase["contexts"] = json!([{ "statusCode": "COMMAND_EXECUTION_ERROR", "message": said }]);
+                if !message.is_empty() {
+                    phase["contexts"] =
+                        json!([{ "statusCode": "COMMAND_EXECUTION_ERROR", "message": message }]);
                 }
             }
             phase

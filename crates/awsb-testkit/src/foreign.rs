@@ -59,11 +59,11 @@ pub fn script(name: &str) -> PathBuf {
 fn answer(command: &mut Command) -> Result<String, String> {
     let output = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).output();
     let output = output.map_err(|e| format!("{}: {e}", command.get_program().display()))?;
-    let said = String::from_utf8_lossy(&output.stderr);
+    let message = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
-        return Err(format!("{} ({})", said.trim(), output.status));
+        return Err(format!("{} ({})", message.trim(), output.status));
     }
-    loudly(said.trim());
+    loudly(message.trim());
     String::from_utf8_lossy(&output.stdout)
         .lines()
         .last()

@@ -25,12 +25,12 @@ pub struct Gate {
 #[derive(Debug)]
 struct State {
     server: String,
-    seen: Mutex<Seen>,
+    state: Mutex<GateState>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct Seen {
+struct GateState {
     /// The numbers of the parts that the server has answered for.
     stored: Vec<u32>,
     held: usize,
@@ -42,8 +42,8 @@ impl Gate {
     /// A gate to the server at `endpoint` that lets the first `limit` parts through.
     pub fn to(endpoint: &str, limit: usize) -> Self {
         let server = endpoint.trim_start_matches("http://").trim_end_matches('/').to_owned();
-        let seen = Mutex::new(Seen { limit, ..Seen::default() });
-        let state = Arc::new(State { server, seen, changed: Condvar::new() });
+        let state = Mutex::new(GateState { limit, ..GateState::default() });
+        let state = Arc::new(State { server, state, changed: Condvar::new() });
         let shared = Arc::clone(&state);
         let address = each_connection(move |stream| {
             shared.converse(stream);
@@ -60,22 +60,22 @@ impl Gate {
     /// as are on their way at once, the sender has heard of those that are stored.
     #[track_caller]
     pub fn wait_until_closed(&self, held: usize) {
-        let seen = self.state.seen();
-        let going_on = |seen: &mut Seen| seen.stored.len() < seen.limit || seen.held < held;
+        let state = self.state.state();
+        let going_on = |state: &mut GateState| state.stored.len() < state.limit || state.held < held;
         let (_seen, timeout) =
-            self.state.changed.wait_timeout_while(seen, LIMIT, going_on).expect("no panic");
+            self.state.changed.wait_timeout_while(state, LIMIT, going_on).expect("no panic");
         assert!(!timeout.timed_out(), "not so many parts were held");
     }
 
     /// Lets everything through from here on.
     pub fn open(&self) {
-        self.state.seen().limit = usize::MAX;
+        self.state.state().limit = usize::MAX;
         self.state.changed.notify_all();
     }
 
     /// The numbers of the parts that have arrived through the gate, in order.
     pub fn parts(&self) -> Vec<u32> {
-        let mut parts = self.state.seen().stored.clone();
+        let mut parts = self.state.state().stored.clone();
         parts.sort_unstable();
         parts
     }
@@ -97,8 +97,8 @@ pub(super) fn each_connection(converse: impl Fn(TcpStream) + Send + Sync + 'stat
 }
 
 impl State {
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().expect("no thread panicked with it")
+    fn state(&self) -> MutexGuard<'_, GateState> {
+        self.state.lock().expect("no thread panicked with it")
     }
 
     /// Hands requests on and answers back, until one side has had enough.
@@ -124,20 +124,20 @@ impl State {
             to_client.write_all(answer.text.as_bytes()).ok()?;
             answer.copy_body(&mut from_server, &mut to_client, head.text.starts_with("HEAD "))?;
             if let Some(part) = part {
-                self.seen().stored.push(part);
+                self.state().stored.push(part);
                 self.changed.notify_all();
             }
         }
     }
 
     fn wait_for_the_gate(&self) {
-        let mut seen = self.seen();
-        seen.held += 1;
+        let mut state = self.state();
+        state.held += 1;
         self.changed.notify_all();
-        let closed = |seen: &mut Seen| seen.let_through >= seen.limit;
-        let (mut seen, _) = self.changed.wait_timeout_while(seen, LIMIT, closed).expect("no panic");
-        seen.held -= 1;
-        seen.let_through += 1;
+        let closed = |state: &mut GateState| state.let_through >= state.limit;
+        let (mut state, _) = self.changed.wait_timeout_while(state, LIMIT, closed).expect("no panic");
+        state.held -= 1;
+        state.let_through += 1;
     }
 }
 

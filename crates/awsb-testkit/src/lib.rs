@@ -66,7 +66,7 @@ pub use registry::Registry;
 pub use sandbox::{Outcome, Running, Sandbox};
 pub use slow::{Slow, Wire};
 pub use small_disk::SmallDisk;
-pub use terminal::{OnTerminal, Seen, Terminal, screen};
+pub use terminal::{OnTerminal, Terminal, TerminalOutcome, screen};
 
 use std::time::{Duration, Instant};
 

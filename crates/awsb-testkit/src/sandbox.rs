@@ -349,8 +349,8 @@ impl Running {
     pub fn wait_for(mut self, limit: Duration) -> Outcome {
         let Ok(status) = self.exit.recv_timeout(limit) else {
             let _ = killpg(self.pid, Signal::SIGKILL);
-            let said = self.stderr.recv_timeout(Duration::from_secs(1)).unwrap_or_default();
-            panic!("{}: has not ended within {limit:?}\nstderr: {}", self.what, text(said));
+            let report = self.stderr.recv_timeout(Duration::from_secs(1)).unwrap_or_default();
+            panic!("{}: has not ended within {limit:?}\nstderr: {}", self.what, text(report));
         };
         self.ended = true;
         // A background process that keeps our pipes open would hold the readers up for ever: it is

@@ -46,11 +46,11 @@ pub struct Slow {
 struct State {
     server: String,
     wire: Wire,
-    seen: Mutex<Seen>,
+    state: Mutex<WireState>,
 }
 
 #[derive(Debug, Default)]
-struct Seen {
+struct WireState {
     traffic: Traffic,
     requests: usize,
     under_way: usize,
@@ -71,7 +71,7 @@ impl Slow {
     /// A wire to the server at `endpoint`.
     pub fn to(endpoint: &str, wire: Wire) -> Self {
         let server = endpoint.trim_start_matches("http://").trim_end_matches('/').to_owned();
-        let state = Arc::new(State { server, wire, seen: Mutex::default() });
+        let state = Arc::new(State { server, wire, state: Mutex::default() });
         let shared = Arc::clone(&state);
         let address = each_connection(move |stream| {
             shared.converse(stream);
@@ -86,7 +86,7 @@ impl Slow {
 
     /// The traffic so far.
     pub fn traffic(&self) -> Traffic {
-        self.state.seen.lock().expect("no thread panicked with it").traffic
+        self.state.state.lock().expect("no thread panicked with it").traffic
     }
 }
 
@@ -107,7 +107,7 @@ impl State {
             let fate = self.fate();
             let handed_on =
                 self.hand_on(fate, &head, &request, (&mut from_server, &mut to_server, &mut to_client));
-            self.seen.lock().expect("no thread panicked with it").under_way -= 1;
+            self.state.lock().expect("no thread panicked with it").under_way -= 1;
             if handed_on.is_none() {
                 // A socket that may not linger is reset when it is closed.
                 let _ = socket2::SockRef::from(&to_client).set_linger(Some(Duration::ZERO));
@@ -117,24 +117,25 @@ impl State {
     }
 
     fn fate(&self) -> Fate {
-        let mut seen = self.seen.lock().expect("no thread panicked with it");
-        seen.requests += 1;
-        seen.under_way += 1;
-        seen.traffic.at_once = seen.traffic.at_once.max(seen.under_way);
-        if self.wire.resets > 0 && seen.requests.is_multiple_of(self.wire.resets) {
-            seen.traffic.reset += 1;
-            let is_before = (seen.requests / self.wire.resets).is_multiple_of(2);
+        let mut state = self.state.lock().expect("no thread panicked with it");
+        state.requests += 1;
+        state.under_way += 1;
+        state.traffic.at_once = state.traffic.at_once.max(state.under_way);
+        if self.wire.resets > 0 && state.requests.is_multiple_of(self.wire.resets) {
+            state.traffic.reset += 1;
+            let is_before = (state.requests / self.wire.resets).is_multiple_of(2);
             return if is_before { Fate::ResetBefore } else { Fate::ResetAfter };
         }
         let now = Instant::now();
-        seen.recent.retain(|at| now.duration_since(*at) < Duration::from_secs(1));
-        let is_throttled = self.wire.throttles > 0 && seen.requests.is_multiple_of(self.wire.throttles);
-        if is_throttled || self.wire.calls_per_second > 0 && seen.recent.len() >= self.wire.calls_per_second {
-            seen.traffic.throttled += 1;
+        state.recent.retain(|at| now.duration_since(*at) < Duration::from_secs(1));
+        let is_throttled = self.wire.throttles > 0 && state.requests.is_multiple_of(self.wire.throttles);
+        if is_throttled || self.wire.calls_per_second > 0 && state.recent.len() >= self.wire.calls_per_second
+        {
+            state.traffic.throttled += 1;
             return Fate::Throttled;
         }
-        seen.recent.push(now);
-        seen.traffic.answered += 1;
+        state.recent.push(now);
+        state.traffic.answered += 1;
         Fate::Answered
     }
 

@@ -65,7 +65,7 @@ impl Terminal {
         sandbox: &Sandbox,
         program: &str,
         args: impl IntoIterator<Item = A>,
-    ) -> Seen {
+    ) -> TerminalOutcome {
         self.start(sandbox, program, args).wait()
     }
 
@@ -229,7 +229,7 @@ impl OnTerminal {
 
     /// Waits for the end.
     #[track_caller]
-    pub fn wait(mut self) -> Seen {
+    pub fn wait(mut self) -> TerminalOutcome {
         let start = Instant::now();
         while !self.has_ended() {
             if start.elapsed() > LIMIT {
@@ -238,7 +238,7 @@ impl OnTerminal {
             std::thread::sleep(Duration::from_millis(5));
         }
         let status = self.ended.expect("it has ended");
-        Seen { what: self.what.clone(), columns: self.columns, status, written: self.written() }
+        TerminalOutcome { what: self.what.clone(), columns: self.columns, status, written: self.written() }
     }
 }
 
@@ -252,7 +252,7 @@ impl Drop for OnTerminal {
 
 /// How a program on a terminal ended, and what was to be seen.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub struct TerminalOutcome {
     /// The command line, for messages.
     pub what: String,
     /// How it ended.
@@ -263,7 +263,7 @@ pub struct Seen {
     columns: usize,
 }
 
-impl Seen {
+impl TerminalOutcome {
     /// The text on the screen at the end, with everything that has scrolled out of it.
     pub fn screen(&self) -> String {
         screen(&self.written, self.columns)

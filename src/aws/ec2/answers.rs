@@ -56,7 +56,7 @@ pub struct Gpu {
 }
 
 /// One page of an answer.
-pub trait Answer: std::fmt::Debug + Sized + Send + Sync + 'static {
+pub trait AnswerPage: std::fmt::Debug + Sized + Send + Sync + 'static {
     /// The type of the items in the list.
     type Item;
 
@@ -71,7 +71,7 @@ pub trait Answer: std::fmt::Debug + Sized + Send + Sync + 'static {
 #[derive(Debug)]
 pub struct InstancesAnswer(xml::Instances);
 
-impl Answer for InstancesAnswer {
+impl AnswerPage for InstancesAnswer {
     type Item = Instance;
 
     fn parse(xml: &str) -> Result<Self, DeError> {
@@ -89,7 +89,7 @@ impl Answer for InstancesAnswer {
 #[derive(Debug)]
 pub struct InstanceTypesAnswer(xml::InstanceTypes);
 
-impl Answer for InstanceTypesAnswer {
+impl AnswerPage for InstanceTypesAnswer {
     type Item = InstanceType;
 
     fn parse(xml: &str) -> Result<Self, DeError> {
@@ -125,8 +125,8 @@ const ENCODED: &str = "Encoded authorization failure message:";
 /// The code and the message of an error answer. They are missing when the answer is not from EC2.
 pub fn error(xml: &str) -> ErrorMetadata {
     let mut meta = ErrorMetadata::builder();
-    let said = shape::<xml::Refusal>(xml, "Response").ok();
-    if let Some(error) = said.and_then(|refusal| refusal.errors.error.into_iter().next()) {
+    let non_empty = shape::<xml::Refusal>(xml, "Response").ok();
+    if let Some(error) = non_empty.and_then(|refusal| refusal.errors.error.into_iter().next()) {
         let (message, _) = error.message.split_once(ENCODED).unwrap_or((&error.message, ""));
         meta = meta.code(error.code).message(message.trim_end());
     }
@@ -135,18 +135,18 @@ pub fn error(xml: &str) -> ErrorMetadata {
 
 impl From<xml::Instance> for Instance {
     fn from(xml: xml::Instance) -> Self {
-        let said = |text: Option<String>| text.filter(|text| !text.is_empty());
+        let non_empty = |text: Option<String>| text.filter(|text| !text.is_empty());
         Self {
             instance_id: xml.instance_id,
-            instance_type: said(xml.instance_type),
-            state: said(xml.instance_state.name),
-            availability_zone: said(xml.placement.availability_zone),
-            lifecycle: said(xml.instance_lifecycle),
-            private_ip_address: said(xml.private_ip_address),
-            private_dns_name: said(xml.private_dns_name),
-            public_ip_address: said(xml.ip_address),
-            public_dns_name: said(xml.dns_name),
-            launch_time: said(xml.launch_time),
+            instance_type: non_empty(xml.instance_type),
+            state: non_empty(xml.instance_state.name),
+            availability_zone: non_empty(xml.placement.availability_zone),
+            lifecycle: non_empty(xml.instance_lifecycle),
+            private_ip_address: non_empty(xml.private_ip_address),
+            private_dns_name: non_empty(xml.private_dns_name),
+            public_ip_address: non_empty(xml.ip_address),
+            public_dns_name: non_empty(xml.dns_name),
+            launch_time: non_empty(xml.launch_time),
         }
     }
 }
@@ -346,26 +346,26 @@ mod tests {
 </DescribeInstancesResponse>"#;
         let (instances, next) = InstancesAnswer::parse(xml).unwrap().into_parts();
         assert_eq!(next.as_deref(), Some("more"));
-        let said = |text: &str| Some(text.to_owned());
+        let non_empty = |text: &str| Some(text.to_owned());
         assert_eq!(
             instances[0],
             Instance {
                 instance_id: "i-1234567890abcdef0".into(),
-                instance_type: said("t2.micro"),
-                state: said("running"),
-                availability_zone: said("eu-west-1c"),
+                instance_type: non_empty("t2.micro"),
+                state: non_empty("running"),
+                availability_zone: non_empty("eu-west-1c"),
                 lifecycle: None,
-                private_ip_address: said("192.168.1.88"),
-                private_dns_name: said("ip-192-168-1-88.eu-west-1.compute.internal"),
-                public_ip_address: said("54.194.252.215"),
-                public_dns_name: said("ec2-54-194-252-215.eu-west-1.compute.amazonaws.com"),
-                launch_time: said("2018-05-08T16:46:19.000Z"),
+                private_ip_address: non_empty("192.168.1.88"),
+                private_dns_name: non_empty("ip-192-168-1-88.eu-west-1.compute.internal"),
+                public_ip_address: non_empty("54.194.252.215"),
+                public_dns_name: non_empty("ec2-54-194-252-215.eu-west-1.compute.amazonaws.com"),
+                launch_time: non_empty("2018-05-08T16:46:19.000Z"),
             }
         );
         let spot = Instance {
             instance_id: "i-2".into(),
-            state: said("pending"),
-            lifecycle: said("spot"),
+            state: non_empty("pending"),
+            lifecycle: non_empty("spot"),
             ..Instance::default()
         };
         assert_eq!(instances[1], spot);

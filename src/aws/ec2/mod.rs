@@ -37,7 +37,7 @@ use aws_types::region::SigningRegion;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::trace::Trace;
-use answers::{Answer, InstanceTypesAnswer, InstancesAnswer};
+use answers::{AnswerPage, InstanceTypesAnswer, InstancesAnswer};
 pub use answers::{Gpu, Instance, InstanceType};
 
 /// The version of EC2's API.
@@ -50,8 +50,8 @@ const AT_ONCE: usize = 5;
 /// A client of EC2.
 #[derive(Debug, Clone)]
 pub struct Ec2 {
-    instances: Operation<Form, InstancesAnswer, Ec2Error>,
-    instance_types: Operation<Form, InstanceTypesAnswer, Ec2Error>,
+    instances: Operation<Parameters, InstancesAnswer, Ec2Error>,
+    instance_types: Operation<Parameters, InstanceTypesAnswer, Ec2Error>,
 }
 
 /// The error of a call. [`explain`](super::explain) makes its message.
@@ -87,16 +87,16 @@ impl Ec2 {
 }
 
 /// All that a filter lets through, all pages.
-async fn all<A: Answer>(
+async fn all<A: AnswerPage>(
     filter: &str,
     values: &[String],
     page: u32,
-    operation: &Operation<Form, A, Ec2Error>,
+    operation: &Operation<Parameters, A, Ec2Error>,
 ) -> Result<Vec<A::Item>, CallError> {
     let asked = values.chunks(FILTER_VALUES).map(|values| async move {
         let (mut items, mut token) = (Vec::new(), None);
         loop {
-            let form = Form::filtered(filter, values, page, token.as_deref());
+            let form = Parameters::filtered(filter, values, page, token.as_deref());
             let (more, next) = operation.invoke(form).await.map_err(Box::new)?.into_parts();
             items.extend(more);
             token = next.filter(|token| !token.is_empty());
@@ -110,9 +110,9 @@ async fn all<A: Answer>(
 
 /// The parameters of a call, besides its name.
 #[derive(Debug)]
-struct Form(Vec<(String, String)>);
+struct Parameters(Vec<(String, String)>);
 
-impl Form {
+impl Parameters {
     fn filtered(name: &str, values: &[String], page: u32, token: Option<&str>) -> Self {
         let mut form =
             vec![("Filter.1.Name".into(), name.to_owned()), ("MaxResults".into(), page.to_string())];
@@ -135,12 +135,12 @@ impl Form {
 }
 
 /// One operation, with what the SDK's own clients have around theirs.
-fn operation<A: Answer>(
+fn operation<A: AnswerPage>(
     name: &'static str,
     config: &SdkConfig,
     region: &str,
     trace: Option<Trace>,
-) -> Operation<Form, A, Ec2Error> {
+) -> Operation<Parameters, A, Ec2Error> {
     let mut layer = Layer::new("EC2");
     layer.store_put(AuthSchemeOptionResolverParams::new(()));
     layer.store_put(ApiMetadata::new("ec2", env!("CARGO_PKG_VERSION")));
@@ -191,11 +191,11 @@ fn operation<A: Answer>(
     if let Some(trace) = trace {
         operation = operation.interceptor(trace);
     }
-    operation.serializer(move |form: Form| form.request(name)).deserializer(read::<A>).build()
+    operation.serializer(move |form: Parameters| form.request(name)).deserializer(read::<A>).build()
 }
 
 /// Reads an answer.
-fn read<A: Answer>(response: &HttpResponse) -> Result<A, OrchestratorError<Ec2Error>> {
+fn read<A: AnswerPage>(response: &HttpResponse) -> Result<A, OrchestratorError<Ec2Error>> {
     let body = String::from_utf8_lossy(response.body().bytes().unwrap_or_default());
     if !response.status().is_success() {
         return Err(OrchestratorError::operation(Ec2Error(answers::error(&body))));
@@ -238,8 +238,9 @@ mod tests {
     #[test]
     fn a_call_is_a_form() {
         let ids = ["i-1".to_owned(), "i-2".to_owned()];
-        let request =
-            Form::filtered("instance-id", &ids, 1000, Some("a+b=")).request("DescribeInstances").unwrap();
+        let request = Parameters::filtered("instance-id", &ids, 1000, Some("a+b="))
+            .request("DescribeInstances")
+            .unwrap();
         assert_eq!((request.method(), request.uri()), ("POST", "/"));
         assert_eq!(
             request.body().bytes(),

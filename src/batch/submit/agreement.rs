@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use awsb_testkit::{Chaos, Script, ScriptedSubmit, ScriptedWrite};
 
 use super::driver::{Driver, Machine, Stepped};
-use super::{OnceKey, Outcome, Progress, Store, SubmitRequest};
+use super::{OnceKey, Outcome, Store, SubmissionProgress, SubmitRequest};
 use crate::aws::Session;
 use crate::batch::protocol::model::{BEGIN, Client, Holder, Reply, Schedule, World, generate, target};
 use crate::batch::protocol::{
@@ -117,7 +117,7 @@ async fn run(
 ) -> Option<Outcome> {
     clock.fetch_max(client.begun_at, Ordering::SeqCst);
     let session = Session::with_server(endpoint).expect("a session");
-    let (requests, progress) = (requests(schedule.parts), Progress::default());
+    let (requests, progress) = (requests(schedule.parts), SubmissionProgress::default());
     let limits = Limits { submit_timeout: schedule.timeout, settle: schedule.settle };
     let random = Random::new(client.seed);
     let key: OnceKey = "k".parse().expect("a key");

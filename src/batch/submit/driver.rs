@@ -13,7 +13,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until};
 
-use super::progress::Progress;
+use super::progress::SubmissionProgress;
 use super::retry_policy::milliseconds;
 use super::store::Store;
 use super::{Outcome, Submitted, SubmittedJobs};
@@ -64,7 +64,7 @@ pub struct Driver<'a> {
     pub(super) session: RefCell<Session>,
     pub(super) requests: &'a [SubmitRequest],
     pub(super) key: Option<(&'a OnceKey, Store)>,
-    pub(super) progress: &'a Progress,
+    pub(super) progress: &'a SubmissionProgress,
     /// Failures, by their numbers in events.
     failures: RefCell<Vec<Failure>>,
     begun: Instant,
@@ -109,7 +109,7 @@ impl<'a> Driver<'a> {
         session: &Session,
         requests: &'a [SubmitRequest],
         key: Option<(&'a OnceKey, Store)>,
-        progress: &'a Progress,
+        progress: &'a SubmissionProgress,
     ) -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {

@@ -18,7 +18,7 @@ use std::slice;
 
 use uuid::Uuid;
 
-pub use progress::Progress;
+pub use progress::SubmissionProgress;
 pub use retry_policy::RetryPolicy;
 pub(super) use retry_policy::some_of;
 pub use submitted_jobs::SubmittedJobs;
@@ -44,14 +44,14 @@ impl Submitted {
 /// # Errors
 /// When Batch rejects the job, or throttles it or cannot be reached until the submit timeout. Then
 /// there is no job, unless an attempt was lost before. If it is unknown whether the job exists, the
-/// failure says so, with the mark and how to search for it. [`Progress::is_unknown`] tells the two
-/// cases apart.
+/// failure says so, with the mark and how to search for it. [`SubmissionProgress::is_unknown`]
+/// tells the two cases apart.
 pub async fn submit(
     session: &Session,
     request: &SubmitRequest,
     mark: &SubmissionId,
     retry_policy: &RetryPolicy,
-    progress: &Progress,
+    progress: &SubmissionProgress,
 ) -> Result<Submitted, Failure> {
     let driver = Driver::new(session, slice::from_ref(request), None, progress);
     let limits = retry_policy.limits();
@@ -62,11 +62,12 @@ pub async fn submit(
 
 /// Submits the jobs of a key, unless they exist, as `batch::protocol` decides.
 ///
-/// * All of them active or SUCCEEDED: nothing is submitted. The same while any is active, whatever
-///   has become of the others: the work goes on.
-/// * All ended, and some FAILED: those are submitted again, the others are kept. When the requests
-///   are others than before (in number, names or queues), all are submitted again.
-/// * Somebody else is submitting them: they are waited for.
+/// * All of them are active or SUCCEEDED: nothing is submitted. The same holds while any of them is
+///   active, even if others have failed, because the work goes on.
+/// * All have ended, and some FAILED: the failed ones are submitted again, the others are kept.
+///   When the requests differ from the earlier ones (in number, names or queues), all are submitted
+///   again.
+/// * Another process is submitting them: this call waits for it.
 ///
 /// # Errors
 /// As [`submit`]; when the key's object cannot be read or written; when Batch has forgotten the
@@ -76,7 +77,7 @@ pub async fn once(
     key: &OnceKey,
     requests: &[SubmitRequest],
     retry_policy: &RetryPolicy,
-    progress: &Progress,
+    progress: &SubmissionProgress,
 ) -> Result<SubmittedJobs, Failure> {
     let driver = Driver::new(session, requests, Some((key, Store::new(session, key))), progress);
     let holder = Holder { key: key.as_str().to_owned(), id: Uuid::new_v4().to_string(), by: myself() };

@@ -8,7 +8,7 @@ use awsb_model::{JobId, SubmissionId, SubmitRequest};
 /// How far one submission, or several in turn, have come: for the message when Ctrl-C interrupts
 /// them.
 #[derive(Debug, Default)]
-pub struct Progress {
+pub struct SubmissionProgress {
     state: RefCell<SubmissionState>,
     submitted: RefCell<Vec<String>>,
 }
@@ -25,7 +25,7 @@ enum SubmissionState {
     Unknown(UnknownJob),
 }
 
-impl Progress {
+impl SubmissionProgress {
     /// Batch has rejected the request, or was not reached.
     pub(super) fn not_accepted(&self, request: &SubmitRequest, why: &Failure) {
         self.set(SubmissionState::NotAccepted {
@@ -132,7 +132,7 @@ mod tests {
         let request =
             SubmitRequest { job_name: "align".into(), job_queue: "work".into(), ..SubmitRequest::default() };
         let mark = SubmissionId::recorded("6f2c7c52-9d36-4f8b-8f0e-0d3a5a3c1b11");
-        let progress = Progress::default();
+        let progress = SubmissionProgress::default();
         insta::assert_snapshot!(message_and_hints(&progress.interrupted(EndSignal::Interrupt)), @"interrupted; nothing was being submitted at that moment");
         progress
             .not_accepted(&request, &Failure::failed("submitting the job align: TooManyRequestsException"));

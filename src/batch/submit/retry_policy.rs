@@ -35,7 +35,7 @@ impl RetryPolicy {
         Limits { submit_timeout: milliseconds(self.submit_timeout), settle: milliseconds(self.settle) }
     }
 
-    /// The given time for tries, and the settle time of the variable `AWSB_SUBMIT_SETTLE` (in
+    /// The given time for attempts, and the settle time of the variable `AWSB_SUBMIT_SETTLE` (in
     /// seconds).
     pub fn new(submit_timeout: Option<Duration>) -> Self {
         let given = std::env::var("AWSB_SUBMIT_SETTLE").ok().filter(|text| !text.is_empty());
@@ -57,8 +57,8 @@ impl Default for RetryPolicy {
     }
 }
 
-/// A random part of a pause, so that many who were turned away together do not come back together
-/// ("full jitter", AWS Architecture Blog, Exponential Backoff And Jitter).
+/// A random part of a pause, so that many submitters that were throttled together do not come back
+/// together ("full jitter", AWS Architecture Blog, Exponential Backoff And Jitter).
 pub(in crate::batch) fn some_of(pause: Duration) -> Duration {
     // 53 bits are what an f64 holds exactly.
     let random = (Uuid::new_v4().as_u128() & ((1 << 53) - 1)) as f64 / (1u64 << 53) as f64;

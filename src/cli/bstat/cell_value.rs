@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use jiff::Zoned;
 
 use super::ids::ShortIds;
-use super::progress::Progress;
+use super::progress::ChildProgress;
 use crate::ui::{Cell, Tone, local_rfc3339, local_short, span};
 use awsb_model::Status;
 
@@ -22,7 +22,7 @@ pub enum CellValue {
     Span(i64),
     Status(Status),
     ExitCode(i32),
-    Progress(Progress),
+    Progress(ChildProgress),
 }
 
 /// When and for whom a job is shown.

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use std::str::FromStr;
 
 use super::cell_value::{CellValue, Viewer};
-use super::progress::Progress;
+use super::progress::ChildProgress;
 use super::row::{JobRow, ListingTraits};
 use crate::batch::Job;
 use crate::ui::{Column, Truncate};
@@ -62,7 +62,7 @@ static COLUMNS: [ColumnDefinition; 27] = [
         CellValue::text(job.container.as_ref().and_then(|c| c.reason.as_deref()))
     }),
     column("progress", 3, Truncate::Picture(18), |job, _| {
-        Progress::of(job).map_or(CellValue::Nothing, CellValue::Progress)
+        ChildProgress::of(job).map_or(CellValue::Nothing, CellValue::Progress)
     }),
     column("nodes", 9, Truncate::Never, |job, _| CellValue::number(job.nodes)),
     column("number", 9, Truncate::Never, |job, _| {

@@ -6,7 +6,7 @@ use awsb_model::{Status, words};
 
 /// The progress of a parent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Progress {
+pub enum ChildProgress {
     /// The size of an array, and the number of its children by group of states.
     Array(u32, Vec<(Group, u32)>),
     /// The number of nodes of an MNP job.
@@ -73,33 +73,33 @@ fn bar(counts: &[(Group, u32)]) -> Vec<(Group, usize)> {
     bar
 }
 
-impl Progress {
+impl ChildProgress {
     /// The progress of a parent, if the job is one.
     pub fn of(job: &Job) -> Option<Self> {
         if job.is_mnp_parent() {
-            return job.nodes.map(Progress::Nodes);
+            return job.nodes.map(ChildProgress::Nodes);
         }
         let size = job.parts()?;
         let counts = by_status(job);
         let count = |group| counts.iter().filter(|(s, _)| Group::of(*s) == group).map(|(_, n)| n).sum();
-        Some(Progress::Array(size, Group::ALL.map(|group| (group, count(group))).into()))
+        Some(ChildProgress::Array(size, Group::ALL.map(|group| (group, count(group))).into()))
     }
 
     /// The part of it that has ended, in thousandths.
     pub fn per_mille(&self) -> i64 {
         match self {
-            Progress::Array(size, counts) => {
+            ChildProgress::Array(size, counts) => {
                 let ended = counts.iter().filter(|(group, _)| matches!(group, Group::Ok | Group::Failed));
                 let ended: i64 = ended.map(|(_, n)| i64::from(*n)).sum();
                 ended * 1000 / i64::from(*size).max(1)
             }
-            Progress::Nodes(_) => 0,
+            ChildProgress::Nodes(_) => 0,
         }
     }
 
     /// `10000 children: 8123 ok, 12 failed, 300 running, 1565 waiting`; `None` without counts.
     pub fn summary(&self) -> Option<String> {
-        let Progress::Array(size, counts) = self else { return None };
+        let ChildProgress::Array(size, counts) = self else { return None };
         let counts = counts.iter().filter(|(_, n)| *n > 0);
         let counts: Vec<String> = counts.map(|(group, n)| format!("{n} {}", group.word())).collect();
         (!counts.is_empty()).then(|| format!("{}: {}", words::many(*size, "child"), counts.join(", ")))
@@ -108,8 +108,8 @@ impl Progress {
     /// `[10000] 12 failed 8123 ok 300 running 1565 waiting`; on a terminal with a bar.
     pub fn cell(&self, on_terminal: bool) -> Cell {
         let (size, counts) = match self {
-            Progress::Nodes(nodes) => return Cell::from(format!("[{}]", words::many(*nodes, "node"))),
-            Progress::Array(size, counts) => (*size, counts),
+            ChildProgress::Nodes(nodes) => return Cell::from(format!("[{}]", words::many(*nodes, "node"))),
+            ChildProgress::Array(size, counts) => (*size, counts),
         };
         let cell = Cell::from(format!("[{size}]"));
         let mut written: Vec<&(Group, u32)> = counts.iter().filter(|(_, n)| *n > 0).collect();
@@ -153,7 +153,7 @@ mod tests {
 
     fn cell(counts: [u32; 4], on_terminal: bool) -> String {
         let size = counts.iter().sum();
-        Progress::Array(size, Group::ALL.into_iter().zip(counts).collect()).cell(on_terminal).text()
+        ChildProgress::Array(size, Group::ALL.into_iter().zip(counts).collect()).cell(on_terminal).text()
     }
 
     #[test]
@@ -170,9 +170,9 @@ mod tests {
         assert_eq!(cell([9999, 0, 0, 1], true), "━━━━━━━━━· [10000] 9999 ok 1 waiting");
         assert_eq!(cell([0, 0, 0, 0], true), "[0]");
         let counts = Group::ALL.into_iter().zip([2, 1, 0, 7]).collect();
-        let summary = Progress::Array(10, counts).summary();
+        let summary = ChildProgress::Array(10, counts).summary();
         assert_eq!(summary.as_deref(), Some("10 children: 2 ok, 1 failed, 7 waiting"));
-        assert_eq!(Progress::Nodes(4).summary(), None);
-        assert_eq!(Progress::Nodes(4).cell(true).text(), "[4 nodes]");
+        assert_eq!(ChildProgress::Nodes(4).summary(), None);
+        assert_eq!(ChildProgress::Nodes(4).cell(true).text(), "[4 nodes]");
     }
 }

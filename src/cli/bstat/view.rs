@@ -9,7 +9,7 @@ use super::cell_value::Viewer;
 use super::columns::{self, ColumnRef, Columns, Sort};
 use super::details::{self, EnvironmentView};
 use super::ids::ShortIds;
-use super::progress::{Progress, by_status};
+use super::progress::{ChildProgress, by_status};
 use super::row::{JobRow, ListingTraits, RowBatch};
 use crate::batch::Job;
 use crate::ui::{Cell, Failure, Format, JsonArray, Layout, Output, Table};
@@ -39,7 +39,7 @@ pub struct JobView<'a> {
     output: &'a Output,
     options: ViewOptions<'a>,
     viewer: Viewer,
-    form: Form<'a>,
+    form: Renderer<'a>,
     traits: ListingTraits,
     /// Rows that wait for the end: to be sorted, or because a terminal shows a table as wide as its
     /// widest row.
@@ -61,7 +61,7 @@ pub struct ViewSummary {
     pub lacks_sh: bool,
 }
 
-enum Form<'a> {
+enum Renderer<'a> {
     Json(JsonArray<'a>),
     /// Whether a job has been printed.
     Details(bool),
@@ -73,9 +73,9 @@ impl<'a> JobView<'a> {
     pub fn new(output: &'a Output, options: ViewOptions<'a>) -> Self {
         let viewer = Viewer::new(output.is_terminal());
         let form = match output.format() {
-            Format::Json => Form::Json(output.json_array()),
-            Format::Plain if options.detailed => Form::Details(false),
-            Format::Plain => Form::Table(None),
+            Format::Json => Renderer::Json(output.json_array()),
+            Format::Plain if options.detailed => Renderer::Details(false),
+            Format::Plain => Renderer::Table(None),
         };
         let traits = ListingTraits { queues: options.several_queues, ..ListingTraits::default() };
         let (summary, states) = (ViewSummary::default(), DefaultHasher::new());
@@ -93,7 +93,7 @@ impl<'a> JobView<'a> {
     }
 
     fn is_table_on_terminal(&self) -> bool {
-        self.output.is_terminal() && matches!(self.form, Form::Table(_))
+        self.output.is_terminal() && matches!(self.form, Renderer::Table(_))
     }
 
     /// Takes more rows, and prints them unless they have to wait for the end.
@@ -116,19 +116,19 @@ impl<'a> JobView<'a> {
 
     fn print(&mut self, rows: &[JobRow]) -> Result<(), Failure> {
         match &mut self.form {
-            Form::Json(array) => {
+            Renderer::Json(array) => {
                 let environment = self.options.environment.as_ref();
                 rows.iter().try_for_each(|row| array.push(&element(row, environment)))
             }
-            Form::Details(begun) => rows.iter().try_for_each(|row| {
+            Renderer::Details(begun) => rows.iter().try_for_each(|row| {
                 if std::mem::replace(begun, true) {
                     self.output.write(b"\n")?;
                 }
                 let lines = details::lines(row, self.options.environment.as_ref(), self.viewer.now);
                 self.output.show_layout(&Layout::Details(lines))
             }),
-            Form::Table(None) if rows.is_empty() => Ok(()),
-            Form::Table(table) => {
+            Renderer::Table(None) if rows.is_empty() => Ok(()),
+            Renderer::Table(table) => {
                 let (columns, table) = match table {
                     Some(begun) => begun,
                     None => table.insert(begin(self.output, &self.options, self.traits, rows, &self.viewer)),
@@ -160,14 +160,14 @@ impl<'a> JobView<'a> {
             self.print(&held)?;
         }
         match self.form {
-            Form::Json(array) => array.finish()?,
-            Form::Table(Some((_, table))) => table.finish()?,
+            Renderer::Json(array) => array.finish()?,
+            Renderer::Table(Some((_, table))) => table.finish()?,
             // A person at a terminal sees that there is nothing. A script's table always has its
             // header.
-            Form::Table(None) if !self.output.is_terminal() => {
+            Renderer::Table(None) if !self.output.is_terminal() => {
                 begin(self.output, &self.options, self.traits, &[], &self.viewer).1.finish()?;
             }
-            Form::Table(None) | Form::Details(_) => {}
+            Renderer::Table(None) | Renderer::Details(_) => {}
         }
         if !footer.is_empty() {
             self.output.show_layout(&Layout::Lines(footer))?;
@@ -181,7 +181,7 @@ impl<'a> JobView<'a> {
         let (Some(array), None, true) = (arrays.next(), arrays.next(), self.options.only_failures) else {
             return Vec::new();
         };
-        let Some(counts) = Progress::of(array).and_then(|progress| progress.summary()) else {
+        let Some(counts) = ChildProgress::of(array).and_then(|progress| progress.summary()) else {
             return Vec::new();
         };
         let failed = by_status(array).into_iter().find(|(s, _)| *s == Status::Failed).map_or(0, |(_, n)| n);

@@ -19,7 +19,7 @@ use crate::aws::Session;
 use crate::batch::definition::{
     self, DefinitionRequest, DefinitionSummary, InspectedDefinition, JobDefinitionRef,
 };
-use crate::batch::{self, Progress, RetryPolicy, Submitted, SubmittedJobs};
+use crate::batch::{self, RetryPolicy, SubmissionProgress, Submitted, SubmittedJobs};
 use crate::cli::submitter;
 use crate::cli::wait::end_with_waiter;
 use crate::config::{self, Cluster};
@@ -234,7 +234,7 @@ impl Args {
         requests: &[SubmitRequest],
         is_numbered: bool,
     ) -> Result<Exit, Failure> {
-        let progress = Progress::default();
+        let progress = SubmissionProgress::default();
         // Until the job IDs have been printed. A signal at the very end of the submission is left
         // to the wait.
         let mut signals = SignalListener::listen();
@@ -264,7 +264,7 @@ impl Args {
         &self,
         session: &Session,
         requests: &[SubmitRequest],
-        progress: &Progress,
+        progress: &SubmissionProgress,
     ) -> Result<SubmittedJobs, Failure> {
         let policy = RetryPolicy::new(self.submit_timeout.map(Period::get));
         if let Some(key) = &self.once {

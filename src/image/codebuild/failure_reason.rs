@@ -75,10 +75,10 @@ fn cause_in_log<'a>(log: impl DoubleEndedIterator<Item = &'a str>) -> Option<&'a
         match line.strip_prefix("awsb: error: ") {
             Some(NOTHING_PUSHED) => {}
             // Docker has given the reason in the line before.
-            Some(said) if said.ends_with("could not be pushed") => {
-                return lines.next().filter(|line| !is_of_codebuild(line)).or(Some(said));
+            Some(reason) if reason.ends_with("could not be pushed") => {
+                return lines.next().filter(|line| !is_of_codebuild(line)).or(Some(reason));
             }
-            Some(said) => return Some(said),
+            Some(reason) => return Some(reason),
             None => {
                 let is_cause = PREFIXES.iter().any(|words| line.starts_with(words))
                     || WORDS.iter().any(|words| line.contains(words));
@@ -142,13 +142,13 @@ mod tests {
                 "Error while executing command: (\n  set -e\n). Reason: exit status 1",
             )),
         );
-        let said = |lines: &[&str]| failure_reason(&failed, lines.iter().copied());
+        let reason = |lines: &[&str]| failure_reason(&failed, lines.iter().copied());
         assert_eq!(
-            said(&[]),
+            reason(&[]),
             "the build p:1 has failed in its phase BUILD: COMMAND_EXECUTION_ERROR: exit status 1"
         );
         assert_eq!(
-            said(&[
+            reason(&[
                 "Step 2/2 : RUN x",
                 "The command '/bin/sh -c x' returned a non-zero code: 7",
                 "[Container] Phase complete"
@@ -156,11 +156,14 @@ mod tests {
             "the build p:1 has failed in its phase BUILD: The command '/bin/sh -c x' returned a non-zero code: 7"
         );
         assert_eq!(
-            said(&["denied: Your authorization token has expired.", "awsb: error: r:t could not be pushed"]),
+            reason(&[
+                "denied: Your authorization token has expired.",
+                "awsb: error: r:t could not be pushed"
+            ]),
             "the build p:1 has failed in its phase BUILD: denied: Your authorization token has expired."
         );
         assert_eq!(
-            said(&["awsb: error: AWSB_IMAGE is not set"]),
+            reason(&["awsb: error: AWSB_IMAGE is not set"]),
             "the build p:1 has failed in its phase BUILD: AWSB_IMAGE is not set"
         );
     }
@@ -176,16 +179,16 @@ mod tests {
 
     #[test]
     fn what_follows_from_a_failure_is_not_its_cause() {
-        let said = |lines: &[&str]| cause_in_log(lines.iter().copied()).map(str::to_owned);
+        let reason = |lines: &[&str]| cause_in_log(lines.iter().copied()).map(str::to_owned);
         let step = "The command '/bin/sh -c x' returned a non-zero code: 7";
         let late = "awsb: error: the build has failed; nothing is pushed";
         assert!(BUILDSPEC.contains(&format!("fail \"{NOTHING_PUSHED}\"")));
-        assert_eq!(said(&[step, "[Container] Entering phase POST_BUILD", late]), Some(step.into()));
-        assert_eq!(said(&["x", late]), None);
+        assert_eq!(reason(&[step, "[Container] Entering phase POST_BUILD", late]), Some(step.into()));
+        assert_eq!(reason(&["x", late]), None);
         let last = "awsb: error: r:t could not be pushed";
         assert!(BUILDSPEC.contains("fail \"$uri could not be pushed\""));
-        assert_eq!(said(&["EOF", "", last]), Some("EOF".into()));
-        assert_eq!(said(&["[Container] Running command (", last]), Some("r:t could not be pushed".into()));
+        assert_eq!(reason(&["EOF", "", last]), Some("EOF".into()));
+        assert_eq!(reason(&["[Container] Running command (", last]), Some("r:t could not be pushed".into()));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use crate::stage::{Archive, ArchiveReader, Entry, EntryKind};
+use crate::stage::{Archive, ArchiveEntry, ArchiveReader, EntryKind};
 use crate::ui::{Failure, ProgressBar};
 use awsb_model::limits;
 use dockerfile::Folder;
@@ -156,7 +156,7 @@ impl Context {
     }
 }
 
-fn file((name, entry): &(PathBuf, Entry)) -> Option<(u64, &Path)> {
+fn file((name, entry): &(PathBuf, ArchiveEntry)) -> Option<(u64, &Path)> {
     match entry.kind {
         EntryKind::File { size, .. } => Some((size, name)),
         _ => None,

@@ -150,13 +150,13 @@ impl How {
     /// expression.
     fn of(pattern: &[u8]) -> Result<Self, BadPattern> {
         #[derive(PartialEq)]
-        enum Kind {
+        enum MatchKind {
             Exact,
             Prefix,
             Suffix,
             Regexp,
         }
-        let (mut kind, mut text) = (Kind::Exact, String::new());
+        let (mut kind, mut text) = (MatchKind::Exact, String::new());
         let mut chars = characters(pattern).peekable();
         let mut is_first = true;
         while let Some(c) = chars.next() {
@@ -166,43 +166,43 @@ impl How {
                     let _ = chars.next_if_eq(&'/');
                     kind = if chars.peek().is_some() {
                         text.push_str("(.*/)?");
-                        Kind::Regexp
-                    } else if kind == Kind::Exact {
-                        Kind::Prefix
+                        MatchKind::Regexp
+                    } else if kind == MatchKind::Exact {
+                        MatchKind::Prefix
                     } else {
                         text.push_str(".*");
-                        Kind::Regexp
+                        MatchKind::Regexp
                     };
                     if is_first {
-                        kind = Kind::Suffix;
+                        kind = MatchKind::Suffix;
                     }
                 }
                 '*' | '?' => {
                     text.push_str(if c == '*' { "[^/]*" } else { "[^/]" });
-                    kind = Kind::Regexp;
+                    kind = MatchKind::Regexp;
                 }
                 '.' | '+' | '(' | ')' | '|' | '{' | '}' | '$' => text.extend(['\\', c]),
                 '\\' => {
                     text.push(c);
                     if let Some(next) = chars.next() {
                         text.push(next);
-                        kind = Kind::Regexp;
+                        kind = MatchKind::Regexp;
                     }
                 }
                 '[' | ']' => {
                     text.push(c);
-                    kind = Kind::Regexp;
+                    kind = MatchKind::Regexp;
                 }
                 c => text.push(c),
             }
             is_first = false;
         }
         Ok(match kind {
-            Kind::Exact => Self::Exact,
-            Kind::Prefix => Self::Prefix(pattern[..pattern.len() - 2].to_vec()),
-            Kind::Suffix => Self::Suffix(pattern[2..].to_vec()),
+            MatchKind::Exact => Self::Exact,
+            MatchKind::Prefix => Self::Prefix(pattern[..pattern.len() - 2].to_vec()),
+            MatchKind::Suffix => Self::Suffix(pattern[2..].to_vec()),
             // After a backslash, the `$` is an ordinary character.
-            Kind::Regexp => Self::Regexp(GoRegexp::new(&(text + "$"))?),
+            MatchKind::Regexp => Self::Regexp(GoRegexp::new(&(text + "$"))?),
         })
     }
 }

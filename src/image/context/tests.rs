@@ -21,7 +21,7 @@ fn bytes(context: &Context) -> Vec<u8> {
 }
 
 /// The message for a folder that cannot be built, with `F` for the folder.
-fn said(folder: &tempfile::TempDir, below: &str, dockerfile: Option<&str>) -> String {
+fn message(folder: &tempfile::TempDir, below: &str, dockerfile: Option<&str>) -> String {
     let dir = folder.path().join(below);
     let named = dockerfile.map(|name| dir.join(name));
     let failure = Context::gather(&dir, named.as_deref()).unwrap_err();
@@ -146,7 +146,7 @@ fn what_cannot_be_built_is_named() {
     symlink("../file", folder.path().join("linked/.dockerignore")).unwrap();
     fs::write(folder.path().join("bad/.dockerignore"), "*.o\n[z-a]\n").unwrap();
     fs::write(folder.path().join("e/Dockerfile"), "").unwrap();
-    let told = [
+    let messages = [
         ("gone", None),
         ("file", None),
         ("none", None),
@@ -160,8 +160,8 @@ fn what_cannot_be_built_is_named() {
         ("bad", None),
         ("linked", None),
     ]
-    .map(|(below, dockerfile)| said(&folder, below, dockerfile));
-    insta::assert_snapshot!(told.join("\n"));
+    .map(|(below, dockerfile)| message(&folder, below, dockerfile));
+    insta::assert_snapshot!(messages.join("\n"));
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn what_is_too_large_names_the_largest() {
     for (name, gib) in [("a", 1), ("b", 9), ("c", 4), ("d", 3), ("e", 2), ("f", 7)] {
         fs::File::create(folder.path().join(name)).unwrap().set_len(gib << 30).unwrap();
     }
-    insta::assert_snapshot!(said(&folder, "", None));
+    insta::assert_snapshot!(message(&folder, "", None));
     fs::write(folder.path().join(".dockerignore"), "[bf]\n").unwrap();
     assert_eq!(gather(&folder).size() >> 30, 10);
 }

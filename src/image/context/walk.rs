@@ -10,7 +10,7 @@ use nix::unistd::{AccessFlags, access};
 
 use super::dockerfile::reading;
 use super::patterns::{Matched, Patterns};
-use crate::stage::{Entry, EntryKind};
+use crate::stage::{ArchiveEntry, EntryKind};
 use crate::ui::Failure;
 
 /// A walk through a folder in the order of names, so that the order is the same on every machine.
@@ -21,14 +21,14 @@ pub struct Walk<'a> {
     /// Paths that are included whatever the patterns say.
     always: &'a [PathBuf],
     /// The entries, by their path in the folder. A folder comes before its entries.
-    pub entries: Vec<(PathBuf, Entry)>,
+    pub entries: Vec<(PathBuf, ArchiveEntry)>,
     /// Links out of the folder.
     pub leaving: Vec<PathBuf>,
     /// Files with several names, by device and inode.
     seen: HashMap<(u64, u64), PathBuf>,
     /// The excluded folders above the current one. They are included as soon as something in them
     /// is.
-    held_back: Vec<(PathBuf, Entry)>,
+    held_back: Vec<(PathBuf, ArchiveEntry)>,
 }
 
 impl<'a> Walk<'a> {
@@ -70,7 +70,7 @@ impl<'a> Walk<'a> {
         if !found.is_dir() {
             return if is_out { Ok(()) } else { self.add(name, &path, &found) };
         }
-        let entry = Entry { source: path, mode: found.mode() & 0o7777, kind: EntryKind::Directory };
+        let entry = ArchiveEntry { source: path, mode: found.mode() & 0o7777, kind: EntryKind::Directory };
         if !is_out {
             self.push(name.to_owned(), entry);
             return self.folder(name, Some(&matched), false);
@@ -85,7 +85,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn push(&mut self, name: PathBuf, entry: Entry) {
+    fn push(&mut self, name: PathBuf, entry: ArchiveEntry) {
         self.entries.append(&mut self.held_back);
         self.entries.push((name, entry));
     }
@@ -122,7 +122,7 @@ impl<'a> Walk<'a> {
                 kind
             }
         };
-        self.push(name.to_owned(), Entry { source: path.to_owned(), mode, kind });
+        self.push(name.to_owned(), ArchiveEntry { source: path.to_owned(), mode, kind });
         Ok(())
     }
 }

@@ -103,8 +103,8 @@ mod tests {
 
     #[test]
     fn an_error_is_what_happened() {
-        let said = "failed to solve with frontend dockerfile.v0: failed to solve: rpc error: code = Unknown desc = \
+        let text = "failed to solve with frontend dockerfile.v0: failed to solve: rpc error: code = Unknown desc = \
                     executor failed running [/bin/sh -c false]: exit code: 1";
-        assert_eq!(without_rpc(said), "executor failed running [/bin/sh -c false]: exit code: 1");
+        assert_eq!(without_rpc(text), "executor failed running [/bin/sh -c false]: exit code: 1");
     }
 }

@@ -144,8 +144,8 @@ mod tests {
         ];
         let mut lines = Vec::new();
         let mut tell = |events: Vec<BuildEvent>, steps: &mut Steps| {
-            let said = events.into_iter().flat_map(|event| steps.apply(event)).collect::<Vec<_>>();
-            lines.extend(said.iter().filter_map(super::super::build_events::StepUpdate::plain));
+            let updates = events.into_iter().flat_map(|event| steps.apply(event)).collect::<Vec<_>>();
+            lines.extend(updates.iter().filter_map(super::super::build_events::StepUpdate::plain));
         };
         for (seconds, piece) in pieces.iter().enumerate() {
             tell(text.read(piece, Duration::from_secs(seconds as u64)), &mut steps);

@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn layers_as_docker_push_shows_them() {
         let mut layers = Layers::default();
-        let told = [
+        let cases = [
             r#"{"status":"The push refers to repository [127.0.0.1:5000/x]"}"#,
             r#"{"status":"Preparing","progressDetail":{},"id":"aaaaaaaaaaaa"}"#,
             r#"{"status":"Preparing","progressDetail":{},"id":"bbbbbbbbbbbb"}"#,
@@ -129,7 +129,7 @@ mod tests {
             r#"{"progressDetail":{},"aux":{"Tag":"1","Digest":"sha256:00","Size":528}}"#,
         ];
         let mut shown = Vec::new();
-        for text in told {
+        for text in cases {
             let message: Message = serde_json::from_str(text).unwrap();
             shown.extend(
                 layers

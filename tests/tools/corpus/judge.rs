@@ -84,9 +84,9 @@ struct Slurm<'a> {
 impl<'a> Slurm<'a> {
     fn start(sandbox: &'a Sandbox) -> Self {
         let slurm = Self { sandbox, home: sandbox.work().join("slurm") };
-        let told = slurm.script("start").ok().stdout;
+        let report = slurm.script("start").ok().stdout;
         // One that runs is left alone.
-        assert_eq!(slurm.script("start").ok().stdout, told);
+        assert_eq!(slurm.script("start").ok().stdout, report);
         slurm
     }
 
@@ -258,13 +258,13 @@ fn probed(script: &Script) -> String {
 
 /// The variables and results of a task.
 #[derive(Debug, Default)]
-struct Seen {
+struct TaskRun {
     variables: BTreeMap<String, String>,
     exit_code: Option<i64>,
     output: Vec<String>,
 }
 
-impl Seen {
+impl TaskRun {
     /// `plain` takes the numbers of jobs away, which are other ones in each run.
     fn of(run: &Run, plain: fn(&str) -> String) -> Self {
         let mut seen = Self { exit_code: run.exit_code, ..Self::default() };
@@ -342,15 +342,15 @@ fn compare_runs(found: &mut Vec<Difference>, script: &Script, theirs: &Runs, our
     );
     for (task, run) in theirs {
         let Some(own) = ours.get(task) else { continue };
-        let (there, here) = (Seen::of(run, without_numbers), Seen::of(own, masked));
-        let text = |seen: &Seen| seen.exit_code.map(|code| code.to_string());
+        let (there, here) = (TaskRun::of(run, without_numbers), TaskRun::of(own, masked));
+        let text = |seen: &TaskRun| seen.exit_code.map(|code| code.to_string());
         compare(found, &script.name, "exit code", text(&there).as_deref(), text(&here).as_deref());
-        let text = |seen: &Seen| seen.output.join("\n");
+        let text = |seen: &TaskRun| seen.output.join("\n");
         compare(found, &script.name, "output", Some(&text(&there)), Some(&text(&here)));
         let names: BTreeSet<&str> =
             here.variables.keys().map(String::as_str).chain(VARIABLES.iter().copied()).collect();
         for name in names {
-            let of = |seen: &Seen| seen.variables.get(name).cloned();
+            let of = |seen: &TaskRun| seen.variables.get(name).cloned();
             compare(found, &script.name, name, of(&there).as_deref(), of(&here).as_deref());
         }
     }

@@ -18,7 +18,7 @@ use super::request::{Plan, RequestedDependency, Spec};
 use super::resource_rows::{self, ResourceKind};
 use super::rows::{find, from_json, status};
 use super::state::scheduler::Allocation;
-use super::state::{Attempt, Current, Ending, Job, first_status};
+use super::state::{Attempt, Current, EndRequest, Job, first_status};
 use crate::cloudformation;
 use crate::constants::LOG_GROUP;
 use crate::database::lossy::{Number, Text};
@@ -681,7 +681,7 @@ fn job(
         exit_code: number(11)?.map(Number::to),
         reason: text(12)?,
         address: text(17)?.and_then(|text| text.parse().ok()),
-        ending: text(13)?.map(|reason| Ending { reason, cancelled: cancelled.unwrap_or(false) }),
+        ending: text(13)?.map(|reason| EndRequest { reason, cancelled: cancelled.unwrap_or(false) }),
     };
     Ok((job, damage))
 }

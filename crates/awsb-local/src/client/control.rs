@@ -111,17 +111,17 @@ pub fn ask<T: DeserializeOwned>(
     let connected = std::env::set_current_dir(home).and_then(|()| UnixStream::connect(SOCKET));
     let stream = connected.map_err(ControlError::NotReached)?;
     let line = exchange(stream, greeting, timeout).map_err(ControlError::NoAnswer)?;
-    let answer: Answer<T> =
+    let answer: ControlReply<T> =
         serde_json::from_str(&line).map_err(|e| ControlError::NoAnswer(io::Error::other(e)))?;
     match answer {
-        Answer::Ok(value) => Ok(value),
-        Answer::Err(why) => Err(ControlError::Refused(why)),
+        ControlReply::Ok(value) => Ok(value),
+        ControlReply::Err(why) => Err(ControlError::Refused(why)),
     }
 }
 
 /// The answer of the server: the JSON of a `Result`.
 #[derive(Debug, Serialize, Deserialize)]
-pub enum Answer<T> {
+pub enum ControlReply<T> {
     /// The value that was asked for.
     Ok(T),
     /// Why there is no value, for people.

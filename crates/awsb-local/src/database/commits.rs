@@ -103,13 +103,13 @@ fn sum_of(text: &str) -> String {
 
 /// The state of one of the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Found {
+enum FileState {
     Nothing,
     Garbled,
     Record(Record),
 }
 
-impl Found {
+impl FileState {
     fn read(path: &Path) -> io::Result<Self> {
         match contents::read(path) {
             Ok(text) => {
@@ -134,8 +134,8 @@ impl Found {
 /// The knowledge of a database's commits outside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Witness {
-    beside: Found,
-    copy: Found,
+    beside: FileState,
+    copy: FileState,
 }
 
 impl Witness {
@@ -144,12 +144,12 @@ impl Witness {
     /// # Errors
     /// When one is there and cannot be read.
     pub(super) fn read(database: &Path) -> io::Result<Self> {
-        Ok(Self { beside: Found::read(&path_of(database))?, copy: Found::read(&copy_of(database))? })
+        Ok(Self { beside: FileState::read(&path_of(database))?, copy: FileState::read(&copy_of(database))? })
     }
 
     /// The last known state, as far as one of the files has it.
     pub(super) fn record(&self) -> Option<Record> {
-        let records = [self.beside, self.copy].map(Found::record).into_iter().flatten();
+        let records = [self.beside, self.copy].map(FileState::record).into_iter().flatten();
         records.reduce(|a, b| Record {
             durable: a.durable.max(b.durable),
             journaled: a.journaled.max(b.journaled),
@@ -162,9 +162,9 @@ impl Witness {
         let was_copied = self.beside.record().is_none_or(|record| record.is_copied);
         let files = [(self.beside, path_of(database), true), (self.copy, copy_of(database), was_copied)];
         let harm = files.into_iter().filter_map(|(found, path, is_expected)| match found {
-            Found::Nothing if is_expected => Some(format!("{} is gone", path.display())),
-            Found::Garbled => Some(format!("{} is damaged", path.display())),
-            Found::Nothing | Found::Record(_) => None,
+            FileState::Nothing if is_expected => Some(format!("{} is gone", path.display())),
+            FileState::Garbled => Some(format!("{} is damaged", path.display())),
+            FileState::Nothing | FileState::Record(_) => None,
         });
         let harm: Vec<String> = harm.collect();
         (!harm.is_empty()).then(|| harm.join(", and "))
@@ -278,7 +278,7 @@ impl Commits {
     /// only new events are certain to be in a journal.
     pub fn journals_removed(&self) {
         self.journaled.store(self.commits.load(Ordering::Relaxed), Ordering::Relaxed);
-        self.tell();
+        self.notify();
     }
 
     /// Counts the transaction that is open. To be called in each that changes something, before its
@@ -298,16 +298,16 @@ impl Commits {
         if durable {
             self.durable.store(commits, Ordering::Relaxed);
         }
-        self.tell();
+        self.notify();
     }
 
     /// All that has been committed is on the disk now.
     pub fn synced(&self) {
         self.durable.store(self.commits.load(Ordering::Relaxed), Ordering::Relaxed);
-        self.tell();
+        self.notify();
     }
 
-    fn tell(&self) {
+    fn notify(&self) {
         if self.ahead.load(Ordering::Relaxed) > 0 {
             return;
         }

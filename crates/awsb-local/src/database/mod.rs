@@ -510,8 +510,8 @@ mod tests {
                 harm(file);
                 let opened = open(&path, &STEPS, &[]).unwrap();
                 assert_eq!(opened.missing, None);
-                let said = opened.harm.unwrap();
-                assert!(said.contains(words) && said.contains(file.to_str().unwrap()), "{said}");
+                let harm = opened.harm.unwrap();
+                assert!(harm.contains(words) && harm.contains(file.to_str().unwrap()), "{harm}");
                 let opened = open(&path, &STEPS, &[]).unwrap();
                 assert_eq!((opened.missing, opened.harm), (None, None));
             }

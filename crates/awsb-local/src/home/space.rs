@@ -332,9 +332,9 @@ mod tests {
         let path = home.path();
         let of = |errno: nix::errno::Errno| NoSpace::of(path, &errno.into());
         let full = of(nix::errno::Errno::ENOSPC).unwrap();
-        let told = full.with_advice();
-        assert!(told.starts_with(&format!("the disk of {} is full: ", path.display())), "{told}");
-        assert!(told.contains(" bytes are free") && told.contains("AWSB_LOCAL_HOME"), "{told}");
+        let message = full.with_advice();
+        assert!(message.starts_with(&format!("the disk of {} is full: ", path.display())), "{message}");
+        assert!(message.contains(" bytes are free") && message.contains("AWSB_LOCAL_HOME"), "{message}");
         assert!(of(nix::errno::Errno::EDQUOT).unwrap().to_string().contains("quota"));
         assert!(of(nix::errno::Errno::EROFS).unwrap().to_string().contains("read-only"));
         assert_eq!(of(nix::errno::Errno::EIO), None);

@@ -27,12 +27,12 @@ const MOST_KNOWN: usize = 200_000;
 pub struct Events {
     home: PathBuf,
     table: Table,
-    known: Mutex<HashMap<u128, Known>>,
+    known: Mutex<HashMap<u128, CachedProperties>>,
 }
 
 /// The cached properties of a file of this length, which only ever grows.
 #[derive(Debug, Clone, Copy)]
-struct Known {
+struct CachedProperties {
     length: u64,
     span: (i64, i64),
 }
@@ -78,7 +78,7 @@ impl Events {
         if all.len() >= MOST_KNOWN {
             all.clear();
         }
-        all.insert(key, Known { length, span });
+        all.insert(key, CachedProperties { length, span });
         Ok(Some(span))
     }
 

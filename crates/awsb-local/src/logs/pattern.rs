@@ -191,8 +191,11 @@ mod tests {
             ("? a", "term ''"),
             (&"x".repeat(1025), "1024"),
         ] {
-            let said = Pattern::parse(bad).unwrap_err().to_string();
-            assert!(said.starts_with("Invalid filter pattern") && said.contains(why), "{bad}: {said}");
+            let message = Pattern::parse(bad).unwrap_err().to_string();
+            assert!(
+                message.starts_with("Invalid filter pattern") && message.contains(why),
+                "{bad}: {message}"
+            );
         }
         assert!(Pattern::parse(&"é".repeat(1024)).is_ok());
     }

@@ -126,8 +126,8 @@ mod tests {
         assert_eq!(kept(&[NOW - 1, NOW, NOW], None), (3, Value::Null));
         assert_eq!(kept(&[NOW - TOO_OLD, NOW - TOO_OLD + 1], None), (2, Value::Null));
         let times = [NOW - TOO_OLD - 1, NOW - 1, NOW, NOW + TOO_NEW, NOW + TOO_NEW + 1];
-        let said = json!({"tooNewLogEventStartIndex": 4, "tooOldLogEventEndIndex": 1});
-        assert_eq!(kept(&times, None), (3, said));
+        let indices = json!({"tooNewLogEventStartIndex": 4, "tooOldLogEventEndIndex": 1});
+        assert_eq!(kept(&times, None), (3, indices));
         let times = [NOW - 2 * day, NOW - day, NOW - 1];
         assert_eq!(kept(&times, Some(NOW - day)), (2, json!({"expiredLogEventEndIndex": 1})));
         assert_eq!(kept(&[0], None), (0, json!({"tooOldLogEventEndIndex": 1})));

@@ -476,9 +476,9 @@ mod tests {
             ("write /var/lib/docker/x: no space left on device", "docker system prune"),
             ("no matching manifest for linux/arm64/v8", "another kind of CPU"),
         ] {
-            let said = pull_advice("lab/tool", "unix:///var/run/docker.sock", words);
-            assert!(said.contains(advice), "{words}: {said}");
-            assert!(["VPC", "subnet", "role", "instance"].iter().all(|aws| !said.contains(aws)), "{said}");
+            let text = pull_advice("lab/tool", "unix:///var/run/docker.sock", words);
+            assert!(text.contains(advice), "{words}: {text}");
+            assert!(["VPC", "subnet", "role", "instance"].iter().all(|aws| !text.contains(aws)), "{text}");
         }
     }
 

@@ -16,7 +16,7 @@ use crate::home::files::{RUNNER_JOURNAL, RUNNER_LOCK, RUNNER_OLD_JOURNAL, RUNNER
 /// One line of the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-enum Entry {
+enum JournalEntry {
     /// The first line: without it, the journal is incomplete. Earlier lines are in the journal
     /// before this one, if it exists, and were in the database with this commit.
     Opened {
@@ -80,7 +80,7 @@ impl Journal {
     /// # Errors
     /// When it cannot be written: then the attempt must not begin.
     pub fn taken(&mut self, task: &AttemptId, of: (&str, u32), engine: Option<&str>) -> io::Result<()> {
-        self.write(&Entry::Taken {
+        self.write(&JournalEntry::Taken {
             task: task.clone(),
             job: of.0.to_owned(),
             attempt: of.1,
@@ -93,7 +93,7 @@ impl Journal {
     /// # Errors
     /// When it cannot be written.
     pub fn started(&mut self, task: &AttemptId, pid: i32, at: i64) -> io::Result<()> {
-        self.write(&Entry::Started { task: task.clone(), pid, at, born: process::born(pid) })
+        self.write(&JournalEntry::Started { task: task.clone(), pid, at, born: process::born(pid) })
     }
 
     /// Records the end of the attempt, before the server gets a report.
@@ -101,7 +101,7 @@ impl Journal {
     /// # Errors
     /// When it cannot be written.
     pub fn ended(&mut self, ended: &Ended) -> io::Result<()> {
-        self.write(&Entry::Ended(ended.clone()))
+        self.write(&JournalEntry::Ended(ended.clone()))
     }
 
     /// When the server has every end on disk, the last one with this commit: instead of a long
@@ -124,7 +124,7 @@ impl Journal {
     // One write for each entry, straight into the page cache: it survives the death of this process
     // and of the server. It need not survive the machine's: no job does either, and then "no end"
     // is the truth.
-    fn write(&mut self, entry: &Entry) -> io::Result<()> {
+    fn write(&mut self, entry: &JournalEntry) -> io::Result<()> {
         let line = line(entry)?;
         self.lines.append(&line)?;
         self.length += line.len() as u64;
@@ -132,7 +132,7 @@ impl Journal {
     }
 }
 
-fn line(entry: &Entry) -> io::Result<Vec<u8>> {
+fn line(entry: &JournalEntry) -> io::Result<Vec<u8>> {
     let mut line = serde_json::to_vec(entry).map_err(io::Error::other)?;
     line.push(b'\n');
     Ok(line)
@@ -143,7 +143,7 @@ fn line(entry: &Entry) -> io::Result<Vec<u8>> {
 fn begin(path: &Path, runner: &RunnerId, commit: u64) -> io::Result<(LineAppender, u64)> {
     let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
     let mut lines = LineAppender::new(file);
-    let first = line(&Entry::Opened { runner: runner.clone(), commit })?;
+    let first = line(&JournalEntry::Opened { runner: runner.clone(), commit })?;
     lines.append(&first).inspect_err(|_| {
         let _ = fs::remove_file(path);
     })?;
@@ -177,9 +177,9 @@ pub fn is_alive(home: &Path, runner: &RunnerId) -> bool {
     }
 }
 
-/// The fate of an attempt that was given to a runner which is gone.
+/// The outcome of an attempt that was given to a runner which is gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fate {
+pub enum AttemptOutcome {
     /// The runner never took it: its process has never existed.
     NeverBegan,
     /// It ended like this.
@@ -195,32 +195,32 @@ pub enum Fate {
 ///
 /// # Errors
 /// When the journal cannot be read.
-pub fn fate_of(home: &Path, runner: &RunnerId, task: &AttemptId) -> io::Result<Fate> {
+pub fn outcome_of(home: &Path, runner: &RunnerId, task: &AttemptId) -> io::Result<AttemptOutcome> {
     let (mut taken, mut on, mut leader) = (false, None, None);
     let (entries, is_whole) = journal(&journal_path(home, runner))?;
     for entry in entries {
         match entry {
-            Entry::Taken { task: t, engine, .. } if t == *task => (taken, on) = (true, engine),
-            Entry::Started { task: t, pid, at, born } if t == *task => {
+            JournalEntry::Taken { task: t, engine, .. } if t == *task => (taken, on) = (true, engine),
+            JournalEntry::Started { task: t, pid, at, born } if t == *task => {
                 (taken, leader) = (true, Some(Leader { pid, at, born }));
             }
-            Entry::Ended(ended) if ended.task == *task => return Ok(Fate::Ended(ended)),
+            JournalEntry::Ended(ended) if ended.task == *task => return Ok(AttemptOutcome::Ended(ended)),
             _ => {}
         }
     }
     if !taken && is_whole {
-        return Ok(Fate::NeverBegan);
+        return Ok(AttemptOutcome::NeverBegan);
     }
     if let Some(engine) = on {
-        return Ok(Fate::Abandoned(engine));
+        return Ok(AttemptOutcome::Abandoned(engine));
     }
     process::kill_remains(task, leader);
-    Ok(Fate::Lost)
+    Ok(AttemptOutcome::Lost)
 }
 
 /// An attempt that a runner has taken, and how it ended, if it has.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Taken {
+pub struct JournaledAttempt {
     /// The runner that has taken it.
     pub runner: RunnerId,
     /// The attempt.
@@ -237,7 +237,7 @@ pub struct Taken {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Journals {
     /// All attempts.
-    pub taken: Vec<Taken>,
+    pub taken: Vec<JournaledAttempt>,
     /// A runner with a long journal stores only the newest part: events since this commit.
     pub since: u64,
     /// The journals that are incomplete, or cannot be read.
@@ -257,7 +257,7 @@ pub fn journals(home: &Path) -> io::Result<Journals> {
     }
     let mut all = Journals::default();
     for runner in runners {
-        let mut own: Vec<Taken> = Vec::new();
+        let mut own: Vec<JournaledAttempt> = Vec::new();
         let path = journal_path(home, &runner);
         let (entries, is_whole) = journal(&path).unwrap_or_else(|e| {
             tracing::warn!("{e}");
@@ -266,21 +266,21 @@ pub fn journals(home: &Path) -> io::Result<Journals> {
         if !is_whole {
             all.damaged.push(path);
         }
-        if let Some(Entry::Opened { commit, .. }) = entries.first() {
+        if let Some(JournalEntry::Opened { commit, .. }) = entries.first() {
             all.since = all.since.max(*commit);
         }
         for entry in entries {
             match entry {
-                Entry::Taken { task, job, attempt, .. } => {
-                    own.push(Taken { runner: runner.clone(), task, job, attempt, ended: None });
+                JournalEntry::Taken { task, job, attempt, .. } => {
+                    own.push(JournaledAttempt { runner: runner.clone(), task, job, attempt, ended: None });
                 }
-                Entry::Ended(ended) => {
+                JournalEntry::Ended(ended) => {
                     // A runner has one attempt at a time.
                     if let Some(taken) = own.last_mut().filter(|taken| taken.task == ended.task) {
                         taken.ended = Some(ended);
                     }
                 }
-                Entry::Opened { .. } | Entry::Started { .. } => {}
+                JournalEntry::Opened { .. } | JournalEntry::Started { .. } => {}
             }
         }
         all.taken.append(&mut own);
@@ -309,7 +309,7 @@ pub fn forget(home: &Path, runner: &RunnerId) {
 
 /// The entries of a journal and of the one before it, and whether these are all that have been
 /// written. A last line without an end is a write that never finished: it does not count.
-fn journal(path: &Path) -> io::Result<(Vec<Entry>, bool)> {
+fn journal(path: &Path) -> io::Result<(Vec<JournalEntry>, bool)> {
     let mut entries = Vec::new();
     let old_is_whole = read(&old(path), &mut entries)?;
     let is_whole = read(path, &mut entries)?;
@@ -317,7 +317,7 @@ fn journal(path: &Path) -> io::Result<(Vec<Entry>, bool)> {
 }
 
 /// Adds the entries of one file. One that is not there has never been.
-fn read(path: &Path, entries: &mut Vec<Entry>) -> io::Result<bool> {
+fn read(path: &Path, entries: &mut Vec<JournalEntry>) -> io::Result<bool> {
     let named = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
     let file = match File::open(path) {
         Ok(file) => file,
@@ -385,15 +385,21 @@ mod tests {
         journal.lines.append(b"{\"ended\":{\"task\":").unwrap();
         drop(journal);
         assert!(!is_alive(home, &runner));
-        assert_eq!(fate_of(home, &runner, &never).unwrap(), Fate::NeverBegan);
-        assert_eq!(fate_of(home, &runner, &done).unwrap(), Fate::Ended(ended(&done)));
-        assert_eq!(fate_of(home, &runner, &lost).unwrap(), Fate::Lost);
-        assert_eq!(fate_of(home, &runner, &abandoned).unwrap(), Fate::Abandoned("unix:///there".into()));
-        let told = journals(home).unwrap().taken;
-        let told: Vec<_> =
-            told.iter().map(|t| (&t.task, t.job.as_str(), t.attempt, t.ended.as_ref())).collect();
+        assert_eq!(outcome_of(home, &runner, &never).unwrap(), AttemptOutcome::NeverBegan);
+        assert_eq!(outcome_of(home, &runner, &done).unwrap(), AttemptOutcome::Ended(ended(&done)));
+        assert_eq!(outcome_of(home, &runner, &lost).unwrap(), AttemptOutcome::Lost);
+        assert_eq!(
+            outcome_of(home, &runner, &abandoned).unwrap(),
+            AttemptOutcome::Abandoned("unix:///there".into())
+        );
+        let attempts = journals(home).unwrap().taken;
+        let attempts: Vec<_> =
+            attempts.iter().map(|t| (&t.task, t.job.as_str(), t.attempt, t.ended.as_ref())).collect();
         let end = ended(&done);
-        assert_eq!(told, [(&done, "a", 1, Some(&end)), (&lost, "b:3", 2, None), (&abandoned, "c", 1, None)]);
+        assert_eq!(
+            attempts,
+            [(&done, "a", 1, Some(&end)), (&lost, "b:3", 2, None), (&abandoned, "c", 1, None)]
+        );
         forget(home, &runner);
         assert_eq!(fs::read_dir(home.join(RUNNERS)).unwrap().count(), 0);
     }
@@ -410,7 +416,7 @@ mod tests {
         drop(journal);
         let path = journal_path(home, &runner);
         let whole = fs::read(&path).unwrap();
-        assert_eq!(fate_of(home, &runner, &other).unwrap(), Fate::NeverBegan);
+        assert_eq!(outcome_of(home, &runner, &other).unwrap(), AttemptOutcome::NeverBegan);
         let first = whole.iter().position(|b| *b == b'\n').unwrap() + 1;
         // A line of noughts is not an entry; neither is one with a byte that was flipped.
         let mut zeroed = whole.clone();
@@ -421,11 +427,11 @@ mod tests {
         end_zeroed.resize(whole.len(), 0);
         for damaged in [zeroed, flipped, end_zeroed, Vec::new()] {
             fs::write(&path, damaged).unwrap();
-            assert_eq!(fate_of(home, &runner, &other).unwrap(), Fate::Lost);
+            assert_eq!(outcome_of(home, &runner, &other).unwrap(), AttemptOutcome::Lost);
         }
         // Its first line alone is what a runner has that was never given anything.
         fs::write(&path, &whole[..first]).unwrap();
-        assert_eq!(fate_of(home, &runner, &other).unwrap(), Fate::NeverBegan);
+        assert_eq!(outcome_of(home, &runner, &other).unwrap(), AttemptOutcome::NeverBegan);
     }
 
     #[test]
@@ -452,13 +458,13 @@ mod tests {
         }
         drop(journal);
         let all = journals(home).unwrap();
-        let told = all.taken;
+        let attempts = all.taken;
         // All that has happened since that commit is there.
-        assert_eq!(u64::try_from(told.len()).unwrap(), commit - all.since);
-        assert!(told.len() > 2000 && told.len() < tasks.len(), "{}", told.len());
-        assert_eq!(told.last().map(|t| &t.task), tasks.last());
+        assert_eq!(u64::try_from(attempts.len()).unwrap(), commit - all.since);
+        assert!(attempts.len() > 2000 && attempts.len() < tasks.len(), "{}", attempts.len());
+        assert_eq!(attempts.last().map(|t| &t.task), tasks.last());
         let last = tasks.last().unwrap();
-        assert_eq!(fate_of(home, &runner, last).unwrap(), Fate::Ended(ended(last)));
+        assert_eq!(outcome_of(home, &runner, last).unwrap(), AttemptOutcome::Ended(ended(last)));
         forget(home, &runner);
         assert_eq!(fs::read_dir(home.join(RUNNERS)).unwrap().count(), 0);
     }

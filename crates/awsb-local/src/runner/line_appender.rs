@@ -11,13 +11,13 @@ pub struct LineAppender {
     /// have.
     torn: bool,
     /// How much of what could not be appended last is in the file all the same, in bytes.
-    kept: usize,
+    partial: usize,
 }
 
 impl LineAppender {
     /// Appends to a file that has been opened for appending.
     pub fn new(file: File) -> Self {
-        Self { file, torn: false, kept: 0 }
+        Self { file, torn: false, partial: 0 }
     }
 
     /// Appends lines, with their ends.
@@ -25,7 +25,7 @@ impl LineAppender {
     /// # Errors
     /// When not all of them could be written; the file has the first ones then, or none.
     pub fn append(&mut self, lines: &[u8]) -> io::Result<()> {
-        self.kept = 0;
+        self.partial = 0;
         if self.torn {
             self.file.write_all(b"\n")?;
             self.torn = false;
@@ -48,15 +48,15 @@ impl LineAppender {
     }
 
     /// The bytes of whole lines that are in the file although [`LineAppender::append`] failed.
-    pub fn kept(&self) -> usize {
-        self.kept
+    pub fn partial(&self) -> usize {
+        self.partial
     }
 
     /// After a write that ended early: the next line must not join the part of a line that it has
     /// left.
     fn take_back(&mut self, written: &[u8]) {
         let whole = written.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
-        self.kept = whole;
+        self.partial = whole;
         let torn = written.len() - whole;
         self.torn = torn > 0 && !self.cut(torn as u64).unwrap_or(false);
     }

@@ -36,6 +36,8 @@ pub mod ready;
 mod spare;
 mod tmpdir;
 
-pub(crate) use journal::{Fate, Journals, Taken, fate_of, forget, is_alive, journals};
+pub(crate) use journal::{
+    AttemptOutcome, JournaledAttempt, Journals, forget, is_alive, journals, outcome_of,
+};
 pub use main_loop::run;
 pub(crate) use tmpdir::sweep_links;

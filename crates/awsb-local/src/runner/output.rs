@@ -108,7 +108,7 @@ impl Output {
             },
         };
         if let Err(e) = file.append(records) {
-            let lost = records.get(file.kept()..).unwrap_or_default();
+            let lost = records.get(file.partial()..).unwrap_or_default();
             self.fail(lost, || space::words(&home(), &e));
         }
     }
@@ -213,8 +213,8 @@ mod tests {
         output.take(Source::Both, b"four\nthe rest", 1_763_722_345_678);
         fs::remove_dir(&path).unwrap();
         output.take(Source::Both, b" is kept\n", 1_763_722_345_678);
-        let told = output.finish().unwrap_err().to_string();
-        assert!(told.starts_with("OutputNotKept: 5 bytes of output are lost: "), "{told}");
+        let message = output.finish().unwrap_err().to_string();
+        assert!(message.starts_with("OutputNotKept: 5 bytes of output are lost: "), "{message}");
         assert_eq!(fs::read_to_string(path).unwrap(), "1763722345678 the rest is kept\n");
     }
 

@@ -413,7 +413,7 @@ mod tests {
     use super::*;
     use awsb_model::WorkDir;
     use awsb_model::payload::Bundle;
-    use awsb_model::payload::Entry;
+    use awsb_model::payload::BundleEntry;
     use awsb_model::payload::launcher::{Plain, Prelude, Transport, command, for_bundle};
     use base64::Engine;
     use base64::prelude::BASE64_STANDARD;
@@ -423,9 +423,9 @@ mod tests {
     }
 
     fn packed(entries: &[(&str, &str)]) -> Bundle {
-        let entries: Vec<Entry<'_>> = entries
+        let entries: Vec<BundleEntry<'_>> = entries
             .iter()
-            .map(|(path, text)| Entry { path, mode: 0o750, contents: text.as_bytes() })
+            .map(|(path, text)| BundleEntry { path, mode: 0o750, contents: text.as_bytes() })
             .collect();
         Bundle::pack(&[], &entries).unwrap()
     }

@@ -13,7 +13,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpSocket};
 
-use super::connections::{Answer, Connections};
+use super::connections::{AnswerBody, Connections};
 use crate::http::Gateway;
 use crate::time::now_ms;
 
@@ -89,7 +89,7 @@ impl Acceptor {
                     if response.status().is_success() {
                         slot.set_authenticated();
                     }
-                    Ok::<_, Infallible>(response.map(|body| Answer::new(body, busy)))
+                    Ok::<_, Infallible>(response.map(|body| AnswerBody::new(body, busy)))
                 }
             });
             let connection = http1::Builder::new()

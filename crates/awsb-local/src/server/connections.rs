@@ -24,13 +24,13 @@ pub struct Connections {
     limit: usize,
     /// A connection that is younger may have its first request on the way.
     young: Duration,
-    open: Mutex<Open>,
+    open: Mutex<OpenConnections>,
     /// One has been closed, or has become idle.
     freed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Open {
+struct OpenConnections {
     next: u64,
     /// By the order in which they came.
     all: BTreeMap<u64, Connection>,
@@ -54,10 +54,10 @@ impl Connections {
     }
 
     fn with(limit: usize, young: Duration) -> Arc<Self> {
-        Arc::new(Self { limit, young, open: Mutex::new(Open::default()), freed: Notify::new() })
+        Arc::new(Self { limit, young, open: Mutex::new(OpenConnections::default()), freed: Notify::new() })
     }
 
-    fn open(&self) -> MutexGuard<'_, Open> {
+    fn open(&self) -> MutexGuard<'_, OpenConnections> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -91,7 +91,7 @@ impl Connections {
     }
 }
 
-impl Open {
+impl OpenConnections {
     fn close_one(&mut self, young: Duration) -> bool {
         let idle = || self.all.iter().filter(|(_, c)| c.busy == 0);
         let stranger = idle().find(|(_, c)| !c.is_authenticated);
@@ -157,19 +157,19 @@ impl Drop for Busy {
 
 /// The body of an answer: its connection is busy until it has been sent.
 #[derive(Debug)]
-pub struct Answer<B> {
+pub struct AnswerBody<B> {
     body: B,
     _busy: Busy,
 }
 
-impl<B> Answer<B> {
+impl<B> AnswerBody<B> {
     /// A body that keeps its connection busy.
     pub fn new(body: B, busy: Busy) -> Self {
         Self { body, _busy: busy }
     }
 }
 
-impl<B: Body + Unpin> Body for Answer<B> {
+impl<B: Body + Unpin> Body for AnswerBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 
 use super::key_ring::KeyRing;
 use crate::batch::{Handle, Message, Reader};
-use crate::client::control::{Answer, Revoked, Rotated, Status};
+use crate::client::control::{ControlReply, Revoked, Rotated, Status};
 use crate::containers::Containers;
 use crate::home::files::SOCKET;
 use crate::home::space;
@@ -166,10 +166,10 @@ fn answer<T: Serialize>(
     outcome: io::Result<T>,
 ) -> io::Result<()> {
     let answer = match outcome {
-        Ok(value) => Answer::Ok(value),
+        Ok(value) => ControlReply::Ok(value),
         Err(e) => {
             tracing::warn!("control socket: {e}");
-            Answer::Err(space::words(service.engine.home(), &e))
+            ControlReply::Err(space::words(service.engine.home(), &e))
         }
     };
     write_line(stream, &answer)

@@ -8,9 +8,9 @@ use super::{About, Directives};
 fn shown(script: &str) -> String {
     let found = Directives::read(script.as_bytes());
     let mut text = String::new();
-    for said in &found.options {
-        let words: Vec<_> = said.words.iter().map(|w| w.to_string_lossy()).collect();
-        let _ = writeln!(text, "{:3}  {}    <- {}", said.line, words.join(" "), said.text);
+    for directive in &found.options {
+        let words: Vec<_> = directive.words.iter().map(|w| w.to_string_lossy()).collect();
+        let _ = writeln!(text, "{:3}  {}    <- {}", directive.line, words.join(" "), directive.text);
     }
     for note in &found.notes {
         let _ = writeln!(text, "note: {note}");
@@ -37,7 +37,12 @@ fn shown(script: &str) -> String {
 fn words(script: &str) -> Vec<String> {
     let found = Directives::read(script.as_bytes());
     assert_eq!(found.errors, [], "{script}");
-    found.options.into_iter().flat_map(|said| said.words).filter_map(|w| w.into_string().ok()).collect()
+    found
+        .options
+        .into_iter()
+        .flat_map(|directive| directive.words)
+        .filter_map(|w| w.into_string().ok())
+        .collect()
 }
 
 /// The error about one line, or an empty text.
@@ -277,8 +282,11 @@ fn what_looks_like_a_directive_and_is_none_is_a_warning() {
         found.warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
     for line in ["# SBATCH -n 4", " #SBATCH -n 4", "#sbatch -n 4", "#Sbatch --mem=1G"] {
-        let said = warnings(&format!("#!/bin/sh\n{line}\n"));
-        assert!(said.len() == 1 && said[0].contains("begins with `#SBATCH`"), "{line}: {said:?}");
+        let directive = warnings(&format!("#!/bin/sh\n{line}\n"));
+        assert!(
+            directive.len() == 1 && directive[0].contains("begins with `#SBATCH`"),
+            "{line}: {directive:?}"
+        );
     }
     assert!(warnings("  # BSUB -n 2\n")[0].contains("begins with `#BSUB`"));
     assert!(warnings("#awsb -p 2\n")[0].contains("begins with `#AWSB`"));
@@ -356,7 +364,7 @@ fn sizes_without_a_unit_are_in_the_one_that_the_user_has_set() {
     let read = |line: &str, unit: &str| {
         let found = Directives::read_with(line.as_bytes(), unit.parse().ok());
         assert_eq!(found.warnings, [], "{line} in {unit}");
-        let words = found.options.iter().flat_map(|said| &said.words).map(|w| w.to_string_lossy());
+        let words = found.options.iter().flat_map(|directive| &directive.words).map(|w| w.to_string_lossy());
         (
             words.collect::<Vec<_>>().join(" "),
             found.errors.first().map(|e| e.reason.clone()).unwrap_or_default(),
@@ -394,8 +402,8 @@ proptest! {
     fn any_directives_can_be_read(lines in proptest::collection::vec(line(), 0..6)) {
         let found = Directives::read(lines.join("\n").as_bytes());
         let own = |word: &std::ffi::OsString| word.to_string_lossy().starts_with("--");
-        let others = found.options.iter().filter(|said| !said.text.starts_with("#AWSB"));
-        prop_assert!(others.flat_map(|said| &said.words).all(own));
+        let others = found.options.iter().filter(|directive| !directive.text.starts_with("#AWSB"));
+        prop_assert!(others.flat_map(|directive| &directive.words).all(own));
     }
 }
 

@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn what_is_no_repository_is_told_why() {
-        let told = [
+        let messages = [
             "Lab/Genomics",
             "https://123456789012.dkr.ecr.eu-west-1.amazonaws.com/lab",
             "123456789012.dkr.ecr.eu-west-1.amazonaws.com",
@@ -229,6 +229,6 @@ mod tests {
             Ok(path) => format!("{text}: {path:?}"),
             Err(why) => format!("{text}: {why}"),
         });
-        insta::assert_snapshot!(told.join("\n"));
+        insta::assert_snapshot!(messages.join("\n"));
     }
 }

@@ -24,7 +24,7 @@ pub struct Bundle {
 
 /// A file in a bundle.
 #[derive(Debug, Clone, Copy)]
-pub struct Entry<'a> {
+pub struct BundleEntry<'a> {
     /// Its path in the job's working directory.
     pub path: &'a str,
     /// Its permissions.
@@ -38,7 +38,7 @@ impl Bundle {
     ///
     /// # Errors
     /// When a path does not fit into a tar header.
-    pub fn pack(records: &[u8], entries: &[Entry<'_>]) -> io::Result<Self> {
+    pub fn pack(records: &[u8], entries: &[BundleEntry<'_>]) -> io::Result<Self> {
         // The gzip header has neither a time nor the name of the system.
         let size: usize = records.len() + entries.iter().map(|e| e.contents.len()).sum::<usize>();
         let level = if size <= SMALL { Compression::best() } else { Compression::default() };
@@ -79,8 +79,8 @@ impl Bundle {
 mod tests {
     use super::*;
 
-    fn entry(contents: &[u8]) -> Entry<'_> {
-        Entry { path: "a.sh", mode: 0o755, contents }
+    fn entry(contents: &[u8]) -> BundleEntry<'_> {
+        BundleEntry { path: "a.sh", mode: 0o755, contents }
     }
 
     #[test]

@@ -7,4 +7,4 @@ mod bundle;
 pub mod launcher;
 pub mod unpack;
 
-pub use bundle::{Bundle, Entry, MTIME};
+pub use bundle::{Bundle, BundleEntry, MTIME};

@@ -166,7 +166,7 @@ impl<R: Read> Read for Limited<R> {
 mod tests {
     use super::*;
     use crate::payload::Bundle;
-    use crate::payload::Entry;
+    use crate::payload::BundleEntry;
 
     #[test]
     fn bundles_in_the_request_and_in_s3() {
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn no_bundle_is_no_panic() -> io::Result<()> {
         assert!(unpacked(b"").is_err() && unpacked(b"no gzip").is_err());
-        let entry = |path| Entry { path, mode: 0o600, contents: b"x" };
+        let entry = |path| BundleEntry { path, mode: 0o600, contents: b"x" };
         let other = Bundle::pack(&[], &[entry("a"), entry(START_FILE)])?;
         assert_eq!(unpacked(other.bytes())?, None, "the start starts no script");
         assert_eq!(unpacked(Bundle::pack(&[], &[entry("a")])?.bytes())?, None);
@@ -208,7 +208,7 @@ mod tests {
                 [("input", "no"), (name, "yes\0\u{e9}"), (LINES_FILE, "no"), (START_FILE, start.as_str())]
             {
                 if lines || path != LINES_FILE {
-                    entries.push(Entry { path, mode: 0o600, contents: text.as_bytes() });
+                    entries.push(BundleEntry { path, mode: 0o600, contents: text.as_bytes() });
                 }
             }
             Bundle::pack(&[], &entries)
@@ -226,7 +226,7 @@ mod tests {
         for (length, is_whole) in [(2 << 20, true), (MOST_HELD, false)] {
             let value = "x".repeat(usize::try_from(length).unwrap_or_default());
             let start = format!("export A={value}\nset -- ./a.sh\n{check}");
-            let entry = |path, contents| Entry { path, mode: 0o600, contents };
+            let entry = |path, contents| BundleEntry { path, mode: 0o600, contents };
             let bundle = Bundle::pack(&[], &[entry("a.sh", b"x"), entry(START_FILE, start.as_bytes())])?;
             let (script, variables) = (unpacked(bundle.bytes()), variables(bundle.bytes()));
             if is_whole {

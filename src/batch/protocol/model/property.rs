@@ -41,7 +41,7 @@ pub fn verdict(schedule: &Schedule) -> Result<(), String> {
             Some(outcome) => honest(&world, number, outcome)?,
         }
     }
-    // Each that was ended is told, unless whoever did it was killed before.
+    // Each terminated job is in a message, unless its submitter was killed before.
     for job in world.jobs.iter().filter(|job| job.terminated_at.is_some()) {
         let is_told = world.clients.iter().any(|c| c.notes.iter().any(|(duplicate, _)| *duplicate == job.id));
         let may_be_untold = world.clients.iter().any(|c| {
@@ -56,7 +56,7 @@ pub fn verdict(schedule: &Schedule) -> Result<(), String> {
 
 /// The answer names the jobs that live, and there are no others.
 fn exactly(world: &World, who: &str, jobs: &[Submitted]) -> Result<(), String> {
-    // Somebody has been told that these may be doubles.
+    // A submitter has been told that these may be duplicates.
     let is_named = |job: &Job| jobs.iter().any(|named| named.job_id == job.id);
     let is_told = |job: &Job| {
         !is_named(job)
@@ -65,7 +65,7 @@ fn exactly(world: &World, who: &str, jobs: &[Submitted]) -> Result<(), String> {
                 Some(Outcome::RecordFailed { jobs: unsure, .. }) => {
                     unsure.iter().any(|unsure| unsure.job_id == job.id)
                 }
-                // One that was stopped for longer than a lease, and then could not look.
+                // A submitter that was stopped for longer than a lease and whose search failed.
                 Some(Outcome::Unknown { .. } | Outcome::PossibleDuplicate { .. }) => {
                     job.client == Some(number) && is_stalled(&world.schedule)
                 }
@@ -155,7 +155,7 @@ fn within_the_bound(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether somebody is stopped for longer than what is nothing beside a lease.
+/// Whether a submitter is stopped for a time that counts beside a lease.
 fn is_stalled(schedule: &Schedule) -> bool {
     let stalls = schedule.holders.iter().flat_map(|holder| &holder.stalls);
     stalls.map(|stall| stall.time).sum::<i64>() > schedule.settle / 8

@@ -14,7 +14,7 @@ use crate::home::contents;
 use crate::home::files::{BATCH_DATABASE, RUNNERS, SCRATCH};
 use crate::log::add_warning;
 use crate::runner::protocol::{AttemptId, Ended, RunnerId};
-use crate::runner::{self, Journals, Taken};
+use crate::runner::{self, JournaledAttempt, Journals};
 use crate::time::now_ms;
 use awsb_model::words;
 
@@ -107,7 +107,7 @@ impl Engine {
     fn journaled(&self, journals: &Journals) -> rusqlite::Result<Journaled> {
         let now = now_ms();
         let mut journaled = Journaled::default();
-        for Taken { runner, task, job, attempt, ended } in journals.taken.iter().cloned() {
+        for JournaledAttempt { runner, task, job, attempt, ended } in journals.taken.iter().cloned() {
             // Of jobs that ended so long ago the database has nothing left.
             let is_old = |ended: &Ended| ended.at < now - self.config.retention_ms;
             if ended.as_ref().is_some_and(is_old) {
@@ -127,7 +127,7 @@ impl Engine {
 
     /// Recovers from a loss in the database. The starts and ends since then are taken from the
     /// runners' journals, before anything is started again. Where the journals may be incomplete,
-    /// too, jobs whose fate is unknown end. A warning says what was recovered and what is lost.
+    /// too, jobs whose outcome is unknown end. A warning says what was recovered and what is lost.
     fn recover_losses(
         &mut self,
         missing: &Missing,

@@ -15,7 +15,7 @@ use crate::containers::host::{ContainerHost, NoContainerHost};
 use crate::process::missing_resource;
 use crate::runner::link::Link;
 use crate::runner::protocol::{AttemptId, Hello, Order, Report, RunnerId};
-use crate::runner::{self, Fate};
+use crate::runner::{self, AttemptOutcome};
 use crate::time::now_ms;
 
 /// The host of containers, once it is ready or is known not to be.
@@ -142,19 +142,19 @@ impl Engine {
             // A runner whose order waits for a Docker engine exits when it has been idle for long
             // enough.
             let ours = runner.child.is_some() && !self.unprepared.remove(&id);
-            match runner::fate_of(&self.home, &id, &task) {
+            match runner::outcome_of(&self.home, &id, &task) {
                 // The next attempt must not run beside the container of this one.
-                Ok(Fate::Abandoned(engine)) if runner.leftovers.is_none() => {
+                Ok(AttemptOutcome::Abandoned(engine)) if runner.leftovers.is_none() => {
                     runner.leftovers = Some(Leftovers::BeingRemoved);
                     self.containers.remove(id, task, engine);
                     continue;
                 }
-                Ok(Fate::Abandoned(_)) => self.state.attempt_lost(&task, now_ms()),
+                Ok(AttemptOutcome::Abandoned(_)) => self.state.attempt_lost(&task, now_ms()),
                 // A journal that went down with the machine may be shorter than what happened.
-                Ok(Fate::NeverBegan) if self.from_last_host.contains(&task) => {
+                Ok(AttemptOutcome::NeverBegan) if self.from_last_host.contains(&task) => {
                     self.state.attempt_lost(&task, now_ms());
                 }
-                Ok(Fate::NeverBegan) => {
+                Ok(AttemptOutcome::NeverBegan) => {
                     self.never_began(&task);
                     // A runner that died before it could report anything: the next one may die,
                     // too.
@@ -163,15 +163,15 @@ impl Engine {
                         self.paused_until = now_ms() + PAUSE_AFTER_FAILURE_MS;
                     }
                 }
-                Ok(Fate::Ended(ended)) => self.state.attempt_ended(&ended),
-                Ok(Fate::Lost) => {
+                Ok(AttemptOutcome::Ended(ended)) => self.state.attempt_ended(&ended),
+                Ok(AttemptOutcome::Lost) => {
                     self.state.attempt_lost(&task, now_ms());
                     self.remove_scratch(task.as_str());
                     has_lost = true;
                 }
                 Err(e) => {
-                    // The journal may become readable. Until then the fate is unknown, and nothing
-                    // is started again.
+                    // The journal may become readable. Until then the outcome is unknown, and no
+                    // attempt is repeated.
                     let what = format!("what became of an attempt is not known: reading its journal: {e}");
                     if self.delay.as_ref() != Some(&what) {
                         tracing::warn!("{what}");

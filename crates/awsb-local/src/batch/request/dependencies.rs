@@ -27,20 +27,20 @@ pub enum RequestedDependency {
         id: String,
         /// `N_TO_N` or nothing.
         #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
-        kind: Option<Kind>,
+        kind: Option<DependencyKind>,
     },
     /// Each child on the one before it.
     Sequential {
         /// Always `SEQUENTIAL`.
         #[serde(rename = "type")]
-        kind: Kind,
+        kind: DependencyKind,
     },
 }
 
 /// API: ArrayJobDependency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
-pub enum Kind {
+pub enum DependencyKind {
     #[serde(rename = "N_TO_N")]
     Each,
     #[serde(rename = "SEQUENTIAL")]
@@ -70,9 +70,11 @@ fn one(given: JobDependency, array: bool) -> Result<RequestedDependency, ApiErro
         (Some("SEQUENTIAL" | "N_TO_N"), _) if !array => {
             wrong("the types N_TO_N and SEQUENTIAL are for array jobs only")
         }
-        (Some("N_TO_N"), Some(id)) => Ok(RequestedDependency::On { id, kind: Some(Kind::Each) }),
+        (Some("N_TO_N"), Some(id)) => Ok(RequestedDependency::On { id, kind: Some(DependencyKind::Each) }),
         (Some("N_TO_N"), None) => wrong("N_TO_N needs a jobId"),
-        (Some("SEQUENTIAL"), None) => Ok(RequestedDependency::Sequential { kind: Kind::Sequential }),
+        (Some("SEQUENTIAL"), None) => {
+            Ok(RequestedDependency::Sequential { kind: DependencyKind::Sequential })
+        }
         (Some("SEQUENTIAL"), Some(_)) => wrong("SEQUENTIAL goes without a jobId"),
         (Some(other), _) => wrong(&format!("unknown type {other:?}")),
     }

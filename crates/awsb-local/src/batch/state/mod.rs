@@ -83,7 +83,7 @@ pub struct Job {
     /// Where the other nodes reach it, for a main node in a container that has been started.
     pub address: Option<Ipv4Addr>,
     /// Somebody wants it to end, and why.
-    pub ending: Option<Ending>,
+    pub ending: Option<EndRequest>,
 }
 
 impl Job {
@@ -142,7 +142,7 @@ pub struct Current {
 
 /// Somebody wants a job to end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ending {
+pub struct EndRequest {
     /// The reason that was given; it becomes the job's status reason.
     pub reason: String,
     /// By CancelJob; else by TerminateJob.
@@ -351,13 +351,13 @@ impl State {
             // Until the environment is enabled, those behind it are not to wait.
             Fit::Disabled | Fit::TooSmall | Fit::Nowhere => self.scheduler.leave(line, key),
         }
-        let said = job.status_reason.as_deref().filter(|reason| [CANNOT_FIT, TOO_SMALL].contains(reason));
+        let written = job.status_reason.as_deref().filter(|reason| [CANNOT_FIT, TOO_SMALL].contains(reason));
         let stuck = match fit {
             Fit::Nowhere => Some(CANNOT_FIT),
             Fit::TooSmall => Some(TOO_SMALL),
             Fit::Enabled | Fit::Disabled => None,
         };
-        if said != stuck {
+        if written != stuck {
             job.status_reason = stuck.map(str::to_owned);
             self.changed.insert(key);
         }
@@ -538,13 +538,13 @@ impl State {
     fn give_back(&mut self, key: JobKey, at: i64) {
         let Some(job) = self.jobs.get_mut(&key) else { return };
         if let Some(allocation) = job.allocation.take() {
-            self.scheduler.give(&job.terms.line, &job.needs(), &allocation, at);
+            self.scheduler.release(&job.terms.line, &job.needs(), &allocation, at);
             self.changed.insert(key);
         }
     }
 
     /// Why a job is to end, if it is: a node ends with its job.
-    fn ending_of<'a>(&'a self, job: &'a Job) -> Option<&'a Ending> {
+    fn ending_of<'a>(&'a self, job: &'a Job) -> Option<&'a EndRequest> {
         let parent = job.node().and_then(|(parent, ..)| self.jobs.get(&parent));
         job.ending.as_ref().or_else(|| parent?.ending.as_ref())
     }
@@ -583,7 +583,7 @@ impl State {
     /// TerminateJob: ends a job in any state. A job that has ended already stays as it is.
     /// Terminating an array ends all its children.
     pub fn terminate(&mut self, key: JobKey, reason: &str, at: i64) {
-        self.end_by(key, &Ending { reason: reason.to_owned(), cancelled: false }, at);
+        self.end_by(key, &EndRequest { reason: reason.to_owned(), cancelled: false }, at);
         self.propagate(at);
     }
 
@@ -591,11 +591,11 @@ impl State {
     /// nothing (API: "Jobs that progressed to the STARTING or RUNNING state aren't canceled"). "A
     /// PENDING job is canceled after all dependency jobs are completed."
     pub fn cancel(&mut self, key: JobKey, reason: &str, at: i64) {
-        self.end_by(key, &Ending { reason: reason.to_owned(), cancelled: true }, at);
+        self.end_by(key, &EndRequest { reason: reason.to_owned(), cancelled: true }, at);
         self.propagate(at);
     }
 
-    fn end_by(&mut self, key: JobKey, ending: &Ending, at: i64) {
+    fn end_by(&mut self, key: JobKey, ending: &EndRequest, at: i64) {
         let Some(job) = self.jobs.get_mut(&key) else { return };
         let begun = matches!(job.status, Status::Starting | Status::Running);
         if job.status.has_ended() || (begun && ending.cancelled) {

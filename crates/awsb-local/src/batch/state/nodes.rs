@@ -29,7 +29,7 @@ impl State {
         (job.exit_code, job.reason, job.started_at) = (None, None, None);
         let (attempts, line, whole) = (job.attempts, job.terms.line.clone(), job.needs());
         // The allocation was taken as a whole, and is held in parts.
-        self.scheduler.give(&line, &whole, &allocation, at);
+        self.scheduler.release(&line, &whole, &allocation, at);
         let mut gpus = allocation.gpus.into_iter();
         for index in 0..count {
             let Some(node) = self.jobs.get_mut(&key.child(index)) else { continue };

@@ -18,7 +18,7 @@ use crate::runner::protocol::{AttemptId, Ended};
 use awsb_model::Status;
 
 /// Why a job has ended that may have run already.
-pub const FATE_UNKNOWN: &str = "The local cluster's database is an older copy: nobody knows whether this job has run since, so it is not run";
+pub const OUTCOME_UNKNOWN: &str = "The local cluster's database is an older copy: nobody knows whether this job has run since, so it is not run";
 
 /// An attempt as a journal has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,7 +87,7 @@ impl State {
             }
             unknown.push(key);
             for task in assigned {
-                self.attempt_impossible(&task, FATE_UNKNOWN, at);
+                self.attempt_impossible(&task, OUTCOME_UNKNOWN, at);
             }
             if let Some(job) = self.jobs.get(&key).filter(|job| !job.status.has_ended()) {
                 let line = job.terms.line.clone();
@@ -96,7 +96,7 @@ impl State {
                     self.to_assign.remove(&part);
                     self.give_back(part, at);
                 }
-                self.end(key, Status::Failed, Some(FATE_UNKNOWN.to_owned()), at);
+                self.end(key, Status::Failed, Some(OUTCOME_UNKNOWN.to_owned()), at);
             }
         }
         self.propagate(at);

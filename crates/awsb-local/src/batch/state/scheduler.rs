@@ -325,8 +325,8 @@ impl Scheduler {
         self.count(line, at, |running| running.saturating_add(wanted.vcpus));
     }
 
-    /// A job gives its room back.
-    pub fn give(&mut self, line: &Line, taken: &Resources, allocation: &Allocation, at: i64) {
+    /// Releases the resources of a job.
+    pub fn release(&mut self, line: &Line, taken: &Resources, allocation: &Allocation, at: i64) {
         self.in_use.subtract(taken);
         let there = 0..self.capacity.gpus;
         self.free_gpus.extend(allocation.gpus.iter().filter(|gpu| there.contains(gpu)));
@@ -436,7 +436,7 @@ mod tests {
         let fits = |queue, n| s.could_fit(queue, &vcpus(n));
         assert_eq!([fits("a", 3), fits("b", 3), fits("b", 9)], [Fit::TooSmall, Fit::Enabled, Fit::Nowhere]);
         let allocation = Allocation { environment: "small".to_owned(), gpus: Vec::new() };
-        s.give(&line("a", None, 0), &vcpus(2), &allocation, 1);
+        s.release(&line("a", None, 0), &vcpus(2), &allocation, 1);
         assert_eq!(start_all(&mut s, &jobs, 1), [2]);
     }
 
@@ -480,7 +480,7 @@ mod tests {
         let (a, b) = (line("q", Some("a"), 0), line("q", Some("b"), 0));
         let allocation = Allocation { environment: "e".to_owned(), gpus: Vec::new() };
         s.occupy(&a, &vcpus(8), &allocation, 0);
-        s.give(&a, &vcpus(8), &allocation, 1000);
+        s.release(&a, &vcpus(8), &allocation, 1000);
         s.wait(&a, JobKey(1));
         s.wait(&b, JobKey(2));
         assert_eq!(s.first(&Pass::default(), 1000), Some(JobKey(2)));
@@ -495,7 +495,7 @@ mod tests {
         let rooms: Vec<Allocation> = (0..2).filter_map(|_| s.take(&mut pass, &q, &wanted, 0)).collect();
         assert_eq!((&rooms[0].gpus, &rooms[1].gpus), (&vec![0], &vec![1]));
         assert_eq!(s.take(&mut pass, &q, &wanted, 0), None);
-        s.give(&q, &wanted, &rooms[0], 0);
+        s.release(&q, &wanted, &rooms[0], 0);
         assert_eq!(s.take(&mut Pass::default(), &q, &wanted, 0).unwrap().gpus, [0]);
     }
 }

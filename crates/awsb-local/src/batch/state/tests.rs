@@ -745,12 +745,12 @@ proptest! {
         }
         prop_assert!(resumed.len() <= c.journals.len());
         // That an attempt runs is heard from its runner, not from its journal.
-        let told = |job: &Job| {
+        let report = |job: &Job| {
             let status = if job.status == Status::Running { Status::Starting } else { job.status };
             (job.key, status, job.attempts, job.last_attempt_id.clone(), job.current.clone(), job.exit_code)
         };
         let (then, now): (Vec<_>, Vec<_>) =
-            (c.stored.values().map(told).collect(), again.stored.values().map(told).collect());
+            (c.stored.values().map(report).collect(), again.stored.values().map(report).collect());
         prop_assert_eq!(now, then);
         prop_assert_eq!(again.state.resources(), c.state.resources());
         // No attempt that has begun begins again.

@@ -140,7 +140,7 @@ impl Job {
         if let Some((file, at)) = &self.input {
             found.say(at, [stdin(file, self.chdir.as_deref())]);
         }
-        let number = |said: &Placed<u32>| said.as_ref().map(|(n, _)| *n);
+        let number = |value: &Placed<u32>| value.as_ref().map(|(n, _)| *n);
         let (cpus_per_task, per_node) = (number(&self.cpus_per_task), number(&self.ntasks_per_node));
         let nodes = match (number(&self.nodes), number(&self.ntasks), per_node) {
             // sbatch, too, warns and takes fewer nodes (tested with 22.05).
@@ -187,8 +187,8 @@ impl Job {
         if let Some((_, at)) = memories.into_iter().flatten().nth(1) {
             found.refuse(at, "only one of --mem, --mem-per-cpu and --mem-per-gpu can be given, as in Slurm");
         }
-        let each = |said: Placed<Memory>, n: Option<u32>| {
-            said.map(|(m, at)| (m.mib().checked_mul(u64::from(n.unwrap_or(1))), at))
+        let each = |value: Placed<Memory>, n: Option<u32>| {
+            value.map(|(m, at)| (m.mib().checked_mul(u64::from(n.unwrap_or(1))), at))
         };
         let memory = self
             .mem

@@ -101,8 +101,8 @@ impl Service {
             let urls = query.split('&').any(|parameter| parameter == "encoding-type=url");
             let answer = self.answer(request, s3s::Body::from(Bytes::copy_from_slice(body.as_bytes())));
             check(&method, urls, &answer, &text);
-            let said = String::from_utf8_lossy(&answer.body);
-            if let Some((_, rest)) = said.split_once("<UploadId>") {
+            let text = String::from_utf8_lossy(&answer.body);
+            if let Some((_, rest)) = text.split_once("<UploadId>") {
                 upload = rest.split('<').next().unwrap_or_default().to_owned();
             }
             if let Some(tag) = answer.headers.get("etag").and_then(|tag| tag.to_str().ok()) {

@@ -13,17 +13,17 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::config_bag::ConfigBag;
 use serde_json::Value;
 
-use awsb_model::{MASK, NamedIn, Secrets, each_named_value, without_url_passwords, words};
+use awsb_model::{MASK, NamedIn, SecretWords, each_named_value, without_url_passwords, words};
 
 /// An interceptor that shows every request and every response.
 #[derive(Debug, Clone, Default)]
 pub struct Trace {
-    secrets: Arc<Secrets>,
+    secrets: Arc<SecretWords>,
 }
 
 impl Trace {
     /// An interceptor that masks these secrets.
-    pub fn new(secrets: Secrets) -> Self {
+    pub fn new(secrets: SecretWords) -> Self {
         Self { secrets: Arc::new(secrets) }
     }
 }
@@ -97,7 +97,7 @@ fn masked_header(name: &str, value: &str) -> String {
     }
 }
 
-fn body(mark: &str, body: &SdkBody, secrets: &Secrets) -> String {
+fn body(mark: &str, body: &SdkBody, secrets: &SecretWords) -> String {
     let Some(bytes) = body.bytes() else { return format!("{mark} (a streamed body)\n") };
     if bytes.is_empty() {
         return String::new();
@@ -120,7 +120,7 @@ fn body(mark: &str, body: &SdkBody, secrets: &Secrets) -> String {
 
 /// Masks the values of all variables in a document: a variable may be secret without a telling
 /// name, and a bundle may contain others. Other named values are masked if they are secrets.
-fn mask(json: &mut Value, secrets: &Secrets) {
+fn mask(json: &mut Value, secrets: &SecretWords) {
     each_named_value(json, &mut |named_in, name, value| match named_in {
         NamedIn::Variable => *value = format!("{MASK} ({})", words::many(value.chars().count(), "character")),
         NamedIn::Entry if secrets.is_secret(name, value) => MASK.clone_into(value),
@@ -157,7 +157,7 @@ mod tests {
         let header = "AWS4-HMAC-SHA256 Credential=AKIA/x, SignedHeaders=host, Signature=abcdef";
         assert!(!masked_header("Authorization", header).contains("abcdef"));
         assert_eq!(masked_header("X-Amz-Security-Token", "t"), "***");
-        let shown = |text: &str| body(">", &SdkBody::from(text), &Secrets::default());
+        let shown = |text: &str| body(">", &SdkBody::from(text), &SecretWords::default());
         let request = shown(
             r#"{"a":{"environment":[{"name":"DB_URL","value":"hunter2"}],"command":["x://me:hunter2@h"]},"jobName":"b",
                 "parameters":{"dbPassword":"hunter2","sample":"s1"},"tags":{"token":"hunter2"},

@@ -10,7 +10,7 @@ use super::settings::{LOCAL, Section, Settings};
 use super::toml_reader::with_nearest;
 use crate::ui::Failure;
 use awsb_model::directives::LsfUnit;
-use awsb_model::{Secrets, SharedDir};
+use awsb_model::{SecretWords, SharedDir};
 
 /// The parts of the command line and the environment that choose the cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -101,9 +101,9 @@ pub fn defaults(choice: &ClusterSelector) -> Result<Defaults, Failure> {
 ///
 /// # Errors
 /// When the settings cannot be read.
-pub fn secrets() -> Result<Secrets, Failure> {
+pub fn secrets() -> Result<SecretWords, Failure> {
     let (settings, _) = read()?;
-    Ok(Secrets::with(settings.map(|settings| settings.secret_words).unwrap_or_default()))
+    Ok(SecretWords::with(settings.map(|settings| settings.secret_words).unwrap_or_default()))
 }
 
 /// The unit of sizes without one in scripts for LSF: `LSF_UNIT_FOR_LIMITS` of the environment, else

@@ -3,7 +3,7 @@
 use awsb_testkit::{Sandbox, script, story};
 
 #[track_caller]
-fn tell(story: &str) {
+fn run_story(story: &str) {
     let mut sandbox = Sandbox::new();
     sandbox.use_python();
     sandbox.use_local_exports();
@@ -13,45 +13,45 @@ fn tell(story: &str) {
 
 #[story]
 fn a_job_waits_for_what_it_depends_on() {
-    tell("dependencies");
+    run_story("dependencies");
 }
 
 #[story]
 fn children_wait_for_their_like_or_for_the_one_before() {
-    tell("dependencies_of_children");
+    run_story("dependencies_of_children");
 }
 
 #[story]
 fn the_nodes_of_a_multi_node_job_run_together() {
-    tell("multi_node");
+    run_story("multi_node");
 }
 
 #[story]
 fn queues_and_compute_environments_say_who_runs() {
-    tell("queues");
+    run_story("queues");
 }
 
 #[story]
 fn shares_take_turns() {
-    tell("shares");
+    run_story("shares");
 }
 
 #[story]
 fn everything_can_be_tagged() {
-    tell("tags");
+    run_story("tags");
 }
 
 #[story]
 fn job_definitions_have_revisions() {
-    tell("definitions");
+    run_story("definitions");
 }
 
 #[story]
 fn rules_decide_about_another_attempt() {
-    tell("retries");
+    run_story("retries");
 }
 
 #[story]
 fn processes_have_the_limits_of_their_job() {
-    tell("limits");
+    run_story("limits");
 }

@@ -68,7 +68,7 @@ impl Runner {
         writeln!(self.writer, "{order}").unwrap();
     }
 
-    fn hear(&mut self) -> Value {
+    fn receive(&mut self) -> Value {
         let mut line = String::new();
         self.reader.read_line(&mut line).unwrap();
         serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line:?}"))
@@ -94,7 +94,7 @@ impl Runner {
 
     fn ended(&mut self) -> Value {
         loop {
-            let report = self.hear();
+            let report = self.receive();
             if report.get("ended").is_some() {
                 return report["ended"].clone();
             }
@@ -152,7 +152,7 @@ fn a_runner_runs_one_job_after_the_other() {
     assert_eq!(hello, json!({"runner": ID, "running": null, "ended": []}));
     for n in 0..3 {
         runner.run(&format!("task{n}"), &format!("sleep 0.2; echo {n}; exit {n}"), None);
-        assert_eq!(runner.hear()["started"]["task"], format!("task{n}"));
+        assert_eq!(runner.receive()["started"]["task"], format!("task{n}"));
         let ended = runner.ended();
         assert_eq!((&ended["exitCode"], &ended["timedOut"]), (&json!(n), &json!(false)));
         runner.say(&json!({"forget": {"task": format!("task{n}")}}));
@@ -248,7 +248,7 @@ fn a_job_whose_image_is_on_its_way_is_known_and_can_be_stopped() {
 fn a_stop_is_for_one_attempt_only() {
     let (mut runner, _) = Runner::new();
     runner.run("a", "exec sleep 1000", None);
-    runner.hear();
+    runner.receive();
     runner.say(&json!({"stop": {"task": "b"}}));
     runner.say(&json!({"stop": {"task": "a"}}));
     let ended = runner.ended();
@@ -262,7 +262,7 @@ fn a_stop_is_for_one_attempt_only() {
 fn what_has_happened_is_said_again_until_it_may_be_forgotten() {
     let (mut runner, _) = Runner::new();
     runner.run("a", "while [ ! -e ../../go ]; do sleep 0.01; done; echo out", None);
-    runner.hear();
+    runner.receive();
     // The server goes away while the job runs, and comes back twice.
     assert_eq!(runner.reconnect()["running"]["task"], "a");
     assert_eq!(runner.reconnect()["running"]["task"], "a");
@@ -293,7 +293,7 @@ fn a_server_that_drops_its_runner_again_and_again_is_not_flooded() {
 fn without_a_server_a_runner_goes_when_its_job_is_done() {
     let (mut runner, _) = Runner::new();
     runner.run("a", "sleep 0.2; exit 5", None);
-    runner.hear();
+    runner.receive();
     runner.is_left_alone();
     assert_eq!(runner.journal().last().unwrap()["ended"]["exitCode"], 5);
 }
@@ -305,7 +305,7 @@ fn without_a_server_and_on_a_full_disk_a_runner_stays_until_its_job_s_end_is_wri
     // The report of its start fits, and the report of its end does not.
     let task = "a".repeat(130);
     runner.run(&task, "while [ ! -e ../../go ]; do sleep 0.01; done; exit 5", None);
-    runner.hear();
+    runner.receive();
     std::fs::remove_file(runner.home.path().join("server.sock")).unwrap();
     runner.writer.shutdown(std::net::Shutdown::Both).unwrap();
     std::fs::write(runner.home.path().join("go"), "").unwrap();
@@ -346,7 +346,7 @@ fn a_job_that_the_machine_has_no_room_for_waits_and_does_not_fail() {
     runner.limit(&format!("--nofile={open}:1024"));
     runner.run("a", "echo out", None);
     for _ in 0..3 {
-        let delayed = runner.hear();
+        let delayed = runner.receive();
         assert!(delayed["delayed"]["why"].as_str().unwrap().contains("`ulimit -n`"), "{delayed}");
     }
     // A server that comes back hears that it is not lost.
@@ -360,7 +360,7 @@ fn a_job_that_the_machine_has_no_room_for_waits_and_does_not_fail() {
     runner.say(&json!({"forget": {"task": "a"}}));
     runner.limit(&format!("--nofile={open}:1024"));
     runner.run("b", "echo never", None);
-    assert!(runner.hear().get("delayed").is_some());
+    assert!(runner.receive().get("delayed").is_some());
     runner.say(&json!({"stop": {"task": "b"}}));
     let ended = runner.ended();
     assert_eq!((&ended["startedAt"], &ended["exitCode"]), (&Value::Null, &Value::Null), "{ended}");

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use awsb_testkit::{LogServer, Outcome, Sandbox, Trouble, Writer, story};
+use awsb_testkit::{LogServer, NetworkFaults, Outcome, Sandbox, Writer, story};
 
 const ID: &str = LogServer::ID;
 
 /// A network at its worst.
-const STORM: Trouble = Trouble {
+const STORM: NetworkFaults = NetworkFaults {
     throttled: 30,
     reset: 30,
     error: 30,
@@ -62,7 +62,7 @@ fn a_finished_log_is_read_from_several_points_at_once() {
     let lines = times.len();
     let server = LogServer::start(
         vec![Writer::ended(times)],
-        Trouble { latency: Duration::from_millis(20), ..Trouble::default() },
+        NetworkFaults { latency: Duration::from_millis(20), ..NetworkFaults::default() },
     );
     let outcome = sandbox(&server).run("bout", [ID]).ok();
     is_exactly(&outcome, lines);
@@ -148,14 +148,15 @@ fn who_joins_late_gets_every_line_of_children_that_run() {
     };
     let writers: Vec<Writer> = (0..120).map(child).collect();
     let lines: Vec<usize> = writers.iter().map(|w| w.times.len()).collect();
-    let server = LogServer::start(writers, Trouble::default());
+    let server = LogServer::start(writers, NetworkFaults::default());
     is_each_childs_own(&sandbox(&server).run("bout", ["-f", ID]).ok(), &lines);
 }
 
 #[story]
 fn a_round_that_takes_minutes_loses_nothing() {
     // Every call takes a minute and a half by the server's clock.
-    let trouble = Trouble { hurry: 449, latency: Duration::from_millis(200), ..Trouble::default() };
+    let faults =
+        NetworkFaults { hurry: 449, latency: Duration::from_millis(200), ..NetworkFaults::default() };
     let child = |index: i64| {
         let starts = index * 100;
         let times = (starts..4_500_000).step_by(20_000).collect();
@@ -163,13 +164,13 @@ fn a_round_that_takes_minutes_loses_nothing() {
     };
     let writers: Vec<Writer> = (0..350).map(child).collect();
     let lines: Vec<usize> = writers.iter().map(|w| w.times.len()).collect();
-    let server = LogServer::start(writers, trouble);
+    let server = LogServer::start(writers, faults);
     is_each_childs_own(&sandbox(&server).run("bout", ["-f", ID]).ok(), &lines);
 }
 
 #[story]
 fn a_few_of_many_children_are_followed_without_a_list() {
-    let server = LogServer::start(array(300, 20, None), Trouble::default());
+    let server = LogServer::start(array(300, 20, None), NetworkFaults::default());
     let outcome = sandbox(&server).run("bout", ["-f", "--index", "3,299", ID]).ok();
     let mut expected = vec![0; 300];
     (expected[3], expected[299]) = (20, 20);
@@ -181,7 +182,7 @@ fn a_few_of_many_children_are_followed_without_a_list() {
 fn a_chatty_child_does_not_silence_the_others() {
     let chatty = Writer { starts: 0, ends: 8000, times: (0..8000).collect(), late: (0, 0) };
     let quiet = Writer { starts: 0, ends: 8000, times: vec![100], late: (0, 0) };
-    let server = LogServer::start(vec![chatty, quiet], Trouble::default());
+    let server = LogServer::start(vec![chatty, quiet], NetworkFaults::default());
     let outcome = sandbox(&server).run("bout", ["-f", ID]).ok();
     let order = is_each_childs_own(&outcome, &[8000, 1]);
     let at = order.iter().position(|(index, _)| *index == 1);
@@ -207,7 +208,7 @@ fn a_thousand_children_are_merged_by_time() {
 fn the_last_lines_take_few_calls() {
     let lines = 200_000;
     let times = (0..lines).map(|n| n / 10 - 7_200_000).collect();
-    let server = LogServer::start(vec![Writer::ended(times)], Trouble::default());
+    let server = LogServer::start(vec![Writer::ended(times)], NetworkFaults::default());
     let last = sandbox(&server).run("bout", ["--tail", "3", ID]).ok().stdout;
     let expected: Vec<String> = (199_997..200_000).map(|n| LogServer::message(0, n)).collect();
     assert_eq!(last.lines().collect::<Vec<_>>(), expected);
@@ -228,8 +229,8 @@ fn the_last_lines_take_few_calls() {
 #[story]
 fn the_last_lines_of_many_children() {
     for (children, forward_only) in [(5, false), (300, false), (300, true)] {
-        let trouble = Trouble { forward_only, ..STORM };
-        let server = LogServer::start(array(children, 10, Some(-3_600_000)), trouble);
+        let faults = NetworkFaults { forward_only, ..STORM };
+        let server = LogServer::start(array(children, 10, Some(-3_600_000)), faults);
         let all = sandbox(&server).run("bout", [ID]).ok().stdout;
         let all: Vec<&str> = all.lines().collect();
         let before = server.calls("FilterLogEvents");

@@ -5,7 +5,7 @@ use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::str::FromStr;
 
-use super::{Invalid, Secrets, limits};
+use super::{Invalid, SecretWords, limits};
 
 /// The name of a variable that a shell can export: letters, digits and `_`, not beginning with a
 /// digit (POSIX XBD 8.1). The names of Batch and of the launcher are excluded.
@@ -129,7 +129,7 @@ pub enum ByAll {
 
 impl ByAll {
     /// The effect on this variable. `exclude` has the patterns that the submitter excludes.
-    pub fn of(name: &str, value: &str, exclude: &[String], secrets: &Secrets) -> Self {
+    pub fn of(name: &str, value: &str, exclude: &[String], secrets: &SecretWords) -> Self {
         let is_one_of = |pattern: &str| matches(pattern.as_bytes(), name.as_bytes());
         if exclude.iter().any(|pattern| is_one_of(pattern.trim())) {
             return Self::Excluded;
@@ -217,7 +217,7 @@ mod tests {
     fn all_leaves_secrets_and_the_session_here() {
         let by_all = |name: &str, exclude: &[&str]| {
             let exclude: Vec<String> = exclude.iter().map(|e| (*e).to_owned()).collect();
-            ByAll::of(name, "value", &exclude, &Secrets::default())
+            ByAll::of(name, "value", &exclude, &SecretWords::default())
         };
         for name in ["LANG", "OMP_NUM_THREADS", "KEYBOARD", "PATHS", "GIT_AUTHOR_NAME"] {
             assert_eq!(by_all(name, &[]), ByAll::HandedOn, "{name}");

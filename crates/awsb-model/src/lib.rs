@@ -81,7 +81,7 @@ pub use retry::{Attempts, Retries, RetryOnArg};
 pub use s3_layout::{object_key, object_url};
 pub use scheduling::{Parameter, Priority, Share, Tag};
 pub use script::{Script, ScriptError, interpreter};
-pub use secrets::{MASK, NamedIn, SecretWord, Secrets, each_named_value, without_url_passwords};
+pub use secrets::{MASK, NamedIn, SecretWord, SecretWords, each_named_value, without_url_passwords};
 pub use shape::Shape;
 pub use shared_dirs::{FileSystem, SharedDir};
 pub use signal::{EarlySignal, SignalTo};

@@ -70,7 +70,7 @@ const TOKEN_LENGTH: usize = 20;
 
 /// The definition of secrets: the words above, and those of the settings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Secrets {
+pub struct SecretWords {
     more: Vec<SecretWord>,
 }
 
@@ -93,7 +93,7 @@ impl FromStr for SecretWord {
     }
 }
 
-impl Secrets {
+impl SecretWords {
     /// The usual words, and `more`.
     pub fn with(more: Vec<SecretWord>) -> Self {
         Self { more }
@@ -248,7 +248,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn is_secret(name: &str, value: &str) -> bool {
-        Secrets::default().is_secret(name, value)
+        SecretWords::default().is_secret(name, value)
     }
 
     #[test]
@@ -361,7 +361,7 @@ mod tests {
             "secretAccessKey",
         ] {
             assert!(is_secret(name, "value"), "{name}");
-            assert_eq!(Secrets::default().shown(name, "value"), MASK);
+            assert_eq!(SecretWords::default().shown(name, "value"), MASK);
         }
     }
 
@@ -423,7 +423,7 @@ mod tests {
 
     #[test]
     fn the_settings_add_words() {
-        let secrets = Secrets::with(["DSN", "license_server"].map(|w| w.parse().unwrap()).to_vec());
+        let secrets = SecretWords::with(["DSN", "license_server"].map(|w| w.parse().unwrap()).to_vec());
         for (name, expected) in [
             ("SENTRY_DSN", true),
             ("dsn2", true),

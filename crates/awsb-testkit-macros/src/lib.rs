@@ -34,7 +34,7 @@ pub fn story(options: TokenStream, function: TokenStream) -> TokenStream {
         "::awsb_testkit::harness::inventory::submit! {{
             ::awsb_testkit::harness::Story {{
                 name: concat!(module_path!(), \"::{name}\"),
-                run: || ::awsb_testkit::harness::Ending::check({call}),
+                run: || ::awsb_testkit::harness::StoryResult::check({call}),
             }}
         }}"
     );

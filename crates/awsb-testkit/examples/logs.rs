@@ -13,7 +13,7 @@
 use std::io::BufRead;
 use std::time::Duration;
 
-use awsb_testkit::{LogServer, Slow, Trouble, Wire, Writer};
+use awsb_testkit::{LogServer, NetworkFaults, Slow, Wire, Writer};
 use serde_json::json;
 
 fn main() {
@@ -24,7 +24,7 @@ fn main() {
     };
     // Ten lines in a millisecond, as a job prints that prints a lot.
     let times = (0..lines).map(|n| i64::try_from(n / 10).unwrap_or(0) - 7_200_000).collect();
-    let server = LogServer::start(vec![Writer::ended(times)], Trouble::default());
+    let server = LogServer::start(vec![Writer::ended(times)], NetworkFaults::default());
     let latency = Duration::from_millis(u64::try_from(latency).unwrap_or(0));
     let wire = Slow::to(&server.endpoint(), Wire { latency, calls_per_second, ..Wire::default() });
     println!("{}", json!({ "endpoint": wire.endpoint(), "job": LogServer::ID }));

@@ -142,16 +142,16 @@ pub fn missing(what: &str, why: &str) -> ! {
 }
 
 /// A value that a story may return.
-pub trait Ending {
+pub trait StoryResult {
     /// Panics when it is a failure.
     fn check(self);
 }
 
-impl Ending for () {
+impl StoryResult for () {
     fn check(self) {}
 }
 
-impl<E: Debug> Ending for Result<(), E> {
+impl<E: Debug> StoryResult for Result<(), E> {
     #[track_caller]
     fn check(self) {
         if let Err(error) = self {

@@ -59,7 +59,7 @@ pub use image_bench::{EngineLine, ImageBench, on_engine};
 pub use job_image::{JobImage, job_image};
 pub use lock::{Lock, engine_network, lock};
 pub use log_server::LogServer;
-pub use log_writer::{Trouble, Writer};
+pub use log_writer::{NetworkFaults, Writer};
 pub use moto::{Moto, MotoCluster};
 pub use proxy::LossyProxy;
 pub use registry::Registry;

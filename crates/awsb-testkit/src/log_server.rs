@@ -11,13 +11,13 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use crate::bad_server::{Answer, BadServer, Request};
-use crate::log_writer::{Trouble, Writer};
+use crate::log_writer::{NetworkFaults, Writer};
 
 #[derive(Debug)]
 struct World {
     writers: Vec<Writer>,
     is_array: bool,
-    trouble: Trouble,
+    faults: NetworkFaults,
     base: i64,
     begun: Instant,
     random: AtomicU64,
@@ -38,12 +38,12 @@ impl LogServer {
     pub const ID: &str = "8f2c0d3e-1111-4222-8333-444455556666";
 
     /// A job, or an array of several.
-    pub fn start(writers: Vec<Writer>, trouble: Trouble) -> Self {
+    pub fn start(writers: Vec<Writer>, faults: NetworkFaults) -> Self {
         let base = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_millis();
         let world = Arc::new(World {
             is_array: writers.len() > 1,
             writers,
-            trouble,
+            faults,
             base: i64::try_from(base).expect("a time"),
             begun: Instant::now(),
             random: AtomicU64::new(1),
@@ -90,7 +90,7 @@ impl LogServer {
 
 impl World {
     fn now(&self) -> i64 {
-        i64::try_from(self.begun.elapsed().as_millis()).expect("a time") * (1 + self.trouble.hurry)
+        i64::try_from(self.begun.elapsed().as_millis()).expect("a time") * (1 + self.faults.hurry)
     }
 
     /// When a writer's job was submitted.
@@ -115,23 +115,23 @@ impl World {
         *self.operations.lock().expect("no panic").entry(operation.to_owned()).or_default() += 1;
         let under_way = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
         self.most.fetch_max(under_way, Ordering::SeqCst);
-        std::thread::sleep(self.trouble.latency);
+        std::thread::sleep(self.faults.latency);
         let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
         let answer = match operation {
             "describejobs" => self.describe(&body),
             "listjobs" => self.list(&body),
-            "GetLogEvents" => self.troubled(|| self.get(&body)),
-            "FilterLogEvents" => self.troubled(|| self.filter(&body)),
+            "GetLogEvents" => self.with_faults(|| self.get(&body)),
+            "FilterLogEvents" => self.with_faults(|| self.filter(&body)),
             other => Answer::error(400, "UnknownOperationException", other),
         };
         self.under_way.fetch_sub(1, Ordering::SeqCst);
         answer
     }
 
-    fn troubled(&self, answer: impl FnOnce() -> Answer) -> Answer {
-        let trouble = &self.trouble;
+    fn with_faults(&self, answer: impl FnOnce() -> Answer) -> Answer {
+        let faults = &self.faults;
         let drawn = self.draw(1000);
-        let limits = [trouble.throttled, trouble.reset, trouble.error];
+        let limits = [faults.throttled, faults.reset, faults.error];
         let mut sum = 0;
         let met = limits.iter().position(|chance| {
             sum += chance;
@@ -211,7 +211,7 @@ impl World {
     /// How many lines the next page has at most.
     fn page(&self, body: &Value) -> usize {
         let most = body["limit"].as_u64().unwrap_or(10_000).min(10_000);
-        let short = self.draw(1000) < self.trouble.short;
+        let short = self.draw(1000) < self.faults.short;
         usize::try_from(if short { self.draw(most + 1) * self.draw(2) } else { most }).expect("a number")
     }
 
@@ -301,7 +301,7 @@ impl World {
             let number = |n: usize| i64::try_from(n).expect("a number");
             [self.base + self.writers[index].times[n], number(index), number(n)]
         };
-        let backward = body["startFromHead"] == json!(false) && !self.trouble.forward_only;
+        let backward = body["startFromHead"] == json!(false) && !self.faults.forward_only;
         if backward {
             let lines = indices.iter().flat_map(|index| {
                 let visible = self.writers[*index].visible(now);

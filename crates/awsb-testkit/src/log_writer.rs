@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// How bad it is: chances of 1,000 for each request of CloudWatch Logs.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Trouble {
+pub struct NetworkFaults {
     /// 400 ThrottlingException.
     pub throttled: u64,
     /// The connection is reset.

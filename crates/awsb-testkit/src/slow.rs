@@ -60,7 +60,7 @@ struct WireState {
 
 /// The treatment of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum Treatment {
     Answered,
     Throttled,
     ResetBefore,
@@ -104,9 +104,9 @@ impl State {
             let head = Head::read(&mut from_client)?;
             let mut request = head.text.clone().into_bytes();
             head.copy_body(&mut from_client, &mut request, false)?;
-            let fate = self.fate();
+            let treatment = self.treatment();
             let handed_on =
-                self.hand_on(fate, &head, &request, (&mut from_server, &mut to_server, &mut to_client));
+                self.hand_on(treatment, &head, &request, (&mut from_server, &mut to_server, &mut to_client));
             self.state.lock().expect("no thread panicked with it").under_way -= 1;
             if handed_on.is_none() {
                 // A socket that may not linger is reset when it is closed.
@@ -116,7 +116,7 @@ impl State {
         }
     }
 
-    fn fate(&self) -> Fate {
+    fn treatment(&self) -> Treatment {
         let mut state = self.state.lock().expect("no thread panicked with it");
         state.requests += 1;
         state.under_way += 1;
@@ -124,7 +124,7 @@ impl State {
         if self.wire.resets > 0 && state.requests.is_multiple_of(self.wire.resets) {
             state.traffic.reset += 1;
             let is_before = (state.requests / self.wire.resets).is_multiple_of(2);
-            return if is_before { Fate::ResetBefore } else { Fate::ResetAfter };
+            return if is_before { Treatment::ResetBefore } else { Treatment::ResetAfter };
         }
         let now = Instant::now();
         state.recent.retain(|at| now.duration_since(*at) < Duration::from_secs(1));
@@ -132,30 +132,30 @@ impl State {
         if is_throttled || self.wire.calls_per_second > 0 && state.recent.len() >= self.wire.calls_per_second
         {
             state.traffic.throttled += 1;
-            return Fate::Throttled;
+            return Treatment::Throttled;
         }
         state.recent.push(now);
         state.traffic.answered += 1;
-        Fate::Answered
+        Treatment::Answered
     }
 
     fn hand_on(
         &self,
-        fate: Fate,
+        treatment: Treatment,
         head: &Head,
         request: &[u8],
         (from_server, to_server, to_client): (&mut BufReader<TcpStream>, &mut TcpStream, &mut TcpStream),
     ) -> Option<()> {
         std::thread::sleep(self.wire.latency);
-        match fate {
-            Fate::ResetBefore => return None,
-            Fate::Throttled => return to_client.write_all(turned_away(head).as_bytes()).ok(),
-            Fate::Answered | Fate::ResetAfter => to_server.write_all(request).ok()?,
+        match treatment {
+            Treatment::ResetBefore => return None,
+            Treatment::Throttled => return to_client.write_all(turned_away(head).as_bytes()).ok(),
+            Treatment::Answered | Treatment::ResetAfter => to_server.write_all(request).ok()?,
         }
         let answer = Head::read(from_server)?;
         let mut whole = answer.text.clone().into_bytes();
         answer.copy_body(from_server, &mut whole, head.text.starts_with("HEAD "))?;
-        if fate == Fate::ResetAfter {
+        if treatment == Treatment::ResetAfter {
             return None;
         }
         to_client.write_all(&whole).ok()

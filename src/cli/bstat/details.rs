@@ -10,7 +10,7 @@ use super::row::{JobRow, PartsExcerpt, RowDetails};
 use crate::batch::{self, Attempt, Job, JobDetails};
 use crate::ui::{local_rfc3339, span};
 use awsb_model::payload::launcher;
-use awsb_model::{Secrets, Status, exit_code_in_words, words};
+use awsb_model::{SecretWords, Status, exit_code_in_words, words};
 
 /// Keys and values.
 type DetailLines = Vec<(String, String)>;
@@ -229,7 +229,7 @@ pub struct EnvironmentView {
     /// How values are shown.
     pub values: EnvValues,
     /// Which values look like secrets.
-    pub secrets: Secrets,
+    pub secrets: SecretWords,
 }
 
 impl EnvironmentView {

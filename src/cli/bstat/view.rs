@@ -232,7 +232,7 @@ mod tests {
     use super::super::row::{PartsExcerpt, RowDetails};
     use super::*;
     use crate::batch::{Dependency, JobDetails};
-    use awsb_model::Secrets;
+    use awsb_model::SecretWords;
 
     fn job(id: &str, name: &str, status: Status) -> Job {
         Job { status, ..Job::submitted(id.to_owned(), name.to_owned(), None) }
@@ -340,7 +340,7 @@ mod tests {
     }
 
     fn masked() -> Option<EnvironmentView> {
-        Some(EnvironmentView { values: EnvValues::Masked, secrets: Secrets::default() })
+        Some(EnvironmentView { values: EnvValues::Masked, secrets: SecretWords::default() })
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use super::resolved_options::ResolvedOptions;
 use crate::config;
 use crate::ui::{Failure, print_message};
-use awsb_model::{ByAll, EnvArg, EnvName, EnvVars, Secrets};
+use awsb_model::{ByAll, EnvArg, EnvName, EnvVars, SecretWords};
 
 /// A note lists at most this many variables that `--env all` leaves out.
 const LISTED: usize = 20;
@@ -57,7 +57,7 @@ impl All {
     fn of(
         variables: impl Iterator<Item = (OsString, OsString)>,
         exclude: &[String],
-        secrets: &Secrets,
+        secrets: &SecretWords,
     ) -> Self {
         let mut all = Self::default();
         for (name, value) in variables {
@@ -103,7 +103,7 @@ mod tests {
 
     fn all(variables: &[(&str, &str)], exclude: &[String]) -> All {
         let variables = variables.iter().map(|(name, value)| (name.into(), value.into()));
-        All::of(variables, exclude, &Secrets::default())
+        All::of(variables, exclude, &SecretWords::default())
     }
 
     #[test]

@@ -70,7 +70,7 @@ impl Args {
             until_signal(work, last).await.unwrap_or_else(|signal| Ok(Exit::Interrupted(signal)))
         };
         if let Some(json) = json
-            && let Err(failure) = json.close(&seen.ends(&submitted.jobs))
+            && let Err(failure) = json.close(&seen.end_elements(&submitted.jobs))
         {
             outcome = outcome.and(Err(failure));
         }
@@ -277,7 +277,7 @@ struct WaitedJobs {
 
 impl WaitedJobs {
     /// The elements that `--json` prints at the end.
-    fn ends(&self, submitted: &[Submitted]) -> Vec<Value> {
+    fn end_elements(&self, submitted: &[Submitted]) -> Vec<Value> {
         let end = |submitted: &Submitted| {
             let job = self.wait_set.jobs().find(|job| job.job_id == submitted.job_id);
             json!(JobEnd {

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::messages::{Message, Needs, Reply};
 use super::model::JobKey;
-use super::request::Plan;
+use super::request::SubmitPlan;
 use super::resources::ChangeError;
 use super::store::Store;
 use crate::capacity::Resources;
@@ -69,7 +69,7 @@ pub fn channel(home: &Path, capacity: Resources) -> (Handle, Receiver<Message>, 
 impl Handle {
     /// Submits a job, for the owner or for the job whose key it was submitted with. When this
     /// returns the ID, the job is on the disk.
-    pub async fn submit(&self, plan: Plan, submitter: Option<JobKey>) -> Result<String, ApiError> {
+    pub async fn submit(&self, plan: SubmitPlan, submitter: Option<JobKey>) -> Result<String, ApiError> {
         self.ask(|reply| Message::Submit(Box::new(plan), submitter, reply)).await
     }
 

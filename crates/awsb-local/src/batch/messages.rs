@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::model::JobKey;
-use super::request::Plan;
+use super::request::SubmitPlan;
 use super::resources::ChangeError;
 use super::store::Store;
 use crate::containers::host::{ContainerHost, NoContainerHost};
@@ -34,7 +34,7 @@ pub enum Needs {
 /// A message to the engine.
 pub enum Message {
     /// SubmitJob, by the owner or with the key of a job.
-    Submit(Box<Plan>, Option<JobKey>, Reply<String>),
+    Submit(Box<SubmitPlan>, Option<JobKey>, Reply<String>),
     /// TerminateJob or CancelJob.
     End {
         /// The job.

@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::definition::BUILT_IN;
 use super::log_streams;
 use super::model::{Dependency, JobKey, Nodes, Summary, Terms};
-use super::request::{Plan, RequestedDependency, Spec};
+use super::request::{RequestedDependency, Spec, SubmitPlan};
 use super::resource_rows::{self, ResourceKind};
 use super::rows::{find, from_json, status};
 use super::state::scheduler::Allocation;
@@ -296,7 +296,7 @@ impl Store {
     pub fn add(
         &mut self,
         id: &str,
-        plan: &Plan,
+        plan: &SubmitPlan,
         submitter: Option<JobKey>,
         now: i64,
     ) -> rusqlite::Result<JobKey> {
@@ -464,7 +464,7 @@ impl Store {
     }
 
     /// Finds the jobs that a request depends on, or says why there are none.
-    pub fn dependencies(&self, plan: &Plan) -> rusqlite::Result<Result<Vec<Dependency>, ApiError>> {
+    pub fn dependencies(&self, plan: &SubmitPlan) -> rusqlite::Result<Result<Vec<Dependency>, ApiError>> {
         let mut found = Vec::new();
         for asked in &plan.depends_on {
             let RequestedDependency::On { id, kind } = asked else {

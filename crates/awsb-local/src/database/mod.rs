@@ -454,7 +454,7 @@ mod tests {
     }
 
     /// All that there is of a database, but for the copy of its count.
-    fn kept(path: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    fn files_of(path: &Path) -> Vec<(PathBuf, Vec<u8>)> {
         let files = ["", "-wal", "-commits"].map(|suffix| beside(path, suffix));
         files.into_iter().filter_map(|file| Some((file.clone(), fs::read(file).ok()?))).collect()
     }
@@ -464,9 +464,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("db");
         written(&path);
-        let old = kept(&path);
+        let old = files_of(&path);
         written(&path);
-        let last = kept(&path);
+        let last = files_of(&path);
         for (file, bytes) in &old {
             fs::write(file, bytes).unwrap();
         }

@@ -111,7 +111,7 @@ mod tests {
         times.iter().map(|time| InputEvent { timestamp: *time, message: "m".into() }).collect()
     }
 
-    fn kept(times: &[i64], expired: Option<i64>) -> (usize, Value) {
+    fn accepted(times: &[i64], expired: Option<i64>) -> (usize, Value) {
         let batch = check(events(times), NOW, expired).unwrap();
         (batch.events.len(), batch.rejected.unwrap_or_default())
     }
@@ -123,15 +123,15 @@ mod tests {
     #[test]
     fn too_old_too_new_and_expired_events_are_rejected_and_the_others_kept() {
         let day = 24 * HOUR;
-        assert_eq!(kept(&[NOW - 1, NOW, NOW], None), (3, Value::Null));
-        assert_eq!(kept(&[NOW - TOO_OLD, NOW - TOO_OLD + 1], None), (2, Value::Null));
+        assert_eq!(accepted(&[NOW - 1, NOW, NOW], None), (3, Value::Null));
+        assert_eq!(accepted(&[NOW - TOO_OLD, NOW - TOO_OLD + 1], None), (2, Value::Null));
         let times = [NOW - TOO_OLD - 1, NOW - 1, NOW, NOW + TOO_NEW, NOW + TOO_NEW + 1];
         let indices = json!({"tooNewLogEventStartIndex": 4, "tooOldLogEventEndIndex": 1});
-        assert_eq!(kept(&times, None), (3, indices));
+        assert_eq!(accepted(&times, None), (3, indices));
         let times = [NOW - 2 * day, NOW - day, NOW - 1];
-        assert_eq!(kept(&times, Some(NOW - day)), (2, json!({"expiredLogEventEndIndex": 1})));
-        assert_eq!(kept(&[0], None), (0, json!({"tooOldLogEventEndIndex": 1})));
-        assert_eq!(kept(&[NOW + 5 * HOUR], None), (0, json!({"tooNewLogEventStartIndex": 0})));
+        assert_eq!(accepted(&times, Some(NOW - day)), (2, json!({"expiredLogEventEndIndex": 1})));
+        assert_eq!(accepted(&[0], None), (0, json!({"tooOldLogEventEndIndex": 1})));
+        assert_eq!(accepted(&[NOW + 5 * HOUR], None), (0, json!({"tooNewLogEventStartIndex": 0})));
     }
 
     #[test]

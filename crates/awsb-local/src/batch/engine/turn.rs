@@ -13,7 +13,7 @@ use super::runners::assign_runner;
 use super::{DAMAGED, EXPIRE_EVERY_MS, Engine, Leftovers, PAUSE_AFTER_FAILURE_MS, SYNC_AFTER_MS};
 use crate::batch::messages::{Message, Needs, Reply};
 use crate::batch::model::JobKey;
-use crate::batch::request::Plan;
+use crate::batch::request::SubmitPlan;
 use crate::batch::resource_rows::ResourceKind;
 use crate::batch::resources::{self, ChangeError};
 use crate::batch::state::{Changes, Effect};
@@ -355,7 +355,7 @@ impl Engine {
 
     fn submit(
         &mut self,
-        mut plan: Plan,
+        mut plan: SubmitPlan,
         submitter: Option<JobKey>,
         reply: Reply<String>,
         now: i64,

@@ -2,7 +2,7 @@
 //!
 //! | module         | contents                                                                   |
 //! |----------------|----------------------------------------------------------------------------|
-//! | `submit_job`   | SubmitJob: checked, and merged with its job definition into a [`Plan`]     |
+//! | `submit_job`   | SubmitJob: checked, and merged with its job definition into a [`SubmitPlan`]     |
 //! | `definition`   | RegisterJobDefinition: checked                                             |
 //! | `spec`         | the result: what a job does, and what DescribeJobs shows of it             |
 //! | `nodes`        | the containers of a multi-node job's nodes                                 |
@@ -23,6 +23,6 @@ mod tags;
 pub use definition::{Definition, check_definition, registration};
 pub use dependencies::RequestedDependency;
 pub use shape::{resources, shape};
-pub use spec::{Plan, Spec};
+pub use spec::{Spec, SubmitPlan};
 pub use submit_job::{Queue, SubmitJob, names, plan};
 pub use tags::check_tags;

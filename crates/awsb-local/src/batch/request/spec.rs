@@ -14,7 +14,7 @@ use crate::constants::{LOG_GROUP, QUEUE};
 /// A job that can be: everything about it has been checked, except that the jobs are there that it
 /// depends on.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub struct SubmitPlan {
     /// The job's name.
     pub name: String,
     /// How many children, for an array.
@@ -27,7 +27,7 @@ pub struct Plan {
     pub spec: Spec,
 }
 
-impl Plan {
+impl SubmitPlan {
     /// How many jobs it is: the children of an array, the nodes of a multi-node job, or one.
     pub fn jobs(&self) -> u64 {
         let nodes: u64 = self.spec.nodes.iter().map(NodeRange::count).sum();

@@ -10,7 +10,7 @@ use super::dependencies::{self, JobDependency};
 use super::nodes::{self, NodeOverrides};
 use super::retry::{RetryStrategy, Timeout, retry, timeout_s};
 use super::shape::{Overrides, merge, not_there, resources, shape, to_value};
-use super::spec::{Plan, Spec};
+use super::spec::{Spec, SubmitPlan};
 use super::tags::check_tags;
 use crate::batch::container;
 use crate::batch::model::{Line, Nodes, Terms};
@@ -73,7 +73,7 @@ pub fn names(request: &SubmitJob) -> Result<(&str, &str), ApiError> {
 ///
 /// # Errors
 /// `ClientException`, when the job cannot be.
-pub fn plan(request: SubmitJob, definition: &Definition, queue: &Queue) -> Result<Plan, ApiError> {
+pub fn plan(request: SubmitJob, definition: &Definition, queue: &Queue) -> Result<SubmitPlan, ApiError> {
     let name = job_name(request.job_name.as_deref())?;
     let body = &definition.body;
     if request.eks_properties_override.is_some() || request.ecs_properties_override.is_some() {
@@ -177,7 +177,7 @@ pub fn plan(request: SubmitJob, definition: &Definition, queue: &Queue) -> Resul
         spec.container = container;
     }
     let terms = Terms { resources: all, nodes, line, depends_on: Vec::new(), retry, timeout_s, doomed };
-    Ok(Plan { name, size, terms, depends_on, spec })
+    Ok(SubmitPlan { name, size, terms, depends_on, spec })
 }
 
 fn array_size(properties: Option<&ArrayProperties>) -> Result<Option<u32>, ApiError> {
@@ -261,7 +261,7 @@ mod tests {
         Queue { name: "local".into(), enabled: true, shares }
     }
 
-    fn planned(extra: Value) -> Result<Plan, String> {
+    fn planned(extra: Value) -> Result<SubmitPlan, String> {
         let mut request = json!({"jobName": "j", "jobQueue": "local", "jobDefinition": "local"});
         for (key, value) in extra.as_object().unwrap() {
             request[key] = value.clone();

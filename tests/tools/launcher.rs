@@ -413,7 +413,7 @@ type End = (Option<i32>, String);
 
 /// The end of a job: through its launcher, and as who starts it may start it without.
 fn both_ways(job: &JobSpec) -> Result<[End; 2], Box<dyn std::error::Error>> {
-    use awsb_local::runner::ready;
+    use awsb_local::runner::unpacker;
     let plan = plan(job)?;
     let batchs_own = [
         ("AWS_BATCH_JOB_ID", "8f2c:1"),
@@ -443,7 +443,7 @@ fn both_ways(job: &JobSpec) -> Result<[End; 2], Box<dyn std::error::Error>> {
     let variables = overrides.environment.iter().map(|v| (v.name.as_str(), v.value.as_str()));
     let folder = root.to_str().ok_or("a path in UTF-8")?;
     let all = [("PATH", path.as_str()), ("TMPDIR", folder), ("PWD", folder)];
-    let mut started = ready::Command {
+    let mut started = unpacker::Command {
         argv: overrides.command.clone(),
         environment: all
             .into_iter()
@@ -457,7 +457,7 @@ fn both_ways(job: &JobSpec) -> Result<[End; 2], Box<dyn std::error::Error>> {
         let bundle = plan.bundles.iter().find(|bundle| bundle.key("awsb") == key);
         bundle.map(|bundle| bundle.bytes().to_vec())
     };
-    let ready = ready::Unpacker::default().ready(&mut started, &root.join("awsb.0.0"), fetch)?;
+    let ready = unpacker::Unpacker::default().ready(&mut started, &root.join("awsb.0.0"), fetch)?;
     let direct = ready.direct.ok_or_else(|| format!("it needs its launcher: {started:?}"))?;
     let mut command = std::process::Command::new(&direct.argv[0]);
     command.args(&direct.argv[1..]).env_clear().envs(&direct.environment).current_dir(&direct.directory);

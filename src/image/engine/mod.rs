@@ -16,7 +16,7 @@ mod local_images;
 mod local_only;
 mod progress_view;
 mod push;
-mod refusal;
+mod push_error;
 mod request_body;
 
 pub use build::{Options, build, builder};

@@ -10,7 +10,7 @@ use bollard::query_parameters::{RemoveImageOptionsBuilder, TagImageOptionsBuilde
 use super::client::{Engine, REPOSITORY};
 use super::credentials;
 use super::layers::{Layers, Message};
-use super::refusal::Refusal;
+use super::push_error::PushErrorKind;
 use crate::aws::Session;
 use crate::image::{BuildResult, ecr, queue_platform};
 use crate::ui::{ErrorKind, Failure, Reporter, SignalListener, StatusLines, print_message};
@@ -172,9 +172,9 @@ impl Push<'_> {
                 Ok(digest) => return Ok(digest),
                 Err(Broken::Engine(why)) => return Err(self.engine.went_away(&self.doing(), &why)),
                 Err(Broken::Refused(why, were_retried)) => {
-                    let refusal = Refusal::read(&why);
-                    if refusal != Refusal::BrokenOff || were_retried || tries_left == 0 {
-                        return Err(self.refused(refusal, &why));
+                    let kind = PushErrorKind::read(&why);
+                    if kind != PushErrorKind::BrokenOff || were_retried || tries_left == 0 {
+                        return Err(self.failure_of(kind, &why));
                     }
                     self.reporter
                         .print(format_args!("note: the push was interrupted and is tried again: {why}"));
@@ -233,12 +233,12 @@ impl Push<'_> {
         }
     }
 
-    fn refused(&self, refusal: Refusal, why: &str) -> Failure {
-        if refusal == Refusal::NoRepository && self.repository.registry.is_ecr() {
+    fn failure_of(&self, kind: PushErrorKind, why: &str) -> Failure {
+        if kind == PushErrorKind::NoRepository && self.repository.registry.is_ecr() {
             return ecr::gone(self.session);
         }
         let failure = Failure::failed(format!("{}: {}", self.doing(), why.trim()));
-        match refusal.hint(self.repository) {
+        match kind.hint(self.repository) {
             Some(hint) => failure.hint(hint),
             None => failure,
         }

@@ -32,9 +32,9 @@ pub(crate) mod mask;
 mod output;
 mod process;
 pub(crate) mod protocol;
-pub mod ready;
 mod spare;
 mod tmpdir;
+pub mod unpacker;
 
 pub(crate) use journal::{
     AttemptOutcome, JournaledAttempt, Journals, forget, is_alive, journals, outcome_of,

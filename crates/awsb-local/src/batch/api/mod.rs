@@ -4,13 +4,13 @@
 //! |---------------|---------------------------------------------------------------------------------|
 //! | `jobs`        | SubmitJob, DescribeJobs, ListJobs, CancelJob, TerminateJob                        |
 //! | `definitions` | RegisterJobDefinition, DeregisterJobDefinition, DescribeJobDefinitions           |
-//! | `shared`      | queues, compute environments, scheduling policies                                |
+//! | `queues`      | queues, compute environments, scheduling policies                                |
 //! | `tags`        | TagResource, UntagResource, ListTagsForResource                                  |
 
 mod definitions;
 mod jobs;
 mod path;
-mod shared;
+mod queues;
 mod tags;
 
 use serde_json::{Value, json};

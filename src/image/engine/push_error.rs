@@ -4,7 +4,7 @@ use awsb_model::image::Repository;
 
 /// The kind of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
+pub enum PushErrorKind {
     /// The credentials are missing, or do not allow a push.
     Denied,
     /// There is no such repository.
@@ -19,7 +19,7 @@ pub enum Refusal {
     Other,
 }
 
-impl Refusal {
+impl PushErrorKind {
     /// Reads a message. The registry's part begins with the code of its error (OCI Distribution
     /// Specification, "Error Codes"), in lower case and with blanks: `denied: `, `name unknown: `.
     pub fn read(message: &str) -> Self {
@@ -91,51 +91,54 @@ mod tests {
 
     #[test]
     fn what_registries_and_engines_say() {
-        for (message, refusal) in [
-            ("denied: Your authorization token has expired. Reauthenticate and try again.", Refusal::Denied),
-            ("no basic auth credentials", Refusal::Denied),
-            ("unauthorized: authentication required", Refusal::Denied),
+        for (message, kind) in [
+            (
+                "denied: Your authorization token has expired. Reauthenticate and try again.",
+                PushErrorKind::Denied,
+            ),
+            ("no basic auth credentials", PushErrorKind::Denied),
+            ("unauthorized: authentication required", PushErrorKind::Denied),
             (
                 "denied: User: arn:aws:iam::1:user/me is not authorized to perform: ecr:InitiateLayerUpload on \
                  resource: arn:aws:ecr:eu-west-1:1:repository/x because no identity-based policy allows it",
-                Refusal::Denied,
+                PushErrorKind::Denied,
             ),
             (
                 "name unknown: The repository with name 'x' does not exist in the registry with id '123456789012'",
-                Refusal::NoRepository,
+                PushErrorKind::NoRepository,
             ),
             (
                 "tag invalid: The image tag '1' already exists in the 'x' repository and cannot be overwritten \
                  because the repository is immutable.",
-                Refusal::Immutable,
+                PushErrorKind::Immutable,
             ),
-            ("write /var/lib/docker/tmp/x: no space left on device", Refusal::NoSpace),
+            ("write /var/lib/docker/tmp/x: no space left on device", PushErrorKind::NoSpace),
             (
                 "Put \"http://127.0.0.1:5000/v2/x/manifests/1\": read tcp 127.0.0.1:1->127.0.0.1:5000: read: \
                  connection reset by peer",
-                Refusal::BrokenOff,
+                PushErrorKind::BrokenOff,
             ),
-            ("Head \"http://127.0.0.1:5000/v2/x/blobs/sha256:0\": EOF", Refusal::BrokenOff),
-            ("received unexpected HTTP status: 503 Service Unavailable", Refusal::BrokenOff),
+            ("Head \"http://127.0.0.1:5000/v2/x/blobs/sha256:0\": EOF", PushErrorKind::BrokenOff),
+            ("received unexpected HTTP status: 503 Service Unavailable", PushErrorKind::BrokenOff),
             (
                 "Get \"http://127.0.0.1:1/v2/\": dial tcp 127.0.0.1:1: connect: connection refused",
-                Refusal::Other,
+                PushErrorKind::Other,
             ),
-            ("requested access to the resource is denied", Refusal::Denied),
+            ("requested access to the resource is denied", PushErrorKind::Denied),
         ] {
-            assert_eq!(Refusal::read(message), refusal, "{message}");
+            assert_eq!(PushErrorKind::read(message), kind, "{message}");
         }
     }
 
     #[test]
     fn what_to_do() {
-        let hint = |refusal: Refusal, registry: &str| {
+        let hint = |kind: PushErrorKind, registry: &str| {
             let registry = registry.parse().unwrap();
-            refusal.hint(&Repository { registry, name: "lab/x".parse().unwrap() }).unwrap_or_default()
+            kind.hint(&Repository { registry, name: "lab/x".parse().unwrap() }).unwrap_or_default()
         };
         let ecr = "123456789012.dkr.ecr.eu-west-1.amazonaws.com";
-        assert!(hint(Refusal::Denied, ecr).contains("ecr:PutImage"));
-        assert!(hint(Refusal::Denied, "127.0.0.1:5000").contains("docker login 127.0.0.1:5000"));
-        assert_eq!(hint(Refusal::NoRepository, "127.0.0.1:5000"), "");
+        assert!(hint(PushErrorKind::Denied, ecr).contains("ecr:PutImage"));
+        assert!(hint(PushErrorKind::Denied, "127.0.0.1:5000").contains("docker login 127.0.0.1:5000"));
+        assert_eq!(hint(PushErrorKind::NoRepository, "127.0.0.1:5000"), "");
     }
 }

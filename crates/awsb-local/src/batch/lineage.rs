@@ -73,7 +73,7 @@ impl JobScope {
         }
     }
 
-    /// That a job is in the scope; `None` is a thing that belongs to no job.
+    /// Checks that a job is in the scope. `None` stands for an object that belongs to no job.
     ///
     /// # Errors
     /// `AccessDeniedException` when it is not.
@@ -110,11 +110,11 @@ impl JobScope {
         Ok(())
     }
 
-    /// That the output of a job may go to a log group: Batch's own, or one that is there. On AWS,
-    /// too, it takes the permission to make one.
+    /// Checks that the output of a job may go to a log group: Batch's own, or one that exists. On
+    /// AWS, too, creating a log group needs a permission.
     ///
     /// # Errors
-    /// `AccessDeniedException` when the group is not there.
+    /// `AccessDeniedException` when the group does not exist.
     pub fn check_log_group(&self, db: &Snapshot, group: &str) -> Result<(), ApiError> {
         let Self::Of(own) = self else { return Ok(()) };
         if group == LOG_GROUP
@@ -126,10 +126,10 @@ impl JobScope {
         Err(own.attempt.denied(Operation::Logs(Logs::CreateLogGroup), &why))
     }
 
-    /// That the lineage does not get too large by one more submission of so many jobs.
+    /// Checks that the lineage does not get too large when `more` jobs are submitted.
     ///
     /// # Errors
-    /// `ClientException`: no client tries that again, and AWS's words for a limit say what it is.
+    /// `ClientException`: no client repeats the call, and AWS's message for a limit names it.
     pub fn check_room(&self, db: &Snapshot, more: u64) -> Result<(), ApiError> {
         let Self::Of(own) = self else { return Ok(()) };
         let open = db.open_jobs(own.root(db)?)?;

@@ -68,7 +68,8 @@ fn running_server(home: &Home) -> Result<Option<Started>, LocalError> {
     Ok(answers.is_ok().then_some(Started { connection, pid, joined: true, warnings: Vec::new() }))
 }
 
-/// That the server of a home is not stopped: until it is continued it answers nobody.
+/// Checks that the server of a home is not stopped (SIGSTOP). A stopped server answers nothing
+/// until it is continued.
 fn check_not_stopped(home: &Home) -> Result<(), LocalError> {
     match home.server_pid() {
         Some(pid) if process::is_stopped(pid) => Err(LocalError::failed(format!(

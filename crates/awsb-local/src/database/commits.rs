@@ -157,7 +157,8 @@ impl Witness {
         })
     }
 
-    /// Which of the files of a database that has had commits are gone or cannot be read, and how.
+    /// The files of a database that are gone or cannot be read although it has had commits, and the
+    /// reason for each.
     pub(super) fn harm(&self, database: &Path) -> Option<String> {
         let was_copied = self.beside.record().is_none_or(|record| record.is_copied);
         let files = [(self.beside, path_of(database), true), (self.copy, copy_of(database), was_copied)];

@@ -122,7 +122,7 @@ impl Home {
         Ok(())
     }
 
-    /// That nothing but our own files and folders stands where these belong.
+    /// Checks that only our own files and folders are at the paths where these belong.
     fn check_places(&self) -> io::Result<()> {
         for ours in OURS.iter().chain(&[CONTAINERS, START_LOCK]) {
             let is_folder = FOLDERS.contains(ours);

@@ -69,7 +69,7 @@ pub struct PendingSource {
     pub time: i64,
     /// Which stream, as the caller counts them: those of the same time come in this order.
     pub stream: usize,
-    /// Which of its sources.
+    /// The kind of the source.
     pub kind: SourceKind,
 }
 

@@ -10,7 +10,7 @@ pub struct LineAppender {
     /// A part of a line is at the end of what we have written, or somewhere before what others
     /// have.
     torn: bool,
-    /// How much of what could not be appended last is in the file all the same, in bytes.
+    /// The bytes of the last failed append that are in the file nevertheless.
     partial: usize,
 }
 

@@ -225,7 +225,7 @@ pub struct Run {
     /// The ID of the job.
     #[serde(default)]
     pub job: String,
-    /// Which of the job's attempts this is, from 1 on.
+    /// The number of the attempt, from 1 on.
     #[serde(default)]
     pub attempt: u32,
     /// The program and its arguments; for a container they are in its own part.

@@ -64,7 +64,7 @@ impl Signer {
         request.extensions.get().cloned()
     }
 
-    /// That the key is still valid. To be asked at the moment at which something is stored.
+    /// Checks that the key is still valid. Call this at the moment at which an object is stored.
     ///
     /// # Errors
     /// `AccessDenied` when its attempt has ended meanwhile, or the key has been replaced.

@@ -342,7 +342,7 @@ impl Store {
         Ok(self.commits.commit(tx)?)
     }
 
-    /// That a bucket is there.
+    /// Checks that a bucket exists.
     pub fn require_bucket(&self, bucket: &str) -> Result<(), StoreError> {
         require_bucket(&self.index(), bucket)
     }
@@ -550,7 +550,7 @@ impl Store {
         Ok(id)
     }
 
-    /// That there is an upload with this ID, and that it is one of this object.
+    /// Checks that an upload with this ID exists, and that it is one of this object.
     pub fn require_upload(&self, bucket: &str, key: &str, upload: &str) -> Result<(), StoreError> {
         require_upload(&self.index(), bucket, key, upload)
     }

@@ -194,7 +194,7 @@ impl Api {
             let operation = Operation::Batch(if cancel { Batch::CancelJob } else { Batch::TerminateJob });
             let asked = id.clone();
             let check = move |db: &Snapshot| {
-                // That of an unknown job is refused in the writer's words.
+                // The writer itself rejects a request for an unknown job, with its own message.
                 let Some(key) = db.find(&asked)? else { return Ok(()) };
                 JobScope::of(db, &who)?.check(db, Some(key), operation)
             };

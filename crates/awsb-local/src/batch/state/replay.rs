@@ -25,7 +25,7 @@ pub const OUTCOME_UNKNOWN: &str = "The local cluster's database is an older copy
 pub struct Record {
     /// The job, or the node of a multi-node job.
     pub key: JobKey,
-    /// Which of its attempts, from 1 on.
+    /// The number of the attempt, from 1 on.
     pub attempt: u32,
     /// The attempt and its runner.
     pub current: Current,

@@ -744,7 +744,7 @@ proptest! {
             again.stored.insert(job.key, job);
         }
         prop_assert!(resumed.len() <= c.journals.len());
-        // That an attempt runs is heard from its runner, not from its journal.
+        // The runner reports that an attempt runs; the journal does not tell.
         let report = |job: &Job| {
             let status = if job.status == Status::Running { Status::Starting } else { job.status };
             (job.key, status, job.attempts, job.last_attempt_id.clone(), job.current.clone(), job.exit_code)

@@ -1,7 +1,7 @@
 //! Requests to the local cluster: their signatures, and the bodies of Batch's requests.
 
 use awsb_local::internals::request::{self, Definition, Queue, SubmitJob};
-use awsb_local::internals::{Credentials, Keys, Pattern, KeyMaterial, json_object, signature};
+use awsb_local::internals::{Credentials, KeyMaterial, Keys, Pattern, json_object, signature};
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
 use serde_json::Value;
 

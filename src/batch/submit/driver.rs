@@ -224,7 +224,7 @@ impl<'a> Driver<'a> {
         if let (Machine::One(_), Outcome::Submitted { jobs, .. }) = (machine, &outcome) {
             jobs.iter().for_each(|job| self.progress.submitted(&job.job_id));
         }
-        self.into_result(outcome)
+        self.result_of(outcome)
     }
 
     fn note_progress(&self, machine: &Machine) {

@@ -9,7 +9,7 @@ use awsb_model::{SubmissionId, words};
 
 impl Driver<'_> {
     /// The jobs, or why there are none, or why that is not known.
-    pub(super) fn into_result(&self, outcome: Outcome) -> Result<SubmittedJobs, Failure> {
+    pub(super) fn result_of(&self, outcome: Outcome) -> Result<SubmittedJobs, Failure> {
         let failure = match outcome {
             Outcome::Submitted { jobs, earlier, unrecorded } => {
                 if let Some(error) = unrecorded {

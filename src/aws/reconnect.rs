@@ -95,11 +95,11 @@ impl ResilientSession {
         }
     }
 
-    /// As [`Contact::keep`]. If the call fails because the cached data of the cluster was stale, it
-    /// is made once more with fresh data, which the session has from then on.
+    /// As [`ResilientSession::keep`]. If the call fails because the cached data of the cluster was
+    /// stale, it is made once more with fresh data, which the session has from then on.
     ///
     /// # Errors
-    /// As [`Contact::keep`] and [`Session::reload`].
+    /// As [`ResilientSession::keep`] and [`Session::reload`].
     pub async fn keep_fresh<T>(
         &mut self,
         call: impl AsyncFn(&Session) -> Result<T, Failure>,

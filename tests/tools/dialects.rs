@@ -345,11 +345,11 @@ fn srun_starts_as_many_tasks_as_the_job_has() -> Outcome {
 fn srun_says_what_it_cannot_do() -> Outcome {
     for (options, code, expected) in [
         ("-l -w node1 true", 0, "srun: options without effect here: -l -w\n"),
-        ("", 1, "srun: there is no command to run\n"),
+        ("", 1, "srun: no command to run\n"),
         ("-n", 1, "srun: -n needs a value\n"),
         ("-n two true", 1, "srun: -n: two is not positive\n"),
         // An option that srun does not have is taken for one with a value.
-        ("-n 1 --bogus true", 1, "srun: there is no command to run after --bogus true\n"),
+        ("-n 1 --bogus true", 1, "srun: no command to run after --bogus true\n"),
         ("--multi-prog f", 1, "srun: --multi-prog is Slurm only: a script can look at SLURM_PROCID\n"),
         // Names that bsub has not seen, as in a script that is in the image.
         (r"-o out.$(printf '\0453t') true", 1, "srun: out.%3t: a script needs # %t\n"),

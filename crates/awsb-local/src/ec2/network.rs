@@ -1,9 +1,9 @@
 //! The network of the local cluster, as EC2 describes it: a default VPC with one public subnet.
 //!
-//! The local cluster has no network of its own: its jobs use that of this machine. Tools that make a
-//! cluster ask EC2 for the VPC, the subnets and the instance types that a configuration means. They
-//! find here what they would find in a new account on AWS. Security groups, key pairs and instance
-//! types that a request names are there.
+//! The local cluster has no network of its own: its jobs use that of this machine. Tools that make
+//! a cluster ask EC2 for the VPC, the subnets and the instance types that a configuration means.
+//! They find here what they would find in a new account on AWS. Security groups, key pairs and
+//! instance types that a request names are there.
 
 use serde_json::{Value, json};
 
@@ -113,8 +113,8 @@ fn filtered<'a>(parameters: &'a Parameters, name: &str) -> Vec<&'a str> {
     filters.flat_map(|filter| listed(parameters, &format!("{filter}.Value"))).collect()
 }
 
-/// API: DescribeInstanceTypeOfferingsResult. Each type that a filter names is there, and a large one
-/// of each family.
+/// API: DescribeInstanceTypeOfferingsResult. Each type that a filter names is there, and a large
+/// one of each family.
 pub(super) fn offerings(parameters: &Parameters) -> Value {
     let offered = filtered(parameters, "instance-type").into_iter().flat_map(|pattern| {
         let name = pattern.replace('*', "large");

@@ -261,8 +261,8 @@ impl S3 for LocalS3 {
         }))
     }
 
-    /// Versions are not kept: each object is its only version, `null`, as in a bucket on AWS without
-    /// versioning (API: ListObjectVersions).
+    /// Versions are not kept: each object is its only version, `null`, as in a bucket on AWS
+    /// without versioning (API: ListObjectVersions).
     async fn list_object_versions(
         &self,
         req: S3Request<ListObjectVersionsInput>,

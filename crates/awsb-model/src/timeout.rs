@@ -47,7 +47,7 @@ impl FromStr for Timeout {
 }
 
 /// A duration for waiting, from zero up to any length.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Period(Duration);
 
 impl Period {

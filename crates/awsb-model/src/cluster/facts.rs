@@ -2,7 +2,8 @@
 //! checks are made from them.
 
 use super::config::{
-    ClusterConfig, Ec2Name, Environment, InstanceTypeName, SecurityGroupId, SubnetId, Vpc, VpcId, ZoneName,
+    ClusterConfig, Ec2Name, Environment, FileSystemId, InstanceTypeName, SecurityGroupId, SubnetId, Vpc,
+    VpcId, ZoneName,
 };
 
 /// A subnet (EC2 API, DescribeSubnets and DescribeRouteTables).
@@ -77,6 +78,15 @@ pub struct OfferedType {
     /// Its GPUs.
     pub gpus: u32,
     /// The zones.
+    pub zones: Vec<ZoneName>,
+}
+
+/// An EFS file system (EFS API, DescribeMountTargets).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileSystemFacts {
+    /// The ID.
+    pub id: FileSystemId,
+    /// The zones with a mount target.
     pub zones: Vec<ZoneName>,
 }
 

@@ -4,14 +4,20 @@
 //! [`ClusterConfig`] is what the user writes. [`ResolvedNetwork`] is the network that it means in
 //! an account. [`template()`] makes a [`Template`] of both.
 
+mod bucket_name;
 pub mod config;
+pub mod effect;
 pub mod facts;
-mod policy;
+pub mod policy;
 mod template;
+pub mod validate;
 
+pub use bucket_name::bucket_name;
 pub use config::{ClusterConfig, ClusterName};
+pub use effect::{Change, Effect, EffectClass, effects};
 pub use facts::{NetworkFacts, ResolvedNetwork};
 pub use template::{BODY_BYTES, OBJECT_BYTES, Template, template};
+pub use validate::{Problem, ProblemKind, validate};
 
 #[cfg(test)]
 mod tests;

@@ -237,8 +237,10 @@ impl ClusterConfig {
         for queue in &self.queues {
             let names = queue.made().map(|made| made.environments.as_slice()).unwrap_or_default();
             if let Some(name) = names.iter().find(|name| !environments.contains(&name.as_str())) {
-                let message = format!("has no [environment.{name}], which the queue `{}` names", queue.name);
-                return Err(file.wrong("environment", message).with_nearest(name.as_str(), &environments));
+                let message =
+                    format!("[queue.{}] names `{name}`, and there is no [environment.{name}]", queue.name);
+                let path = ["queue", queue.name.as_str(), "environments"];
+                return Err(file.wrong_at(&path, message).with_nearest(name.as_str(), &environments));
             }
         }
         Ok(())

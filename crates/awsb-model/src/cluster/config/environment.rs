@@ -378,7 +378,7 @@ fn minutes(
     range: std::ops::RangeInclusive<u32>,
 ) -> Result<Option<Period>, TomlError> {
     let period = section.period(key, range.start() * MINUTE..=range.end() * MINUTE)?;
-    if period.is_some_and(|period| period.get().as_secs() % u64::from(MINUTE) != 0) {
+    if period.is_some_and(|period| !period.get().as_secs().is_multiple_of(u64::from(MINUTE))) {
         return Err(section.wrong(key, "has to be whole minutes, such as 30m"));
     }
     Ok(period)

@@ -130,7 +130,7 @@ impl Images {
             architecture: section.parsed("architecture")?,
             timeout: section.period("timeout", 300..=36 * HOUR)?.unwrap_or(default.timeout),
         };
-        if new_project.timeout.get().as_secs() % 60 != 0 {
+        if !new_project.timeout.get().as_secs().is_multiple_of(60) {
             return Err(section.wrong("timeout", "has to be whole minutes, such as 30m"));
         }
         let project = match project {

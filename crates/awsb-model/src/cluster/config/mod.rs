@@ -6,10 +6,12 @@ mod definition;
 mod environment;
 mod iam;
 mod images;
+mod keys;
 mod logs;
 mod names;
 mod network;
 mod queue;
+mod reference;
 mod section;
 mod shared;
 mod values;
@@ -26,10 +28,12 @@ pub use environment::{
 };
 pub use iam::{Iam, JobRole, NewJobRole};
 pub use images::{Images, Machine, NewProject, NewRepository, Project, Repository};
+pub use keys::{IdleCost, KEYS, Key, OnChange};
 pub use logs::{Events, Logs, Retention};
 pub use names::{ClusterName, PartName};
 pub use network::{AddressBlock, Network, Vpc, Zones};
 pub use queue::{CancelAfter, FairShare, NewQueue, Queue, QueueSource};
+pub use reference::{commented_file, reference};
 pub use shared::{Efs, InfrequentAfter, Owner, Shared, SharedSource, Throughput};
 pub use values::{
     AccessPointId, AmiId, Architecture, BucketName, Ec2Name, FileSystemId, IamPath, InstanceProfileArn,

@@ -64,6 +64,18 @@ impl<'r, 'i> Section<'r, 'i> {
         self.file.wrong(at, format!("`{key}`{of} {message}"))
     }
 
+    /// The error that the value at this path is wrong.
+    pub(super) fn wrong_at(&self, path: &[&str], message: impl std::fmt::Display) -> TomlError {
+        let mut at = self.at;
+        let mut table = self.table;
+        for key in path {
+            let Some(value) = table.and_then(|table| table.get(*key)) else { break };
+            at = value.span().start;
+            table = value.get_ref().as_table();
+        }
+        self.file.wrong(at, message)
+    }
+
     /// The error that a key is missing.
     pub(super) fn missing(&self, key: &str) -> TomlError {
         self.file.wrong(self.at, format!("`{key}` is missing in [{}]", self.path))
@@ -159,7 +171,7 @@ impl<'r, 'i> Section<'r, 'i> {
         default: Option<Period>,
     ) -> Result<Option<Period>, TomlError> {
         let days = self.limit(key, default, DAY..=36_500 * DAY)?;
-        if days.is_some_and(|days| days.get().as_secs() % u64::from(DAY) != 0) {
+        if days.is_some_and(|days| !days.get().as_secs().is_multiple_of(u64::from(DAY))) {
             return Err(self.wrong(key, "has to be whole days, such as 30d"));
         }
         Ok(days)

@@ -11,8 +11,8 @@ pub struct Statement {
     pub actions: Vec<&'static str>,
     /// The resources, with CloudFormation's `${AWS::…}` and names of resources in them.
     pub resources: Vec<String>,
-    /// The condition, with the same in its values.
-    pub condition: Option<Condition>,
+    /// The conditions, all of which have to be true, with the same in their values.
+    pub conditions: Vec<Condition>,
 }
 
 /// A condition of a statement: operator, key, and values.
@@ -34,10 +34,10 @@ impl Statement {
         resources: impl IntoIterator<Item = &'a str>,
     ) -> Self {
         let resources = resources.into_iter().map(str::to_owned).collect();
-        Self { sid, actions: actions.to_vec(), resources, condition: None }
+        Self { sid, actions: actions.to_vec(), resources, conditions: Vec::new() }
     }
 
-    /// The same statement with a condition.
+    /// The same statement with one more condition.
     pub(in crate::cluster) fn when<'a>(
         mut self,
         operator: &'static str,
@@ -45,7 +45,7 @@ impl Statement {
         values: impl IntoIterator<Item = &'a str>,
     ) -> Self {
         let values = values.into_iter().map(str::to_owned).collect();
-        self.condition = Some(Condition { operator, key, values });
+        self.conditions.push(Condition { operator, key, values });
         self
     }
 }
@@ -59,9 +59,15 @@ pub(in crate::cluster) fn document(statements: &[Statement], text: impl Fn(&str)
         map.insert("Effect".into(), "Allow".into());
         map.insert("Action".into(), json!(statement.actions));
         map.insert("Resource".into(), json!(list(&statement.resources)));
-        if let Some(condition) = &statement.condition {
-            let values = list(&condition.values);
-            map.insert("Condition".into(), json!({ condition.operator: { condition.key: values } }));
+        let mut conditions = Map::new();
+        for condition in &statement.conditions {
+            let of_operator = conditions.entry(condition.operator).or_insert_with(|| json!({}));
+            if let Value::Object(keys) = of_operator {
+                keys.insert(condition.key.into(), json!(list(&condition.values)));
+            }
+        }
+        if !conditions.is_empty() {
+            map.insert("Condition".into(), Value::Object(conditions));
         }
         Value::Object(map)
     };

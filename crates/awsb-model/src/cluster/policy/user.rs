@@ -16,7 +16,7 @@ pub(in crate::cluster) fn statements(config: &ClusterConfig) -> Vec<Statement> {
     let mut statements = submit(config);
     statements.extend(look());
     statements.extend(objects(config, &bucket));
-    statements.extend(images(config, &bucket));
+    statements.extend(images(config));
     statements.extend(roles(config));
     statements
 }
@@ -24,10 +24,8 @@ pub(in crate::cluster) fn statements(config: &ClusterConfig) -> Vec<Statement> {
 fn submit(config: &ClusterConfig) -> Vec<Statement> {
     let job = format!("{BATCH}:job/*");
     let queue = format!("{BATCH}:job-queue/${{AWS::StackName}}-*");
-    let definitions = [
-        format!("{BATCH}:job-definition/${{AWS::StackName}}-*"),
-        // Definitions that `bsub --image` derives are beside those that they come from.
-    ];
+    // Definitions that `bsub --image` derives are beside those that they come from.
+    let definitions = format!("{BATCH}:job-definition/${{AWS::StackName}}-*");
     let existing: Vec<&str> = config
         .queues
         .iter()
@@ -37,16 +35,11 @@ fn submit(config: &ClusterConfig) -> Vec<Statement> {
         })
         .collect();
     let queues = || std::iter::once(queue.as_str()).chain(existing.iter().copied());
-    let submitted =
-        std::iter::once(job.as_str()).chain(queues()).chain(definitions.iter().map(String::as_str));
+    let submitted = std::iter::once(job.as_str()).chain(queues()).chain([definitions.as_str()]);
     vec![
         Statement::allow("Submit", &["batch:SubmitJob", "batch:TagResource"], submitted),
         Statement::allow("EndJobs", &["batch:TerminateJob", "batch:CancelJob"], [job.as_str()]),
-        Statement::allow(
-            "DeriveDefinitions",
-            &["batch:RegisterJobDefinition"],
-            definitions.iter().map(String::as_str),
-        ),
+        Statement::allow("DeriveDefinitions", &["batch:RegisterJobDefinition"], [definitions.as_str()]),
         Statement::allow("SeeQueues", &["batch:GetJobQueueSnapshot"], queues()),
     ]
 }
@@ -100,7 +93,7 @@ fn objects(config: &ClusterConfig, bucket: &str) -> Vec<Statement> {
     statements
 }
 
-fn images(config: &ClusterConfig, _bucket: &str) -> Vec<Statement> {
+fn images(config: &ClusterConfig) -> Vec<Statement> {
     let mut statements = Vec::new();
     let repository = match &config.images.repository {
         Repository::None => None,

@@ -1,0 +1,49 @@
+//! The name of the bucket that a cluster makes.
+
+use sha2::{Digest, Sha256};
+
+use super::config::{BucketName, ClusterName};
+
+/// The name of a cluster's bucket: the value of the template's parameter `ResourcesS3Bucket`. The
+/// same cluster always has the same bucket, so that a cluster that is made again finds the one that
+/// was kept. Names of buckets are unique in all of AWS: a hash of the account, the region and the
+/// cluster is a part of it.
+pub fn bucket_name(name: &ClusterName, account: &str, region: &str) -> BucketName {
+    let hash = hex::encode(Sha256::digest(format!("{account} {region} {name}")));
+    let text = format!("{}{}", bucket_prefix(name), hash.get(..HASH_LENGTH).unwrap_or(&hash));
+    text.parse().expect("a prefix of lower-case letters and digits, and hexadecimal digits, are a valid name")
+}
+
+/// The beginning of the name of a cluster's bucket, for policies.
+pub(super) fn bucket_prefix(name: &ClusterName) -> String {
+    let name = name.lower_case();
+    let short = name.get(..NAME_LENGTH).unwrap_or(&name).trim_end_matches('-');
+    format!("awsb-{short}-")
+}
+
+/// Characters of the cluster's name in the bucket's, which has at most 63 characters.
+const NAME_LENGTH: usize = 40;
+/// Hexadecimal digits of the hash.
+pub(super) const HASH_LENGTH: usize = 12;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_is_the_clusters_own() {
+        let name = |name: &str, account: &str, region: &str| {
+            bucket_name(&name.parse().unwrap(), account, region).to_string()
+        };
+        let lab = name("lab", "111122223333", "eu-west-1");
+        assert_eq!(lab, "awsb-lab-88fd2f1186f0");
+        let others = [
+            name("Lab", "111122223333", "eu-west-1"),
+            name("lab", "111122223333", "eu-west-2"),
+            name("lab", "111122223334", "eu-west-1"),
+            name(&"x".repeat(60), "111122223333", "eu-west-1"),
+            name("a--", "111122223333", "eu-west-1"),
+        ];
+        assert!(others.iter().all(|other| *other != lab && other.len() <= 63), "{others:?}");
+    }
+}

@@ -1,0 +1,69 @@
+//! Where a policy applies.
+
+use crate::cluster::bucket_name::{HASH_LENGTH, bucket_prefix};
+use crate::cluster::config::{ClusterName, IamPath, PolicyArn};
+
+/// The account, the region and the cluster that a policy is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyScope {
+    /// The partition, such as `aws` or `aws-cn`.
+    pub partition: String,
+    /// The region. `None`: all.
+    pub region: Option<String>,
+    /// The account. `None`: that of whoever has the policy.
+    pub account: Option<String>,
+    /// The cluster. `None`: all clusters.
+    pub cluster: Option<ClusterName>,
+    /// The path of roles before the cluster's name (`iam.path`).
+    pub path: IamPath,
+    /// The permissions boundary that every role has to have (`iam.boundary`).
+    pub boundary: Option<PolicyArn>,
+}
+
+impl PolicyScope {
+    /// A text with CloudFormation's variables, for this scope.
+    pub(super) fn resolve(&self, text: &str) -> String {
+        let any = "*".to_owned();
+        let account = self.account.clone().unwrap_or_else(|| any.clone());
+        let cluster = self.cluster.as_ref().map_or_else(|| any.clone(), ToString::to_string);
+        let role = format!("arn:{}:iam::{account}:role{}{cluster}/*", self.partition, self.path);
+        let bucket = self.buckets().first().cloned().unwrap_or_default();
+        [
+            ("${Bucket.Arn}", bucket),
+            ("${Repository.Arn}", self.repository()),
+            ("${BuildProject.Arn}", self.project()),
+            ("${JobRole.Arn}", role.clone()),
+            ("${ExecutionRole.Arn}", role),
+            ("${AWS::Partition}", self.partition.clone()),
+            ("${AWS::Region}", self.region.clone().unwrap_or(any)),
+            ("${AWS::AccountId}", account),
+            ("${AWS::StackName}", cluster),
+        ]
+        .into_iter()
+        .fold(text.to_owned(), |text, (variable, value)| text.replace(variable, &value))
+    }
+
+    /// The buckets of clusters: those that awsb names, and those that CloudFormation names.
+    pub(super) fn buckets(&self) -> Vec<String> {
+        let patterns = match &self.cluster {
+            // One `?` for each digit of the hash, so that `lab` does not stand for `lab-2` as well.
+            Some(name) => {
+                let own = format!("{}{}", bucket_prefix(name), "?".repeat(HASH_LENGTH));
+                [own, format!("{}-bucket-*", name.lower_case())]
+            }
+            None => ["awsb-*".to_owned(), "*-bucket-*".to_owned()],
+        };
+        patterns.into_iter().map(|pattern| format!("arn:${{AWS::Partition}}:s3:::{pattern}")).collect()
+    }
+
+    /// The repository.
+    pub(super) fn repository(&self) -> String {
+        let name = self.cluster.as_ref().map_or_else(|| "*".to_owned(), ClusterName::lower_case);
+        format!("arn:${{AWS::Partition}}:ecr:${{AWS::Region}}:${{AWS::AccountId}}:repository/awsb/{name}")
+    }
+
+    /// The build project, which CloudFormation names by its logical ID.
+    pub(super) fn project(&self) -> String {
+        "arn:${AWS::Partition}:codebuild:${AWS::Region}:${AWS::AccountId}:project/BuildProject-*".to_owned()
+    }
+}

@@ -1,0 +1,140 @@
+//! What a plan says about changes.
+
+use super::parsed;
+use crate::cluster::effect::{
+    Action, Change, Effect, EffectClass, PolicyAction, PropertyChange, Recreation, Replacement, RunningJobs,
+    effects,
+};
+
+fn property(path: &str, before: Option<&str>, after: Option<&str>) -> PropertyChange {
+    let text = |value: Option<&str>| value.map(str::to_owned);
+    PropertyChange {
+        path: format!("/Properties/{path}"),
+        before: text(before),
+        after: text(after),
+        recreation: Recreation::Never,
+    }
+}
+
+fn change(id: &str, kind: &str, paths: &[&str]) -> Change {
+    Change {
+        logical_id: id.to_owned(),
+        resource_type: format!("AWS::{kind}"),
+        properties: paths.iter().map(|path| property(path, Some("1"), Some("2"))).collect(),
+        ..Change::default()
+    }
+}
+
+const CONFIG: &str = "[environment.a]\ntype = \"on-demand\"\nupdate_timeout = \"2h\"\n\
+    [environment.b]\ntype = \"spot\"\nterminate_jobs_on_update = true\n\
+    [environment.f]\ntype = \"fargate\"\n[shared.home]\npath = \"/home\"\n";
+
+fn told(changes: &[Change]) -> Vec<Effect> {
+    let config = parsed(CONFIG);
+    effects(&config, &config, changes)
+}
+
+fn class(change: Change) -> EffectClass {
+    told(&[change]).first().map(|effect| effect.class).expect("an effect")
+}
+
+#[test]
+fn an_environment_says_what_its_jobs_meet() {
+    const ENVIRONMENT: &str = "Batch::ComputeEnvironment";
+    let told = |id: &str, paths: &[&str]| class(change(id, ENVIRONMENT, paths)).describe();
+    assert_eq!(
+        told("EnvironmentA", &["ComputeResources/MaxvCpus", "ComputeResources/MinvCpus"]),
+        "no interruption"
+    );
+    let rolls = "instances are replaced; jobs that still run after 2h end";
+    assert_eq!(told("EnvironmentA", &["ComputeResources/InstanceTypes", "ComputeResources/MaxvCpus"]), rolls);
+    assert_eq!(
+        told("EnvironmentB", &["ComputeResources/Tags/x"]),
+        "instances are replaced; their jobs end at once"
+    );
+    assert_eq!(told("EnvironmentF", &["ComputeResources/SecurityGroupIds"]), "no interruption");
+    // ReplaceComputeEnvironment is false: what CloudFormation calls conditional happens in place.
+    let mut conditional = change("EnvironmentA", ENVIRONMENT, &["ComputeResources/Subnets"]);
+    conditional.replacement = Replacement::Conditional;
+    conditional.properties[0].recreation = Recreation::Conditionally;
+    assert_eq!(class(conditional.clone()).describe(), rolls);
+    conditional.replacement = Replacement::True;
+    assert_eq!(class(conditional), EffectClass::JobsEnd);
+    let mut moved = change("EnvironmentA", ENVIRONMENT, &[]);
+    moved.properties = vec![property("ComputeResources/Type", Some("EC2"), Some("SPOT"))];
+    assert_eq!(class(moved.clone()).describe(), rolls);
+    moved.properties = vec![property("ComputeResources/Type", Some("EC2"), Some("FARGATE"))];
+    assert_eq!(class(moved), EffectClass::Refused);
+    let mut removed = change("EnvironmentA", ENVIRONMENT, &[]);
+    removed.action = Action::Remove;
+    assert_eq!(class(removed), EffectClass::JobsEnd);
+}
+
+#[test]
+fn data_is_lost_or_left_behind() {
+    let gone = |kind: &str, policy_action: PolicyAction| {
+        let action = Action::Remove;
+        class(Change { action, policy_action, ..change("Efs", kind, &[]) })
+    };
+    assert_eq!(gone("EFS::FileSystem", PolicyAction::Retain), EffectClass::DataLeftBehind);
+    assert_eq!(gone("EFS::FileSystem", PolicyAction::Delete), EffectClass::DataLost);
+    assert_eq!(gone("ECR::Repository", PolicyAction::None), EffectClass::DataLost);
+    assert_eq!(gone("IAM::Role", PolicyAction::Delete), EffectClass::Removed);
+    let mut bucket = change("Bucket", "S3::Bucket", &["BucketName"]);
+    bucket.replacement = Replacement::True;
+    bucket.policy_action = PolicyAction::Retain;
+    assert_eq!(class(bucket), EffectClass::DataLeftBehind);
+}
+
+#[test]
+fn queues_and_definitions() {
+    assert_eq!(class(change("QueueA", "Batch::JobQueue", &["Priority"])), EffectClass::NoInterruption);
+    let mut queue = change("QueueA", "Batch::JobQueue", &[]);
+    queue.properties = vec![property("SchedulingPolicyArn", None, Some("arn"))];
+    assert_eq!(class(queue.clone()), EffectClass::Refused);
+    queue.properties = vec![property("SchedulingPolicyArn", Some("arn"), Some("other"))];
+    assert_eq!(class(queue.clone()), EffectClass::NoInterruption);
+    queue.action = Action::Remove;
+    assert_eq!(class(queue), EffectClass::QueueGone);
+    let definition = change("DefinitionJob", "Batch::JobDefinition", &["ContainerProperties/Image"]);
+    assert_eq!(class(definition), EffectClass::NewRevision);
+}
+
+#[test]
+fn a_part_is_told_once_by_its_name_and_the_worst_comes_first() {
+    let told = told(&[
+        change("LaunchTemplateA", "EC2::LaunchTemplate", &["LaunchTemplateData"]),
+        change("EnvironmentA", "Batch::ComputeEnvironment", &["ComputeResources/LaunchTemplate/Version"]),
+        change("QueueF", "Batch::JobQueue", &["Priority"]),
+        change("SecurityGroup", "EC2::SecurityGroup", &["SecurityGroupEgress"]),
+        Change { action: Action::Remove, ..change("SharedHome", "EFS::AccessPoint", &[]) },
+        Change { action: Action::Add, ..change("JobLogs", "Logs::LogGroup", &[]) },
+    ]);
+    let lines: Vec<String> = told.iter().map(|e| format!("{}: {}", e.part, e.class.describe())).collect();
+    assert_eq!(
+        lines,
+        [
+            "environment.a: instances are replaced; jobs that still run after 2h end",
+            "shared.home: removed",
+            "network: no interruption",
+            "queue.f: no interruption",
+            "logs: new",
+        ]
+    );
+}
+
+#[test]
+fn what_may_end_jobs_needs_its_name_unless_none_runs() {
+    let told =
+        told(&[change("EnvironmentA", "Batch::ComputeEnvironment", &["ComputeResources/InstanceTypes"])]);
+    let effect = told.first().unwrap();
+    let part = |jobs| effect.consent(jobs).map(ToString::to_string);
+    let some = Some(RunningJobs { running: 3, retried: 2 });
+    let none = Some(RunningJobs::default());
+    assert_eq!(part(None).as_deref(), Some("environment.a"));
+    assert_eq!(part(some).as_deref(), Some("environment.a"));
+    assert_eq!(part(none), None);
+    let words = "instances are replaced; jobs that still run after 2h end (3 jobs run there now, of which 2 would \
+                 be tried again)";
+    assert_eq!(effect.describe(some), words);
+}

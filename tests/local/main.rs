@@ -4,7 +4,6 @@
 
 mod aws_cli;
 mod batch;
-mod bcluster;
 mod cloudformation;
 mod containers;
 mod crash;

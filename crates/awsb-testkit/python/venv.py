@@ -1,9 +1,9 @@
 """Makes the Python environment of the tests, once, and prints where it is.
 
-    python3 venv.py FOLDER
+    python3 venv.py FOLDER [REQUIREMENTS]
 
-The environment lies in FOLDER/python-HASH; the hash is of requirements.txt and of the Python it was made with, so that
-a change of either makes a new one. Test binaries that start at the same time wait for each other at a file lock.
+The environment lies in FOLDER/python-HASH; the hash is of REQUIREMENTS (requirements.txt) beside this file and of the
+Python it was made with, so that a change of either makes a new one. Test binaries that start at the same time wait for each other at a file lock.
 Only Python's standard library is used here. Progress and errors go to stderr, the path alone to stdout.
 """
 
@@ -15,7 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+REQUIREMENTS = Path(__file__).with_name(sys.argv[2] if len(sys.argv) > 2 else "requirements.txt")
 
 
 def wanted(folder: Path) -> Path:

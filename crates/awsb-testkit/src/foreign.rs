@@ -25,6 +25,20 @@ pub fn python() -> &'static Path {
     }
 }
 
+/// The folder of the Python environment with cfn-lint; made on first use, under `target/`.
+pub fn cfn_lint() -> &'static Path {
+    static CFN_LINT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let make = || {
+        let mut command = Command::new("python3");
+        command.arg(script("venv.py")).arg(scratch().join("cfn-lint")).arg("requirements-cfn-lint.txt");
+        Ok(answer(&mut command)?.into())
+    };
+    match CFN_LINT.get_or_init(make) {
+        Ok(folder) => folder,
+        Err(why) => missing("Python with cfn-lint", why),
+    }
+}
+
 /// The name of the tests' image, which is in the Docker engine.
 pub fn engine() -> &'static str {
     static ENGINE: OnceLock<Result<String, String>> = OnceLock::new();

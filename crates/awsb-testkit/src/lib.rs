@@ -52,7 +52,7 @@ pub use bad_server::{Answer, BadServer, Request};
 pub use build_machine::{BuildMachine, MachineBuild, buildspec};
 pub use build_server::{BuildServer, Course, DIGEST, Intervention};
 pub use chaos::{Chaos, ChaosJob, Script, ScriptedReply, ScriptedSubmit, ScriptedWrite, Weather};
-pub use foreign::{engine, program, python, script};
+pub use foreign::{cfn_lint, engine, program, python, script};
 pub use gate::Gate;
 pub use harness::{missing, program_built, repository};
 pub use image_bench::{EngineLine, ImageBench, on_engine};

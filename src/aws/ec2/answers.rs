@@ -2,10 +2,9 @@
 
 use aws_smithy_types::error::metadata::ErrorMetadata;
 use quick_xml::DeError;
+use quick_xml::de::from_str;
 use serde::Deserialize;
-
-use super::page::AnswerPage;
-use crate::aws::query::{Answer, shape};
+use serde::de::DeserializeOwned;
 
 /// An instance (API `Instance`). Values that EC2 leaves empty are `None`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,18 +55,28 @@ pub struct Gpu {
     pub count: u32,
 }
 
+/// One page of an answer.
+pub trait AnswerPage: std::fmt::Debug + Sized + Send + Sync + 'static {
+    /// The type of the items in the list.
+    type Item;
+
+    /// Reads the page.
+    fn parse(xml: &str) -> Result<Self, DeError>;
+
+    /// The items, and the token of the next page.
+    fn into_parts(self) -> (Vec<Self::Item>, Option<String>);
+}
+
 /// DescribeInstances' answer.
 #[derive(Debug)]
 pub struct InstancesAnswer(xml::Instances);
 
-impl Answer for InstancesAnswer {
+impl AnswerPage for InstancesAnswer {
+    type Item = Instance;
+
     fn parse(xml: &str) -> Result<Self, DeError> {
         shape(xml, "DescribeInstancesResponse").map(Self)
     }
-}
-
-impl AnswerPage for InstancesAnswer {
-    type Item = Instance;
 
     fn into_parts(self) -> (Vec<Instance>, Option<String>) {
         let reservations = self.0.reservation_set.item.into_iter();
@@ -80,17 +89,32 @@ impl AnswerPage for InstancesAnswer {
 #[derive(Debug)]
 pub struct InstanceTypesAnswer(xml::InstanceTypes);
 
-impl Answer for InstanceTypesAnswer {
-    fn parse(xml: &str) -> Result<Self, DeError> {
-        shape(xml, "DescribeInstanceTypesResponse").map(Self)
-    }
-}
-
 impl AnswerPage for InstanceTypesAnswer {
     type Item = InstanceType;
 
+    fn parse(xml: &str) -> Result<Self, DeError> {
+        shape(xml, "DescribeInstanceTypesResponse").map(Self)
+    }
+
     fn into_parts(self) -> (Vec<InstanceType>, Option<String>) {
         (self.0.instance_type_set.item.into_iter().map(InstanceType::from).collect(), self.0.next_token)
+    }
+}
+
+/// A document with this root: a page of HTML, say, would do for a shape in which everything may be
+/// missing.
+fn shape<T: DeserializeOwned>(xml: &str, root: &str) -> Result<T, DeError> {
+    let mut reader = quick_xml::Reader::from_str(xml);
+    loop {
+        match reader.read_event()? {
+            quick_xml::events::Event::Start(start) if start.name().as_ref() == root.as_bytes() => {
+                return from_str(xml);
+            }
+            quick_xml::events::Event::Decl(_)
+            | quick_xml::events::Event::Comment(_)
+            | quick_xml::events::Event::Text(_) => {}
+            _ => return Err(DeError::Custom(format!("it is not a {root}"))),
+        }
     }
 }
 
@@ -141,7 +165,7 @@ impl From<xml::InstanceType> for InstanceType {
 }
 
 /// The documents' own shapes.
-pub(super) mod xml {
+mod xml {
     use super::Deserialize;
 
     #[derive(Debug, Deserialize)]

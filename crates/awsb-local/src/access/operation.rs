@@ -92,9 +92,7 @@ operations! {
 operations! {
     /// EC2.
     Ec2 {
-        Refused: DescribeInstances, DescribeInstanceTypes, DescribeInstanceTypeOfferings,
-            DescribeAvailabilityZones, DescribeVpcs, DescribeSubnets, DescribeRouteTables,
-            DescribeSecurityGroups, DescribeKeyPairs;
+        Refused: DescribeInstances, DescribeInstanceTypes;
     }
 }
 
@@ -127,7 +125,7 @@ operations! {
             ListParts;
         NodesKey: DeleteObject;
         Refused: ListBuckets, CreateBucket, DeleteBucket, HeadBucket, GetBucketLocation, DeleteObjects,
-            ListObjectVersions, CopyObject, UploadPartCopy;
+            CopyObject, UploadPartCopy;
     }
 }
 

@@ -10,15 +10,26 @@
 //!
 //! | module       | contents                                                                      |
 //! |--------------|-------------------------------------------------------------------------------|
-//! | [`cli`]      | one file per tool: its arguments, and the order in which it does things        |
-//! | [`diagnose`] | why a job does not run, or why it failed                                       |
-//! | [`image`]    | build context -> CodeBuild or a Docker engine -> ECR                           |
-//! | [`stage`]    | how a job gets there: plan, inputs, upload                                     |
-//! | [`logs`]     | log streams: read and follow                                                   |
-//! | [`batch`]    | talking to Batch: submit, list, describe, terminate, wait                      |
-//! | [`aws`]      | the AWS clients of one cluster, their cache, and the errors of calls           |
-//! | [`config`]   | the settings file, the defaults of jobs, and which cluster a command uses      |
-//! | [`ui`]       | what people and scripts see: tables, JSON, times, errors, exit codes           |
+//! | [`cli`]      | one file per tool: its arguments, and the order in which it does things       
+//! |
+//! | [`diagnose`] | why a job does not run, or why it failed                                      
+//! |
+//! | [`cloud`]    | clusters on AWS: their stacks are made, changed and deleted                   
+//! |
+//! | [`image`]    | build context -> CodeBuild or a Docker engine -> ECR                          
+//! |
+//! | [`stage`]    | how a job gets there: plan, inputs, upload                                    
+//! |
+//! | [`logs`]     | log streams: read and follow                                                  
+//! |
+//! | [`batch`]    | talking to Batch: submit, list, describe, terminate, wait                     
+//! |
+//! | [`aws`]      | the AWS clients of one cluster, their cache, and the errors of calls          
+//! |
+//! | [`config`]   | the settings file, the defaults of jobs, and which cluster a command uses     
+//! |
+//! | [`ui`]       | what people and scripts see: tables, JSON, times, errors, exit codes          
+//! |
 //!
 //! The model of a job has a crate of its own, [`awsb_model`], which is pure and has no I/O. So has
 //! the Docker engine, [`awsb_docker`], and the local cluster, [`awsb_local`]: the same AWS services
@@ -31,6 +42,7 @@
 pub mod aws;
 pub mod batch;
 pub mod cli;
+pub mod cloud;
 pub mod config;
 pub mod diagnose;
 pub mod image;

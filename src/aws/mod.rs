@@ -12,16 +12,23 @@ mod error_text;
 mod local_error;
 mod parallelcluster_stack;
 mod proxy;
+mod query;
 mod rate_limit;
 mod reconnect;
 mod session;
 mod spawn;
+mod sts;
 mod trace;
 
+pub use access_denied::AccessDenied;
 pub use cache::Cache;
 pub use call_error::CallError;
-pub use ec2::{Ec2, Gpu, Instance, InstanceType};
+pub use ec2::{
+    Ec2, Gpu, Instance, InstanceType, Offering, Route, RouteTable, SecurityGroup, Subnet, Vpc, WayOut,
+};
 pub use error_text::{Call, CallContext, Resource};
+pub use query::CallError as QueryCallError;
 pub use reconnect::{ResilientSession, contact_timeout};
 pub use session::{OPERATION_TIMEOUT, Session, explain, not_found};
 pub use spawn::spawn_call;
+pub use sts::{Identity, Sts};

@@ -113,6 +113,9 @@ fn resources(stack: &Described) -> Result<Stack, StackError> {
             job_definition: fact("BatchJobDefinitionArn"),
             job_definition_mnp: fact("BatchJobDefinitionMnpArn"),
             proxy: fact("ProxyServer"),
+            // ParallelCluster's project builds its own image and no other.
+            codebuild_project: fact("ECRRepoUri").and(fact("CodeBuildDockerImageBuilderProject")),
+            repository: fact("ECRRepoUri"),
         }),
     }
 }

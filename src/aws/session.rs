@@ -24,8 +24,9 @@ use super::error_text::{self, Call, CallContext, Resource};
 use super::parallelcluster_stack;
 use super::proxy::{self, Proxy};
 use super::rate_limit::RateLimiter;
+use super::sts::Sts;
 use super::trace::Trace;
-use crate::config::{self, Cluster, ClusterSelector};
+use crate::config::{self, Cluster, ClusterEntry, ClusterSelector};
 use crate::ui::{ErrorKind, Failure, print_message};
 
 /// Upper bound of the time for one connection. An unreachable endpoint is reported within 15
@@ -49,11 +50,14 @@ pub struct Session {
     pub ecs: aws_sdk_ecs::Client,
     /// EC2, which knows what these machines are.
     pub ec2: Ec2,
+    /// STS, which knows whose credentials are used.
+    pub sts: Sts,
     /// S3.
     pub s3: aws_sdk_s3::Client,
     /// The cache of this account and region. The local cluster has no cache.
     pub cache: Cache,
-    cloudformation: aws_sdk_cloudformation::Client,
+    /// CloudFormation.
+    pub cloudformation: aws_sdk_cloudformation::Client,
     config: SdkConfig,
     choice: ClusterSelector,
     debug: bool,
@@ -88,6 +92,20 @@ impl Session {
         Ok(Self { cluster, ..session })
     }
 
+    /// Makes the clients for the account in which the stack of a cluster is managed
+    /// ([`config::account`]). No call is made, and the cluster has no queue. A local cluster that
+    /// does not run is started.
+    ///
+    /// # Errors
+    /// When no region is set.
+    pub async fn open_account(
+        cluster: Cluster,
+        choice: &ClusterSelector,
+        debug: bool,
+    ) -> Result<Self, Failure> {
+        Self::connect(cluster, choice, debug).await
+    }
+
     /// A new session with the same cluster, after a call has failed. A local cluster that has ended
     /// is started, perhaps at another port. Expired credentials are read again, as somebody may
     /// have renewed them.
@@ -109,6 +127,51 @@ impl Session {
         match self.cluster.is_local {
             true => format!("cluster {name}"),
             false => format!("cluster {name}, region {}", self.region),
+        }
+    }
+
+    /// The place of the cluster in words: `eu-west-1`, or `the local cluster`.
+    pub fn place(&self) -> String {
+        match self.cluster.is_local {
+            true => "the local cluster".to_owned(),
+            false => self.region.clone(),
+        }
+    }
+
+    /// The image of the job definitions of a new cluster where nothing else is said. `None`: one of
+    /// a registry.
+    pub fn default_image(&self) -> Option<&'static str> {
+        self.cluster.is_local.then_some(awsb_local::HOST_IMAGE)
+    }
+
+    /// The section of the settings file for a cluster with this stack, in the account and region of
+    /// this session.
+    pub fn settings_entry(&self, name: &str, stack: &str) -> ClusterEntry {
+        let cluster = &self.cluster;
+        let unless_local = |value: &Option<String>| value.clone().filter(|_| !cluster.is_local);
+        ClusterEntry {
+            name: name.to_owned(),
+            stack: stack.to_owned(),
+            region: unless_local(&Some(self.region.clone())),
+            profile: unless_local(&cluster.profile),
+            endpoint_url: unless_local(&cluster.endpoint_url),
+            proxy: unless_local(&cluster.proxy),
+            is_local: cluster.is_local,
+        }
+    }
+
+    /// The URL of an object in S3, as other services of AWS take it.
+    pub fn object_url(&self, bucket: &str, key: &str) -> String {
+        match self.config.endpoint_url() {
+            Some(url) => format!("{}/{bucket}/{key}", url.trim_end_matches('/')),
+            None => {
+                let suffix = match self.region.as_str() {
+                    region if region.starts_with("cn-") => "amazonaws.com.cn",
+                    region if region.starts_with("eusc-") => "amazonaws.eu",
+                    _ => "amazonaws.com",
+                };
+                format!("https://{bucket}.s3.{}.{suffix}/{key}", self.region)
+            }
         }
     }
 
@@ -247,8 +310,9 @@ impl Session {
         debug: bool,
     ) -> Result<Self, Failure> {
         let trace = debug.then(trace);
-        let regional = config.region().map(ToString::to_string).zip(Ec2::new(&config, trace.clone()));
-        let Some((region, ec2)) = regional else {
+        let queried = Ec2::new(&config, trace.clone()).zip(Sts::new(&config, trace.clone()));
+        let regional = config.region().map(ToString::to_string).zip(queried);
+        let Some((region, (ec2, sts))) = regional else {
             return Err(Failure::usage(format!("no AWS region is set for the cluster `{}`", cluster.name))
                 .hint(format!(
                     "give `--region NAME`, or set `region = \"…\"` in [cluster.{}] of the settings file",
@@ -263,10 +327,12 @@ impl Session {
         let elsewhere = config.endpoint_url().is_some() || exported().next().is_some();
         let mut s3 = aws_sdk_s3::config::Builder::from(&config).force_path_style(elsewhere);
         if let Some(client) = config.http_client() {
-            let limiters = [RateLimiter::new(), RateLimiter::new(), RateLimiter::new()];
-            let [of_batch, of_logs, of_ecs] =
+            let limiters = [(); 4].map(|()| RateLimiter::new());
+            let [of_batch, of_logs, of_ecs, of_cloudformation] =
                 limiters.each_ref().map(|limiter| limiter.client(client.clone()));
-            let [batch_limiter, logs_limiter, ecs_limiter] = limiters;
+            let [batch_limiter, logs_limiter, ecs_limiter, cloudformation_limiter] = limiters;
+            cloudformation =
+                cloudformation.http_client(of_cloudformation).interceptor(cloudformation_limiter);
             batch = batch.http_client(of_batch).interceptor(batch_limiter);
             logs = logs.http_client(of_logs).interceptor(logs_limiter);
             ecs = ecs.http_client(of_ecs).interceptor(ecs_limiter);
@@ -289,6 +355,7 @@ impl Session {
             logs: aws_sdk_cloudwatchlogs::Client::from_conf(logs.build()),
             ecs: aws_sdk_ecs::Client::from_conf(ecs.build()),
             ec2,
+            sts,
             s3: aws_sdk_s3::Client::from_conf(s3.build()),
             config,
             debug,

@@ -26,7 +26,7 @@ struct Tool {
 }
 
 /// All tools, in the order of the overview.
-const TOOLS: [Tool; 9] = [
+const TOOLS: [Tool; 10] = [
     Tool { name: "bsub", command: super::bsub::Args::command, main: super::bsub::main },
     Tool { name: "bstat", command: super::bstat::Args::command, main: super::bstat::main },
     Tool { name: "bout", command: super::bout::Args::command, main: super::bout::main },
@@ -35,6 +35,7 @@ const TOOLS: [Tool; 9] = [
     Tool { name: "bqueues", command: super::bqueues::Args::command, main: super::bqueues::main },
     Tool { name: "bhosts", command: super::bhosts::Args::command, main: super::bhosts::main },
     Tool { name: "bimage", command: super::bimage::Args::command, main: super::bimage::main },
+    Tool { name: "bcluster", command: super::bcluster::Args::command, main: super::bcluster::main },
     Tool { name: "blocal", command: super::blocal::Args::command, main: super::blocal::main },
 ];
 

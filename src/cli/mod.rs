@@ -16,6 +16,7 @@ use awsb_model::{Invalid, Submitter, words};
 
 pub use dispatch::main;
 
+pub mod bcluster;
 pub mod bhosts;
 pub mod bimage;
 pub mod bkill;

@@ -43,6 +43,8 @@ pub struct Images {
     /// Where they are built; `codebuild` where a project is named and nothing else is said, else
     /// `docker`.
     pub builder: Builder,
+    /// Whether the settings say where they are built.
+    pub is_builder_set: bool,
     /// The CodeBuild project.
     pub codebuild_project: Option<String>,
     /// The ECR repository: its name, or its URI (`REGISTRY/NAME`). Without one images stay on the
@@ -53,6 +55,21 @@ pub struct Images {
     /// Whether this machine's engine keeps the images and runs the cluster's jobs, as far as its
     /// settings tell: they name no repository, and an endpoint on this machine.
     pub engine_runs_jobs: bool,
+}
+
+impl Images {
+    /// Adds the repository and the project of the cluster's stack, where the settings name none.
+    pub(super) fn complete(&mut self, repository: Option<&str>, codebuild_project: Option<String>) {
+        if self.ecr_repository.is_none() {
+            self.ecr_repository = repository.and_then(|uri| uri.parse().ok());
+        }
+        if let (None, Some(project)) = (&self.codebuild_project, codebuild_project) {
+            self.codebuild_project = Some(project);
+            if !self.is_builder_set {
+                self.builder = Builder::CodeBuild;
+            }
+        }
+    }
 }
 
 /// Whether an endpoint is on this machine, as its URL tells without asking anybody.

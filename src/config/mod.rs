@@ -6,6 +6,7 @@
 //! is an endpoint and credentials.
 
 mod defaults;
+mod edit;
 mod image_settings;
 mod parallelcluster_cli_cfg;
 mod parallelcluster_stack;
@@ -15,9 +16,10 @@ mod settings;
 mod toml_reader;
 
 pub use defaults::{DefaultLine, Defaults};
+pub use edit::{ClusterEntry, SettingsChange, add_cluster, check_free, has_default, remove_cluster};
 pub use image_settings::{Builder, Images};
 pub use parallelcluster_stack::Stack;
-pub use resolve::{Cluster, ClusterSelector, defaults, lsf_unit, resolve, secrets};
+pub use resolve::{Cluster, ClusterSelector, account, defaults, lsf_unit, resolve, secrets};
 
 // The fuzz targets (`fuzz/`) call these.
 #[doc(hidden)]

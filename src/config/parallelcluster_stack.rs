@@ -1,8 +1,8 @@
-//! A ParallelCluster stack, as far as the tools need it.
+//! The stack of a cluster, of `bcluster` or of ParallelCluster, as far as the tools need it.
 
 use serde::{Deserialize, Serialize};
 
-/// The resources that a ParallelCluster stack names.
+/// The resources that a stack names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stack {
     /// `ResourcesS3Bucket`.
@@ -17,6 +17,12 @@ pub struct Stack {
     pub job_definition_mnp: Option<String>,
     /// `ProxyServer`, where there is one.
     pub proxy: Option<String>,
+    /// `ECRRepoUri`, which only a stack of `bcluster` has.
+    #[serde(default)]
+    pub repository: Option<String>,
+    /// `CodeBuildDockerImageBuilderProject`, of a stack that has a repository.
+    #[serde(default)]
+    pub codebuild_project: Option<String>,
 }
 
 impl Stack {

@@ -83,6 +83,42 @@ pub fn resolve(choice: &ClusterSelector) -> Result<Cluster, Failure> {
     })
 }
 
+/// The cluster that stands for the account in which the stack of the cluster `name` is managed. It
+/// has a region, a profile and an endpoint, and no queue: the named one of the settings file
+/// (`at`), else the one that is called `name`, else `otherwise`, else the AWS configuration's
+/// account.
+///
+/// # Errors
+/// When `at` or `otherwise` does not exist, or the settings cannot be read.
+pub fn account(
+    choice: &ClusterSelector,
+    at: Option<&str>,
+    name: Option<&str>,
+    otherwise: Option<&str>,
+) -> Result<Cluster, Failure> {
+    let (settings, old) = read()?;
+    let section = |name: &str| settings.as_ref().and_then(|s| s.cluster(name));
+    let own = name.filter(|name| section(name).is_some_and(|section| section.stack.is_some()));
+    let Some(chosen) = at.or(own).or(otherwise) else {
+        let name = name.unwrap_or("default");
+        let stack = Section { stack: Some(name.to_owned()), ..Section::default() };
+        return Ok(Cluster::from_section(name, &stack, choice));
+    };
+    if chosen == LOCAL {
+        return Ok(local());
+    }
+    match section(chosen) {
+        Some(section) => Ok(Cluster::from_section(chosen, section, choice)),
+        None => {
+            let old = old?;
+            match old.cluster(chosen) {
+                Some(section) => Ok(Cluster::from_section(chosen, section, choice)),
+                None => Err(not_there(chosen, settings.as_ref(), &old)),
+            }
+        }
+    }
+}
+
 /// The options that `bsub` gets by default: those of `[defaults]`, then those of the cluster that
 /// is meant, which beat them. Nothing but the settings is read for it.
 ///
@@ -209,6 +245,7 @@ fn local() -> Cluster {
         log_settle: Duration::ZERO,
         images: Images {
             builder: Builder::Docker,
+            is_builder_set: false,
             codebuild_project: None,
             ecr_repository: None,
             create_repository: false,
@@ -234,6 +271,9 @@ impl Cluster {
     }
 
     fn from_section(name: &str, section: &Section, choice: &ClusterSelector) -> Self {
+        if section.local {
+            return Self::in_local(name, section);
+        }
         // The settings have checked that only a stack's cluster lacks something.
         let given = |text: &Option<String>| text.clone().unwrap_or_default();
         let prefix = section.prefix.as_deref().map(|p| p.trim_matches('/').to_owned());
@@ -258,6 +298,7 @@ impl Cluster {
                     Some(_) => Builder::CodeBuild,
                     None => Builder::Docker,
                 }),
+                is_builder_set: section.builder.is_some(),
                 codebuild_project: section.codebuild_project.clone(),
                 ecr_repository: section.ecr_repository.clone(),
                 create_repository: section.create_repository,
@@ -291,6 +332,23 @@ impl Cluster {
         }
     }
 
+    /// A cluster whose stack is one of the local cluster.
+    fn in_local(name: &str, section: &Section) -> Self {
+        let given = |text: &Option<String>| text.clone().unwrap_or_default();
+        Self {
+            name: name.to_owned(),
+            stack: section.stack.clone(),
+            bucket: given(&section.bucket),
+            prefix: section.prefix.as_deref().map(|p| p.trim_matches('/').to_owned()).unwrap_or_default(),
+            job_queue: given(&section.job_queue),
+            job_definition: given(&section.job_definition),
+            job_definition_mnp: section.job_definition_mnp.clone(),
+            log_group: section.log_group.clone().unwrap_or_else(|| LOG_GROUP.to_owned()),
+            shared: section.shared.clone(),
+            ..local()
+        }
+    }
+
     /// The same cluster with what its stack says where the settings say nothing.
     ///
     /// # Errors
@@ -317,6 +375,10 @@ impl Cluster {
             self.prefix = if in_own_bucket { stack.prefix() } else { PREFIX.to_owned() };
         }
         self.job_definition_mnp = self.job_definition_mnp.or(stack.job_definition_mnp);
+        // Images of the local cluster stay on this machine's engine, which runs its jobs.
+        if !self.is_local {
+            self.images.complete(stack.repository.as_deref(), stack.codebuild_project);
+        }
         self.proxy = self.proxy.or(stack.proxy);
         Ok(self)
     }
@@ -433,6 +495,8 @@ mod tests {
             job_definition: None,
             job_definition_mnp: Some("stack-mnp".into()),
             proxy: None,
+            repository: None,
+            codebuild_project: None,
         };
         let section = |bucket: Option<&str>, definition: Option<&str>| Section {
             stack: Some("s".into()),

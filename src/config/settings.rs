@@ -52,8 +52,11 @@ pub struct Section {
     pub endpoint_url: Option<String>,
     /// The proxy between here and AWS; without it, the environment's.
     pub proxy: Option<String>,
-    /// A ParallelCluster stack, which says what is not said here.
+    /// A stack of CloudFormation, which says what is not said here: of `bcluster` or of
+    /// ParallelCluster.
     pub stack: Option<String>,
+    /// Whether the stack is one of the local cluster.
+    pub local: bool,
     /// The bucket for bundles; never missing without a stack.
     pub bucket: Option<String>,
     /// The prefix of the bundles' keys.
@@ -81,12 +84,13 @@ pub struct Section {
 }
 
 const TOP_KEYS: [&str; 5] = ["default_cluster", "secret_words", "lsf_unit_for_limits", "defaults", "cluster"];
-const CLUSTER_KEYS: [&str; 17] = [
+const CLUSTER_KEYS: [&str; 18] = [
     "region",
     "profile",
     "endpoint_url",
     "proxy",
     "stack",
+    "local",
     "bucket",
     "prefix",
     "job_queue",
@@ -115,13 +119,7 @@ impl Settings {
     /// When it cannot be read, or says something that it cannot say. A file that `AWSB_CONFIG`
     /// names has to exist.
     pub fn read(elsewhere: &[&str]) -> Result<Option<Self>, Failure> {
-        let (path, demanded) = match std::env::var_os("AWSB_CONFIG").filter(|v| !v.is_empty()) {
-            Some(path) => (PathBuf::from(path), true),
-            None => match config_home() {
-                Some(home) => (home.join("awsb").join("config.toml"), false),
-                None => return Ok(None),
-            },
-        };
+        let Some((path, demanded)) = Self::path() else { return Ok(None) };
         match std::fs::read_to_string(&path) {
             Ok(text) => Self::parse(&path, &text, elsewhere).map(Some),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound && !demanded => Ok(None),
@@ -129,6 +127,15 @@ impl Settings {
                 let failure = Failure::usage(format!("reading the settings file {}: {e}", path.display()));
                 Err(if demanded { failure.hint("AWSB_CONFIG names this file") } else { failure })
             }
+        }
+    }
+
+    /// Where the settings file is, and whether `AWSB_CONFIG` says so. `None`: this user has no
+    /// home.
+    pub(super) fn path() -> Option<(PathBuf, bool)> {
+        match std::env::var_os("AWSB_CONFIG").filter(|v| !v.is_empty()) {
+            Some(path) => Some((PathBuf::from(path), true)),
+            None => Some((config_home()?.join("awsb").join("config.toml"), false)),
         }
     }
 
@@ -230,6 +237,10 @@ fn section(
             "job_definition_mnp" => &mut section.job_definition_mnp,
             "log_group" => &mut section.log_group,
             "codebuild_project" => &mut section.codebuild_project,
+            "local" => {
+                section.local = file.boolean(key_name, value)?;
+                continue;
+            }
             "builder" => {
                 section.builder = Some(file.parsed(key_name, value)?);
                 continue;
@@ -261,6 +272,17 @@ fn section(
             _ => {}
         }
         *field = Some(text);
+    }
+    for (key, text) in [
+        ("region", &section.region),
+        ("profile", &section.profile),
+        ("endpoint_url", &section.endpoint_url),
+        ("proxy", &section.proxy),
+    ] {
+        if section.local && text.is_some() {
+            let message = format!("`{key}` has no place beside `local = true`{place}");
+            return Err(file.wrong(name.span().start, message).into());
+        }
     }
     for (key, text) in [
         ("bucket", &section.bucket),
@@ -340,6 +362,7 @@ mod tests {
             format!("{GOOD}[defaults]\ncluster = \"x\"\n"),
             GOOD.replace("region = \"eu-west-1\"", "endpoint_url = \"localhost:99\""),
             GOOD.replace("region = \"eu-west-1\"", "builder = \"podman\""),
+            GOOD.replace("bucket = ", "local = true\nbucket = "),
             GOOD.replace("region = \"eu-west-1\"", "codebuild_project = true"),
             GOOD.replace("region = \"eu-west-1\"", "ecr_repository = \"Lab/Genomics\""),
             GOOD.replace("region = \"eu-west-1\"", "ecr_repository = \"127.0.0.1:5000/lab:latest\""),

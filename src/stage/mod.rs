@@ -28,6 +28,7 @@ pub(crate) use inputs::one_line;
 #[cfg(test)]
 pub(crate) use inputs::tests::tree;
 pub use inputs::{InputEntry, Inputs, unsent_files};
+pub(crate) use listing::decode_key;
 pub use multipart::upload_inputs;
 pub use outputs::{OutputFile, fetch_outputs, list_outputs};
 pub use packed_inputs::PackedInputs;

@@ -11,6 +11,8 @@ pub enum Exit {
     Failed,
     /// The command line, the settings file or the script is wrong; nothing was sent.
     Usage,
+    /// A plan has changes, and the tool was asked to say so by its exit code.
+    Changes,
     /// A job was submitted, but contact was lost for good before its end was seen.
     ContactLost,
     /// The time to wait was over before the awaited event.
@@ -28,6 +30,7 @@ impl Exit {
             Exit::Done => 0,
             Exit::Failed => 1,
             Exit::Usage => 2,
+            Exit::Changes => 3,
             Exit::TimedOut => 124,
             Exit::ContactLost => 125,
             Exit::Interrupted(signal) => signal.exit_code(),

@@ -47,6 +47,7 @@ enum Unit {
     Bytes,
     Jobs,
     Listed,
+    Removed,
 }
 
 impl Unit {
@@ -56,6 +57,7 @@ impl Unit {
             (Unit::Bytes, _) => "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec}, {eta}",
             (Unit::Jobs, false) => "[{bar:30}] {pos}/{len} {msg}",
             (Unit::Listed, _) => "{pos} jobs so far",
+            (Unit::Removed, _) => "{pos} objects removed",
             (Unit::Jobs, true) => "{pos}/{len} {wide_msg}",
         }
     }
@@ -93,6 +95,11 @@ impl ProgressBar {
     /// The bar of a listing whose total is unknown. [`ProgressBar::advance`] counts its jobs.
     pub fn of_listing() -> Self {
         Self::of(Unit::Listed, "", u64::MAX)
+    }
+
+    /// The bar of a removal whose total is unknown. [`ProgressBar::advance`] counts its objects.
+    pub fn of_removal() -> Self {
+        Self::of(Unit::Removed, "", u64::MAX)
     }
 
     fn of(unit: Unit, what: &str, total: u64) -> Self {

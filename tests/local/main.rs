@@ -4,6 +4,7 @@
 
 mod aws_cli;
 mod batch;
+mod bcluster;
 mod cloudformation;
 mod containers;
 mod crash;

@@ -3,7 +3,7 @@
 use awsb_testkit::{Sandbox, story};
 
 /// A tool, and an option that it has.
-const TOOLS: [(&str, &str); 9] = [
+const TOOLS: [(&str, &str); 10] = [
     ("bsub", "array-size"),
     ("bstat", "status"),
     ("bout", "follow"),
@@ -13,6 +13,7 @@ const TOOLS: [(&str, &str); 9] = [
     ("bhosts", "no-jobs"),
     ("blocal", "json"),
     ("bimage", "builder"),
+    ("bcluster", "plan"),
 ];
 
 /// A program of this machine; without it, its part of a test is skipped.

@@ -2,9 +2,10 @@
 
 use aws_smithy_types::error::metadata::ErrorMetadata;
 use quick_xml::DeError;
-use quick_xml::de::from_str;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+
+use super::page::AnswerPage;
+use crate::aws::query::{Answer, shape};
 
 /// An instance (API `Instance`). Values that EC2 leaves empty are `None`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -55,28 +56,18 @@ pub struct Gpu {
     pub count: u32,
 }
 
-/// One page of an answer.
-pub trait AnswerPage: std::fmt::Debug + Sized + Send + Sync + 'static {
-    /// The type of the items in the list.
-    type Item;
-
-    /// Reads the page.
-    fn parse(xml: &str) -> Result<Self, DeError>;
-
-    /// The items, and the token of the next page.
-    fn into_parts(self) -> (Vec<Self::Item>, Option<String>);
-}
-
 /// DescribeInstances' answer.
 #[derive(Debug)]
 pub struct InstancesAnswer(xml::Instances);
 
-impl AnswerPage for InstancesAnswer {
-    type Item = Instance;
-
+impl Answer for InstancesAnswer {
     fn parse(xml: &str) -> Result<Self, DeError> {
         shape(xml, "DescribeInstancesResponse").map(Self)
     }
+}
+
+impl AnswerPage for InstancesAnswer {
+    type Item = Instance;
 
     fn into_parts(self) -> (Vec<Instance>, Option<String>) {
         let reservations = self.0.reservation_set.item.into_iter();
@@ -89,32 +80,17 @@ impl AnswerPage for InstancesAnswer {
 #[derive(Debug)]
 pub struct InstanceTypesAnswer(xml::InstanceTypes);
 
-impl AnswerPage for InstanceTypesAnswer {
-    type Item = InstanceType;
-
+impl Answer for InstanceTypesAnswer {
     fn parse(xml: &str) -> Result<Self, DeError> {
         shape(xml, "DescribeInstanceTypesResponse").map(Self)
     }
+}
+
+impl AnswerPage for InstanceTypesAnswer {
+    type Item = InstanceType;
 
     fn into_parts(self) -> (Vec<InstanceType>, Option<String>) {
         (self.0.instance_type_set.item.into_iter().map(InstanceType::from).collect(), self.0.next_token)
-    }
-}
-
-/// A document with this root: a page of HTML, say, would do for a shape in which everything may be
-/// missing.
-fn shape<T: DeserializeOwned>(xml: &str, root: &str) -> Result<T, DeError> {
-    let mut reader = quick_xml::Reader::from_str(xml);
-    loop {
-        match reader.read_event()? {
-            quick_xml::events::Event::Start(start) if start.name().as_ref() == root.as_bytes() => {
-                return from_str(xml);
-            }
-            quick_xml::events::Event::Decl(_)
-            | quick_xml::events::Event::Comment(_)
-            | quick_xml::events::Event::Text(_) => {}
-            _ => return Err(DeError::Custom(format!("it is not a {root}"))),
-        }
     }
 }
 
@@ -165,7 +141,7 @@ impl From<xml::InstanceType> for InstanceType {
 }
 
 /// The documents' own shapes.
-mod xml {
+pub(super) mod xml {
     use super::Deserialize;
 
     #[derive(Debug, Deserialize)]

@@ -92,7 +92,9 @@ operations! {
 operations! {
     /// EC2.
     Ec2 {
-        Refused: DescribeInstances, DescribeInstanceTypes;
+        Refused: DescribeInstances, DescribeInstanceTypes, DescribeInstanceTypeOfferings,
+            DescribeAvailabilityZones, DescribeVpcs, DescribeSubnets, DescribeRouteTables,
+            DescribeSecurityGroups, DescribeKeyPairs;
     }
 }
 
@@ -125,7 +127,7 @@ operations! {
             ListParts;
         NodesKey: DeleteObject;
         Refused: ListBuckets, CreateBucket, DeleteBucket, HeadBucket, GetBucketLocation, DeleteObjects,
-            CopyObject, UploadPartCopy;
+            ListObjectVersions, CopyObject, UploadPartCopy;
     }
 }
 

@@ -261,6 +261,51 @@ impl S3 for LocalS3 {
         }))
     }
 
+    /// Versions are not kept: each object is its only version, `null`, as in a bucket on AWS
+    /// without versioning (API: ListObjectVersions).
+    async fn list_object_versions(
+        &self,
+        req: S3Request<ListObjectVersionsInput>,
+    ) -> S3Result<S3Response<ListObjectVersionsOutput>> {
+        let input = req.input;
+        let max_keys = limit(input.max_keys, "max-keys")?;
+        let encoding = Encoding::of(input.encoding_type.as_ref())?;
+        let query = Listing {
+            bucket: input.bucket.clone(),
+            prefix: input.prefix.clone().unwrap_or_default(),
+            delimiter: given(input.delimiter.clone()),
+            after: input.key_marker.clone().unwrap_or_default(),
+            limit: usize::try_from(max_keys).unwrap_or(0),
+        };
+        let page = self.page(query).await?;
+        let versions = page.objects.into_iter().map(|object| {
+            let object = listed(object, encoding);
+            ObjectVersion {
+                key: object.key,
+                version_id: Some("null".to_owned()),
+                is_latest: Some(true),
+                last_modified: object.last_modified,
+                e_tag: object.e_tag,
+                size: object.size,
+                ..Default::default()
+            }
+        });
+        Ok(S3Response::new(ListObjectVersionsOutput {
+            name: Some(input.bucket),
+            prefix: input.prefix.map(|prefix| encoding.write(prefix)),
+            delimiter: input.delimiter.map(|delimiter| encoding.write(delimiter)),
+            key_marker: input.key_marker.map(|key| encoding.write(key)),
+            encoding_type: input.encoding_type,
+            max_keys: Some(max_keys),
+            is_truncated: Some(page.next.is_some()),
+            next_version_id_marker: page.next.as_ref().map(|_| "null".to_owned()),
+            next_key_marker: page.next.map(|key| encoding.write(key)),
+            versions: Some(versions.collect()),
+            common_prefixes: Some(common(page.prefixes, encoding)),
+            ..Default::default()
+        }))
+    }
+
     async fn create_multipart_upload(
         &self,
         req: S3Request<CreateMultipartUploadInput>,

@@ -1,6 +1,8 @@
 //! The part of EC2 that describes the one instance: this machine, with an instance type of its own.
 
-use http::StatusCode;
+mod filter;
+mod network;
+
 use serde_json::{Value, json};
 
 use crate::access::operation::Ec2;
@@ -9,6 +11,7 @@ use crate::capacity::Resources;
 use crate::constants::{INSTANCE_ID, INSTANCE_TYPE, ZONE};
 use crate::home::host_id::HostId;
 use crate::http::protocol::ApiError;
+use filter::{listed, passes, refused};
 
 const VERSION: &str = "2016-11-15";
 
@@ -18,10 +21,6 @@ pub struct Api {
     engine: Handle,
     /// When this machine was launched: when the server started, in milliseconds since the epoch.
     launched_at: i64,
-}
-
-fn refused(code: &'static str, message: impl Into<String>) -> ApiError {
-    ApiError::new(StatusCode::BAD_REQUEST, code, message)
 }
 
 /// The operation that is asked for; its name is among the parameters.
@@ -64,6 +63,21 @@ impl Api {
             Ec2::DescribeInstanceTypes => {
                 Ok(json!({"DescribeInstanceTypes": instance_types(parameters, &capacity)?}))
             }
+            Ec2::DescribeInstanceTypeOfferings => {
+                Ok(json!({"DescribeInstanceTypeOfferings": network::offerings(parameters)}))
+            }
+            Ec2::DescribeAvailabilityZones => {
+                Ok(json!({"DescribeAvailabilityZones": network::zones(parameters)?}))
+            }
+            Ec2::DescribeVpcs => Ok(json!({"DescribeVpcs": network::vpcs(parameters)?})),
+            Ec2::DescribeSubnets => Ok(json!({"DescribeSubnets": network::subnets(parameters)?})),
+            Ec2::DescribeRouteTables => {
+                Ok(json!({"DescribeRouteTables": network::route_tables(parameters)?}))
+            }
+            Ec2::DescribeSecurityGroups => {
+                Ok(json!({"DescribeSecurityGroups": network::security_groups(parameters)}))
+            }
+            Ec2::DescribeKeyPairs => Ok(json!({"DescribeKeyPairs": network::key_pairs(parameters)})),
         }
     }
 
@@ -150,74 +164,12 @@ fn architecture() -> &'static str {
     }
 }
 
-/// The values of a list: `InstanceId.1`, `InstanceId.2`, …
-fn listed<'a>(parameters: &'a [(String, String)], name: &str) -> Vec<&'a str> {
-    let is_of = |parameter: &str| {
-        let number = parameter.strip_prefix(name).and_then(|rest| rest.strip_prefix('.'));
-        number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
-    };
-    parameters.iter().filter(|(n, _)| is_of(n)).map(|(_, value)| value.as_str()).collect()
-}
-
-/// Whether every filter lets these facts through: one of its values matches (EC2 User Guide, "List
-/// and filter").
-fn passes(parameters: &[(String, String)], facts: &[(&'static str, String)]) -> Result<bool, ApiError> {
-    for (parameter, name) in parameters {
-        let Some(filter) = parameter.strip_suffix(".Name").filter(|filter| filter.starts_with("Filter."))
-        else {
-            continue;
-        };
-        let Some((_, fact)) = facts.iter().find(|(known, _)| known == name) else {
-            return Err(refused("InvalidParameterValue", format!("The filter '{name}' is invalid")));
-        };
-        let values = listed(parameters, &format!("{filter}.Value"));
-        if !values.iter().any(|pattern| matches(pattern.as_bytes(), fact.as_bytes())) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-/// Whether a text is such as a pattern, in which `*` stands for anything and `?` for one character.
-fn matches(pattern: &[u8], text: &[u8]) -> bool {
-    // The position of the last `*`, and how far it has matched: a mismatch behind it makes it match
-    // more.
-    let (mut p, mut t, mut star) = (0, 0, None);
-    while t < text.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p, t));
-                p += 1;
-            }
-            Some(c) if *c == b'?' || *c == text[t] => (p, t) = (p + 1, t + 1),
-            _ => match star {
-                Some((at, reach)) => {
-                    star = Some((at, reach + 1));
-                    (p, t) = (at + 1, reach + 1);
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|c| *c == b'*')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn parameters(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-    }
-
-    #[test]
-    fn patterns() {
-        for (pattern, text) in [("c5.*", "c5.large"), ("*", ""), ("l?cal", "local"), ("*o*l", "local")] {
-            assert!(matches(pattern.as_bytes(), text.as_bytes()), "{pattern} {text}");
-        }
-        for (pattern, text) in [("c5.*", "c5a.large"), ("", "local"), ("l?l", "local"), ("*x", "local")] {
-            assert!(!matches(pattern.as_bytes(), text.as_bytes()), "{pattern} {text}");
-        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Where EC2 is.
+//! Where a service is.
 
 use aws_config::SdkConfig;
 use aws_types::service_config::ServiceConfigKey;
@@ -15,35 +15,38 @@ const SUFFIXES: [(&str, [&str; 2]); 6] = [
 ];
 const OTHERS: [&str; 2] = ["amazonaws.com", "api.aws"];
 
-/// The endpoint, as the SDK's own clients find theirs: what was set for the client, for EC2, for
-/// all services, or AWS's.
-pub fn url(config: &SdkConfig, region: &str) -> String {
+/// The endpoint, as the SDK's own clients find theirs: what was set for the client, for the
+/// service, for all services, or AWS's.
+pub fn url(config: &SdkConfig, service: &str, region: &str) -> String {
     let for_all = config.endpoint_url().map(str::to_owned);
     let set = match config.get_origin("endpoint_url").is_client_config() {
         true => for_all,
-        false => for_ec2(config).or(for_all),
+        false => for_service(config, service).or(for_all),
     };
     let aws = || {
         let (fips, dual) =
             (config.use_fips().unwrap_or_default(), config.use_dual_stack().unwrap_or_default());
-        awss(region, fips, dual)
+        awss(service, region, fips, dual)
     };
     set.unwrap_or_else(aws)
 }
 
-/// `AWS_ENDPOINT_URL_EC2`, or `ec2` among the profile's services.
-fn for_ec2(config: &SdkConfig) -> Option<String> {
-    let key = ServiceConfigKey::builder().service_id("EC2").env("AWS_ENDPOINT_URL").profile("endpoint_url");
+/// Such as `AWS_ENDPOINT_URL_EC2`, or `ec2` among the profile's services.
+fn for_service(config: &SdkConfig, service: &str) -> Option<String> {
+    // The names of these services in the SDKs are those in hosts, in upper case.
+    let id = service.to_ascii_uppercase();
+    let key = ServiceConfigKey::builder().service_id(&id).env("AWS_ENDPOINT_URL").profile("endpoint_url");
     config.service_config()?.load_config(key.build().ok()?)
 }
 
-/// AWS's endpoint of a region (botocore's `ec2/endpoint-rule-set`).
-fn awss(region: &str, fips: bool, dual_stack: bool) -> String {
+/// AWS's endpoint of a region (botocore's `ec2/endpoint-rule-set` and `sts/endpoint-rule-set`).
+fn awss(service: &str, region: &str, fips: bool, dual_stack: bool) -> String {
     let known = SUFFIXES.iter().find(|(prefix, _)| region.starts_with(prefix));
     let suffix = known.map_or(OTHERS, |(_, suffixes)| *suffixes)[usize::from(dual_stack)];
     // In GovCloud, the usual endpoint is a FIPS one.
-    let service = if fips && (dual_stack || !region.starts_with("us-gov-")) { "ec2-fips" } else { "ec2" };
-    format!("https://{service}.{region}.{suffix}")
+    let is_fips = fips && (dual_stack || !region.starts_with("us-gov-"));
+    let fips = if is_fips { "-fips" } else { "" };
+    format!("https://{service}{fips}.{region}.{suffix}")
 }
 
 #[cfg(test)]
@@ -61,7 +64,7 @@ mod tests {
             ("us-isob-east-1", false, false, "ec2.us-isob-east-1.sc2s.sgov.gov"),
             ("us-iso-east-1", false, false, "ec2.us-iso-east-1.c2s.ic.gov"),
         ] {
-            assert_eq!(awss(region, fips, dual), format!("https://{host}"));
+            assert_eq!(awss("ec2", region, fips, dual), format!("https://{host}"));
         }
     }
 }

@@ -1,0 +1,113 @@
+//! The configuration of a cluster: from a file, from the stack of a cluster, or the default one.
+
+use std::path::{Path, PathBuf};
+
+use awsb_model::cluster::config::DefinitionImage;
+use awsb_model::cluster::{ClusterConfig, ClusterName, Template};
+
+use crate::aws::Session;
+use crate::cloud::{self, Stack, StackContent};
+use crate::ui::Failure;
+
+/// The cluster and its configuration, as arguments.
+#[derive(Debug, clap::Args)]
+pub(super) struct Input {
+    /// The cluster
+    #[arg(value_name = "NAME")]
+    pub(super) name: ClusterName,
+    /// The configuration (TOML); without it, the default one, or that of the cluster
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) file: Option<PathBuf>,
+    /// A bucket for a template that is too long for a request (above 51,200 bytes)
+    #[arg(long, value_name = "BUCKET")]
+    template_bucket: Option<String>,
+}
+
+impl Input {
+    /// Reads and checks the configuration. AWS is not asked.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or says something that it cannot say.
+    pub(super) fn read(&self) -> Result<Blueprint, Failure> {
+        let config = match &self.file {
+            None => ClusterConfig::default(),
+            Some(file) => {
+                let shown = file.display().to_string();
+                let text = read(file)?;
+                parse(&format!("cluster configuration {shown}"), &text)?
+            }
+        };
+        self.blueprint(config)
+    }
+
+    /// The configuration that a cluster has now.
+    ///
+    /// # Errors
+    /// When the stack has none, or one that this version does not know.
+    pub(super) async fn of_stack(&self, session: &Session, stack: &Stack) -> Result<Blueprint, Failure> {
+        let name = &self.name;
+        let template = cloud::stack_template(session, &stack.id).await?;
+        let Some(text) = Template::config_text(&template) else {
+            return Err(Failure::failed(format!(
+                "the stack {} does not have the configuration of the cluster {name} in it",
+                stack.name
+            ))
+            .hint("`-f FILE` gives the configuration"));
+        };
+        let config = parse(&format!("configuration of the cluster {name}"), &text)?;
+        self.blueprint(config)
+    }
+
+    fn blueprint(&self, config: ClusterConfig) -> Result<Blueprint, Failure> {
+        Ok(Blueprint { name: self.name.clone(), config, template_bucket: self.template_bucket.clone() })
+    }
+}
+
+/// Reads a file.
+fn read(file: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(file).map_err(|e| {
+        Failure::usage(format!("reading the cluster configuration {}: {e}", file.display()))
+            .hint("`bcluster init FILE` writes one")
+    })
+}
+
+fn parse(name: &str, text: &str) -> Result<ClusterConfig, Failure> {
+    ClusterConfig::from_toml(name, text).map_err(Failure::from)
+}
+
+/// A cluster that is wanted.
+#[derive(Debug)]
+pub(super) struct Blueprint {
+    name: ClusterName,
+    pub(super) config: ClusterConfig,
+    template_bucket: Option<String>,
+}
+
+impl Blueprint {
+    /// The cluster's name.
+    pub(super) fn name(&self) -> &str {
+        self.name.as_str()
+    }
+
+    /// The same without a configuration of the user's: jobs get the image that the place of the
+    /// cluster has for all.
+    pub(super) fn with_default_image(mut self, session: &Session) -> Self {
+        if let Some(image) = session.default_image().and_then(|image| image.parse().ok()) {
+            let image: DefinitionImage = image;
+            self.config.definitions.iter_mut().for_each(|definition| definition.image = image.clone());
+        }
+        self
+    }
+
+    /// The content of its stack, in the account and region of a session.
+    ///
+    /// # Errors
+    /// When the account does not have what the configuration names, or cannot be asked.
+    pub(super) async fn content(
+        &self,
+        session: &Session,
+        current: Option<&Stack>,
+    ) -> Result<StackContent, Failure> {
+        cloud::content(session, &self.name, &self.config, current, self.template_bucket.as_deref()).await
+    }
+}

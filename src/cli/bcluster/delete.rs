@@ -1,0 +1,458 @@
+//! `bcluster delete`: takes a cluster away.
+//!
+//! The queues stop taking jobs, the jobs end, the environments give their instances back, and only
+//! then is the stack deleted: an environment with jobs cannot be. Each step can be repeated.
+
+use std::collections::BTreeMap;
+
+use awsb_model::cluster::ClusterName;
+use awsb_model::words;
+
+use super::super::CommonArgs;
+use super::TOOL;
+use super::account::{open, own_cluster};
+use super::operation::{self, Outcome, check_can_ask, confirm, interrupted};
+use crate::aws::{ResilientSession, Session};
+use crate::batch::Job;
+use crate::cloud::bucket::{self, BucketContent};
+use crate::cloud::drain::{self, Parts, Wanted};
+use crate::cloud::{
+    self, Journal, Kind, Leftover, Operation, Phase, Progress, Stack, StackResource, StackStatus, Watch,
+};
+use crate::config::{self, SettingsChange};
+use crate::ui::{self, EndSignal, Exit, Failure, ProgressBar, SignalListener, print_message};
+
+/// The reason that jobs get which end with their cluster.
+const REASON: &str = "the cluster is being deleted (bcluster)";
+
+/// The arguments of `bcluster delete`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The cluster
+    #[arg(value_name = "NAME")]
+    name: ClusterName,
+    /// Show what would go and what would stay, and delete nothing
+    #[arg(long)]
+    plan: bool,
+    /// Delete it without asking; its data stays without --delete-data
+    #[arg(short, long)]
+    yes: bool,
+    /// Let the jobs of the cluster end by themselves, and wait for them
+    #[arg(long)]
+    wait_jobs: bool,
+    /// Delete the data, too: all objects of the bucket, and the logs
+    #[arg(long)]
+    delete_data: bool,
+    /// Keep the data without asking
+    #[arg(long, conflicts_with = "delete_data")]
+    keep_data: bool,
+    /// Keep what cannot be deleted, and delete the rest
+    #[arg(long)]
+    force: bool,
+}
+
+/// What the command found.
+struct Found {
+    stack: Stack,
+    resources: Vec<StackResource>,
+    /// The resources that stay when the stack is deleted.
+    kept: Vec<StackResource>,
+    parts: Parts,
+    jobs: BTreeMap<String, Vec<Job>>,
+    buckets: Vec<(String, Option<BucketContent>)>,
+}
+
+impl Args {
+    /// Deletes the cluster.
+    pub(super) async fn run(&self, common: &CommonArgs) -> Result<Exit, Failure> {
+        let name = self.name.as_str();
+        if !self.plan {
+            check_can_ask(self.yes, "delete a cluster", "`--plan` shows what would be deleted")?;
+        }
+        let session = open(common, Some(name)).await?;
+        let stack = match own_cluster(&session, name, "delete").await {
+            Ok(stack) => stack,
+            // A run that was killed behind the deletion: the settings may still have the cluster.
+            Err(failure) => {
+                let was_deleting = Journal::open(&session, super::account::stack_name(&session, name))
+                    .is_ok_and(|journal| journal.current().is_some_and(|o| o.kind == Kind::Delete));
+                if was_deleting && !self.plan {
+                    return self.finish_killed(&session);
+                }
+                return Err(failure);
+            }
+        };
+        let mut contact = ResilientSession::new(session, TOOL);
+        let found = self.look(&contact, stack).await?;
+        let lines = self.plan_lines(&found, &contact.session().place());
+        if self.plan {
+            common.output().show_layout(&ui::Layout::Lines(lines))?;
+            return Ok(Exit::Done);
+        }
+        lines.iter().for_each(print_message);
+        if !self.yes && !confirm(&format!("Delete the cluster {name}?")).await? {
+            print_message(format!("{TOOL}: nothing has been deleted"));
+            return Ok(Exit::Failed);
+        }
+        let deletes_data = self.delete_data
+            || (!self.yes && !self.keep_data && !found.kept.is_empty() && confirm(&question(&found)).await?);
+        let mut journal = Journal::open(contact.session(), &found.stack.name)?;
+        let mut signals = SignalListener::listen();
+        let drained = {
+            let drained = self.drain(&mut contact, &found, deletes_data);
+            tokio::select! {
+                biased;
+                outcome = drained => Ok(outcome?),
+                signal = signals.next() => Err(signal),
+            }
+        };
+        drop(signals);
+        if let Err(signal) = drained {
+            return Ok(self.interrupted(signal));
+        }
+        self.delete(&mut contact, &mut journal, &found, deletes_data).await
+    }
+
+    fn interrupted(&self, signal: EndSignal) -> Exit {
+        let name = &self.name;
+        print_message(format!(
+            "{TOOL}: {signal}; the cluster {name} takes no jobs any more, and is not deleted yet\nhint: \
+             `bcluster delete {name}` goes on, `bcluster start {name}` makes it take jobs again"
+        ));
+        Exit::Interrupted(signal)
+    }
+
+    /// Finds out what there is.
+    async fn look(&self, contact: &ResilientSession, stack: Stack) -> Result<Found, Failure> {
+        let session = contact.session();
+        let template = async {
+            match stack.status.phase() {
+                // A stack in review has only a change set.
+                Phase::Review => Ok(String::new()),
+                _ => cloud::stack_template(session, &stack.id).await,
+            }
+        };
+        let (mut resources, template) = tokio::try_join!(cloud::resources(session, &stack.id), template)?;
+        resources.retain(|resource| resource.resource_status != "DELETE_COMPLETE");
+        let kept = cloud::kept_ids(&template);
+        let kept: Vec<StackResource> = resources
+            .iter()
+            .filter(|r| kept.contains(&r.logical_resource_id) && r.physical_resource_id.is_some())
+            // The policy of a bucket stays with it.
+            .filter(|r| r.resource_type != "AWS::S3::BucketPolicy")
+            .cloned()
+            .collect();
+        let parts = drain::parts(session, &resources).await?;
+        let jobs = drain::active_jobs(session, &parts.queues);
+        let names = drain::physical_ids(&resources, "AWS::S3::Bucket");
+        let buckets = async {
+            let mut buckets = Vec::new();
+            for name in names {
+                // Whoever may not list a bucket may perhaps delete the cluster all the same.
+                let content = bucket::content(session, &name).await.ok().flatten();
+                buckets.push((name, content));
+            }
+            Ok::<_, Failure>(buckets)
+        };
+        let (jobs, buckets) = tokio::try_join!(jobs, buckets)?;
+        Ok(Found { stack, resources, kept, parts, jobs, buckets })
+    }
+
+    /// What goes and what stays, in lines.
+    fn plan_lines(&self, found: &Found, place: &str) -> Vec<String> {
+        let stack = &found.stack;
+        let mut lines = vec![format!(
+            "The cluster {} (stack {}, {place}) has {}:",
+            self.name,
+            stack.name,
+            words::many(found.resources.len(), "resource")
+        )];
+        for (queue, jobs) in found.jobs.iter().filter(|(_, jobs)| !jobs.is_empty()) {
+            let end = if self.wait_jobs { "waits for" } else { "terminates" };
+            lines.push(format!("  it {end} {} of the queue {queue}", words::many(jobs.len(), "job")));
+        }
+        let gone = found.resources.len() - found.kept.len();
+        lines.push(format!(
+            "  {} deleted",
+            words::many(gone, "resource") + if gone == 1 { " is" } else { " are" }
+        ));
+        for resource in &found.kept {
+            let id = resource.physical_resource_id.as_deref().unwrap_or_default();
+            let content = found.buckets.iter().find(|(name, _)| name == id).and_then(|(_, c)| *c);
+            let content = content.map(|content| format!(" ({})", in_words(content))).unwrap_or_default();
+            let what = cloud::kind(&resource.resource_type);
+            let stays = match (self.delete_data, self.keep_data || self.yes) {
+                (true, _) => "is deleted with all that is in it",
+                (false, true) => "stays",
+                (false, false) => "stays, unless you say otherwise",
+            };
+            lines.push(format!("  the {what} {id}{content} {stays}"));
+        }
+        if stack.is_protected {
+            lines.push("  its protection from deletion is taken away first".to_owned());
+        }
+        lines
+    }
+
+    /// Takes the jobs and the instances from the cluster, and the objects from its bucket.
+    async fn drain(
+        &self,
+        contact: &mut ResilientSession,
+        found: &Found,
+        deletes_data: bool,
+    ) -> Result<(), Failure> {
+        // An earlier run has drained a stack that is being deleted.
+        if found.stack.status.phase() == Phase::Deleting {
+            return Ok(());
+        }
+        let Parts { queues, environments } = &found.parts;
+        drain::set_queues(contact, queues, Wanted::Disabled).await?;
+        // Jobs that were submitted until now, too.
+        let jobs = contact.keep(async |session| drain::active_jobs(session, queues).await).await?;
+        let jobs: Vec<Job> = jobs.into_values().flatten().collect();
+        if !jobs.is_empty() {
+            let count = words::many(jobs.len(), "job");
+            if self.wait_jobs {
+                print_message(format!("{TOOL}: waiting for {count}"));
+            } else {
+                print_message(format!("{TOOL}: terminating {count}"));
+                let session = contact.session().clone();
+                let failures = drain::terminate(&session, jobs, REASON).await;
+                if let Some((_, failure)) = failures.into_iter().next() {
+                    return Err(failure.hint("the same command goes on"));
+                }
+            }
+            drain::wait_for_jobs(contact, queues, |_| {}).await?;
+        }
+        drain::set_environments(contact, environments, Wanted::Disabled, |_| Some(0)).await?;
+        if deletes_data {
+            for (name, content) in &found.buckets {
+                if content.is_some_and(|content| content.objects > 0) {
+                    print_message(format!("{TOOL}: emptying the bucket {name}"));
+                }
+                empty(contact.session(), name).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes the stack and then the data.
+    async fn delete(
+        &self,
+        contact: &mut ResilientSession,
+        journal: &mut Journal,
+        found: &Found,
+        deletes_data: bool,
+    ) -> Result<Exit, Failure> {
+        let stack = &found.stack;
+        if stack.is_protected {
+            cloud::protect(contact, &stack.id, false).await?;
+        }
+        let mut retained: Vec<StackResource> = Vec::new();
+        // A deletion that fails is tried once more: what has stood in its way may be gone.
+        for attempt in 0..3 {
+            let retain: Vec<String> =
+                retained.iter().map(|resource| resource.logical_resource_id.clone()).collect();
+            let (status, progress) =
+                match self.delete_stack(contact, journal, stack, &retain, attempt).await? {
+                    Outcome::Ended(status, progress) => (status, progress),
+                    Outcome::Interrupted(signal) => {
+                        return Ok(interrupted(signal, self.name.as_str(), "deleting"));
+                    }
+                };
+            if status.phase() == Phase::Deleted {
+                journal.forget();
+                return self.finish(contact, found, &retained, deletes_data).await;
+            }
+            let failed = failed_resources(&progress, &found.resources);
+            match attempt {
+                0 => print_message(format!("{TOOL}: the deletion has failed; trying once more")),
+                1 if self.force && !failed.is_empty() => {
+                    print_message(format!("{TOOL}: deleting the rest (--force)"));
+                    retained = failed;
+                }
+                _ => return Err(self.not_deleted(&status, &progress, &failed, contact.session())),
+            }
+        }
+        Ok(Exit::Failed)
+    }
+
+    /// Deletes the stack, and follows its deletion.
+    async fn delete_stack(
+        &self,
+        contact: &mut ResilientSession,
+        journal: &mut Journal,
+        stack: &Stack,
+        retained: &[String],
+        attempt: u32,
+    ) -> Result<Outcome, Failure> {
+        // A deletion that an earlier run has begun is followed.
+        let is_deleting = attempt == 0 && stack.status.phase() == Phase::Deleting;
+        let mut operation = Operation::new(Kind::Delete, &stack.id);
+        operation.stack_id = Some(stack.id.clone());
+        if is_deleting {
+            let events = contact.keep(async |session| cloud::events(session, &stack.id).await).await?;
+            operation.mark = cloud::mark_of_operation(&events);
+        } else {
+            operation.mark =
+                contact.keep(async |session| cloud::newest_event(session, &stack.id).await).await?;
+        }
+        journal.record(&operation)?;
+        if !is_deleting {
+            cloud::delete(contact, &stack.id, &operation, retained, false).await?;
+        }
+        let mut watch = Watch::new(&stack.id, operation.mark);
+        operation::follow(contact, &mut watch).await
+    }
+
+    /// The failure of a deletion: which resources are left, and why.
+    fn not_deleted(
+        &self,
+        status: &StackStatus,
+        progress: &Progress,
+        failed: &[StackResource],
+        session: &Session,
+    ) -> Failure {
+        let name = self.name.as_str();
+        let mut failure = operation::failure(&format!("deleting the cluster {name}"), status, progress);
+        for resource in failed {
+            let left = Leftover::of(resource, &session.region);
+            failure = failure.hint(format!("{} is left; `{}` removes it", left.what, left.command));
+        }
+        failure.hint(format!(
+            "`bcluster delete {name}` tries again; with `--force` it keeps what cannot be deleted, and deletes \
+             the rest"
+        ))
+    }
+
+    /// Deletes the data, or says what is kept.
+    async fn finish(
+        &self,
+        contact: &mut ResilientSession,
+        found: &Found,
+        retained: &[StackResource],
+        deletes_data: bool,
+    ) -> Result<Exit, Failure> {
+        let session = contact.session().clone();
+        let definitions: Vec<String> = drain::physical_ids(&found.resources, "AWS::Batch::JobDefinition")
+            .iter()
+            .map(|arn| definition_name(arn).to_owned())
+            .collect();
+        let mut failures = Vec::new();
+        failures.extend(cloud::data::deregister(&session, &definitions).await.err());
+        let mut left: Vec<Leftover> =
+            retained.iter().map(|resource| Leftover::of(resource, &session.region)).collect();
+        for resource in &found.kept {
+            let id = resource.physical_resource_id.clone().unwrap_or_default();
+            let deleted = match (deletes_data, resource.resource_type.as_str()) {
+                (true, "AWS::S3::Bucket") => {
+                    // Something may have been written while the stack was deleted, such as logs.
+                    let emptied = empty(&session, &id).await;
+                    match emptied {
+                        Ok(()) => cloud::data::delete_bucket(&session, &id).await.map(|()| true),
+                        Err(failure) => Err(failure),
+                    }
+                }
+                (true, "AWS::Logs::LogGroup") => {
+                    cloud::data::delete_log_group(&session, &id).await.map(|()| true)
+                }
+                _ => Ok(false),
+            };
+            match deleted {
+                Ok(true) => {}
+                Ok(false) => left.push(Leftover::of(resource, &session.region)),
+                Err(failure) => {
+                    failures.push(failure);
+                    left.push(Leftover::of(resource, &session.region));
+                }
+            }
+        }
+        failures.iter().for_each(|failure| failure.report(TOOL));
+        self.finish_settings(&session)?;
+        let mut lines = vec![format!("The cluster {} is deleted.", self.name)];
+        if !left.is_empty() {
+            lines.push("These are kept, each with the command that removes it:".to_owned());
+            lines.extend(left.iter().map(|left| format!("  {}: {}", left.what, left.command)));
+        }
+        let output = ui::Output::new(ui::Format::Plain).outliving_its_reader();
+        output.show_layout(&ui::Layout::Lines(lines))?;
+        Ok(if failures.is_empty() { Exit::Done } else { Exit::Failed })
+    }
+
+    /// Ends a deletion whose last run was killed when the stack was gone.
+    fn finish_killed(&self, session: &Session) -> Result<Exit, Failure> {
+        let stack = super::account::stack_name(session, self.name.as_str());
+        Journal::open(session, stack)?.forget();
+        self.finish_settings(session)?;
+        print_message(format!("{TOOL}: the cluster {} is deleted", self.name));
+        Ok(Exit::Done)
+    }
+
+    /// Removes the cluster from the settings file.
+    fn finish_settings(&self, session: &Session) -> Result<(), Failure> {
+        let name = self.name.as_str();
+        let stack = super::account::stack_name(session, name);
+        match config::remove_cluster(&session.settings_entry(name, stack))? {
+            SettingsChange::Written(path) => {
+                print_message(format!(
+                    "{TOOL}: [cluster.{name}] is gone from the settings file {}",
+                    path.display()
+                ));
+            }
+            SettingsChange::ByHand(path, advice) => {
+                print_message(format!("{TOOL}: note: in the settings file {}, {advice}", path.display()));
+            }
+            SettingsChange::Unchanged(_) => {}
+        }
+        Ok(())
+    }
+}
+
+/// The question about the data.
+fn question(found: &Found) -> String {
+    let what: Vec<String> = found
+        .kept
+        .iter()
+        .map(|resource| {
+            let id = resource.physical_resource_id.as_deref().unwrap_or_default();
+            let content = found.buckets.iter().find(|(name, _)| name == id).and_then(|(_, c)| *c);
+            let content = content.map(|content| format!(" with {}", in_words(content))).unwrap_or_default();
+            format!("the {} {id}{content}", cloud::kind(&resource.resource_type))
+        })
+        .collect();
+    format!("Delete its data, too: {}?", words::and(&what.iter().map(String::as_str).collect::<Vec<_>>()))
+}
+
+/// The content of a bucket: `12 objects, 3.4 MB`.
+fn in_words(content: BucketContent) -> String {
+    let more = if content.has_more { "more than " } else { "" };
+    let count = words::many(usize::try_from(content.objects).unwrap_or(usize::MAX), "object");
+    format!("{more}{count}, {}", indicatif::DecimalBytes(content.bytes))
+}
+
+/// The resources whose deletion has failed.
+fn failed_resources(progress: &Progress, resources: &[StackResource]) -> Vec<StackResource> {
+    let failed = progress.failed_parts();
+    let is_failed = |resource: &&StackResource| {
+        failed.iter().any(|event| event.logical_resource_id == resource.logical_resource_id)
+    };
+    resources.iter().filter(is_failed).cloned().collect()
+}
+
+/// The name in the ARN of a job definition: `arn:…:job-definition/NAME:1`.
+fn definition_name(arn: &str) -> &str {
+    let name = arn.rsplit_once('/').map_or(arn, |(_, name)| name);
+    name.split(':').next().unwrap_or(name)
+}
+
+/// Empties a bucket, with its progress on a terminal.
+async fn empty(session: &Session, name: &str) -> Result<(), Failure> {
+    let bar = std::cell::RefCell::new(ProgressBar::of_removal());
+    let shown = std::cell::Cell::new(0_u64);
+    bucket::empty(session, name, |removed| {
+        bar.borrow_mut().advance(removed - shown.get());
+        shown.set(removed);
+    })
+    .await
+    .map(drop)
+}

@@ -1,0 +1,93 @@
+//! `bcluster`: makes clusters, changes them and takes them away.
+
+mod account;
+mod blueprint;
+mod create;
+mod delete;
+mod init;
+mod list;
+mod operation;
+mod plan;
+mod power;
+mod show;
+mod template;
+mod update;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use super::CommonArgs;
+use crate::ui::{ErrorKind, Exit, Failure};
+
+/// Make a cluster on AWS Batch, change it, take it away
+#[derive(Debug, Parser)]
+#[command(name = "bcluster", version, disable_help_subcommand = true)]
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Write a configuration, with a comment for each key
+    Init(init::Args),
+    /// Make a cluster
+    Create(create::Args),
+    /// Change a cluster
+    Update(update::Args),
+    /// Take a cluster away
+    Delete(delete::Args),
+    /// List clusters: bcluster's and ParallelCluster's
+    List(list::Args),
+    /// Show a cluster: its parts, its jobs, its events
+    Show(show::Args),
+    /// Let a cluster cost nothing while it is not used
+    Stop(power::Args),
+    /// Let a cluster that was stopped run jobs again
+    Start(power::Args),
+    /// Print the CloudFormation template of a cluster
+    Template(template::Args),
+}
+
+/// `bcluster`'s entry point.
+pub fn main(words: Vec<OsString>) -> ExitCode {
+    super::run("bcluster", words, |args: Args| {
+        let Args { action, common } = args;
+        let outcome = super::block_on_threads(async {
+            match action {
+                Action::Init(args) => args.run(&common).await,
+                Action::Create(args) => args.run(&common).await,
+                Action::Update(args) => args.run(&common).await,
+                Action::Delete(args) => args.run(&common).await,
+                Action::List(args) => args.run(&common).await,
+                Action::Show(args) => args.run(&common).await,
+                Action::Stop(args) => args.stop(&common).await,
+                Action::Start(args) => args.start(&common).await,
+                Action::Template(args) => args.run(&common).await,
+            }
+        });
+        outcome.map_err(with_policy)
+    })
+}
+
+/// The failure with a hint to the policy that has the missing permission.
+fn with_policy(failure: Failure) -> Failure {
+    match failure.kind() {
+        ErrorKind::AccessDenied => {
+            failure.hint("`bcluster policy admin` prints a policy with all permissions that bcluster needs")
+        }
+        _ => failure,
+    }
+}
+
+/// The tool's name, which stands in front of its messages.
+const TOOL: &str = "bcluster";
+
+/// The exit code of a plan: 3 for changes with `--exit-code`.
+fn exit_of_plan(has_changes: bool, with_code: bool) -> Exit {
+    if has_changes && with_code { Exit::Changes } else { Exit::Done }
+}

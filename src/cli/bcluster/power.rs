@@ -1,0 +1,128 @@
+//! `bcluster stop` and `bcluster start`: a cluster that is not used costs nothing.
+
+use awsb_model::cluster::ClusterName;
+use awsb_model::{Status, words};
+
+use super::super::CommonArgs;
+use super::TOOL;
+use super::account::{cluster, open};
+use crate::aws::ResilientSession;
+use crate::batch::ComputeEnvironment;
+use crate::cloud::drain::{self, Parts, Wanted};
+use crate::cloud::{self, StackResource};
+use crate::ui::{Exit, Failure, Format, Layout, Output, print_message};
+
+/// The arguments of both commands.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The cluster
+    #[arg(value_name = "NAME")]
+    name: ClusterName,
+}
+
+/// A cluster, as both commands need it.
+struct Cluster {
+    contact: ResilientSession,
+    resources: Vec<StackResource>,
+    parts: Parts,
+    template: String,
+}
+
+impl Args {
+    async fn read(&self, common: &CommonArgs) -> Result<Cluster, Failure> {
+        let session = open(common, Some(self.name.as_str())).await?;
+        let stack = cluster(&session, self.name.as_str()).await?;
+        let (resources, template) = tokio::try_join!(
+            cloud::resources(&session, &stack.id),
+            cloud::stack_template(&session, &stack.id)
+        )?;
+        let parts = drain::parts(&session, &resources).await?;
+        if parts.environments.is_empty() {
+            return Err(Failure::failed(format!("the cluster {} has no compute environment", self.name)));
+        }
+        Ok(Cluster { contact: ResilientSession::new(session, TOOL), resources, parts, template })
+    }
+
+    /// Disables the environments, and lets them keep no instance. Queues go on taking jobs, which
+    /// wait.
+    pub(super) async fn stop(&self, common: &CommonArgs) -> Result<Exit, Failure> {
+        let mut cluster = self.read(common).await?;
+        let environments = &cluster.parts.environments;
+        drain::set_environments(&mut cluster.contact, environments, Wanted::Disabled, |_| Some(0)).await?;
+        let mut lines = vec![format!(
+            "The cluster {} is stopped: {} disabled. Its queues take jobs, which wait.",
+            self.name,
+            count(environments)
+        )];
+        let queues = &cluster.parts.queues;
+        let jobs = cluster.contact.keep(async |session| drain::active_jobs(session, queues).await).await?;
+        let running = jobs
+            .values()
+            .flatten()
+            .filter(|job| matches!(job.status, Status::Starting | Status::Running))
+            .count();
+        if running > 0 {
+            lines.push(format!("{} to the end and still cost.", still(running)));
+        }
+        lines.extend(still_costs(&cluster.resources));
+        lines.push(format!("`bcluster start {}` starts it.", self.name));
+        say(lines)
+    }
+
+    /// Enables the environments, with the minimum of the template.
+    pub(super) async fn start(&self, common: &CommonArgs) -> Result<Exit, Failure> {
+        let mut cluster = self.read(common).await?;
+        let minima = drain::minima(&cluster.template);
+        let resources = &cluster.resources;
+        let min = |environment: &ComputeEnvironment| {
+            let is_it = |resource: &&StackResource| {
+                resource.physical_resource_id.as_deref().is_some_and(|id| environment.is(id))
+            };
+            minima.get(&resources.iter().find(is_it)?.logical_resource_id).copied()
+        };
+        let Parts { queues, environments } = &cluster.parts;
+        drain::set_environments(&mut cluster.contact, environments, Wanted::Enabled, min).await?;
+        // A deletion that was interrupted has disabled them.
+        drain::set_queues(&mut cluster.contact, queues, Wanted::Enabled).await?;
+        if minima.is_empty() {
+            print_message(format!(
+                "{TOOL}: note: the template does not tell the least vCPUs of the environments; they stay as they are"
+            ));
+        }
+        say(vec![format!("The cluster {} is started: {} enabled.", self.name, count(environments))])
+    }
+}
+
+fn say(lines: Vec<String>) -> Result<Exit, Failure> {
+    Output::new(Format::Plain).show_layout(&Layout::Lines(lines))?;
+    Ok(Exit::Done)
+}
+
+/// `1 compute environment is`, `2 compute environments are`.
+fn count(environments: &[ComputeEnvironment]) -> String {
+    let verb = if environments.len() == 1 { "is" } else { "are" };
+    format!("{} {verb}", words::many(environments.len(), "compute environment"))
+}
+
+/// `1 job runs`, `2 jobs run`.
+fn still(running: usize) -> String {
+    let verb = if running == 1 { "runs" } else { "run" };
+    format!("{} {verb}", words::many(running, "job"))
+}
+
+/// The parts of a cluster that cost while nothing runs.
+fn still_costs(resources: &[StackResource]) -> Vec<String> {
+    const COST: [(&str, &str); 5] = [
+        ("AWS::S3::Bucket", "the objects in its bucket"),
+        ("AWS::EFS::FileSystem", "the files on its EFS file system"),
+        ("AWS::ECR::Repository", "the images in its repository"),
+        ("AWS::EC2::NatGateway", "its NAT gateway, by the hour"),
+        ("AWS::FSx::FileSystem", "its FSx file system, by its size"),
+    ];
+    let has = |kind: &str| resources.iter().any(|resource| resource.resource_type == kind);
+    let parts: Vec<&str> = COST.iter().filter(|(kind, _)| has(kind)).map(|(_, what)| *what).collect();
+    match parts.is_empty() {
+        true => Vec::new(),
+        false => vec![format!("These still cost: {}.", words::and(&parts))],
+    }
+}

@@ -1,0 +1,251 @@
+//! `bcluster update`: changes a cluster to what a configuration says.
+
+use awsb_model::words;
+
+use super::super::CommonArgs;
+use super::account::{open, own_cluster};
+use super::blueprint::Input;
+use super::operation::{self, Outcome, check_can_ask, confirm, interrupted};
+use super::plan::Plan;
+use super::{TOOL, exit_of_plan};
+use crate::aws::{ResilientSession, Session};
+use crate::cloud::drain;
+use crate::cloud::{
+    self, ChangeSet, Journal, Kind, Operation, Phase, Prepared, Stack, StackContent, StackStatus, Watch,
+};
+use crate::ui::{Exit, Failure, Format, print_message};
+
+/// The arguments of `bcluster update`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    input: Input,
+    /// Show what would change, and change nothing
+    #[arg(long)]
+    plan: bool,
+    /// With --plan: end with exit code 3 if there are changes
+    #[arg(long, requires = "plan")]
+    exit_code: bool,
+    /// Change it without asking
+    #[arg(short, long)]
+    yes: bool,
+    /// Allow a change that may end jobs of this part of the cluster
+    #[arg(long, value_name = "PART")]
+    may_end_jobs: Vec<String>,
+    /// Allow a change that loses the data of this part of the cluster
+    #[arg(long, value_name = "PART")]
+    may_lose_data: Vec<String>,
+}
+
+impl Args {
+    /// Changes the cluster.
+    pub(super) async fn run(&self, common: &CommonArgs) -> Result<Exit, Failure> {
+        // A mistake in the file is found before anything is asked.
+        let given = self.input.file.is_some().then(|| self.input.read()).transpose()?;
+        if !self.plan {
+            check_can_ask(self.yes, "change a cluster", "`--plan` shows what would change")?;
+        }
+        let name = self.input.name.as_str();
+        let session = open(common, Some(name)).await?;
+        let stack = own_cluster(&session, name, "change").await?;
+        check_phase(&stack, name)?;
+        let blueprint = match given {
+            Some(blueprint) => blueprint,
+            None => self.input.of_stack(&session, &stack).await?,
+        };
+        let content = blueprint.content(&session, Some(&stack)).await?;
+        let mut journal = Journal::open(&session, &stack.name)?;
+        let mut contact = ResilientSession::new(session, TOOL);
+        let wanted = Operation::new(Kind::Update, &content.fingerprint());
+        let recorded = journal.current().filter(|operation| {
+            operation.kind == Kind::Update && operation.stack_id.as_deref() == Some(&stack.id)
+        });
+        if stack.status.phase() == Phase::Updating {
+            return match recorded.filter(|operation| operation.is_same(&wanted)).cloned() {
+                Some(operation) => {
+                    print_message(format!("{TOOL}: going on with the update of {name} that was begun"));
+                    self.follow(&mut contact, &mut journal, &stack, operation).await
+                }
+                None => Err(Failure::failed(format!("the cluster {name} is being updated"))
+                    .hint(format!("`bcluster show {name} --wait` follows it"))),
+            };
+        }
+        let operation = match recorded.filter(|operation| operation.is_same(&wanted)) {
+            Some(operation) => operation.clone(),
+            None => {
+                let mark =
+                    contact.keep(async |session| cloud::newest_event(session, &stack.id).await).await?;
+                Operation { stack_id: Some(stack.id.clone()), mark, ..wanted }
+            }
+        };
+        self.change(common, &mut contact, &mut journal, &stack, operation, &content).await
+    }
+
+    async fn change(
+        &self,
+        common: &CommonArgs,
+        contact: &mut ResilientSession,
+        journal: &mut Journal,
+        stack: &Stack,
+        operation: Operation,
+        content: &StackContent,
+    ) -> Result<Exit, Failure> {
+        let name = self.input.name.as_str();
+        journal.record(&operation)?;
+        let set = match cloud::prepare(contact, &stack.id, &operation, content).await {
+            Ok(Prepared::Ready(set)) => set,
+            Ok(Prepared::NoChanges { id }) => {
+                cloud::remove_change_set(contact, &id).await?;
+                journal.forget();
+                return self.report_no_changes(common);
+            }
+            Err(failure) => {
+                if !failure.is_recoverable() {
+                    journal.forget();
+                }
+                return Err(failure);
+            }
+        };
+        if set.is_executed {
+            return self.follow(contact, journal, stack, operation).await;
+        }
+        let running = running_jobs(contact, stack).await?;
+        let plan = Plan::of_update(name, &contact.session().place(), &set.changes, running);
+        let agreed = self.is_agreed(common, &plan).await;
+        match agreed {
+            Ok(true) => {}
+            refused => {
+                cloud::remove_change_set(contact, &set.id).await?;
+                journal.forget();
+                refused?;
+                if self.plan {
+                    return Ok(exit_of_plan(true, self.exit_code));
+                }
+                print_message(format!("{TOOL}: nothing has been changed"));
+                return Ok(Exit::Failed);
+            }
+        }
+        self.execute(contact, journal, stack, operation, &set).await
+    }
+
+    /// Shows the plan, and asks whether to carry it out.
+    async fn is_agreed(&self, common: &CommonArgs, plan: &Plan) -> Result<bool, Failure> {
+        if self.plan {
+            plan.print(&common.output())?;
+            return Ok(false);
+        }
+        plan.print_message();
+        plan.check_allowed(&self.may_end_jobs, &self.may_lose_data)?;
+        match self.yes {
+            true => Ok(true),
+            false => confirm(&format!("Change the cluster {}?", self.input.name)).await,
+        }
+    }
+
+    async fn execute(
+        &self,
+        contact: &mut ResilientSession,
+        journal: &mut Journal,
+        stack: &Stack,
+        operation: Operation,
+        set: &ChangeSet,
+    ) -> Result<Exit, Failure> {
+        cloud::execute(contact, set, &operation).await?;
+        self.follow(contact, journal, stack, operation).await
+    }
+
+    async fn follow(
+        &self,
+        contact: &mut ResilientSession,
+        journal: &mut Journal,
+        stack: &Stack,
+        operation: Operation,
+    ) -> Result<Exit, Failure> {
+        let name = self.input.name.as_str();
+        let mut watch = Watch::new(&stack.id, operation.mark.clone());
+        let (status, progress) = match operation::follow(contact, &mut watch).await? {
+            Outcome::Ended(status, progress) => (status, progress),
+            Outcome::Interrupted(signal) => return Ok(interrupted(signal, name, "changing")),
+        };
+        journal.forget();
+        if has_updated(&status) {
+            let lines = vec![format!("The cluster {name} is changed.")];
+            let output = crate::ui::Output::new(Format::Plain).outliving_its_reader();
+            output.show_layout(&crate::ui::Layout::Lines(lines))?;
+            return Ok(Exit::Done);
+        }
+        let failure = operation::failure(&format!("changing the cluster {name}"), &status, &progress);
+        Err(match status.phase() {
+            Phase::Ready => failure.hint("the cluster is as it was before: CloudFormation has undone the changes"),
+            Phase::UpdateRollbackFailed => failure.hint(format!(
+                "the changes could not be undone: `aws cloudformation continue-update-rollback --stack-name {}` \
+                 tries again once the cause is gone; the cluster can be used meanwhile",
+                stack.name
+            )),
+            _ => failure,
+        })
+    }
+
+    fn report_no_changes(&self, common: &CommonArgs) -> Result<Exit, Failure> {
+        let output = common.output();
+        match output.format() {
+            Format::Json => output.write(b"[]\n")?,
+            Format::Plain => {
+                output.write(format!("The cluster {} has no changes.\n", self.input.name).as_bytes())?;
+            }
+        }
+        Ok(Exit::Done)
+    }
+}
+
+/// Whether an update has come to its end, and was not undone.
+fn has_updated(status: &StackStatus) -> bool {
+    status.as_str() == "UPDATE_COMPLETE"
+}
+
+/// Fails if the cluster cannot be updated now.
+fn check_phase(stack: &Stack, name: &str) -> Result<(), Failure> {
+    let status = &stack.status;
+    let failure =
+        |what: &str| Failure::failed(format!("the cluster {name} cannot be changed: {what} ({status})"));
+    match status.phase() {
+        Phase::Ready | Phase::Updating => Ok(()),
+        Phase::Review | Phase::CreateFailed => Err(failure("it was never made").hint(format!(
+            "`bcluster create {name}` makes it, `bcluster delete {name}` removes what is left"
+        ))),
+        Phase::Creating => {
+            Err(failure("it is being made").hint(format!("`bcluster show {name} --wait` follows it")))
+        }
+        Phase::CreateRollback => Err(failure("its creation has failed and is being undone")
+            .hint(format!("`bcluster show {name} --wait` follows it"))),
+        Phase::Deleting | Phase::Deleted => Err(failure("it is being deleted")),
+        Phase::DeleteFailed => {
+            Err(failure("its deletion has failed").hint(format!("`bcluster delete {name}` goes on with it")))
+        }
+        Phase::UpdateRollbackFailed => Err(failure("an earlier change could not be undone").hint(format!(
+            "`aws cloudformation continue-update-rollback --stack-name {}` tries again",
+            stack.name
+        ))),
+        Phase::Unknown => Err(failure("bcluster does not know its state")),
+    }
+}
+
+/// The number of jobs that have not ended, by the physical ID of their environment's queue.
+async fn running_jobs(contact: &mut ResilientSession, stack: &Stack) -> Result<usize, Failure> {
+    contact
+        .keep(async |session: &Session| {
+            let resources = cloud::resources(session, &stack.id).await?;
+            let parts = drain::parts(session, &resources).await?;
+            let jobs = drain::active_jobs(session, &parts.queues).await?;
+            Ok(jobs.values().map(Vec::len).sum())
+        })
+        .await
+}
+
+/// The jobs that a change concerns, in words.
+pub(super) fn jobs_now(count: usize) -> String {
+    match count {
+        0 => "no job is there now".to_owned(),
+        count => format!("{} now", words::many(count, "job")),
+    }
+}

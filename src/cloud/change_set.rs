@@ -1,0 +1,360 @@
+//! Change sets: the changes of a stack, as CloudFormation will make them.
+
+use std::time::Duration;
+
+use aws_sdk_cloudformation::error::ProvideErrorMetadata;
+use aws_sdk_cloudformation::types::{
+    Capability, ChangeSetStatus, ChangeSetType, ExecutionStatus, OnStackFailure, Parameter, ResourceChange,
+    Tag,
+};
+
+use super::journal::{Kind, Operation};
+use super::stack;
+use crate::aws::{CallError, ResilientSession, Session, explain};
+use crate::ui::{ErrorKind, Failure};
+
+/// How long CloudFormation may take to make a change set.
+const TIMEOUT: Duration = Duration::from_secs(300);
+/// The intervals between two questions whether a change set is there.
+const INTERVALS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
+
+/// What a stack is to be.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StackContent {
+    /// The template.
+    pub template: String,
+    /// The URL of the template in S3, if it is too long for a request.
+    pub template_url: Option<String>,
+    /// The parameters.
+    pub parameters: Vec<(String, String)>,
+    /// The tags.
+    pub tags: Vec<(String, String)>,
+    /// The role with which CloudFormation acts, in place of the caller's permissions.
+    pub service_role: Option<String>,
+    /// Whether resources that exist under the names of the template are taken over.
+    pub takes_over: bool,
+}
+
+impl StackContent {
+    /// A text that is the same for the same content.
+    pub fn fingerprint(&self) -> String {
+        format!("{:?}", (&self.template, &self.parameters, &self.tags, &self.service_role))
+    }
+}
+
+/// A change set that CloudFormation has made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangeSet {
+    /// Its ARN.
+    pub id: String,
+    /// The ARN of its stack.
+    pub stack_id: String,
+    /// Its changes.
+    pub changes: Vec<Change>,
+    /// Whether it has been executed already.
+    pub is_executed: bool,
+}
+
+/// The outcome of a change set's creation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Prepared {
+    /// It can be executed.
+    Ready(ChangeSet),
+    /// The stack is already what it is to be.
+    NoChanges {
+        /// The ARN of the change set, which is of no use.
+        id: String,
+    },
+}
+
+/// A change of a resource (API `ResourceChange`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Change {
+    /// `Add`, `Modify`, `Remove`, `Import` or `Dynamic`.
+    pub action: String,
+    /// The resource's name in the template.
+    pub logical_id: String,
+    /// The resource's name or ID in AWS.
+    pub physical_id: Option<String>,
+    /// Such as `AWS::Batch::JobQueue`.
+    pub resource_type: String,
+    /// `True`, `False` or `Conditional`.
+    pub replacement: Option<String>,
+    /// What becomes of a resource that is removed or replaced: `Delete`, `Retain`, `Snapshot`,
+    /// `ReplaceAndDelete`, `ReplaceAndRetain` or `ReplaceAndSnapshot`.
+    pub policy_action: Option<String>,
+    /// The properties that change.
+    pub properties: Vec<PropertyChange>,
+}
+
+/// A change of a property (API `ResourceTargetDefinition`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PropertyChange {
+    /// Its path, such as `/Properties/ComputeResources/MaxvCpus`, or its name.
+    pub path: String,
+    /// `Never`, `Conditionally` or `Always`.
+    pub requires_recreation: Option<String>,
+    /// The value before, if CloudFormation tells it.
+    pub before: Option<String>,
+    /// The value afterwards, if CloudFormation tells it.
+    pub after: Option<String>,
+}
+
+impl From<ResourceChange> for Change {
+    fn from(change: ResourceChange) -> Self {
+        let details = change.details.unwrap_or_default();
+        let properties =
+            details.into_iter().filter_map(|detail| detail.target).map(|target| PropertyChange {
+                path: target.path.or(target.name).unwrap_or_else(|| {
+                    target.attribute.map_or_else(String::new, |attribute| attribute.as_str().to_owned())
+                }),
+                requires_recreation: target.requires_recreation.map(|r| r.as_str().to_owned()),
+                before: target.before_value,
+                after: target.after_value,
+            });
+        let properties = properties.collect();
+        Self {
+            action: change.action.map_or_else(String::new, |action| action.as_str().to_owned()),
+            logical_id: change.logical_resource_id.unwrap_or_default(),
+            physical_id: change.physical_resource_id.filter(|id| !id.is_empty()),
+            resource_type: change.resource_type.unwrap_or_default(),
+            replacement: change.replacement.map(|r| r.as_str().to_owned()),
+            policy_action: change.policy_action.map(|p| p.as_str().to_owned()),
+            properties,
+        }
+    }
+}
+
+/// Asks for the change set of an operation, and waits until it is there. The call can be repeated:
+/// a change set that the operation has already is taken.
+///
+/// # Errors
+/// When CloudFormation refuses the template or cannot be asked.
+pub async fn prepare(
+    contact: &mut ResilientSession,
+    stack: &str,
+    operation: &Operation,
+    content: &StackContent,
+) -> Result<Prepared, Failure> {
+    let name = operation.change_set();
+    contact.keep(async |session| create(session, stack, operation, content).await).await?;
+    let begun = std::time::Instant::now();
+    let mut polls = 0;
+    loop {
+        let status = contact.keep(async |session| status(session, stack, &name).await).await?;
+        match status {
+            Status::Pending => {}
+            Status::Failed(id, reason) if is_no_change(&reason) => return Ok(Prepared::NoChanges { id }),
+            Status::Failed(_, reason) => {
+                return Err(Failure::failed(format!(
+                    "CloudFormation refuses the changes of {stack}: {reason}"
+                )));
+            }
+            Status::Ready { .. } => {
+                let set = contact.keep(async |session| describe(session, stack, &name).await).await?;
+                return Ok(Prepared::Ready(set));
+            }
+        }
+        if begun.elapsed() > TIMEOUT {
+            return Err(Failure::new(
+                ErrorKind::NoAnswer,
+                format!("CloudFormation has not made the change set {name} of {stack} within 5 minutes"),
+            )
+            .hint("the same command goes on with it"));
+        }
+        let near = contact.session().is_near();
+        let interval = if near { INTERVALS[0] / 10 } else { INTERVALS[usize::from(polls > 4)] };
+        polls += 1;
+        tokio::time::sleep(interval).await;
+    }
+}
+
+/// The reasons for which CloudFormation fails a change set that has no changes (User Guide, `Create
+/// a change set`; the second one is that of a set whose template has a transform).
+fn is_no_change(reason: &str) -> bool {
+    const REASONS: [&str; 2] = ["didn't contain changes", "No updates are to be performed"];
+    REASONS.iter().any(|words| reason.contains(words))
+}
+
+async fn create(
+    session: &Session,
+    stack: &str,
+    operation: &Operation,
+    content: &StackContent,
+) -> Result<(), Failure> {
+    let body = content.template_url.is_none().then(|| content.template.clone());
+    let parameter = |(key, value): &(String, String)| {
+        Parameter::builder().parameter_key(key).parameter_value(value).build()
+    };
+    let tag = |(key, value): &(String, String)| Tag::builder().key(key).value(value).build();
+    let mut call = session
+        .cloudformation
+        .create_change_set()
+        .stack_name(stack)
+        .change_set_name(operation.change_set())
+        .client_token(&operation.token)
+        .description("made by bcluster")
+        .set_template_body(body)
+        .set_template_url(content.template_url.clone())
+        .set_parameters(Some(content.parameters.iter().map(parameter).collect()))
+        .set_tags(Some(content.tags.iter().map(tag).collect()))
+        .set_role_arn(content.service_role.clone())
+        .capabilities(Capability::CapabilityIam)
+        .capabilities(Capability::CapabilityNamedIam);
+    call = match operation.kind {
+        // API `CreateChangeSet`, ImportExistingResources: only resources with a name of their own
+        // and a deletion policy that keeps them are taken over.
+        Kind::Create => call
+            .change_set_type(ChangeSetType::Create)
+            .on_stack_failure(OnStackFailure::Rollback)
+            .set_import_existing_resources(content.takes_over.then_some(true)),
+        Kind::Update | Kind::Delete => call.change_set_type(ChangeSetType::Update),
+    };
+    match call.send().await {
+        Ok(_) => Ok(()),
+        // The change set of this name is ours: its name has the token.
+        Err(e) if e.code() == Some("AlreadyExistsException") => Ok(()),
+        // CloudFormation finds most mistakes of a template here.
+        Err(e) => Err(refused(
+            explain(session, &format!("preparing the changes of {stack}"), &e),
+            &CallError::from_sdk(&e),
+        )),
+    }
+}
+
+/// The failure with a hint for a refusal whose cause is known.
+fn refused(failure: Failure, error: &CallError) -> Failure {
+    match error {
+        CallError::Service { code, .. } if code == "LimitExceededException" => {
+            failure.hint("the account has as many stacks as its quota allows: Service Quotas raises it")
+        }
+        CallError::Service { code, .. } if code == "InsufficientCapabilitiesException" => {
+            failure.hint("this is a mistake of awsb: it names all capabilities; please report it")
+        }
+        _ => failure,
+    }
+}
+
+/// The state of a change set.
+enum Status {
+    Pending,
+    Ready { is_executed: bool },
+    Failed(String, String),
+}
+
+async fn status(session: &Session, stack: &str, name: &str) -> Result<Status, Failure> {
+    let call = session.cloudformation.describe_change_set().stack_name(stack).change_set_name(name);
+    let answer = call.send().await.map_err(|e| looking(session, stack, &e))?;
+    Ok(match answer.status {
+        Some(ChangeSetStatus::CreateComplete) => {
+            Status::Ready { is_executed: is_executed(answer.execution_status.as_ref()) }
+        }
+        Some(ChangeSetStatus::Failed) => Status::Failed(
+            answer.change_set_id.unwrap_or_default(),
+            answer.status_reason.unwrap_or_else(|| "it does not say why".to_owned()),
+        ),
+        _ => Status::Pending,
+    })
+}
+
+fn looking<E>(session: &Session, stack: &str, error: &aws_sdk_cloudformation::error::SdkError<E>) -> Failure
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    explain(session, &format!("reading the change set of {stack}"), error)
+}
+
+fn is_executed(status: Option<&ExecutionStatus>) -> bool {
+    matches!(
+        status,
+        Some(
+            ExecutionStatus::ExecuteInProgress
+                | ExecutionStatus::ExecuteComplete
+                | ExecutionStatus::ExecuteFailed
+        )
+    )
+}
+
+/// All pages of a change set, with the values of the properties.
+async fn describe(session: &Session, stack: &str, name: &str) -> Result<ChangeSet, Failure> {
+    let (mut changes, mut token) = (Vec::new(), None);
+    loop {
+        let call = session.cloudformation.describe_change_set().stack_name(stack).change_set_name(name);
+        let answer = call.include_property_values(true).set_next_token(token).send().await;
+        let answer = answer.map_err(|e| looking(session, stack, &e))?;
+        let more = answer.changes.unwrap_or_default();
+        changes.extend(more.into_iter().filter_map(|change| change.resource_change).map(Change::from));
+        token = answer.next_token.filter(|token| !token.is_empty());
+        if token.is_none() {
+            return Ok(ChangeSet {
+                id: answer.change_set_id.unwrap_or_default(),
+                stack_id: answer.stack_id.unwrap_or_default(),
+                changes,
+                is_executed: is_executed(answer.execution_status.as_ref()),
+            });
+        }
+    }
+}
+
+/// Executes a change set. The call can be repeated: a change set that has been executed is left as
+/// it is.
+///
+/// # Errors
+/// When CloudFormation refuses or cannot be asked.
+pub async fn execute(
+    contact: &mut ResilientSession,
+    set: &ChangeSet,
+    operation: &Operation,
+) -> Result<(), Failure> {
+    if set.is_executed {
+        return Ok(());
+    }
+    let token = operation.token.as_str();
+    contact
+        .keep(async |session| {
+            let call = session.cloudformation.execute_change_set();
+            let call = call.change_set_name(&set.id).client_request_token(token);
+            match call.send().await {
+                Ok(_) => Ok(()),
+                Err(e) => {
+                    // An earlier call has been carried out, and its answer was lost. The change set
+                    // is in progress, or it is gone with its execution.
+                    let was_executed = match e.code() {
+                        Some("InvalidChangeSetStatus" | "InvalidChangeSetStatusException") => {
+                            matches!(
+                                status(session, &set.stack_id, &set.id).await,
+                                Ok(Status::Ready { is_executed: true })
+                            )
+                        }
+                        Some("ChangeSetNotFound" | "ChangeSetNotFoundException") => {
+                            let stack = stack::find(session, &set.stack_id).await?;
+                            stack.is_some_and(|stack| stack.change_set.as_deref() == Some(&set.id))
+                        }
+                        _ => false,
+                    };
+                    match was_executed {
+                        true => Ok(()),
+                        false => Err(explain(session, "executing the change set", &e)),
+                    }
+                }
+            }
+        })
+        .await
+}
+
+/// Removes a change set that is not executed. One that does not exist is removed already.
+///
+/// # Errors
+/// When CloudFormation cannot be asked.
+pub async fn remove(contact: &mut ResilientSession, id: &str) -> Result<(), Failure> {
+    contact
+        .keep(async |session| {
+            match session.cloudformation.delete_change_set().change_set_name(id).send().await {
+                Ok(_) => Ok(()),
+                Err(e) if e.code().is_some_and(|code| code.starts_with("ChangeSetNotFound")) => Ok(()),
+                Err(e) if stack::is_missing(&e) => Ok(()),
+                Err(e) => Err(explain(session, "removing the change set", &e)),
+            }
+        })
+        .await
+}

@@ -1,0 +1,162 @@
+//! What the stack of a cluster is to be: the template of a configuration in an account.
+
+use aws_sdk_s3::primitives::ByteStream;
+use awsb_model::cluster::facts::NetworkError;
+use awsb_model::cluster::{ClusterConfig, ClusterName, OBJECT_BYTES, ResolvedNetwork, template};
+use sha2::{Digest, Sha256};
+
+use super::change_set::StackContent;
+use super::facts::gather;
+use super::stack::{CLUSTER_TAG, Stack};
+use crate::aws::{Call, Session, explain};
+use crate::ui::Failure;
+
+/// The parameter that names the bucket, as ParallelCluster has it.
+const BUCKET_PARAMETER: &str = "ResourcesS3Bucket";
+/// Characters of a bucket's name (S3 User Guide, `Bucket naming rules`).
+const BUCKET_NAME: usize = 63;
+
+/// The content of the stack of a cluster. `current` is the stack as it is, if there is one. A
+/// template that is too long for a request is stored in `template_bucket`, or else in the bucket of
+/// the cluster as it is.
+///
+/// # Errors
+/// When the account does not have what the configuration names, or cannot be asked.
+pub async fn content(
+    session: &Session,
+    name: &ClusterName,
+    config: &ClusterConfig,
+    current: Option<&Stack>,
+    template_bucket: Option<&str>,
+) -> Result<StackContent, Failure> {
+    let identity = async {
+        let identity = session.sts.identity().await;
+        identity.map_err(|e| explain(session, "asking whose credentials these are", &*e))
+    };
+    let (facts, identity) = tokio::try_join!(gather(session, config), identity)?;
+    let network =
+        ResolvedNetwork::resolve(config, &facts.network).map_err(|why| no_network(&session.place(), why))?;
+    let template = template(name, config, &network);
+    let mut content = StackContent {
+        template: template.to_json(),
+        tags: vec![(CLUSTER_TAG.to_owned(), name.to_string())],
+        ..StackContent::default()
+    };
+    if config.bucket.made().is_some() {
+        // The bucket keeps its name for life. A cluster that is made again takes its old bucket
+        // over.
+        let bucket = match current {
+            Some(stack) => stack.parameters.get(BUCKET_PARAMETER).cloned().unwrap_or_default(),
+            None => bucket_name(name, &identity.account, &session.region),
+        };
+        content.parameters.push((BUCKET_PARAMETER.to_owned(), bucket));
+    }
+    if current.is_none() {
+        let bucket = content.parameters.first().map(|(_, bucket)| bucket.as_str());
+        content.takes_over = has_leftovers(session, name, bucket).await;
+    }
+    if !template.fits_a_request() {
+        let own = current.and_then(|stack| stack.fact(BUCKET_PARAMETER));
+        let bucket = template_bucket.or(own);
+        content.template_url = Some(store(session, name, &content.template, bucket).await?);
+    }
+    Ok(content)
+}
+
+/// Whether an earlier cluster of this name has left its bucket or its log groups. Who may not ask
+/// is told by CloudFormation that they exist.
+async fn has_leftovers(session: &Session, name: &ClusterName, bucket: Option<&str>) -> bool {
+    let has_bucket = async {
+        match bucket {
+            Some(bucket) => session.s3.head_bucket().bucket(bucket).send().await.is_ok(),
+            None => false,
+        }
+    };
+    let has_group = |group: String| async move {
+        let groups = session.logs.describe_log_groups().log_group_name_prefix(&group).send().await;
+        groups.is_ok_and(|groups| groups.log_groups().iter().any(|g| g.log_group_name() == Some(&group)))
+    };
+    let (bucket, jobs, events) = tokio::join!(
+        has_bucket,
+        has_group(format!("/awsb/{name}/jobs")),
+        has_group(format!("/aws/events/awsb/{name}"))
+    );
+    bucket || jobs || events
+}
+
+/// The name of the bucket of a cluster: the same for the same cluster in the same account and
+/// region.
+fn bucket_name(name: &ClusterName, account: &str, region: &str) -> String {
+    let hash = hex::encode(&Sha256::digest(format!("{name} {account} {region}").as_bytes())[..6]);
+    let room = BUCKET_NAME - "awsb--".len() - hash.len();
+    let lower = name.lower_case();
+    let short = lower.get(..room).unwrap_or(&lower).trim_end_matches('-');
+    format!("awsb-{short}-{hash}")
+}
+
+/// The failure of a network that the account does not have.
+fn no_network(place: &str, why: NetworkError) -> Failure {
+    let failure = Failure::usage(format!("the network of the cluster in {place}: {why}"));
+    let failure = match &why {
+        NetworkError::NoDefaultVpc => failure
+            .hint("`vpc = \"new\"` in [network] makes a VPC, `subnets = [\"subnet-…\"]` names those of another one")
+            .hint("`aws ec2 create-default-vpc` makes a default VPC"),
+        NetworkError::NoSubnet(_) => failure.hint(
+            "a subnet needs a route to an internet gateway and public addresses, or a route to a NAT gateway; \
+             without one, jobs stay in RUNNABLE",
+        ),
+        NetworkError::MissingSubnet(_) => {
+            failure.hint("`aws ec2 describe-subnets` lists the subnets; `--region` chooses the region")
+        }
+        NetworkError::TwoVpcs(..) => failure.hint("all subnets of a cluster are in one VPC"),
+    };
+    failure.with_source(why)
+}
+
+/// Stores a template in a bucket, and returns its URL.
+async fn store(
+    session: &Session,
+    name: &ClusterName,
+    template: &str,
+    bucket: Option<&str>,
+) -> Result<String, Failure> {
+    let size = template.len();
+    if size > OBJECT_BYTES {
+        return Err(Failure::usage(format!(
+            "the template of the cluster {name} has {size} bytes, and CloudFormation takes {OBJECT_BYTES}"
+        ))
+        .hint("make two clusters of it"));
+    }
+    let Some(bucket) = bucket else {
+        return Err(Failure::usage(format!(
+            "the template of the cluster {name} has {size} bytes: more than CloudFormation takes without a bucket"
+        ))
+        .hint("`--template-bucket BUCKET` names a bucket of yours in this region, through which it goes"));
+    };
+    let hash = hex::encode(&Sha256::digest(template.as_bytes())[..16]);
+    let key = format!("awsb/templates/{name}-{hash}.json");
+    let doing = format!("storing the template in s3://{bucket}/{key}");
+    let put = session.s3.put_object().bucket(bucket).key(&key).content_type("application/json");
+    let put = put.body(ByteStream::from(template.as_bytes().to_vec())).send().await;
+    put.map_err(|e| explain(session, Call::new(&doing).bucket(bucket), &e))?;
+    Ok(session.object_url(bucket, &key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_bucket_is_valid_and_distinguishes_accounts() {
+        let name = |name: &str| bucket_name(&name.parse().unwrap(), "111122223333", "eu-west-1");
+        assert!(name("lab").starts_with("awsb-lab-"));
+        assert_eq!(name("lab"), name("lab"));
+        assert_ne!(name("lab"), bucket_name(&"lab".parse().unwrap(), "111122223333", "us-east-1"));
+        assert_ne!(name("Lab"), name("lab"));
+        for long in ["x".repeat(60), format!("{}-{}", "y".repeat(43), "z".repeat(10))] {
+            let bucket = name(&long);
+            assert!(bucket.len() <= BUCKET_NAME, "{bucket}");
+            assert!(!bucket.contains("--"), "{bucket}");
+        }
+    }
+}

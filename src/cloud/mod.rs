@@ -1,0 +1,41 @@
+//! Clusters on AWS: their stacks, made, changed and deleted by CloudFormation.
+//!
+//! `awsb_model::cluster` decides what a cluster is made of and what a change means for jobs. This
+//! module asks AWS, and follows what AWS does. [`standing()`], [`Progress`] and [`Cause`] decide
+//! without I/O.
+
+pub mod bucket;
+mod cause;
+mod change_set;
+mod content;
+pub mod data;
+pub mod drain;
+mod effect;
+mod events;
+mod facts;
+mod follow;
+mod journal;
+mod leftovers;
+mod operations;
+mod progress;
+mod stack;
+mod standing;
+mod status;
+
+pub use cause::{Cause, kind};
+pub use change_set::{
+    Change, ChangeSet, Prepared, PropertyChange, StackContent, execute, prepare, remove as remove_change_set,
+};
+pub use content::content;
+pub use effect::Effect;
+pub use events::{Event, Watch, all as events, mark_of_operation, newest as newest_event};
+pub use follow::follow;
+pub use journal::{Journal, Kind, Operation};
+pub use leftovers::{Leftover, kept_ids};
+pub use operations::{delete, protect};
+pub use progress::{Part, Progress};
+pub use stack::{
+    CLUSTER_TAG, Maker, Stack, StackResource, all as stacks, find, resources, template as stack_template,
+};
+pub use standing::{Standing, Taken, standing};
+pub use status::{Phase, StackStatus};

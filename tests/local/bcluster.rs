@@ -1,0 +1,143 @@
+//! `bcluster` on the local cluster: a cluster is made, runs jobs, is changed and goes away, without
+//! AWS.
+
+use awsb_testkit::{Outcome, Sandbox, story};
+use serde_json::Value;
+
+/// The settings file of a sandbox.
+fn settings(sandbox: &Sandbox) -> String {
+    let folder = sandbox.get("XDG_CONFIG_HOME").expect("a folder for settings");
+    std::fs::read_to_string(format!("{folder}/awsb/config.toml")).unwrap_or_default()
+}
+
+fn bcluster(sandbox: &Sandbox, args: &[&str]) -> Outcome {
+    sandbox.run("bcluster", args)
+}
+
+/// The events of the stack `lab` that are about the stack itself: their states.
+fn states(sandbox: &Sandbox) -> Vec<String> {
+    let events = bcluster(sandbox, &["show", "lab", "--events", "--json"]).ok().json();
+    let is_of_stack = |event: &&Value| event["resourceType"] == "AWS::CloudFormation::Stack";
+    let events = events.as_array().cloned().unwrap_or_default();
+    let state = |event: &Value| event["resourceStatus"].as_str().unwrap_or_default().to_owned();
+    events.iter().filter(is_of_stack).map(state).collect()
+}
+
+#[story]
+fn a_cluster_is_made_runs_jobs_and_goes() {
+    let sandbox = Sandbox::new();
+    let made = bcluster(&sandbox, &["create", "lab", "-c", "local", "--yes"]).ok();
+    assert!(made.stdout.contains("The cluster lab is ready (the local cluster, "), "{made}");
+    assert_eq!(settings(&sandbox), "[cluster.lab]\nstack = \"lab\"\nlocal = true\n");
+    assert_eq!(states(&sandbox), ["REVIEW_IN_PROGRESS", "CREATE_IN_PROGRESS", "CREATE_COMPLETE"]);
+
+    let job = sandbox.run("bsub", ["-c", "lab", "-I", "--wrap", "echo hello from the lab"]).ok();
+    assert_eq!(job.stdout, "hello from the lab\n");
+    sandbox.file("job.sh", "#!/bin/sh\nexit 3\n");
+    sandbox.run("bsub", ["-c", "lab", "-K", "job.sh"]).ended_with(3);
+
+    let list = bcluster(&sandbox, &["list", "-c", "local", "--no-header"]).ok();
+    assert!(list.stdout.starts_with("lab"), "{list}");
+    let shown = bcluster(&sandbox, &["show", "lab", "--json"]).ok().json();
+    assert_eq!(shown[0]["stackStatus"], "CREATE_COMPLETE", "{shown}");
+    assert_eq!(shown[0]["computeEnvironments"].as_array().map(Vec::len), Some(2), "{shown}");
+
+    // A second time it is there.
+    let again = bcluster(&sandbox, &["create", "lab", "-c", "local", "--yes"]);
+    assert!(again.failed_with(2).contains("there is a cluster `lab`"), "{again}");
+
+    let gone = bcluster(&sandbox, &["delete", "lab", "--yes", "--delete-data"]).ok();
+    assert!(gone.stdout.starts_with("The cluster lab is deleted.\n"), "{gone}");
+    assert!(!gone.stdout.contains("kept"), "{gone}");
+    assert_eq!(settings(&sandbox), "");
+    assert_eq!(bcluster(&sandbox, &["list", "-c", "local", "--no-header"]).ok().stdout, "");
+}
+
+#[story]
+fn a_cluster_is_changed() {
+    let sandbox = Sandbox::new();
+    let host = "\n[definition.job]\nimage = \"host\"\n";
+    sandbox.file("lab.toml", format!("[environment.cpu]\ntype = \"on-demand\"\nmax = 16\n{host}"));
+    bcluster(&sandbox, &["create", "lab", "-c", "local", "--yes", "-f", "lab.toml"]).ok();
+    let same = bcluster(&sandbox, &["update", "lab", "--yes", "-f", "lab.toml"]).ok();
+    assert_eq!(same.stdout, "The cluster lab has no changes.\n");
+    bcluster(&sandbox, &["update", "lab", "--plan", "--exit-code", "-f", "lab.toml"]).ok();
+
+    sandbox.file("lab.toml", format!("[environment.cpu]\ntype = \"on-demand\"\nmax = 32\n{host}"));
+    let plan =
+        bcluster(&sandbox, &["update", "lab", "--plan", "--exit-code", "-f", "lab.toml"]).ended_with(3);
+    assert!(plan.stdout.contains("no interruption"), "{plan}");
+    assert!(plan.stdout.contains("MaxvCpus: 16 -> 32"), "{plan}");
+    bcluster(&sandbox, &["update", "lab", "--yes", "-f", "lab.toml"]).ok();
+    let shown = bcluster(&sandbox, &["show", "lab", "--json"]).ok().json();
+    assert_eq!(shown[0]["computeEnvironments"][0]["computeResources"]["maxvCpus"], 32, "{shown}");
+    assert_eq!(states(&sandbox).last().map(String::as_str), Some("UPDATE_COMPLETE"));
+
+    // Another environment takes its place: the queue goes with its jobs.
+    sandbox.file("lab.toml", format!("[environment.other]\ntype = \"on-demand\"\n{host}"));
+    let running = sandbox.run("bsub", ["-c", "lab", "--parsable", "--wrap", "sleep 600"]).ok();
+    let id = running.stdout.trim().to_owned();
+    awsb_testkit::eventually("the job runs", std::time::Duration::from_secs(60), || {
+        let job = sandbox.run("bstat", ["-c", "lab", "--json", &id]).ok().json();
+        (job[0]["status"] == "RUNNING").then_some(())
+    });
+    let refused = bcluster(&sandbox, &["update", "lab", "--yes", "-f", "lab.toml"]).ended_with(2);
+    assert!(refused.stderr.contains("--may-end-jobs EnvironmentCpu"), "{refused}");
+    assert!(refused.stderr.contains("1 job now"), "{refused}");
+}
+
+#[story]
+fn a_failure_is_rolled_back_and_leaves_nothing() {
+    let sandbox = Sandbox::new();
+    sandbox.run("blocal", ["start"]).ok();
+    let faults = sandbox.local_home().join("stack-faults.json");
+    std::fs::write(
+        &faults,
+        r#"{"resources": [{"resource": "QueueSpot", "action": "create", "message": "no more queues", "times": 1}]}"#,
+    )
+    .expect("the file of faults");
+    let failed = bcluster(&sandbox, &["create", "lab", "-c", "local", "--yes"]).ended_with(1);
+    assert!(
+        failed.stderr.contains("creating the cluster lab: the job queue QueueSpot failed: no more queues"),
+        "{failed}"
+    );
+    assert!(failed.hints().contains("nothing is left"), "{failed}");
+    assert_eq!(bcluster(&sandbox, &["list", "-c", "local", "--no-header"]).ok().stdout, "");
+    bcluster(&sandbox, &["create", "lab", "-c", "local", "--yes"]).ok();
+}
+
+#[story]
+fn a_cluster_is_stopped_and_started() {
+    let sandbox = Sandbox::new();
+    sandbox.file("lab.toml", "[environment.cpu]\ntype = \"on-demand\"\nmin = 2\nmax = 16\n");
+    bcluster(&sandbox, &["create", "lab", "-c", "local", "--yes", "-f", "lab.toml"]).ok();
+    let environment = |sandbox: &Sandbox| {
+        let shown = bcluster(sandbox, &["show", "lab", "--json"]).ok().json();
+        let environment = &shown[0]["computeEnvironments"][0];
+        (environment["state"].clone(), environment["computeResources"]["minvCpus"].clone())
+    };
+    assert_eq!(environment(&sandbox), ("ENABLED".into(), 2.into()));
+    let stopped = bcluster(&sandbox, &["stop", "lab"]).ok();
+    assert!(stopped.stdout.contains("1 compute environment is disabled"), "{stopped}");
+    assert_eq!(environment(&sandbox), ("DISABLED".into(), 0.into()));
+    bcluster(&sandbox, &["start", "lab"]).ok();
+    assert_eq!(environment(&sandbox), ("ENABLED".into(), 2.into()));
+}
+
+#[story]
+fn a_cluster_with_jobs_and_data_goes() {
+    let sandbox = Sandbox::new();
+    bcluster(&sandbox, &["create", "lab", "-c", "local", "--yes"]).ok();
+    sandbox.file("job.sh", "#!/bin/sh\nsleep 600\n");
+    sandbox.file("large.txt", "x".repeat(100_000));
+    let id = sandbox.run("bsub", ["-c", "lab", "--parsable", "-i", "large.txt", "job.sh"]).ok().stdout;
+    let plan = bcluster(&sandbox, &["delete", "lab", "--plan"]).ok();
+    assert!(plan.stdout.contains("it terminates 1 job of the queue lab-on-demand"), "{plan}");
+    assert!(plan.stdout.contains("the bucket awsb-lab-"), "{plan}");
+    // Without --delete-data, the data stays, and its removal is told.
+    let kept = bcluster(&sandbox, &["delete", "lab", "--yes"]).ok();
+    assert!(kept.stdout.contains("aws s3 rb --force s3://awsb-lab-"), "{kept}");
+    assert!(kept.stdout.contains("aws logs delete-log-group --log-group-name /awsb/lab/jobs"), "{kept}");
+    let job = sandbox.run("bstat", ["-c", "local", "--json", id.trim()]).ok().json();
+    assert_eq!(job[0]["status"], "FAILED", "{job}");
+}

@@ -482,6 +482,16 @@ print(json.dumps([settle(made['StackId']), failures(made['StackId'])[0], code(cf
     assert!(deleted[1][2].as_str().unwrap().contains("no more"), "{deleted}");
     assert_eq!(deleted[2][0], "ValidationError");
 
+    // A throttled call, for a client that does not try again.
+    faults(&sandbox, &json!({"calls": [{"operation": "ListStacks", "times": 2}]}));
+    let throttled = python(
+        r"
+from botocore.config import Config
+cfn = boto3.client('cloudformation', config=Config(retries={'max_attempts': 0}))
+print(json.dumps([code(cfn.list_stacks) for _ in range(3)]))",
+    );
+    assert_eq!(throttled, json!([["Throttling", "Rate exceeded"], ["Throttling", "Rate exceeded"], null]));
+
     // An update whose roll-back fails, too, until it goes on without the resource.
     faults(&sandbox, &json!({}));
     let rolled_back = python(
@@ -511,6 +521,30 @@ print(json.dumps(out))",
     assert_eq!(rolled_back[2], "UPDATE_ROLLBACK_FAILED");
     assert_eq!(rolled_back[3], "UPDATE_ROLLBACK_COMPLETE");
     assert_eq!(rolled_back[4], "2");
+
+    // An environment that a queue of somebody else uses stays, until that queue is gone.
+    faults(&sandbox, &json!({}));
+    let in_use = python(
+        r"
+environment = cfn.describe_stack_resource(StackName='lab', LogicalResourceId='Environment')
+environment = environment['StackResourceDetail']['PhysicalResourceId']
+batch.create_job_queue(jobQueueName='other', priority=1,
+                       computeEnvironmentOrder=[{'order': 1, 'computeEnvironment': environment}])
+id = cfn.describe_stacks(StackName='lab')['Stacks'][0]['StackId']
+cfn.delete_stack(StackName='lab')
+out = [settle(id), failures(id)[-2:]]
+batch.update_job_queue(jobQueue='other', state='DISABLED')
+batch.delete_job_queue(jobQueue='other')
+cfn.delete_stack(StackName='lab')
+out.append(settle(id))
+print(json.dumps(out))",
+    );
+    assert_eq!(in_use[0], "DELETE_FAILED");
+    assert!(
+        in_use[1].to_string().contains("Cannot delete, found existing JobQueue relationship"),
+        "{in_use}"
+    );
+    assert_eq!(in_use[2], "DELETE_COMPLETE");
 }
 
 #[story]

@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use http::StatusCode;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::change_set::{self, ChangeSet};
 use super::describe::{self, ResourceShape};
@@ -25,7 +28,7 @@ use crate::batch::resources::ChangeError;
 use crate::batch::store::Store;
 use crate::batch::{Handle, Needs, Reader};
 use crate::constants::{ACCOUNT, REGION};
-use crate::http::protocol::ApiError;
+use crate::http::protocol::{ApiError, ErrorKind};
 use crate::time::now_ms;
 use crate::{logs, s3};
 
@@ -33,6 +36,10 @@ use crate::{logs, s3};
 const VERSION: &str = "2010-05-15";
 /// The most entries of a page. AWS has 1 MB of changes in one, and 100 entries of other kinds.
 const PAGE: usize = 100;
+/// How long a step that could not be made, such as on a full disk, waits for another try.
+const RETRY: Duration = Duration::from_secs(1);
+/// How long DescribeStacks waits for an operation to be over.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// The most changes of a page.
 const CHANGES_PAGE: usize = 50;
 
@@ -44,6 +51,8 @@ pub struct Api {
     objects: Arc<s3::Store>,
     events: Arc<logs::Events>,
     faults: Arc<Faults>,
+    /// Notified when an operation is over.
+    over: Arc<Notify>,
 }
 
 /// The operation that is asked for; its name is among the parameters.
@@ -355,7 +364,7 @@ impl Api {
     /// CloudFormation over the engine's database, the buckets and the log events.
     pub fn new(engine: Handle, reader: Reader, objects: Arc<s3::Store>, events: Arc<logs::Events>) -> Self {
         let faults = Arc::new(Faults::of(engine.home()));
-        Self { engine, reader, objects, events, faults }
+        Self { engine, reader, objects, events, faults, over: Arc::default() }
     }
 
     /// Answers one operation.
@@ -422,9 +431,15 @@ impl Api {
                 }
                 match api.step(&stack).await {
                     Ok(Turn::Again) => {}
-                    Ok(Turn::Over) => return,
-                    // The server stops, or the disk is full: the next start goes on.
-                    Err(e) => return tracing::warn!("stack {stack}: {}", e.message),
+                    Ok(Turn::Over) => return api.over.notify_waiters(),
+                    Err(e) => {
+                        tracing::warn!("a step of {stack}: {}", e.message);
+                        // A server that stops ends this, too.
+                        if e.kind == ErrorKind::Damaged {
+                            return;
+                        }
+                        tokio::time::sleep(RETRY).await;
+                    }
                 }
             }
         });
@@ -839,8 +854,8 @@ impl Api {
                         operation::update(&mut stack, &template, set.desired.clone(), options, now);
                     }
                 }
-                // API, ExecuteChangeSet: "CloudFormation deletes all change sets associated with the
-                // stack because they aren't valid for the updated stack."
+                // API, ExecuteChangeSet: "CloudFormation deletes all change sets associated with
+                // the stack because they aren't valid for the updated stack."
                 for other in rows::change_sets(db, &stack.id)? {
                     if other.id != set.id {
                         rows::remove_change_set(db, &other.id)?;
@@ -897,9 +912,26 @@ impl Api {
         self.reader.read(move |db| rows::stack(db.connection(), &name)?.ok_or_else(|| error(&name))).await
     }
 
+    /// The stack that a request names. The answer waits a little for an operation that is under
+    /// way: most are over within a second, and the waiters of clients ask again after half a
+    /// minute.
+    async fn settled(&self, request: &Request) -> Result<Stack, ApiError> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let over = self.over.notified();
+            tokio::pin!(over);
+            // From here on, no notification is missed.
+            over.as_mut().enable();
+            let stack = self.stack(request, no_stack_with_id).await?;
+            if stack.operation.is_none() || tokio::time::timeout_at(deadline, over).await.is_err() {
+                return Ok(stack);
+            }
+        }
+    }
+
     async fn describe_stacks(&self, request: Request) -> Result<Value, ApiError> {
         let stacks = match request.text("StackName") {
-            Some(_) => vec![self.stack(&request, no_stack_with_id).await?],
+            Some(_) => vec![self.settled(&request).await?],
             None => self.reader.read(|db| Ok(rows::all(db.connection(), false)?)).await?,
         };
         let page = page(stacks, request.text("NextToken"), PAGE)?;

@@ -265,13 +265,10 @@ fn call(name: &str, argument: &Value, scope: &dyn Scope) -> Evaluated<Option<Val
                 );
             };
             let index = string(index, scope, name)?;
-            let list = match evaluate(list, scope)? {
-                Some(Value::Array(items)) => items,
-                _ => {
-                    return wrong(
-                        "Fn::Select requires a list argument with two elements: an integer index and a list",
-                    );
-                }
+            let Some(Value::Array(list)) = evaluate(list, scope)? else {
+                return wrong(
+                    "Fn::Select requires a list argument with two elements: an integer index and a list",
+                );
             };
             match index.parse::<usize>().ok().and_then(|index| list.get(index)) {
                 Some(value) => value.clone(),

@@ -4,7 +4,7 @@
 //! for it and nobody meets a failure that was not asked for. The file is read at every step.
 //!
 //! ```json
-//! {"resources": [{"resource": "Bucket", "action": "create", "message": "no more buckets", "times": 1}],
+//! {"resources": [{"resource": "Bucket", "action": "create", "message": "no buckets", "times": 1}],
 //!  "calls": [{"operation": "DescribeStackEvents", "times": 3}],
 //!  "delayMs": 50}
 //! ```

@@ -286,6 +286,7 @@ pub fn update(stack: &mut Stack, template: &Template, desired: Desired, options:
 
 /// Begins to delete a stack, whatever is being done to it.
 pub fn delete(stack: &mut Stack, retain: BTreeSet<String>, options: Options, now: i64) {
+    adopt_begun(stack);
     let mut doomed: Vec<(String, Resource)> = Vec::new();
     // What an update was about to delete.
     let left = stack.operation.take().into_iter().chain(stack.suspended.take());
@@ -299,6 +300,20 @@ pub fn delete(stack: &mut Stack, retain: BTreeSet<String>, options: Options, now
         operation.retain = retain;
     }
     stack.enter(StackStatus::DeleteInProgress, Some("User Initiated"), now);
+}
+
+/// Takes over buckets whose making has begun: a server that was killed may have made one without
+/// recording it. All else is made in the transaction that records it.
+fn adopt_begun(stack: &mut Stack) {
+    let tasks = stack.operation.iter().flat_map(|operation| operation.tasks.values());
+    for task in tasks.filter(|task| task.state == TaskState::Begun) {
+        let Some(Work::Create(new)) = &task.work else { continue };
+        if let Some(resource) = stack.resources.get_mut(&task.logical)
+            && new.kind == "AWS::S3::Bucket"
+        {
+            resource.physical_id = Some(new.name.clone());
+        }
+    }
 }
 
 /// Goes on with the roll-back of an update that has failed, without some of the resources.
@@ -921,9 +936,8 @@ fn end_phase(stack: &mut Stack, mut operation: Operation, now: i64) -> rusqlite:
         operation.error = operation.error.or_else(|| outputs(stack).err());
     }
     let has_failed = !failed.is_empty() || operation.error.is_some();
-    let verb = if operation.kind == OperationKind::Update { "update" } else { "create" };
     let why = operation.error.clone().unwrap_or_else(|| match operation.phase {
-        Phase::Forward => format!("The following resource(s) failed to {verb}: [{listed}]. "),
+        Phase::Forward => failures(stack, &failed),
         Phase::Rollback if operation.previous.is_some() => {
             format!("The following resource(s) failed to update: [{listed}]. ")
         }
@@ -1045,6 +1059,21 @@ fn end_phase(stack: &mut Stack, mut operation: Operation, now: i64) -> rusqlite:
     }
     stack.operation = Some(operation);
     Ok(Turn::Again)
+}
+
+/// The resources that could not be made, and those that could not be changed.
+fn failures(stack: &Stack, failed: &[String]) -> String {
+    let of = |verb: &str, status: ResourceStatus| {
+        let is_of = |logical: &&String| {
+            stack.resources.get(*logical).is_some_and(|resource| resource.status == status)
+        };
+        let names: Vec<&str> = failed.iter().filter(is_of).map(String::as_str).collect();
+        match names.is_empty() {
+            true => String::new(),
+            false => format!("The following resource(s) failed to {verb}: [{}]. ", names.join(", ")),
+        }
+    };
+    of("create", ResourceStatus::CreateFailed) + &of("update", ResourceStatus::UpdateFailed)
 }
 
 fn operation_failed(status: StackStatus) -> bool {

@@ -197,3 +197,93 @@ impl Scope for StackScope<'_> {
         ["a", "b", "c"].iter().map(|letter| format!("{REGION}{letter}")).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_template_is_evaluated_for_its_stack() {
+        let template = json!({
+            "Parameters": {"Stage": {"Type": "String"}, "Zones": {"Type": "CommaDelimitedList"}},
+            "Mappings": {"Size": {"test": {"Max": 2}, "live": {"Max": 64}}},
+            "Conditions": {
+                "IsLive": {"Fn::Equals": [{"Ref": "Stage"}, "live"]},
+                "IsTest": {"Fn::Not": [{"Condition": "IsLive"}]},
+            },
+            "Resources": {
+                "Environment": {
+                    "Type": "AWS::Batch::ComputeEnvironment",
+                    "Properties": {
+                        "Type": "MANAGED",
+                        "ComputeResources": {
+                            "Type": "EC2",
+                            "MaxvCpus": {"Fn::FindInMap": ["Size", {"Ref": "Stage"}, "Max"]},
+                            "Subnets": {"Ref": "Zones"},
+                            "Ec2KeyPair": {"Fn::If": ["IsLive", "k", {"Ref": "AWS::NoValue"}]},
+                        },
+                    },
+                },
+                "Bucket": {
+                    "Type": "AWS::S3::Bucket",
+                    "Condition": "IsLive",
+                    "Properties": {"Tags": [{"Key": "owner", "Value": "mine"}]},
+                },
+            },
+            "Outputs": {
+                "Name": {"Value": {"Fn::Sub": "${AWS::StackName}-${Stage}"}},
+                "Live": {"Condition": "IsLive", "Value": {"Ref": "Bucket"}},
+            },
+        });
+        let text = template.to_string();
+        let template = Template::parse(&text, Schemas::built_in()).unwrap();
+        let (none, nothing) = (BTreeMap::new(), BTreeSet::new());
+        let desired = |stage: &str| Desired {
+            parameters: BTreeMap::from([
+                ("Stage".to_owned(), stage.to_owned()),
+                ("Zones".to_owned(), "a, b".to_owned()),
+            ]),
+            tags: BTreeMap::from([
+                ("owner".to_owned(), "stack".to_owned()),
+                ("x".to_owned(), "y".to_owned()),
+            ]),
+            ..Desired::default()
+        };
+        let test = desired("test");
+        let scope = StackScope::new("lab", "arn", &template, &test, &none, &nothing);
+        assert_eq!(scope.active().unwrap(), BTreeSet::from(["Environment".to_owned()]));
+        assert_eq!(
+            scope.properties("Environment").unwrap(),
+            json!({
+                "Type": "MANAGED",
+                "ComputeResources": {"Type": "EC2", "MaxvCpus": 2, "Subnets": ["a", "b"]},
+                "Tags": {"owner": "stack", "x": "y"},
+            })
+        );
+        let outputs: Vec<String> = scope.outputs().unwrap().into_iter().map(|output| output.value).collect();
+        assert_eq!(outputs, ["lab-test"]);
+        let live = desired("live");
+        let unknown = BTreeSet::from(["Bucket".to_owned()]);
+        let scope = StackScope::new("lab", "arn", &template, &live, &none, &unknown);
+        assert_eq!(scope.active().unwrap().len(), 2);
+        // A tag of the resource's own wins.
+        assert_eq!(
+            scope.properties("Bucket").unwrap()["Tags"],
+            json!([{"Key": "owner", "Value": "mine"}, {"Key": "x", "Value": "y"}])
+        );
+        assert_eq!(scope.outputs().unwrap()[0].value, KNOWN_AFTER_APPLY);
+        assert_eq!(scope.properties("Environment").unwrap()["ComputeResources"]["Ec2KeyPair"], json!("k"));
+    }
+
+    #[test]
+    fn conditions_in_a_circle_are_refused() {
+        let template = json!({
+            "Conditions": {"A": {"Fn::Not": [{"Condition": "B"}]}, "B": {"Fn::Not": [{"Condition": "A"}]}},
+            "Resources": {"Bucket": {"Type": "AWS::S3::Bucket", "Condition": "A"}},
+        });
+        let template = Template::parse(&template.to_string(), Schemas::built_in()).unwrap();
+        let (none, nothing, desired) = (BTreeMap::new(), BTreeSet::new(), Desired::default());
+        let scope = StackScope::new("lab", "arn", &template, &desired, &none, &nothing);
+        assert!(scope.active().unwrap_err().0.contains("circular condition dependency"));
+    }
+}

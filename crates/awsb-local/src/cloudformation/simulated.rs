@@ -35,10 +35,9 @@ pub fn made(stack_id: &str, new: &New, old: Option<(&str, &Map<String, Value>)>)
         ),
         "AWS::EC2::EIP" => {
             let id = with("eipalloc-");
-            (
-                format!("203.0.113.{}", seed.len() % 256),
-                json!({"AllocationId": id, "PublicIp": "203.0.113.1"}),
-            )
+            // A block for documentation (RFC 5737).
+            let ip = format!("203.0.113.{}", id.bytes().map(u32::from).sum::<u32>() % 254 + 1);
+            (ip.clone(), json!({"AllocationId": id, "PublicIp": ip}))
         }
         "AWS::EC2::InternetGateway" => identified(with("igw-"), "InternetGatewayId"),
         "AWS::EC2::LaunchTemplate" => {

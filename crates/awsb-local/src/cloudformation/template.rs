@@ -183,7 +183,7 @@ fn text(value: &Value) -> Option<String> {
     }
 }
 
-fn section<'a>(template: &'a Map<String, Value>, name: &str) -> Checked<Map<String, Value>> {
+fn section(template: &Map<String, Value>, name: &str) -> Checked<Map<String, Value>> {
     match template.get(name) {
         None => Ok(Map::new()),
         Some(Value::Object(map)) => Ok(map.clone()),
@@ -575,4 +575,126 @@ fn outputs(section: &Map<String, Value>) -> Checked<BTreeMap<String, OutputTempl
         );
     }
     Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn parse(template: &Value) -> Checked<Template> {
+        Template::parse(&template.to_string(), Schemas::built_in())
+    }
+
+    fn queue(properties: Value) -> Value {
+        json!({"Type": "AWS::Batch::JobQueue", "Properties": properties})
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_template_is_said_in_awss_words() {
+        let with = |section: &str, value: Value| {
+            let mut template = json!({"Resources": {"Q": queue(json!({"Priority": 1}))}});
+            template[section] = value;
+            template
+        };
+        let resource = |value: Value| with("Resources", json!({ "R": value }));
+        for (template, words) in [
+            (json!({}), "At least one Resources member must be defined."),
+            (json!([]), "unsupported structure."),
+            (with("Colour", json!({})), "Invalid template property or properties [Colour]"),
+            (with("Transform", json!("AWS::Serverless-2016-10-31")), "no macros and transforms"),
+            (with("AWSTemplateFormatVersion", json!("2011-01-01")), "Unsupported template version"),
+            (with("Description", json!("x".repeat(1025))), "'Description' length is greater than 1024"),
+            (with("Resources", json!({"a-b": queue(json!({}))})), "a-b is non alphanumeric"),
+            (resource(json!({})), "must contain a Type member"),
+            (resource(json!({"Type": "AWS::X::Y"})), "Unrecognized resource types: [AWS::X::Y]"),
+            (
+                resource(json!({"Type": "AWS::S3::Bucket", "Colour": 1})),
+                "Invalid template resource property 'Colour' in resource R",
+            ),
+            (
+                resource(json!({"Type": "AWS::S3::Bucket", "DeletionPolicy": "Keep"})),
+                "Unrecognized DeletionPolicy \"Keep\" for resource R",
+            ),
+            (
+                resource(json!({"Type": "AWS::S3::Bucket", "UpdateReplacePolicy": "RetainExceptOnCreate"})),
+                "Unrecognized UpdateReplacePolicy",
+            ),
+            (
+                resource(queue(json!({"Priority": {"Ref": "Nothing"}}))),
+                "Unresolved resource dependencies [Nothing] in the Resources block of the template",
+            ),
+            (
+                resource(queue(json!({"Priority": {"Fn::ImportValue": "x"}}))),
+                "does not have the function Fn::ImportValue",
+            ),
+            (
+                resource(json!({"Type": "AWS::S3::Bucket", "DependsOn": "R"})),
+                "Circular dependency between resources: [R]",
+            ),
+            (
+                resource(json!({"Type": "AWS::S3::Bucket", "Condition": "Never"})),
+                "Unresolved condition dependency Never",
+            ),
+            (
+                with("Outputs", json!({"O": {"Value": {"Ref": "Nothing"}}})),
+                "Unresolved resource dependencies [Nothing] in the Outputs block of the template",
+            ),
+            (
+                with("Outputs", json!({"O": {"Value": {"Fn::GetAtt": ["Q", "Name"]}}})),
+                "resource Q does not support attribute type Name in Fn::GetAtt",
+            ),
+            (
+                with("Conditions", json!({"C": {"Fn::Equals": [{"Ref": "Q"}, "x"]}})),
+                "Cannot reference resources in the Conditions block",
+            ),
+            (with("Parameters", json!({"P": {}})), "must contain a Type member"),
+            (with("Parameters", json!({"P": {"Type": "Text"}})), "Unrecognized parameter type: Text"),
+        ] {
+            let error = parse(&template).map(|_| ()).unwrap_err();
+            assert!(error.0.contains(words), "{template}: {}", error.0);
+        }
+        assert!(Template::parse("Resources:\n", Schemas::built_in()).unwrap_err().0.contains("not in YAML"));
+    }
+
+    #[test]
+    fn parameters_are_held_against_their_constraints() {
+        let template = parse(&json!({
+            "Parameters": {
+                "Size": {"Type": "Number", "MinValue": 1, "MaxValue": "10"},
+                "Color": {"Type": "String", "AllowedValues": ["red", "blue"]},
+                "Name": {"Type": "String", "MinLength": 2, "ConstraintDescription": "two letters"},
+                "List": {"Type": "List<Number>"},
+            },
+            "Resources": {"Q": queue(json!({"Priority": 1}))},
+        }))
+        .unwrap();
+        let check = |name: &str, value: &str| template.parameters[name].check(name, value);
+        for (name, value) in [("Size", "10"), ("Color", "red"), ("Name", "ab"), ("List", "1, 2")] {
+            assert_eq!(check(name, value), Ok(()), "{name}");
+        }
+        for (name, value, words) in [
+            ("Size", "11", "failed to satisfy constraint"),
+            ("Size", "x", "Parameter 'Size' must be a number"),
+            ("Color", "green", "Parameter 'Color' must be one of AllowedValues"),
+            ("Name", "a", "Parameter Name failed to satisfy constraint: two letters"),
+            ("List", "1,x", "must be a number"),
+        ] {
+            let error = check(name, value).unwrap_err();
+            assert!(error.0.contains(words), "{name}: {}", error.0);
+        }
+    }
+
+    #[test]
+    fn resources_of_iam_need_a_capability() {
+        let role = |properties: Value| {
+            let resources = json!({"R": {"Type": "AWS::IAM::Role", "Properties": properties}});
+            let template = parse(&json!({ "Resources": resources })).unwrap();
+            template.capabilities().map(|(capability, _)| capability)
+        };
+        assert_eq!(role(json!({})), Some("CAPABILITY_IAM"));
+        assert_eq!(role(json!({"RoleName": "r"})), Some("CAPABILITY_NAMED_IAM"));
+        let without = parse(&json!({"Resources": {"Q": queue(json!({"Priority": 1}))}})).unwrap();
+        assert!(without.capabilities().is_none());
+    }
 }

@@ -80,8 +80,8 @@ fn desired(template: &Value) -> (Template, Desired) {
     (parsed, Desired { template: text, ..Desired::default() })
 }
 
-/// Makes all steps that are left. The stack is written and read between them, as by a server that is
-/// killed all the time.
+/// Makes all steps that are left. The stack is written and read between them, as by a server that
+/// is killed all the time.
 fn run(stack: &mut Stack, world: &mut Imagined) -> Vec<String> {
     let mut events = Vec::new();
     for step in 0.. {
@@ -396,9 +396,9 @@ fn a_change_set_says_what_an_update_would_do() {
     second["Resources"]["New"] = policy("d", "1", &[]);
     let plan = plan_of(&second);
     let of = |logical: &str| {
-        let found =
-            plan.changes.iter().find(|change| change["ResourceChange"]["LogicalResourceId"] == logical);
-        found.map(|change| change["ResourceChange"].clone()).unwrap_or_else(|| panic!("{logical}"))
+        let is_of = |change: &&Value| change["ResourceChange"]["LogicalResourceId"] == logical;
+        let Some(found) = plan.changes.iter().find(is_of) else { panic!("{logical}") };
+        found["ResourceChange"].clone()
     };
     assert_eq!(plan.changes.len(), 4);
     assert_eq!(of("New")["Action"], "Add");

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::faults::Faults;
 use super::model::{Resource, Stack};
 use super::operation::{Action, HandlerError, Made, New, Outcome, World};
+use super::schema::{self, Difference, Recreation, Schemas};
 use super::{rows, simulated};
 use crate::batch::definition::{DefinitionName, arn};
 use crate::batch::log_streams::{self, Change};
@@ -153,6 +154,7 @@ impl LocalWorld<'_> {
         let mut body = as_request(&new.properties);
         let outcome = match kind {
             ResourceKind::ComputeEnvironment => {
+                done!(check_infrastructure(&old.properties, &new.properties));
                 to_upper(&mut body, &["/type", "/state", "/computeResources/type"]);
                 body["computeEnvironment"] = json!(name);
                 resources::update_environment(self.store, body.clone())
@@ -168,10 +170,12 @@ impl LocalWorld<'_> {
             }
         };
         done!(told(outcome)?);
-        if let Some(mut stored) = self.store.resource(kind, &name)?
-            && stored["tags"] != body["tags"]
-        {
+        if let Some(mut stored) = self.store.resource(kind, &name)? {
             stored["tags"] = body.get("tags").cloned().unwrap_or_else(|| json!({}));
+            // What the template does not have any more goes.
+            if kind == ResourceKind::ComputeEnvironment {
+                stored["computeResources"] = body["computeResources"].take();
+            }
             self.store.put_resource(kind, &name, &stored)?;
         }
         Ok(Ok(Made { physical_id: id, attributes: old.attributes.clone(), note: None }))
@@ -242,6 +246,36 @@ impl LocalWorld<'_> {
     }
 }
 
+/// Batch User Guide, "Updating compute environments": an infrastructure update needs the
+/// service-linked role, and one of three allocation strategies. Fargate has none.
+fn check_infrastructure(before: &Value, after: &Value) -> Result<(), HandlerError> {
+    let Some(schema) = Schemas::built_in().of("AWS::Batch::ComputeEnvironment") else { return Ok(()) };
+    let is_infrastructure =
+        |difference: &Difference| schema.recreation(difference) == Recreation::Conditionally;
+    if !schema::differences(before, after).iter().any(is_infrastructure) {
+        return Ok(());
+    }
+    let text = |value: &Value| value.as_str().unwrap_or("").to_uppercase();
+    let (kind, strategy) =
+        (text(&after["ComputeResources"]["Type"]), text(&after["ComputeResources"]["AllocationStrategy"]));
+    let role = after["ServiceRole"].as_str().unwrap_or("AWSServiceRoleForBatch");
+    match kind.starts_with("FARGATE") {
+        false if matches!(strategy.as_str(), "" | "BEST_FIT") => Err(HandlerError::new(
+            "InvalidRequest",
+            "Infrastructure updates are not supported with the allocation strategy BEST_FIT",
+        )),
+        _ if !role.contains("AWSServiceRoleForBatch") => Err(HandlerError::new(
+            "InvalidRequest",
+            "Infrastructure updates need the service-linked role AWSServiceRoleForBatch",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// CloudWatch Logs User Guide, "CloudWatch Logs quotas": the most resource policies of an account
+/// in a region.
+const MOST_LOG_POLICIES: usize = 10;
+
 /// S3 User Guide, "General purpose bucket naming rules".
 fn is_bucket_name(name: &str) -> bool {
     let is_end = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
@@ -301,6 +335,18 @@ impl World for LocalWorld<'_> {
             other.resources.iter().any(same)
         };
         let others = rows::all(self.db(), false)?;
+        let live = |other: &Stack| {
+            let is_policy = |resource: &&Resource| {
+                resource.kind == "AWS::Logs::ResourcePolicy"
+                    && resource.physical_id.is_some()
+                    && resource.status.as_str() != "DELETE_COMPLETE"
+            };
+            other.resources.values().filter(is_policy).count()
+        };
+        let policies: usize = others.iter().filter(|other| other.id != stack.id).map(live).sum();
+        if new.kind == "AWS::Logs::ResourcePolicy" && policies + live(stack) >= MOST_LOG_POLICIES {
+            return Ok(Err(HandlerError::new("ServiceLimitExceeded", "Resource limit exceeded.")));
+        }
         let is_taken = others.iter().filter(|other| other.id != stack.id).any(is_there) || is_there(stack);
         Ok(if is_taken { Err(exists(&new.kind, &id)) } else { Ok(()) })
     }
@@ -402,6 +448,25 @@ mod tests {
                 "parameters": {"Input": "y"},
             })
         );
+    }
+
+    #[test]
+    fn an_infrastructure_update_needs_a_strategy_that_allows_it() {
+        let of = |strategy: &str, subnets: &[&str], max: u32| {
+            json!({"Type": "MANAGED", "ComputeResources": {
+                "Type": "EC2", "AllocationStrategy": strategy, "Subnets": subnets, "MaxvCpus": max}})
+        };
+        let check = |strategy, subnets: &[&str], max| {
+            check_infrastructure(&of(strategy, &["a"], 1), &of(strategy, subnets, max)).is_ok()
+        };
+        assert!(check("BEST_FIT", &["a"], 2), "a scaling update");
+        assert!(!check("BEST_FIT", &["a", "b"], 1));
+        assert!(check("BEST_FIT_PROGRESSIVE", &["a", "b"], 1));
+        let fargate = |subnets: &[&str]| json!({"ComputeResources": {"Type": "FARGATE", "Subnets": subnets}});
+        assert!(check_infrastructure(&fargate(&["a"]), &fargate(&["b"])).is_ok());
+        let mut with_role = of("BEST_FIT_PROGRESSIVE", &["b"], 1);
+        with_role["ServiceRole"] = json!("arn:aws:iam::000000000000:role/mine");
+        assert!(check_infrastructure(&of("BEST_FIT_PROGRESSIVE", &["a"], 1), &with_role).is_err());
     }
 
     #[test]

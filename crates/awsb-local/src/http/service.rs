@@ -8,8 +8,8 @@ const SHORT_BODY: usize = 256 * 1024;
 /// write each character that is not ASCII as up to six (boto3: `\u00e9`), and the JSON around it.
 const LOGS_BODY: usize = 8 * 1024 * 1024;
 
-/// The longest body of a request to CloudFormation: a template of 51,200 bytes, each of which a form
-/// writes as up to three. One that is longer is to be refused in CloudFormation's words.
+/// The longest body of a request to CloudFormation: a template of 51,200 bytes, each of which a
+/// form writes as up to three. One that is longer is to be refused in CloudFormation's words.
 const TEMPLATE_BODY: usize = 2 * 1024 * 1024;
 
 /// A service, by the name that requests to it are signed for.

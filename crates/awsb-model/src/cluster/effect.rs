@@ -92,6 +92,55 @@ pub enum PolicyAction {
     Snapshot,
 }
 
+impl Action {
+    /// The action of CloudFormation's word. A new word counts as `Dynamic`.
+    pub fn from_word(word: &str) -> Self {
+        match word {
+            "Add" => Self::Add,
+            "Modify" => Self::Modify,
+            "Remove" => Self::Remove,
+            "Import" => Self::Import,
+            _ => Self::Dynamic,
+        }
+    }
+}
+
+impl Replacement {
+    /// The replacement of CloudFormation's word. Without one, there is none; a new word counts as
+    /// `True`.
+    pub fn from_word(word: Option<&str>) -> Self {
+        match word {
+            Some("False") | None => Self::False,
+            Some("Conditional") => Self::Conditional,
+            Some(_) => Self::True,
+        }
+    }
+}
+
+impl Recreation {
+    /// The recreation of CloudFormation's word. Without one, there is none; a new word counts as
+    /// `Always`.
+    pub fn from_word(word: Option<&str>) -> Self {
+        match word {
+            Some("Never") | None => Self::Never,
+            Some("Conditionally") => Self::Conditionally,
+            Some(_) => Self::Always,
+        }
+    }
+}
+
+impl PolicyAction {
+    /// The policy action of CloudFormation's word, such as `Delete` or `ReplaceAndRetain`.
+    pub fn from_word(word: Option<&str>) -> Self {
+        match word.map(|word| word.trim_start_matches("ReplaceAnd")) {
+            Some("Delete") => Self::Delete,
+            Some("Retain") => Self::Retain,
+            Some("Snapshot") => Self::Snapshot,
+            _ => Self::None,
+        }
+    }
+}
+
 /// The jobs of an environment at the time of a plan.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RunningJobs {

@@ -138,3 +138,18 @@ fn what_may_end_jobs_needs_its_name_unless_none_runs() {
                  be tried again)";
     assert_eq!(effect.describe(some), words);
 }
+
+#[test]
+fn the_words_of_cloudformation() {
+    assert_eq!(
+        ["Add", "Remove", "Other"].map(Action::from_word),
+        [Action::Add, Action::Remove, Action::Dynamic]
+    );
+    let replacements = [Some("New"), Some("Conditional"), None].map(Replacement::from_word);
+    assert_eq!(replacements, [Replacement::True, Replacement::Conditional, Replacement::False]);
+    assert_eq!(Recreation::from_word(Some("Conditionally")), Recreation::Conditionally);
+    let policies = ["Delete", "ReplaceAndDelete", "ReplaceAndRetain", "Snapshot"]
+        .map(|word| PolicyAction::from_word(Some(word)));
+    let expected = [PolicyAction::Delete, PolicyAction::Delete, PolicyAction::Retain, PolicyAction::Snapshot];
+    assert_eq!(policies, expected);
+}

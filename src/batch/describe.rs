@@ -8,7 +8,7 @@ use futures_util::stream;
 
 use super::{Job, convert};
 use crate::aws::{Session, explain, spawn_call};
-use crate::ui::Failure;
+use crate::ui::{ErrorKind, Failure};
 use awsb_model::{JobId, limits, words};
 
 /// At most this many calls run at the same time. When Batch throttles one, all of them slow down
@@ -103,8 +103,51 @@ async fn describe_batch(session: &Session, ids: Vec<JobId>) -> Result<Vec<JobDet
 /// # Errors
 /// When Batch cannot be asked, or does not know the job.
 pub async fn describe_one(session: &Session, id: &JobId) -> Result<Job, Failure> {
-    let job = describe(session, std::slice::from_ref(id)).await?.pop().flatten();
-    job.ok_or_else(|| unknown(session, id))
+    match describe(session, std::slice::from_ref(id)).await?.pop().flatten() {
+        Some(job) => Ok(job),
+        None => Err(explain_unknown(session, id).await?),
+    }
+}
+
+/// The failure for a job that Batch does not know. For a child or a node, the whole job is asked
+/// for, which may not have such a part.
+///
+/// # Errors
+/// When Batch cannot be asked.
+pub(super) async fn explain_unknown(session: &Session, id: &JobId) -> Result<Failure, Failure> {
+    let whole = match id.part() {
+        Some(_) => describe(session, &[id.whole()]).await?.pop().flatten(),
+        None => None,
+    };
+    Ok(whole.and_then(|whole| no_such_part(id, &whole)).unwrap_or_else(|| unknown(session, id)))
+}
+
+/// The failure for a job that does not exist, because the job of which it would be a child or node
+/// has no such part. `None`: it may exist.
+pub(super) fn no_such_part(id: &JobId, whole: &Job) -> Option<Failure> {
+    let part = id.part()?;
+    let kind_fits = id.node_index().is_some() == whole.is_mnp_parent();
+    if kind_fits && whole.parts().is_some_and(|parts| part < parts) {
+        return None;
+    }
+    let (whole_id, name) = (&whole.job_id, &whole.job_name);
+    let message = format!("there is no job {id}: the job {whole_id} ({name}) {}", parts_in_words(whole));
+    let hint = match whole.parts() {
+        None => format!("`bstat {whole_id}` shows it"),
+        Some(_) if whole.is_mnp_parent() => format!("`bstat -e {whole_id}` lists its nodes"),
+        Some(_) => format!("`bstat -e {whole_id}` lists its children"),
+    };
+    Some(Failure::new(ErrorKind::NotFound, message).hint(hint))
+}
+
+/// The parts of a job: `has 3 children, from 0 to 2`.
+pub(super) fn parts_in_words(whole: &Job) -> String {
+    let Some(parts) = whole.parts() else { return "has no children".to_owned() };
+    let kind = if whole.is_mnp_parent() { "node" } else { "child" };
+    match parts.saturating_sub(1) {
+        0 => format!("has 1 {kind}, which is 0"),
+        last => format!("has {}, from 0 to {last}", words::many(parts, kind)),
+    }
 }
 
 /// The failure for a job that Batch does not know.
@@ -123,5 +166,31 @@ pub fn unknown(session: &Session, id: &JobId) -> Failure {
             Some(_) => failure,
             None => failure.hint(format!("`bstat -s ALL --name {id}` shows the jobs with this name")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(id: &str, whole: &Job) -> Option<String> {
+        no_such_part(&id.parse().expect("an ID"), whole).map(|failure| failure.message().to_owned())
+    }
+
+    #[test]
+    fn a_job_lacks_the_parts_that_it_does_not_have() {
+        const ID: &str = "8f2c0d3e-1111-4222-8333-444455556666";
+        let mut job = Job::submitted(ID.to_owned(), "wrap".to_owned(), None);
+        let no =
+            |part: &str, has: &str| Some(format!("there is no job {ID}{part}: the job {ID} (wrap) {has}"));
+        assert_eq!(message(&format!("{ID}:9"), &job), no(":9", "has no children"));
+        assert_eq!(message(ID, &job), None);
+        job.array_properties.insert(Default::default()).size = Some(3);
+        assert_eq!(message(&format!("{ID}:3"), &job), no(":3", "has 3 children, from 0 to 2"));
+        assert_eq!(message(&format!("{ID}:2"), &job), None);
+        assert_eq!(message(&format!("{ID}#1"), &job), no("#1", "has 3 children, from 0 to 2"));
+        (job.array_properties, job.nodes) = (None, Some(2));
+        assert_eq!(message(&format!("{ID}#2"), &job), no("#2", "has 2 nodes, from 0 to 1"));
+        assert_eq!(message(&format!("{ID}#1"), &job), None);
     }
 }

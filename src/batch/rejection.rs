@@ -7,11 +7,11 @@
 use std::time::Duration;
 
 use super::definition::{self, DefinitionKind, takes_no_overrides};
-use super::describe;
+use super::describe::{describe, parts_in_words};
 use super::queues::find_queue;
 use crate::aws::Session;
 use crate::ui::{ErrorKind, Failure};
-use awsb_model::{JobId, NamePattern, SubmitRequest, words};
+use awsb_model::{JobId, NamePattern, SubmitRequest};
 
 /// A request that Batch has rejected.
 #[derive(Debug, Clone, Copy)]
@@ -54,12 +54,7 @@ async fn unknown_dependency(session: &Session, rejected: RejectedRequest<'_>) ->
         && let [Some(whole)] = whole.as_slice()
     {
         let (whole_id, name) = (whole.id(), &whole.job_name);
-        let has = match whole.parts() {
-            None => "has no children".to_owned(),
-            Some(parts) => {
-                format!("has {}, from 0 to {}", words::many(parts, "child"), parts.saturating_sub(1))
-            }
-        };
+        let has = parts_in_words(whole);
         let failure = Failure::failed(format!("{}: the job {whole_id} ({name}) {has}", rejected.doing));
         return Some(failure.hint(format!("`-d {whole_id}` waits for all of it")));
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 
+use super::describe::{explain_unknown, no_such_part};
 use super::history::{resolve_locally, several, submitted_within};
 use super::poll::SETTLE;
 use super::{Job, ListTarget, describe, pages_in_turn, unknown};
@@ -63,35 +64,69 @@ pub async fn resolve_jobs<'r>(
     let known = describe_settled(session, &asked).await?;
     for ((id, home), job) in ids.into_iter().zip(known) {
         match (job, home) {
-            (Some(job), _) => found.jobs.push(job),
-            (None, Some(Home { account, .. })) => found.failures.push(unknown(session, &id).hint(format!(
-                "its ARN belongs to the account {account}; `aws sts get-caller-identity` shows yours"
-            ))),
-            (None, None) => found.failures.push(unknown(session, &id)),
+            (Described::Job(job), _) => found.jobs.push(*job),
+            (Described::NoSuchPart(failure), _) => found.failures.push(failure),
+            (Described::Unknown, Some(Home { account, .. })) => {
+                found.failures.push(unknown(session, &id).hint(format!(
+                    "its ARN belongs to the account {account}; `aws sts get-caller-identity` shows yours"
+                )));
+            }
+            (Described::Unknown, None) => found.failures.push(unknown(session, &id)),
         }
     }
     Ok(found)
 }
 
+/// The answer to the question for a job.
+#[derive(Debug, Clone)]
+enum Described {
+    /// Batch has the job.
+    Job(Box<Job>),
+    /// Batch has the whole job, which has no such child or node.
+    NoSuchPart(Failure),
+    /// Batch does not know the job.
+    Unknown,
+}
+
 /// Describes these jobs. Batch may take a moment to show a new job, so jobs that were submitted
-/// just now from this machine are asked for again.
-async fn describe_settled(session: &Session, ids: &[JobId]) -> Result<Vec<Option<Job>>, Failure> {
-    let mut jobs = describe(session, ids).await?;
+/// just now from this machine are asked for again, unless the whole job shows that such a child or
+/// node does not exist.
+async fn describe_settled(session: &Session, ids: &[JobId]) -> Result<Vec<Described>, Failure> {
+    let mut jobs = vec![Described::Unknown; ids.len()];
+    let mut asked: Vec<JobId> = ids.to_vec();
     let mut pause = FIRST_PAUSE;
     loop {
-        let missing: Vec<JobId> =
-            ids.iter().zip(&jobs).filter(|(_, job)| job.is_none()).map(|(id, _)| id.clone()).collect();
-        let new = submitted_within(session, &missing, SETTLE);
-        if new.is_empty() {
+        for (id, job) in asked.iter().zip(describe(session, &asked).await?) {
+            let Some(job) = job else { continue };
+            let at = ids.iter().zip(&mut jobs).filter(|(known, _)| *known == id);
+            at.for_each(|(_, described)| *described = Described::Job(Box::new(job.clone())));
+        }
+        let missing_parts: Vec<JobId> = missing(ids, &jobs).filter(|id| id.part().is_some()).collect();
+        let wholes: Vec<JobId> = missing_parts.iter().map(JobId::whole).collect();
+        for whole in describe(session, &wholes).await?.into_iter().flatten() {
+            let parts = ids
+                .iter()
+                .zip(&mut jobs)
+                .filter(|(id, job)| matches!(job, Described::Unknown) && id.whole().as_str() == whole.job_id);
+            for (id, described) in parts {
+                if let Some(failure) = no_such_part(id, &whole) {
+                    *described = Described::NoSuchPart(failure);
+                }
+            }
+        }
+        asked = submitted_within(session, &missing(ids, &jobs).collect::<Vec<_>>(), SETTLE);
+        if asked.is_empty() {
             return Ok(jobs);
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
-        for found in describe(session, &new).await?.into_iter().flatten() {
-            let at = ids.iter().zip(&mut jobs).filter(|(id, _)| id.as_str() == found.job_id);
-            at.for_each(|(_, job)| *job = Some(found.clone()));
-        }
     }
+}
+
+/// The jobs that Batch has not shown.
+fn missing(ids: &[JobId], jobs: &[Described]) -> impl Iterator<Item = JobId> {
+    let missing = ids.iter().zip(jobs).filter(|(_, job)| matches!(job, Described::Unknown));
+    missing.map(|(id, _)| id.clone())
 }
 
 /// The first pause before a job that is not shown yet is asked for again.
@@ -130,7 +165,7 @@ pub async fn find_task(session: &Session, parents: &[JobId], task: u32) -> Resul
         return Ok(id);
     }
     match (parents, jobs.as_slice()) {
-        ([id], [None]) => Err(unknown(session, id)),
+        ([id], [None]) => Err(explain_unknown(session, id).await?),
         ([id], _) => Err(Failure::failed(format!("the job {id} has no task {task}"))
             .hint(format!("`bstat {id}` lists its children and their tasks"))),
         _ => Err(Failure::failed(format!("none of the {} jobs has a task {task}", parents.len()))),

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_batch::types::{JobDetail, NodeProperties, RetryAction, RetryStrategy};
 
-use super::{sdk_details, unknown};
+use super::describe::no_such_part;
+use super::{Job, sdk_details, unknown};
 use crate::aws::Session;
 use crate::ui::Failure;
 use awsb_model::payload::launcher;
@@ -41,8 +42,13 @@ pub async fn resubmissions(session: &Session, ids: &[JobId]) -> Result<Vec<Resub
     let details = sdk_details(session, &asked).await?;
     let known: BTreeMap<&JobId, &JobDetail> =
         asked.iter().zip(&details).filter_map(|(id, detail)| Some((id, detail.as_ref()?))).collect();
-    let find = |id: &JobId| known.get(id).copied().ok_or_else(|| unknown(session, id));
-    ids.iter().map(|id| resubmission(id, find(&id.whole())?, find(id)?)).collect()
+    let find = |id: &JobId| known.get(id).copied();
+    let of_id = |id: &JobId| {
+        let whole = find(&id.whole()).ok_or_else(|| unknown(session, id))?;
+        let no_such_part = || no_such_part(id, &Job::from(whole)).unwrap_or_else(|| unknown(session, id));
+        resubmission(id, whole, find(id).ok_or_else(no_such_part)?)
+    };
+    ids.iter().map(of_id).collect()
 }
 
 /// `whole` is the job, and `part` too, unless that is a child of it.

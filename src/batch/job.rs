@@ -135,7 +135,7 @@ pub struct Dependency {
 }
 
 /// API `ContainerDetail`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Container {
     /// The image.
@@ -260,6 +260,13 @@ impl Job {
             fields.insert("number".to_owned(), number.into());
         }
         element
+    }
+
+    /// The job in a message: its ID, its name, and its task where that is not its index, as in
+    /// `ID (align)` and `ID:1 (align, task 7)`.
+    pub fn title(&self) -> String {
+        let task = self.task.map(|task| format!(", task {task}")).unwrap_or_default();
+        format!("{} ({}{task})", self.job_id, self.job_name)
     }
 
     /// The number of children, for an array's parent.

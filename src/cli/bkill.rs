@@ -240,10 +240,10 @@ struct EndedJob<'a>(&'a Job);
 
 impl View for EndedJob<'_> {
     fn plain(&self) -> Layout {
-        let Job { job_id, job_name, status, .. } = self.0;
+        let (job, status) = (self.0.title(), self.0.status);
         Layout::Lines(vec![match status.has_ended() {
-            true => format!("Job {job_id} ({job_name}) had already ended: {status}."),
-            false => format!("Job {job_id} ({job_name}) is being ended."),
+            true => format!("Job {job} had already ended: {status}."),
+            false => format!("Job {job} is being ended."),
         }])
     }
 
@@ -262,6 +262,7 @@ impl View for ActiveJobs<'_> {
             columns: vec!["jobId", "jobName", "status"],
             rows: self.0.iter().map(row).collect(),
             shrinks: Some(1),
+            free_text: false,
         }
     }
 

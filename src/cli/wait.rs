@@ -57,7 +57,10 @@ pub async fn outcomes(contact: &mut ResilientSession, jobs: Vec<Job>) -> Result<
             let id = job.id();
             let failed = contact.keep(async |s| batch::children(s, &id, &[Status::Failed]).await).await?;
             exit = failed.iter().map(Job::exit).max().unwrap_or(1);
-            first = failed.into_iter().next();
+            first = failed.into_iter().next().map(|mut child| {
+                child.set_task(job.container.as_ref().and_then(|c| c.tasks.as_ref()));
+                child
+            });
         } else if has_failed && job.exit_code().is_none() && job.started_at.is_some() {
             // A description can lack details of the listing, as moto's does. Each queue is listed
             // once.
@@ -120,7 +123,7 @@ fn children_succeeded(job: &Job) -> Option<String> {
 /// Prints that a job has succeeded.
 pub fn report_success(tool: &str, job: &Job) {
     let children = children_succeeded(job).map(|children| format!(": {children}")).unwrap_or_default();
-    print_message(format!("{tool}: job {} ({}) {}{children}", job.job_id, job.job_name, ended(job)));
+    print_message(format!("{tool}: job {} {}{children}", job.title(), ended(job)));
 }
 
 /// Prints that jobs continue after the tool has stopped waiting, and how to reach them.
@@ -241,7 +244,7 @@ async fn report_reason(tool: &str, session: &Session, job: &Job) {
 
 /// Prints that a job is stuck, in Batch's words.
 fn report_stuck(tool: &str, job: &Job, reason: &str) {
-    print_message(format!("{tool}: job {} is {}: {}", job.job_id, job.status, sanitize(reason)));
+    print_message(format!("{tool}: job {} is {}: {}", job.title(), job.status, sanitize(reason)));
 }
 
 /// Reports stuck children of these arrays, because Batch gives the reason for children, not for the
@@ -337,7 +340,7 @@ fn line_about(tool: &str, job: &Job, ended: &str, exit: u8) -> String {
     // A job that never ran has no exit code.
     let never_ran = job.started_at.is_none() && job.exit_code().is_none() && !job.is_array_parent();
     let code = if never_ran { String::new() } else { format!(" with exit code {exit}") };
-    let line = format!("{tool}: job {} ({}) {ended}{code}{reason}{detail}", job.job_id, job.job_name);
+    let line = format!("{tool}: job {} {ended}{code}{reason}{detail}", job.title());
     // The user who ended the job can have given a reason with line breaks; the message is one line.
     sanitize(&line).into_owned()
 }

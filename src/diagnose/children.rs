@@ -46,10 +46,7 @@ pub fn pending(evidence: &Evidence, first_waiting: Vec<Finding>) -> Vec<Finding>
     found.extend(counts(evidence));
     if let Some(waiting) = &evidence.parts.first_waiting {
         let index = waiting.job.part().unwrap_or_default();
-        let child = match task(evidence, index) {
-            Some(task) => format!("task {task} (:{index})"),
-            None => format!("child {index}"),
-        };
+        let child = words::child(index, task(evidence, index));
         let first = format!("{child}, the first that is {}", waiting.job.status);
         let names = std::iter::once(first).chain(std::iter::repeat(child));
         let child = first_waiting.into_iter().zip(names);

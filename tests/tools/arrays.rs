@@ -365,3 +365,46 @@ fn a_shell_command_line_knows_its_task_and_no_line_gets_into_it() {
         sandbox.run("bsub", ["-I", "--each", "lines", "--wrap", "printf '%s\\n' \"$AWSB_TASK_LINE\""]).ok();
     assert_eq!(outcome.stdout, "\"q\"; echo INJECTED\n");
 }
+
+#[story]
+fn a_child_that_does_not_exist_is_said_at_once() {
+    let sandbox = Sandbox::new();
+    let single = sandbox.run("bsub", ["--parsable", "sleep", "60"]).ok().job_id();
+    let array = sandbox.run("bsub", ["--parsable", "-a", "3", "sleep", "60"]).ok().job_id();
+    for (job, has) in [(&single, "has no children"), (&array, "has 3 children, from 0 to 2")] {
+        let child = format!("{job}:9");
+        for words in [["bstat", ""], ["bstat", "--why"], ["bout", ""], ["bkill", ""], ["bwait", ""]] {
+            let began = std::time::Instant::now();
+            let args = words[1..].iter().filter(|word| !word.is_empty()).copied().chain([child.as_str()]);
+            let outcome = sandbox.run(words[0], args);
+            assert_eq!(
+                outcome.failed_with(1),
+                format!("there is no job {child}: the job {job} (sleep) {has}"),
+                "{outcome}"
+            );
+            assert!(!outcome.hints().contains("some days"), "{outcome}");
+            // A new job that Batch does not show yet is asked for again for ten seconds.
+            assert!(began.elapsed() < Duration::from_secs(10), "{outcome}");
+        }
+    }
+    let rerun = sandbox.run("bsub", ["--rerun", &format!("{array}:9")]);
+    assert!(rerun.failed_with(1).ends_with("has 3 children, from 0 to 2"), "{rerun}");
+}
+
+#[story]
+fn a_failed_child_is_named_with_its_task() {
+    let sandbox = Sandbox::new();
+    let line = "test $AWSB_TASK_ID != 7";
+    for way in ["-K", "-I"] {
+        let failed = sandbox.run("bsub", [way, "--array", "3,7,9", "--wrap", line]).ended_with(1);
+        assert!(failed.stderr.contains(":1 (wrap, task 7) FAILED with exit code 1"), "{failed}");
+    }
+    let waited = sandbox.run("bwait", ["last"]).ended_with(1);
+    assert!(waited.stderr.contains(":1 (wrap, task 7) FAILED with exit code 1"), "{waited}");
+    let details = sandbox.run("bstat", ["-d", "last"]).ok();
+    assert!(details.stdout.contains("\nfailed task 7 (:1) : FAILED; exit code 1"), "{details}");
+    let why = sandbox.run("bstat", ["--why", "last"]).ok();
+    assert!(why.stdout.contains("task 7 (:1)"), "{why}");
+    let outcome = sandbox.run("bout", ["--attempt", "2", "last"]);
+    assert!(outcome.failed_with(1).starts_with("none of the children of the job "), "{outcome}");
+}

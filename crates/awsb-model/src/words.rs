@@ -67,6 +67,14 @@ pub fn some<T: AsRef<str>>(items: &[T], most: usize) -> String {
     format!("{} and {} more", shown.join(", "), items.len() - most)
 }
 
+/// A child of an array: `child 3`, or `task 7 (:3)` where it has a task ID that is not its index.
+pub fn child(index: u32, task: Option<u32>) -> String {
+    match task {
+        Some(task) => format!("task {task} (:{index})"),
+        None => format!("child {index}"),
+    }
+}
+
 /// Indices with consecutive ones combined: `0-3, 7 and 9-12`.
 pub fn indices(sorted: &[u32], most: usize) -> String {
     let mut runs: Vec<(u32, u32)> = Vec::new();

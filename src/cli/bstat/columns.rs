@@ -73,7 +73,11 @@ static COLUMNS: [ColumnDefinition; 27] = [
     }),
     column("jobQueue", 5, Truncate::End(8), |job, _| CellValue::text(job.job_queue.as_deref().map(name_of))),
     column("shareIdentifier", 9, Truncate::End(8), |job, _| CellValue::text(job.share_identifier.as_deref())),
-    described("task", |job, _| CellValue::number(job.task)),
+    // Without it, the index in an ID would pass for the task.
+    ColumnDefinition {
+        described: true,
+        ..column("task", 2, Truncate::Never, |job, _| CellValue::number(job.task))
+    },
     described("vcpus", |job, _| CellValue::digits(job.resource("VCPU"))),
     described("memory", |job, _| CellValue::digits(job.resource("MEMORY"))),
     described("gpus", |job, _| CellValue::digits(job.resource("GPU"))),

@@ -183,9 +183,13 @@ fn part_lines(job: &Job, parts: &PartsExcerpt) -> DetailLines {
         PartsExcerpt::FailedChildren(first, more) => {
             let counts: Vec<String> = by_status(job).iter().map(|(s, n)| format!("{n} {s}")).collect();
             let mut lines = vec![line("children", size.to_string()), line("progress", counts.join(", "))];
-            lines.extend(
-                first.iter().map(|child| line(format!("failed {}", part(child)), part_summary(child))),
-            );
+            lines.extend(first.iter().map(|child| {
+                let index = part(child);
+                // Without a task of its own, the index is the task.
+                let name = child.task.map(|task| words::child(index, Some(task)));
+                let name = name.unwrap_or_else(|| index.to_string());
+                line(format!("failed {name}"), part_summary(child))
+            }));
             if *more > 0 {
                 lines.push(line("failed …", format!("{more} more: `bstat --failed {}`", job.job_id)));
             }

@@ -432,6 +432,8 @@ async fn first_failures(session: &Session, array: &Job) -> Result<(Vec<Job>, usi
     let mut first = page.transpose()?.map(|page| page.jobs).unwrap_or_default();
     first.sort_by_key(|child| child.id().part());
     first.truncate(NAMED_CHILDREN);
+    let tasks = array.container.as_ref().and_then(|c| c.tasks.as_ref());
+    first.iter_mut().for_each(|child| child.set_task(tasks));
     let more = usize::try_from(failed).unwrap_or(usize::MAX).saturating_sub(first.len());
     Ok((first, more))
 }

@@ -57,7 +57,7 @@ pub struct ViewSummary {
     pub states: u64,
     /// The number of jobs.
     pub jobs: usize,
-    /// Whether one of them could not start because its image has no shell.
+    /// Whether one of them is rendered in detail and could not start because its image has no shell.
     pub lacks_sh: bool,
 }
 
@@ -104,7 +104,8 @@ impl<'a> JobView<'a> {
         let RowBatch { rows, traits } = batch;
         self.traits = self.traits.or(traits);
         self.summary.jobs += rows.len();
-        self.summary.lacks_sh |= rows.iter().any(|row| row.job.lacks_sh());
+        // A table has nothing beside the hint that names the job.
+        self.summary.lacks_sh |= self.options.detailed && rows.iter().any(|row| row.job.lacks_sh());
         self.summary.active += rows.iter().filter(|row| !row.job.status.has_ended()).count();
         rows.iter().for_each(|row| (&row.job.job_id, row.job.status).hash(&mut self.states));
         if self.streams() {
@@ -231,7 +232,7 @@ mod tests {
     use super::super::details::EnvValues;
     use super::super::row::{PartsExcerpt, RowDetails};
     use super::*;
-    use crate::batch::{Dependency, JobDetails};
+    use crate::batch::{Container, Dependency, JobDetails};
     use awsb_model::SecretWords;
 
     fn job(id: &str, name: &str, status: Status) -> Job {
@@ -408,6 +409,51 @@ mod tests {
         environment   : A=b
         environment   : TOKEN=***
         "#);
+        Ok(())
+    }
+
+    #[test]
+    fn details_name_the_task_of_a_failed_child() -> Result<(), Failure> {
+        let output = Output::in_memory(Format::Plain, None, false);
+        let mut view = JobView::new(&output, ViewOptions { detailed: true, ..ViewOptions::default() });
+        let failed = Job { task: Some(7), ..job("array:1", "array", Status::Failed) };
+        let parts = PartsExcerpt::FailedChildren(vec![failed], 0);
+        let rows = vec![detailed(array("array", &[("FAILED", 1), ("RUNNABLE", 2)]), parts)];
+        view.add(RowBatch { rows, traits: ListingTraits::default() })?;
+        view.finish(&[])?;
+        let shown = output.taken();
+        assert!(shown.contains("\nfailed task 7 (:1) : FAILED\n"), "{shown}");
+        Ok(())
+    }
+
+    #[test]
+    fn a_narrow_terminal_shows_the_task_sooner_than_reasons_and_times() -> Result<(), Failure> {
+        for width in [70, 80, 100, 120] {
+            let output = Output::in_memory(Format::Plain, Some(width), false);
+            let mut view = JobView::new(&output, ViewOptions::default());
+            let mut child = job("8f2c0d3e-1111-4222-8333-444455556666:1", "align-the-reads", Status::Failed);
+            child.status_reason = Some("Host EC2 (instance i-0123) terminated.".to_owned());
+            (child.task, child.created_at) = (Some(7), Some(1_700_000_000_000));
+            (child.started_at, child.stopped_at) = (Some(1_700_000_000_000), Some(1_700_000_060_000));
+            view.add(batch([child], ListingTraits { tasks: true, ..ListingTraits::default() }))?;
+            view.finish(&[])?;
+            let shown = output.taken();
+            assert!(shown.lines().next().is_some_and(|header| header.contains("task")), "{width}: {shown}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_listing_has_no_hint_for_one_of_its_jobs() -> Result<(), Failure> {
+        for detailed in [false, true] {
+            let output = Output::in_memory(Format::Json, None, false);
+            let mut view = JobView::new(&output, ViewOptions { detailed, ..ViewOptions::default() });
+            let mut lacking = job("one", "one", Status::Failed);
+            let reason = "exec: \"/bin/sh\": stat /bin/sh: no such file or directory";
+            lacking.container = Some(Container { reason: Some(reason.to_owned()), ..Container::default() });
+            view.add(batch([lacking], ListingTraits::default()))?;
+            assert_eq!(view.finish(&[])?.lacks_sh, detailed);
+        }
         Ok(())
     }
 

@@ -262,7 +262,6 @@ impl View for ActiveJobs<'_> {
             columns: vec!["jobId", "jobName", "status"],
             rows: self.0.iter().map(row).collect(),
             shrinks: Some(1),
-            free_text: false,
         }
     }
 

@@ -161,7 +161,11 @@ impl Args {
             (0, waiting) => format!("{} still waiting to run", jobs(waiting)),
             _ => format!("{} still running, and {waiting} waiting to run", jobs(running)),
         };
-        Failure::new(ErrorKind::TimedOut, format!("timed out after {time} s; {still}"))
+        let message = match time {
+            0 => format!("{still} (`--timeout 0` is one look)"),
+            _ => format!("timed out after {time} s; {still}"),
+        };
+        Failure::new(ErrorKind::TimedOut, message)
     }
 }
 

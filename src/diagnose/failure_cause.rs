@@ -223,7 +223,7 @@ impl Cause {
 }
 
 /// A size in the form that `--memory` takes.
-fn size(mib: u64) -> String {
+pub(super) fn size(mib: u64) -> String {
     if mib >= 1024 && mib.is_multiple_of(1024) { format!("{}G", mib / 1024) } else { mib.to_string() }
 }
 

@@ -1,6 +1,7 @@
 //! Whether a RUNNABLE job is larger than its compute environments may ever be.
 
 use super::evidence::{ComputeEnvironment, ComputeKind, Evidence, ObservedJob};
+use super::failure_cause::size;
 use super::finding::{Code, Finding};
 use super::{blocked, instance_types};
 use awsb_model::{Demand, words};
@@ -51,7 +52,7 @@ fn no_machine_fits(usable: &[&ComputeEnvironment], demand: Demand) -> Option<Fin
         asked.push(words::memory(demand.memory_mib));
         there.push(words::memory(most.memory_mib));
         less.push("--memory SIZE".to_owned());
-        more.push(format!("--memory {}M", demand.memory_mib));
+        more.push(format!("--memory {}", size(demand.memory_mib)));
     }
     if most.gpus < demand.gpus {
         asked.push(words::many(demand.gpus, "GPU"));

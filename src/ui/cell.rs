@@ -50,11 +50,19 @@ impl Tone {
 pub struct Cell {
     picture: Vec<(String, Tone)>,
     words: Vec<(String, Tone)>,
+    /// In a pipe, spaces stay.
+    keeps_spaces: bool,
 }
 
 impl Cell {
     fn of(words: Vec<(String, Tone)>) -> Self {
-        Self { picture: Vec::new(), words }
+        Self { words, ..Self::default() }
+    }
+
+    /// Text whose spaces stay in a pipe, too, such as the name of a file. Only the last cell of a
+    /// row can be one: `awk` takes it for several fields.
+    pub fn with_spaces(text: impl Into<String>) -> Self {
+        Self { keeps_spaces: true, ..Self::from(text.into()) }
     }
 
     fn pieces(&self) -> impl Iterator<Item = &(String, Tone)> {
@@ -95,14 +103,15 @@ impl Cell {
         if words.is_empty() {
             return Self::toned("-", Tone::Faint);
         }
-        Self { picture: safe(&self.picture), words }
+        Self { picture: safe(&self.picture), words, keeps_spaces: self.keeps_spaces }
     }
 
     /// The cell as one word, for `awk`: an empty cell is `-`, blanks and control characters are
-    /// `_`.
+    /// `_`. Spaces stay in a cell that [keeps](Self::with_spaces) them.
     pub(super) fn for_pipe(&self) -> Self {
         let text = self.text();
-        let word = |c: char| if c.is_whitespace() || c.is_control() { '_' } else { c };
+        let stays = |c: char| c == ' ' && self.keeps_spaces;
+        let word = |c: char| if (c.is_whitespace() && !stays(c)) || c.is_control() { '_' } else { c };
         Self::from(if text.is_empty() { "-".to_owned() } else { text.chars().map(word).collect() })
     }
 
@@ -185,6 +194,13 @@ mod tests {
             assert_eq!(cell.cut(columns).text(), text, "{columns}");
         }
         assert_eq!(cell.cut(4).paint(true), "\x1b[32mab\x1b[0m\x1b[31mc\x1b[0m…");
+    }
+
+    #[test]
+    fn a_pipe_gets_one_word_or_a_name_with_its_spaces() {
+        assert_eq!(Cell::from("a b\tc\n").for_pipe().text(), "a_b_c_");
+        assert_eq!(Cell::with_spaces("a b\tc\n").for_pipe().text(), "a b_c_");
+        assert_eq!(Cell::with_spaces("").for_pipe().text(), "-");
     }
 
     #[test]

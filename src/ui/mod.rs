@@ -32,6 +32,6 @@ pub use sanitize::{sanitize, sanitize_json, sanitize_line};
 pub use signal::{EndSignal, SignalListener, exit_by, ignores_hangup, until_signal};
 pub use status_lines::StatusLines;
 pub use table::{Column, Table, Truncate};
-pub use terminal::stderr_columns;
+pub use terminal::{stderr_columns, stdout_may_be_closed};
 pub use text_width::wrapped;
 pub use time::{local_rfc3339, local_rfc3339_ms, local_short, span};

@@ -39,6 +39,14 @@ pub enum Layout {
         /// The column that gives way, if any.
         shrinks: Option<usize>,
     },
+    /// A table of which no cell is cut, and whose last column has names with spaces: in a pipe,
+    /// their spaces stay.
+    TableOfNames {
+        /// The header.
+        columns: Vec<&'static str>,
+        /// One cell for each column.
+        rows: Vec<Vec<String>>,
+    },
     /// `key : value`, one a line, the keys padded to one width; an empty value is printed as `-`, a
     /// line break as a blank. On a terminal values are [sanitized](super::sanitize()), in a pipe
     /// they are exact otherwise.
@@ -270,6 +278,18 @@ impl Output {
                 };
                 let mut table = self.table(columns.iter().enumerate().map(column).collect());
                 let cells = |row: &Vec<String>| row.iter().map(|cell| Cell::from(cell.as_str())).collect();
+                table.rows(&rows.iter().map(cells).collect::<Vec<Vec<Cell>>>())?;
+                return table.finish();
+            }
+            Layout::TableOfNames { columns, rows } => {
+                let mut table = self.table(columns.iter().copied().map(Column::new).collect());
+                let cells = |row: &Vec<String>| {
+                    let mut cells: Vec<Cell> = row.iter().map(|cell| Cell::from(cell.as_str())).collect();
+                    if let (Some(last), Some(name)) = (cells.last_mut(), row.last()) {
+                        *last = Cell::with_spaces(name.as_str());
+                    }
+                    cells
+                };
                 table.rows(&rows.iter().map(cells).collect::<Vec<Vec<Cell>>>())?;
                 return table.finish();
             }

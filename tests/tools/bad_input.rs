@@ -170,6 +170,19 @@ fn wrong_defaults_are_named_with_their_place() {
         assert!(message.contains(says), "{line}: {outcome}");
         assert!(message.contains("config.toml, line 12"), "{line}: {outcome}");
     }
+    sandbox.config(&format!("{NOBODY}\n[defaults]\nretry-atempts = 3\n"));
+    let outcome = sandbox.quick_run("bsub", ["ok.sh"]);
+    assert_eq!(outcome.hints().trim(), "did you mean `retry-attempts`?", "{outcome}");
+}
+
+#[story]
+fn all_that_is_wrong_with_a_script_is_said_at_once() {
+    let sandbox = sandbox();
+    sandbox.file("both.sh", "#!/bin/sh\n#SBATCH --exclusive\n#SBATCH --mem=wrong\ntrue\n");
+    let outcome = sandbox.quick_run("bsub", ["both.sh"]);
+    assert_eq!(outcome.code(), 2, "{outcome}");
+    assert!(outcome.stderr.contains("bsub: warning: both.sh, line 2: "), "{outcome}");
+    assert!(outcome.stderr.contains("bsub: error: both.sh, line 3: "), "{outcome}");
 }
 
 #[story]

@@ -389,3 +389,28 @@ fn all_that_is_wrong_with_a_script_is_said_at_once() {
     assert_eq!(sandbox.run("bsub", ["--dry-run", "-q", "local", "queues.sh"]).ok().stderr, "");
     assert!(sandbox.run("bsub", ["--dry-run", "queues.sh"]).ok().stderr.contains("the first is used"));
 }
+
+#[story]
+fn a_queue_that_a_script_names_and_that_does_not_exist_is_named_with_its_line() {
+    let sandbox = Sandbox::new();
+    sandbox.file("normal.sh", "#!/bin/sh\n#SBATCH -p normal\ntrue\n");
+    let outcome = sandbox.run("bsub", ["normal.sh"]);
+    assert!(outcome.failed_with(1).contains("JobQueue normal not found"), "{outcome}");
+    let hint = "normal.sh, line 2: `#SBATCH -p normal` names the queue; `bsub -q NAME` overrides this line";
+    assert!(outcome.hints().contains(hint), "{outcome}");
+    sandbox.run("bsub", ["-q", "local", "normal.sh"]).ok();
+}
+
+#[story]
+fn the_id_of_a_job_is_not_lost_with_a_closed_standard_output() {
+    let sandbox = Sandbox::new();
+    let closed = sandbox.run("sh", ["-c", "bsub true >&-"]).ok();
+    let [note] = remarks(&closed)[..] else { panic!("{closed}") };
+    let id = sandbox.run("bstat", ["--no-header", "last"]).ok();
+    let id = id.stdout.split_whitespace().nth(2).unwrap_or_default().to_owned();
+    assert!(note.contains("standard output is closed") && note.contains(&id), "{closed}");
+    let discarded = sandbox.run("sh", ["-c", "bsub true >/dev/null"]).ok();
+    assert_eq!(discarded.stderr, "", "{discarded}");
+    let quiet = sandbox.run("bsub", ["--quiet", "--parsable", "true"]).ok();
+    assert_eq!((quiet.stdout.lines().count(), quiet.stderr.as_str()), (1, ""), "{quiet}");
+}

@@ -34,6 +34,27 @@ fn allowed(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '-' || c == '_'
 }
 
+/// A letter of a Western European language without its accent, in small letters; any other
+/// character as it is.
+fn in_ascii(c: char) -> String {
+    let letters = match c.to_lowercase().next().unwrap_or(c) {
+        'à'..='ã' | 'å' => "a",
+        'ä' | 'æ' => "ae",
+        'ç' => "c",
+        'è'..='ë' => "e",
+        'ì'..='ï' => "i",
+        'ñ' => "n",
+        'ò'..='õ' => "o",
+        'ö' | 'ø' | 'œ' => "oe",
+        'ß' => "ss",
+        'ù'..='û' => "u",
+        'ü' => "ue",
+        'ý' | 'ÿ' => "y",
+        _ => return c.to_string(),
+    };
+    letters.to_owned()
+}
+
 impl FromStr for JobName {
     type Err = Invalid;
 
@@ -43,9 +64,11 @@ impl FromStr for JobName {
             return Ok(Self(text.to_owned()));
         }
         let rule = "a job's name has 1 to 128 letters, digits, '-' and '_' and begins with a letter or digit";
-        // A name without its letters is useless.
-        let has_letters = text.is_ascii() && text.contains(|c: char| c.is_ascii_alphanumeric());
-        Err(Invalid::because(match has_letters {
+        let text: &str = &text.chars().map(in_ascii).collect::<String>();
+        // A name without most of its letters is useless.
+        let letters = text.chars().filter(|c| c.is_alphanumeric()).count();
+        let kept = text.chars().filter(char::is_ascii_alphanumeric).count();
+        Err(Invalid::because(match kept > 0 && 2 * kept >= letters {
             true => format!("{rule}, such as '{}'", Self::cleaned(text)),
             false => rule.to_owned(),
         }))

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::aws::Session;
 use crate::batch;
 use crate::stage::{OutputFile, fetch_outputs, list_outputs};
-use crate::ui::{Exit, Failure, Layout, Output, View, local_rfc3339, print_message};
+use crate::ui::{Exit, Failure, Format, Layout, Output, View, local_rfc3339, print_message};
 use awsb_model::JobId;
 
 /// Lists the files of jobs, or fetches them into a directory; those of several jobs into one for
@@ -41,7 +41,10 @@ pub async fn run(
             }
         }
     }
-    output.show(&Listing(listing))?;
+    // After failures alone, an empty table says nothing.
+    if exit == Exit::Done || !listing.is_empty() || output.format() == Format::Json {
+        output.show(&Listing(listing))?;
+    }
     Ok(exit)
 }
 
@@ -69,7 +72,7 @@ impl View for Listing {
             let path = fetched.as_ref().map_or_else(|| file.path.clone(), |path| path.display().to_string());
             vec![file.size.to_string(), local_rfc3339(file.modified), path]
         });
-        Layout::Table { columns: vec!["size", "lastModified", "path"], rows: rows.collect(), shrinks: None }
+        Layout::TableOfNames { columns: vec!["size", "lastModified", "path"], rows: rows.collect() }
     }
 
     fn json(&self) -> Vec<serde_json::Value> {

@@ -59,7 +59,7 @@ pub struct Args {
     task: Option<u32>,
     /// Only these children of an array, or nodes: 3,5-9
     #[arg(long, value_name = "LIST", allow_hyphen_values = true, conflicts_with = "task")]
-    index: Option<TaskIds>,
+    index: Option<IndexList>,
     /// Only the failed children of an array
     #[arg(long)]
     failed: bool,
@@ -84,6 +84,19 @@ pub struct Args {
     jobs: Vec<ParsedJobRefs>,
     #[command(flatten)]
     common: CommonArgs,
+}
+
+/// The value of `--index`: the indices of children or nodes, written as the IDs of tasks are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct IndexList(TaskIds);
+
+impl FromStr for IndexList {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let indices = text.parse().map(Self);
+        indices.map_err(|_| Invalid::because("give indices, which count from 0, such as 7, 0-99 or 3,5-9"))
+    }
 }
 
 /// The value of `--attempt`.
@@ -209,7 +222,7 @@ impl Args {
         {
             return Err(Failure::usage(format!("{option}: the job {} has no children", job.job_id)));
         }
-        if let (Some(indices), Some(parts)) = (&self.index, parts)
+        if let (Some(IndexList(indices)), Some(parts)) = (&self.index, parts)
             && indices.max() >= parts
         {
             return Err(Failure::usage(format!(
@@ -223,7 +236,7 @@ impl Args {
             created_at: job.created_at,
             attempt: self.attempt.0,
             pattern: self.filter.clone(),
-            indices: self.index.as_ref().map(|indices| indices.iter().collect()),
+            indices: self.index.as_ref().map(|IndexList(indices)| indices.iter().collect()),
             failed: self.failed,
         })
     }
@@ -246,8 +259,8 @@ impl Args {
         if job.is_array_parent() || job.is_mnp_parent() {
             let ended =
                 if self.failed { vec![Status::Failed] } else { vec![Status::Succeeded, Status::Failed] };
-            let chosen: Option<Vec<JobId>> =
-                self.index.as_ref().map(|indices| indices.iter().map(|index| job.part(index)).collect());
+            let ids = |IndexList(indices): &IndexList| indices.iter().map(|index| job.part(index)).collect();
+            let chosen: Option<Vec<JobId>> = self.index.as_ref().map(ids);
             let parts = contact.keep(async |session| match &chosen {
                 Some(ids) => Ok(batch::describe(session, ids).await?.into_iter().flatten().collect()),
                 None => batch::parts(session, &job, &ended).await,

@@ -38,7 +38,16 @@ pub async fn of_job(
             }
         }
     }
-    Ok(streams)
+    match query.attempt {
+        Some(number) if streams.is_empty() => {
+            let (id, kind) = (&job.job_id, if job.is_mnp_parent() { "nodes" } else { "children" });
+            let chosen = if query.failed || query.indices.is_some() { "chosen " } else { "" };
+            Err(Failure::failed(format!(
+                "none of the {chosen}{kind} of the job {id} has an attempt {number}"
+            )))
+        }
+        _ => Ok(streams),
+    }
 }
 
 /// The children or nodes that may have lines.

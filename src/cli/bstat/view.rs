@@ -57,7 +57,8 @@ pub struct ViewSummary {
     pub states: u64,
     /// The number of jobs.
     pub jobs: usize,
-    /// Whether one of them is rendered in detail and could not start because its image has no shell.
+    /// Whether one of them is rendered in detail and could not start because its image has no
+    /// shell.
     pub lacks_sh: bool,
 }
 

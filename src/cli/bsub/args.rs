@@ -31,7 +31,7 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["wrap", "commands"], help_heading = "Program")]
     pub(super) command: bool,
     /// Run this shell command line
-    #[arg(long, value_name = "COMMAND LINE", conflicts_with = "operands", help_heading = "Program")]
+    #[arg(long, value_name = "COMMAND LINE", help_heading = "Program")]
     pub(super) wrap: Option<OsString>,
     /// Start a command directly, without a shell, for images without /bin/sh
     #[arg(long, help_heading = "Program")]
@@ -60,8 +60,8 @@ pub struct Args {
     /// Print only the job's ID; for several jobs, the IDs separated by commas
     #[arg(long, conflicts_with_all = ["json", "interactive"], help_heading = "Submission")]
     pub(super) parsable: bool,
-    /// Print nothing but errors
-    #[arg(long, conflicts_with_all = ["json", "parsable"], help_heading = "Submission")]
+    /// Print nothing but errors; with --parsable, nothing but errors and the ID
+    #[arg(long, conflicts_with = "json", help_heading = "Submission")]
     pub(super) quiet: bool,
 
     #[command(flatten)]

@@ -29,8 +29,27 @@ pub(super) enum OptionError {
     #[error("{0} can only be used on the command line")]
     CommandLineOnly(String),
     /// The option does not exist, or its value is wrong. The message is clap's, on one line.
-    #[error("{0}")]
-    Invalid(String),
+    #[error("{message}")]
+    Invalid {
+        /// The message.
+        message: String,
+        /// The option whose name is the nearest to one that does not exist.
+        nearest: Option<String>,
+    },
+}
+
+impl OptionError {
+    /// The failure for options at a place, where the name of an option is written as `written`
+    /// makes it.
+    fn failure(&self, place: &str, written: fn(&str) -> &str) -> Failure {
+        let failure = Failure::usage(format!("{place}: {self}"));
+        match self {
+            Self::Invalid { nearest: Some(nearest), .. } => {
+                failure.hint(format!("did you mean `{}`?", written(nearest)))
+            }
+            Self::Invalid { nearest: None, .. } | Self::CommandLineOnly(_) => failure,
+        }
+    }
 }
 
 /// Parses options of another source than the command line.
@@ -54,7 +73,13 @@ pub(super) fn parse(words: &[OsString]) -> Result<Options, OptionError> {
                 text = text.replace(value.as_str(), &shortened(value));
             }
             let first = text.split("\n\n").next().unwrap_or(&text).trim_start_matches("error: ");
-            Err(OptionError::Invalid(first.split_whitespace().collect::<Vec<_>>().join(" ")))
+            let message = first.split_whitespace().collect::<Vec<_>>().join(" ");
+            let nearest = match e.get(ContextKind::SuggestedArg) {
+                Some(ContextValue::String(nearest)) => Some(nearest.clone()),
+                Some(ContextValue::Strings(nearest)) => nearest.first().cloned(),
+                _ => None,
+            };
+            Err(OptionError::Invalid { message, nearest })
         }
     }
 }
@@ -113,6 +138,10 @@ pub fn by_directives(
         failures.extend(warnings.iter().map(|remark| (remark.line, wrong(remark))));
     }
     failures.sort_by_key(|(line, _)| *line);
+    if is_wrong && !strict {
+        // All that is wrong with a script is said at once.
+        warnings.iter().for_each(|remark| print_message(format!("bsub: warning: {script}, {remark}")));
+    }
     if let Some((_, last)) = failures.pop() {
         failures.iter().for_each(|(_, failure)| failure.report("bsub"));
         return Err(if is_wrong { last } else { last.hint("without `--strict`, this is a warning") });
@@ -126,6 +155,14 @@ pub fn by_directives(
     Ok(options)
 }
 
+/// The directive that names the queue: its place in the script and its text.
+pub(super) fn queue_directive(directives: &Directives, script: &str) -> Option<String> {
+    let names_queue =
+        |directive: &&DirectiveOptions| parse(&directive.words).is_ok_and(|o| o.queue.is_some());
+    let directive = directives.options.iter().rev().find(names_queue)?;
+    Some(format!("{script}, line {}: `{}`", directive.line, shortened(&directive.text)))
+}
+
 /// The options of one directive, which comes after `others`.
 fn options_of(
     directive: &DirectiveOptions,
@@ -134,7 +171,7 @@ fn options_of(
     given: &Options,
 ) -> Result<Options, Failure> {
     let place = format!("{script}, line {}: `{}`", directive.line, shortened(&directive.text));
-    let more = parse(&directive.words).map_err(|e| Failure::usage(format!("{place}: {e}")))?;
+    let more = parse(&directive.words).map_err(|e| e.failure(&place, |option| option))?;
     // All directives of a script count together. Only another source can replace one.
     if more.make_an_array_of_nodes(others) {
         return Err(Failure::usage(format!("{place}: a multi-node parallel job cannot be an array"))
@@ -158,7 +195,8 @@ pub fn by_defaults<'a>(
 ) -> Result<Options, Failure> {
     let mut options = Options::default();
     for (words, place) in defaults {
-        let more = parse(words).map_err(|e| Failure::usage(format!("{place}: {e}")))?;
+        // In the settings file, an option has no dashes in front of it.
+        let more = parse(words).map_err(|e| e.failure(place, |option| option.trim_start_matches('-')))?;
         if more.build.is_some() {
             return Err(Failure::usage(format!(
                 "{place}: --build cannot be a default, as not every job has an image to build"

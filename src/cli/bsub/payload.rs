@@ -65,6 +65,15 @@ impl Args {
             return Ok((JobName::cleaned(&name), Program::Command(vec!["/bin/sh".into()])));
         }
         if let Some(line) = &self.wrap {
+            if !self.operands.is_empty() {
+                let rest = self.operands.join(OsStr::new(" "));
+                let all = [line.as_os_str(), &rest].join(OsStr::new(" "));
+                return Err(Failure::usage(format!(
+                    "--wrap takes the command line as one word, and `{}` comes after it",
+                    rest.display()
+                ))
+                .hint(format!("quote the command line: bsub --wrap {}", quote(&all).display())));
+            }
             if line.as_bytes().trim_ascii().is_empty() {
                 return Err(Failure::usage("the command line of `--wrap` is empty"));
             }
@@ -111,15 +120,21 @@ impl Args {
     }
 
     fn script_on_stdin(&self, args: &[OsString]) -> Result<(JobName, Program), Failure> {
+        const USAGE: &str = "`bsub script.sh`, `bsub COMMAND`, `bsub --wrap 'a | b'` or `bsub < script.sh`";
         if std::io::stdin().is_terminal()
             || self.command
             || self.script
             || self.options.each.as_deref().is_some_and(is_stdin)
         {
-            return Err(Failure::usage("no script and no command is given")
-                .hint("`bsub script.sh`, `bsub COMMAND`, `bsub --wrap 'a | b'` or `bsub < script.sh`"));
+            return Err(Failure::usage("no script and no command is given").hint(USAGE));
         }
         let contents = stdin("the script")?;
+        if contents.trim_ascii().is_empty() && self.operands.is_empty() {
+            return Err(Failure::usage(
+                "no script and no command is given, and the script on standard input is empty",
+            )
+            .hint(USAGE));
+        }
         let script = script(Path::new("STDIN"), contents, "the script on standard input")?;
         Ok((JobName::cleaned("STDIN"), Program::Script { script, args: args.to_vec() }))
     }

@@ -30,8 +30,8 @@ use crate::ui::{ErrorKind, Exit, Failure, SignalListener, print_message};
 use awsb_model::directives::Remark;
 use awsb_model::request::SubmitRequest;
 use awsb_model::{
-    ContainerChanges, Dependency, Efs, Image, JobId, JobRefs, JobSpec, Period, ResolvedJob, ResolvedShape,
-    Shape, SharedDir, Stdin, SubmissionId, words,
+    ContainerChanges, Dependency, Efs, Image, JobId, JobRefs, JobSpec, Period, Program, ResolvedJob,
+    ResolvedShape, Shape, SharedDir, Stdin, SubmissionId, words,
 };
 
 /// Cached capacity of a queue that is older than this, in milliseconds, has probably changed.
@@ -62,6 +62,12 @@ impl Args {
         let defaults = config::defaults(&self.common.choice())?;
         let defaults = option_sources::by_defaults(defaults.0.iter().map(|line| (&line.words, &line.place)))?;
         let options = ResolvedOptions::resolve(&self.options, invocation.options.clone(), defaults)?;
+        let queue_directive = match (&self.options.queue, &invocation.program) {
+            (None, Program::Script { script, .. }) => {
+                option_sources::queue_directive(&invocation.directives, script.file_name())
+            }
+            _ => None,
+        };
         let Draft { spec, inputs, build_input, whole_node, not_stdin, lacks_stdin } =
             self.draft(&options, invocation).await?;
         let session = self.common.open().await?;
@@ -101,7 +107,11 @@ impl Args {
             let plan = submission.plan(&job)?;
             (job, plan)
         };
-        submission.send(&job, &plan, !checks_first, lacks_stdin).await
+        let session = submission.session.clone();
+        match submission.send(&job, &plan, !checks_first, lacks_stdin).await {
+            Err(failure) => Err(explain_queue(&session, failure, &plan, queue_directive).await),
+            sent => sent,
+        }
     }
 
     /// Reads the files of the job and checks its options. Nothing is sent.
@@ -425,6 +435,25 @@ impl Submission<'_> {
         let submitted = args.submit_and_wait(options, session, &plan.requests, is_numbered);
         let (exit, ()) = tokio::try_join!(submitted, beside)?;
         Ok(exit)
+    }
+}
+
+/// The failure of a submission. If the queue does not exist and a directive names it, a hint says
+/// where. A failure to ask for the queue does not matter to the user, who has a failure already.
+async fn explain_queue(
+    session: &Session,
+    failure: Failure,
+    plan: &Plan,
+    directive: Option<String>,
+) -> Failure {
+    let (Some(request), Some(directive), ErrorKind::NotFound) =
+        (plan.requests.first(), directive, failure.kind())
+    else {
+        return failure;
+    };
+    match batch::find_queue(session, &request.job_queue).await {
+        Ok(None) => failure.hint(format!("{directive} names the queue; `bsub -q NAME` overrides this line")),
+        _ => failure,
     }
 }
 

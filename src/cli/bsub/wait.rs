@@ -17,7 +17,10 @@ use crate::cli::wait::{
     report_stuck_children, report_stuck_jobs, report_success,
 };
 use crate::logs::{self, Event, FollowOptions};
-use crate::ui::{ErrorKind, Exit, Failure, Format, Layout, OpenArray, View, print_message, until_signal};
+use crate::ui::{
+    ErrorKind, Exit, Failure, Format, Layout, OpenArray, View, print_message, stdout_may_be_closed,
+    until_signal,
+};
 use awsb_model::{JobId, JobNumber, Status};
 
 impl Args {
@@ -79,10 +82,10 @@ impl Args {
 
     /// Announces the jobs, on stderr if stdout is for the output of the job.
     fn announce(&self, options: &ResolvedOptions, submitted: &SubmittedJobs) -> Result<(), Failure> {
-        if self.quiet {
+        if self.quiet && !self.parsable {
             return Ok(());
         }
-        if submitted.earlier && (self.parsable || self.common.json) {
+        if submitted.earlier && !self.quiet && (self.parsable || self.common.json) {
             print_message("bsub: note: nothing was submitted, as this key's job is there already");
         }
         if options.wait && !options.interactive && self.common.json {
@@ -96,6 +99,13 @@ impl Args {
                 lines.iter().for_each(print_message);
             }
             return Ok(());
+        }
+        if stdout_may_be_closed() {
+            // Rust opens /dev/null in place of a closed standard output, and the ID would be lost.
+            print_message(format!(
+                "bsub: note: standard output is closed or is /dev/null; the job {} has been submitted",
+                ids(&submitted.jobs)
+            ));
         }
         self.common
             .output()
@@ -260,7 +270,7 @@ fn report_end(outcome: &Outcome, has_output: bool, is_timed: bool) {
     }
     if let Some(reason) = job.container.as_ref().and_then(|c| c.reason.as_deref()) {
         // A part of the output may be lost.
-        print_message(format!("bsub: job {} ({}): {reason}", job.job_id, job.job_name));
+        print_message(format!("bsub: job {}: {reason}", job.title()));
     }
     if is_timed {
         report_success("bsub", job);

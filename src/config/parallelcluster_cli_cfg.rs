@@ -7,6 +7,8 @@
 
 use std::path::{Path, PathBuf};
 
+use awsb_model::ini::{Comments, Ini};
+
 use super::defaults::{DefaultLine, Defaults};
 use super::settings::Section;
 use crate::ui::Failure;
@@ -19,9 +21,6 @@ pub struct OldSettings {
     /// The clusters, by name.
     pub clusters: Vec<(String, Section)>,
 }
-
-/// A section's name, the line it begins in, and its keys and values.
-type Part = (String, usize, Vec<(String, String)>);
 
 impl OldSettings {
     /// Reads the file; without one, there are no old clusters.
@@ -53,32 +52,33 @@ impl OldSettings {
     /// # Errors
     /// Names the file and the line.
     pub fn parse(path: &Path, text: &str) -> Result<Self, Failure> {
-        let parts = parts(path, text)?;
-        let main = parts.iter().find(|(name, ..)| name == "main");
-        let of_main = |key: &str| main.and_then(|(_, _, values)| value(values, key));
+        let ini = Ini::parse(text, Comments::OwnLine).map_err(|e| wrong(path, e.line, e.message))?;
+        let main = ini.section("main");
+        let of_main = |key: &str| main.and_then(|main| main.value(key)).map(str::to_owned);
         let mut defaults = Defaults::default();
         if let Some(list) = of_main("env_blacklist") {
-            let line = main.map_or(1, |(_, line, _)| *line);
+            let line = main.map_or(1, |main| main.line);
             let place = format!("{}, line {line}", path.display());
             defaults.0.push(DefaultLine::new("env-exclude", &[list], place));
         }
         let mut old = Self { default_cluster: of_main("cluster_name"), clusters: Vec::new() };
-        for (name, line, values) in &parts {
-            let Some(name) = name.strip_prefix("cluster ").map(str::trim) else { continue };
-            let must = |key: &str| match value(values, key) {
+        for section in &ini.sections {
+            let Some(name) = section.name.strip_prefix("cluster ").map(str::trim) else { continue };
+            let value = |key: &str| section.value(key).map(str::to_owned);
+            let must = |key: &str| match value(key) {
                 Some(text) => Ok(Some(text)),
-                None => Err(wrong(path, *line, format!("`{key}` is missing in [cluster {name}]"))),
+                None => Err(wrong(path, section.line, format!("`{key}` is missing in [cluster {name}]"))),
             };
-            let directory = value(values, "artifact_directory");
+            let directory = value("artifact_directory");
             let section = Section {
-                region: value(values, "region").or_else(|| of_main("region")),
-                proxy: value(values, "proxy"),
+                region: value("region").or_else(|| of_main("region")),
+                proxy: value("proxy"),
                 bucket: must("s3_bucket")?,
                 // The folder in which the cluster's roles may write.
                 prefix: Some(directory.map_or("batch".into(), |d| format!("{}/batch", d.trim_matches('/')))),
                 job_queue: must("job_queue")?,
                 job_definition: must("job_definition")?,
-                job_definition_mnp: value(values, "job_definition_mnp"),
+                job_definition_mnp: value("job_definition_mnp"),
                 defaults: defaults.clone(),
                 ..Section::default()
             };
@@ -99,41 +99,6 @@ impl OldSettings {
 
 fn wrong(path: &Path, line: usize, message: impl std::fmt::Display) -> Failure {
     Failure::usage(format!("the old tools' settings {}, line {line}: {message}", path.display()))
-}
-
-/// The sections: `key = value` or `key: value` in each, comments on lines of their own, and lines
-/// that begin with a blank go on with the value before.
-fn parts(path: &Path, text: &str) -> Result<Vec<Part>, Failure> {
-    let mut parts: Vec<Part> = Vec::new();
-    for (number, line) in text.lines().enumerate().map(|(i, line)| (i + 1, line)) {
-        let trimmed = line.trim();
-        if trimmed.is_empty() || trimmed.starts_with(['#', ';']) {
-            continue;
-        }
-        if let Some(name) = trimmed.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            parts.push((name.trim().to_owned(), number, Vec::new()));
-            continue;
-        }
-        let Some((_, _, values)) = parts.last_mut() else {
-            return Err(wrong(path, number, "no [section] comes before this line"));
-        };
-        if line.starts_with([' ', '\t'])
-            && let Some((_, value)) = values.last_mut()
-        {
-            value.push_str(trimmed);
-            continue;
-        }
-        let Some((key, value)) = trimmed.split_once(['=', ':']) else {
-            return Err(wrong(path, number, "neither a [section] nor `key = value`"));
-        };
-        values.push((key.trim().to_ascii_lowercase(), value.trim().to_owned()));
-    }
-    Ok(parts)
-}
-
-/// The value of a key. There is none when it is empty.
-fn value(values: &[(String, String)], key: &str) -> Option<String> {
-    values.iter().rev().find(|(k, _)| k == key).map(|(_, v)| v.clone()).filter(|v| !v.is_empty())
 }
 
 #[cfg(test)]

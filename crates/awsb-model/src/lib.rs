@@ -17,6 +17,7 @@ mod exit_code;
 mod fargate;
 mod id;
 pub mod image;
+pub mod ini;
 mod input;
 pub mod limits;
 mod mounts;

@@ -8,6 +8,7 @@ mod bucket_name;
 pub mod config;
 pub mod effect;
 pub mod facts;
+pub mod import;
 pub mod policy;
 mod template;
 pub mod validate;

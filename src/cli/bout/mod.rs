@@ -422,9 +422,9 @@ fn warn_lost_outputs(parts: &[&Job]) {
 fn check_missing(job: &Job, missing: &[Arc<LogStreamRef>], all: usize) -> Result<(), Failure> {
     let Some(first) = missing.first() else { return Ok(()) };
     let (id, LogStreamRef { group, name: stream, .. }) = (&job.job_id, &**first);
-    let of_part = first.part().filter(|_| job.parts().is_some()).map(|index| {
-        let kind = if job.is_mnp_parent() { "node" } else { "child" };
-        format!(" of its {kind} {index}")
+    let of_part = first.part().filter(|_| job.parts().is_some()).map(|index| match job.is_mnp_parent() {
+        true => format!(" of its node {index}"),
+        false => format!(" of its {}", words::child(index, first.task)),
     });
     let which = match (missing.len(), of_part) {
         (1, None) => format!("its log stream {stream} is not there"),

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::nodes;
 use super::retry::{retry, timeout_s};
-use super::shape::{Variable, check_variable, resources, shape};
+use super::shape::{Variable, check_variable, check_whole_vcpus, resources, shape};
 use super::tags::check_tags;
 use crate::batch::container;
 use crate::batch::definition::{BUILT_IN, check_name};
@@ -84,6 +84,10 @@ pub fn check_definition(body: &Value) -> Result<(), ApiError> {
             "containerProperties is required for a job definition of type container",
         ));
     };
+    let platforms = body.get("platformCapabilities").and_then(Value::as_array);
+    if !platforms.into_iter().flatten().any(|platform| platform == "FARGATE") {
+        check_whole_vcpus(container)?;
+    }
     check_container_definition(container)
 }
 
@@ -96,4 +100,26 @@ fn check_container_definition(container: &Map<String, Value>) -> Result<(), ApiE
     environment.unwrap_or_default().iter().try_for_each(|v| check_variable(&v.name))?;
     container::check(container)?;
     resources(container).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_vcpu_is_for_fargate() {
+        let of = |platform: &str, vcpus: &str| {
+            let requirements = json!([{"type": "VCPU", "value": vcpus}, {"type": "MEMORY", "value": "512"}]);
+            check_definition(&json!({
+                "type": "container",
+                "platformCapabilities": [platform],
+                "containerProperties": {"image": "busybox", "resourceRequirements": requirements},
+            }))
+        };
+        assert_eq!(of("FARGATE", "0.5"), Ok(()));
+        assert_eq!(of("FARGATE", "0.25"), Ok(()));
+        assert!(of("FARGATE", "0.3").is_err());
+        assert!(of("EC2", "0.5").unwrap_err().message.contains("a value for Fargate"));
+        assert_eq!(of("EC2", "1"), Ok(()));
+    }
 }

@@ -108,6 +108,25 @@ pub fn check_variable(name: &str) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// API, ResourceRequirement.value: parts of a vCPU that a job on Fargate may have.
+const FARGATE_FRACTIONS: [&str; 2] = ["0.25", "0.5"];
+
+/// Checks that a job on EC2 has whole vCPUs.
+pub fn check_whole_vcpus(container: &Map<String, Value>) -> Result<(), ApiError> {
+    let requirements = container.get("resourceRequirements").and_then(Value::as_array);
+    let is_part = |requirement: &&Value| {
+        requirement["type"] == "VCPU"
+            && requirement["value"].as_str().is_some_and(|value| FARGATE_FRACTIONS.contains(&value))
+    };
+    match requirements.into_iter().flatten().find(is_part) {
+        Some(part) => Err(ApiError::client(format!(
+            "resourceRequirements: VCPU: {} is a value for Fargate, and platformCapabilities does not have FARGATE",
+            part["value"]
+        ))),
+        None => Ok(()),
+    }
+}
+
 /// The resources that each attempt needs, from `resourceRequirements` or the deprecated `vcpus` and
 /// `memory`.
 pub fn resources(container: &Map<String, Value>) -> Result<Resources, ApiError> {
@@ -120,6 +139,8 @@ pub fn resources(container: &Map<String, Value>) -> Result<Resources, ApiError> 
         let invalid =
             |value: &str| ApiError::client(format!("resourceRequirements: {kind}: invalid value {value:?}"));
         match requirements.iter().find(|r| r.kind == kind) {
+            // On this machine such a job has a whole CPU.
+            Some(r) if kind == "VCPU" && FARGATE_FRACTIONS.contains(&r.value.as_str()) => Ok(Some(1)),
             Some(r) => r.value.parse().map(Some).map_err(|_| invalid(&r.value)),
             None => match container.get(old).filter(|v| !v.is_null()) {
                 Some(value) => value.as_u64().map(Some).ok_or_else(|| invalid(&value.to_string())),

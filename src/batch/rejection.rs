@@ -85,10 +85,10 @@ async fn find_reason(session: &Session, rejected: RejectedRequest<'_>) -> Option
         return Some(failure);
     }
     // A cached description says nothing about whether the job definition still exists.
-    definition::forget_summary(session, &request.job_definition);
-    let summary = match definition::describe(session, &request.job_definition).await {
-        Ok(summary) => summary,
-        Err(failure) => {
+    let summary = match definition::describe_uncached(session, &request.job_definition).await.ok()? {
+        Some(summary) => summary,
+        None => {
+            let failure = definition::missing(session, &request.job_definition);
             let was_cached =
                 (failure.kind() == ErrorKind::Stale) | definition::forget(session, &request.job_definition);
             return was_cached.then(|| {

@@ -431,6 +431,43 @@ fn a_derived_job_definition_that_somebody_deregistered_is_made_anew() {
 }
 
 #[story]
+fn a_rejection_that_cannot_be_explained_keeps_its_words_and_the_cache() {
+    let denied = Arc::new(AtomicBool::new(false));
+    let is_denied = Arc::clone(&denied);
+    let base = definition("container", json!({"containerProperties": {"image": "a"}}));
+    let server = BadServer::start(move |request, before| match request.operation() {
+        "submitjob" if before == 1 => Answer::error(400, "ClientException", "too many of those"),
+        "submitjob" => {
+            Answer::json(json!({"jobId": "0f0e1d2c-3b4a-4958-8776-655443322110", "jobName": "true"}))
+        }
+        "describejobdefinitions" if is_denied.load(Ordering::SeqCst) => {
+            Answer::error(403, "AccessDeniedException", "User: ann is not authorized to perform this")
+        }
+        // There is no other than the cluster's own.
+        "describejobdefinitions" => {
+            let asked = String::from_utf8_lossy(&request.body).contains("-awsb-");
+            Answer::json(json!({ "jobDefinitions": if asked { json!([]) } else { json!([base]) } }))
+        }
+        "registerjobdefinition" => Answer::json(json!({
+            "jobDefinitionName": "n", "jobDefinitionArn": "arn:n:1", "revision": 1 + before})),
+        "describejobqueues" => Answer::json(json!({ "jobQueues": [] })),
+        _ => Answer::error(500, "ServerException", "not in this test"),
+    });
+    let sandbox = far(&server);
+    let line = ["--job-definition", "d:1", "--image", "x", "true"];
+    sandbox.run("bsub", line).ok();
+    denied.store(true, Ordering::SeqCst);
+    let looked = server.requests("describejobdefinitions").len();
+    let failed = sandbox.run("bsub", line);
+    assert!(failed.failed_with(1).contains("too many of those"), "{failed}");
+    assert!(!failed.stderr.contains("not authorized"), "{failed}");
+    assert!(server.requests("describejobdefinitions").len() > looked, "{failed}");
+    sandbox.run("bsub", line).ok();
+    assert_eq!(server.requests("registerjobdefinition").len(), 1);
+    assert_eq!(server.requests("submitjob").len(), 3);
+}
+
+#[story]
 fn a_cached_job_definition_that_somebody_deregistered_is_read_anew() {
     let gone = Arc::new(AtomicBool::new(false));
     let is_gone = Arc::clone(&gone);

@@ -12,4 +12,7 @@ mod summary;
 pub use derive::{JobDefinitionRef, Registration, forget, register_definition, registration_request};
 pub(super) use inspect::takes_no_overrides;
 pub use inspect::{DefinitionRequest, InspectedDefinition, inspect_definition};
-pub use summary::{ContainerSummary, DefinitionKind, DefinitionSummary, NodeRange, describe, forget_summary};
+pub(super) use summary::missing;
+pub use summary::{
+    ContainerSummary, DefinitionKind, DefinitionSummary, NodeRange, describe, describe_uncached,
+};

@@ -155,18 +155,26 @@ pub async fn describe(session: &Session, name: &str) -> Result<DefinitionSummary
     if let Some(cached) = is_cacheable.then(|| session.cache.read(CACHE_KIND, name)).flatten() {
         return Ok(cached);
     }
-    let definition = find(session, name).await?.ok_or_else(|| missing(session, name))?;
-    let summary = DefinitionSummary::of(&definition);
-    if is_cacheable {
-        session.cache.write(CACHE_KIND, name, &summary);
-    }
-    Ok(summary)
+    describe_uncached(session, name).await?.ok_or_else(|| missing(session, name))
 }
 
-/// Removes the description of a job definition (`NAME:REVISION` or its ARN) from the cache, because
-/// somebody may have deregistered it.
-pub fn forget_summary(session: &Session, name: &str) {
-    session.cache.drop(CACHE_KIND, name);
+/// Reads a job definition, as [`describe`] does, from Batch and not from the cache, because
+/// somebody may have deregistered it. Returns `None` if there is no such active job definition. It
+/// is then not in the cache any more.
+///
+/// # Errors
+/// When Batch cannot be asked. The cache stays as it is.
+pub async fn describe_uncached(session: &Session, name: &str) -> Result<Option<DefinitionSummary>, Failure> {
+    let summary = find(session, name).await?.map(|definition| DefinitionSummary::of(&definition));
+    if parts(name).1.is_some() {
+        match &summary {
+            Some(summary) => session.cache.write(CACHE_KIND, name, summary),
+            None => {
+                session.cache.drop(CACHE_KIND, name);
+            }
+        }
+    }
+    Ok(summary)
 }
 
 /// The latest active revision of a job definition.
@@ -211,7 +219,10 @@ pub(super) fn parts(name: &str) -> (&str, Option<i32>) {
     }
 }
 
-pub(super) fn missing(session: &Session, name: &str) -> Failure {
+/// The failure for a job definition that Batch does not have. If the cached description of the
+/// cluster names the job definition, the cache entry is evicted and the failure becomes
+/// [`ErrorKind::Stale`](crate::ui::ErrorKind::Stale).
+pub(in crate::batch) fn missing(session: &Session, name: &str) -> Failure {
     let failure =
         Failure::usage(format!("there is no active job definition {name} ({})", session.describe())).hint(
             "`aws batch describe-job-definitions --status ACTIVE` lists those of this account and region",

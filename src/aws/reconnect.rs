@@ -96,20 +96,22 @@ impl ResilientSession {
     }
 
     /// As [`ResilientSession::keep`]. If the call fails because the cached data of the cluster was
-    /// stale, it is made once more with fresh data, which the session has from then on.
+    /// stale, the cluster is read again and the call is made once more. The session has the fresh
+    /// data from then on.
     ///
     /// # Errors
-    /// As [`ResilientSession::keep`] and [`Session::reload`].
+    /// As [`ResilientSession::keep`].
     pub async fn keep_fresh<T>(
         &mut self,
         call: impl AsyncFn(&Session) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         match self.keep(&call).await {
-            Err(failure) => match self.session.reload(&failure).await? {
-                true => self.keep(&call).await,
-                false => Err(failure),
-            },
-            done => done,
+            Err(failure) if failure.kind() == ErrorKind::Stale => {
+                // The network can be lost during this read, too.
+                self.session = self.keep(Session::reopen).await?;
+                self.keep(&call).await
+            }
+            outcome => outcome,
         }
     }
 

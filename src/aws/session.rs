@@ -271,9 +271,17 @@ impl Session {
     pub async fn reload(&mut self, failure: &Failure) -> Result<bool, Failure> {
         let is_stale = failure.kind() == ErrorKind::Stale;
         if is_stale {
-            *self = Self::open(&self.choice, self.debug).await?;
+            *self = self.reopen().await?;
         }
         Ok(is_stale)
+    }
+
+    /// A new session with the cluster that the same choice means now.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub async fn reopen(&self) -> Result<Self, Failure> {
+        Self::open(&self.choice, self.debug).await
     }
 
     /// The circumstances of this session's calls.

@@ -103,8 +103,9 @@ impl Args {
 
     /// Ends the jobs that the options select.
     async fn end_selected(&self) -> Result<Exit, Failure> {
-        let session = self.common.open().await?;
-        let mut jobs = self.select.jobs(&session, &Status::ACTIVE).await?;
+        let mut session = self.common.open().await?;
+        let select = async |session: &Session| self.select.jobs(session, &Status::ACTIVE).await;
+        let mut jobs = self.select.with_fresh_queues(&mut session, select).await?;
         jobs.retain(|job| !job.status.has_ended());
         if self.dry_run {
             self.show(&jobs)?;

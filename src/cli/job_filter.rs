@@ -88,16 +88,28 @@ impl JobFilterArgs {
         })
     }
 
-    /// All jobs that are selected, the oldest first. If the cluster's queue is gone and came from
-    /// the cache, the cluster is read again.
+    /// All jobs that are selected, the oldest first.
     ///
     /// # Errors
     /// When Batch cannot be asked or does not know a queue.
     pub async fn jobs(&self, session: &Session, usual: &[Status]) -> Result<Vec<Job>, Failure> {
-        let select = async |session: &Session| batch::select(session, &self.query(session, usual)?).await;
+        batch::select(session, &self.query(session, usual)?).await
+    }
+
+    /// Makes an attempt to read the queues of this selection. If the cluster's queue is gone and
+    /// came from the cache, the cluster is read again and the attempt is made once more. The
+    /// session has the fresh cluster afterwards.
+    ///
+    /// # Errors
+    /// As the attempt and [`Session::reload`].
+    pub async fn with_fresh_queues<T>(
+        &self,
+        session: &mut Session,
+        attempt: impl AsyncFn(&Session) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         match self.queue.is_empty() {
-            true => session.clone().with_fresh_cluster(select).await,
-            false => select(session).await,
+            true => session.with_fresh_cluster(attempt).await,
+            false => attempt(session).await,
         }
     }
 }

@@ -240,6 +240,33 @@ fn a_watch_goes_on_with_the_stack_that_has_changed() {
 }
 
 #[story]
+fn a_watch_outlasts_a_network_that_is_lost_while_the_stack_is_read() {
+    let changed = Arc::new(AtomicBool::new(false));
+    let has_changed = Arc::clone(&changed);
+    let server = BadServer::start(move |request, before| match request.operation() {
+        "cloudformation" => match before {
+            0 => three("old-queue"),
+            // More than a call is repeated by itself.
+            1..=7 => Answer::error(503, "ServiceUnavailable", "come back later"),
+            _ => three("new-queue"),
+        },
+        "listjobs" if body(request)["jobQueue"] == "old-queue" && has_changed.load(Ordering::SeqCst) => {
+            Answer::error(400, "ClientException", "JobQueue old-queue does not exist")
+        }
+        _ => Answer::json(json!({ "jobSummaryList": [] })),
+    });
+    let mut sandbox = sandbox(&server, CONFIG);
+    sandbox.set("AWSB_CONTACT_TIMEOUT", "60");
+    sandbox.run("bstat", [] as [&str; 0]).ok();
+    changed.store(true, Ordering::SeqCst);
+    let outcome = sandbox.run("bstat", ["--watch=0.1"]).ok();
+    assert!(outcome.stderr.contains("contact lost, trying again"), "{outcome}");
+    assert_eq!(server.requests("cloudformation").len(), 9);
+    let last = server.requests("listjobs").pop().map(|r| body(&r)["jobQueue"].clone());
+    assert_eq!(last, Some(json!("new-queue")));
+}
+
+#[story]
 fn an_answer_that_has_just_come_is_not_asked_for_again() {
     let server = BadServer::start(|request, _| match request.operation() {
         "cloudformation" => three(QUEUE),

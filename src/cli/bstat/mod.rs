@@ -51,7 +51,7 @@ async fn run(args: &Args) -> Result<Exit, Failure> {
     let (output, packed) = (args.output(), PackedVariables::default());
     let look = Look { args, output: &output, packed: &packed };
     if args.jobs.is_empty() && args.why {
-        let found = why::of_interest(&session, &args.select).await?;
+        let found = why::of_interest(&mut session, &args.select).await?;
         return why::print(&session, &output, &found).await;
     }
     if args.jobs.is_empty() {

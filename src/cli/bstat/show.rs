@@ -68,10 +68,7 @@ impl Look<'_> {
     /// When Batch cannot be asked, or the result cannot be written.
     pub async fn at_queues(self, session: &mut Session) -> Result<ViewSummary, Failure> {
         let list = async |session: &Session| self.list(session).await;
-        match self.args.select.queue.is_empty() {
-            true => session.with_fresh_cluster(list).await,
-            false => list(session).await,
-        }
+        self.args.select.with_fresh_queues(session, list).await
     }
 
     /// Lists the jobs of queues. At most a page of each state is shown newest last. In a pipe, a

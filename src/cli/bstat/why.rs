@@ -12,16 +12,19 @@ const MAX_JOBS: usize = 20;
 /// Failed jobs are explained when they were submitted at most this long ago.
 const FAILED_SINCE: &str = "1d";
 
-/// The user's active jobs, and his failed jobs of the last day: the newest of them.
+/// The user's active jobs, and his failed jobs of the last day: the newest of them. If the cluster
+/// had to be read again, the session has it afterwards.
 ///
 /// # Errors
 /// When Batch cannot be asked, or the user has no name.
-pub async fn of_interest(session: &Session, select: &JobFilterArgs) -> Result<ResolvedJobs, Failure> {
+pub async fn of_interest(session: &mut Session, select: &JobFilterArgs) -> Result<ResolvedJobs, Failure> {
     let mine = JobFilterArgs { mine: true, ..select.clone() };
     let failed_since = || FAILED_SINCE.parse::<TimeArg>().ok();
     let of_failed = JobFilterArgs { since: mine.since.or_else(failed_since), ..mine.clone() };
-    let (active, failed) =
-        tokio::try_join!(mine.jobs(session, &Status::ACTIVE), of_failed.jobs(session, &[Status::Failed]))?;
+    let both = async |session: &Session| {
+        tokio::try_join!(mine.jobs(session, &Status::ACTIVE), of_failed.jobs(session, &[Status::Failed]))
+    };
+    let (active, failed) = select.with_fresh_queues(session, both).await?;
     let mut jobs: Vec<Job> = active.into_iter().chain(failed).collect();
     batch::newest_last(&mut jobs);
     let all = jobs.len();

@@ -126,11 +126,12 @@ async fn a_home_of_an_earlier_version_is_taken() {
 }
 
 /// The files that a home has, or may have.
-const FILES: [&str; 15] = [
+const FILES: [&str; 16] = [
     "reserve",
     "probe",
     "server.log",
     "server.log.1",
+    "server.log.new",
     "server.lock",
     "start.lock",
     "server.sock",

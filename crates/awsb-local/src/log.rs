@@ -14,6 +14,7 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tracing::{Event, Level, Metadata, Subscriber};
@@ -23,7 +24,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter}
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::home::files::{SERVER_LOG, SERVER_OLD_LOG};
+use crate::home::files::{SERVER_LOG, SERVER_NEW_LOG, SERVER_OLD_LOG};
 use crate::home::{contents, space};
 
 /// The target of the events of requests.
@@ -32,11 +33,15 @@ pub const REQUEST: &str = "awsb_local::request";
 const PANICKED: &str = " panicked at ";
 /// A log longer than this is renamed, in bytes. So the two files have at most about twice as much.
 const MAX_LENGTH: u64 = 4 << 20;
+/// The pause after an attempt to begin a new log has failed.
+const RETRY_INTERVAL: Duration = Duration::from_secs(10);
+/// The words with which the message of a runner begins.
+const RUNNER: &str = "runner: ";
 
 /// Logs into the file of a home, from now on.
 pub fn init_file(home: &Path) {
     match LogFile::open(home) {
-        Ok(file) => init(Sink::File(Arc::new(Mutex::new(file))), "", true),
+        Ok(file) => init(Sink::File(Arc::new(ServerLog::new(home, file))), "", true),
         Err(_) => init(Sink::Stderr, "", true),
     }
 }
@@ -48,7 +53,7 @@ pub fn init_stderr(requests: bool) {
 
 /// Logs where the server does that has started this runner. The home is the working directory.
 pub fn init_runner() {
-    init(runner_sink(Path::new("."), io::stderr()), "runner: ", false);
+    init(runner_sink(Path::new("."), io::stderr()), RUNNER, false);
 }
 
 /// Where a runner logs that has this as its stderr.
@@ -123,7 +128,7 @@ where
 enum Sink {
     Stderr,
     /// The file of this server.
-    File(Arc<Mutex<LogFile>>),
+    File(Arc<ServerLog>),
     /// The file of another process, the server, which may rename it at any time.
     Append(PathBuf),
     /// Nowhere.
@@ -135,7 +140,7 @@ impl Write for Sink {
         // A line that cannot be written is lost.
         let _ = match self {
             Self::Stderr => io::stderr().write_all(line),
-            Self::File(file) => file.lock().unwrap_or_else(PoisonError::into_inner).write(line),
+            Self::File(log) => log.file.lock().unwrap_or_else(PoisonError::into_inner).write(line),
             Self::Append(path) => append(path, line),
             Self::Nowhere => Ok(()),
         };
@@ -156,11 +161,9 @@ impl<'a> MakeWriter<'a> for Sink {
 
     fn make_writer_for(&'a self, event: &Metadata<'_>) -> Self {
         match self {
-            // The last of a disk is for the ends of jobs.
-            Self::File(file) if event.target() == REQUEST => {
-                let file = file.lock().unwrap_or_else(PoisonError::into_inner);
-                let is_full = file.path.parent().and_then(space::output_shortage).is_some();
-                if is_full { Self::Nowhere } else { self.clone() }
+            // The last free bytes of a disk are for the ends of jobs.
+            Self::File(log) if event.target() == REQUEST && space::output_shortage(&log.home).is_some() => {
+                Self::Nowhere
             }
             _ => self.clone(),
         }
@@ -177,45 +180,71 @@ fn append(path: &Path, line: &[u8]) -> io::Result<()> {
     file.write_all(line)
 }
 
-/// The log of a server in the background.
+/// The log of a server in the background, for all of its threads.
+#[derive(Debug)]
+struct ServerLog {
+    home: PathBuf,
+    file: Mutex<LogFile>,
+}
+
+impl ServerLog {
+    fn new(home: &Path, file: LogFile) -> Self {
+        Self { home: home.to_owned(), file: Mutex::new(file) }
+    }
+}
+
+/// The file of a server's log.
 #[derive(Debug)]
 struct LogFile {
     path: PathBuf,
     file: File,
     /// Whether stderr follows to the new file.
     is_stderr: bool,
+    /// The time of the last attempt to begin a new log, if it failed.
+    failed_at: Option<Instant>,
 }
 
 impl LogFile {
     fn open(home: &Path) -> io::Result<Self> {
         let path = home.join(SERVER_LOG);
-        Ok(Self { file: open(&path)?, is_stderr: is_file(io::stderr(), &path), path })
+        Ok(Self { file: open(&path)?, is_stderr: is_file(io::stderr(), &path), path, failed_at: None })
     }
 
     fn write(&mut self, line: &[u8]) -> io::Result<()> {
-        if self.file.metadata()?.len() > MAX_LENGTH {
-            if self.rotate(open).is_err() {
-                self.file.set_len(0)?;
-            } else if self.file.metadata()?.len() > 2 * MAX_LENGTH {
-                // There was no new file for a long time. Lines are lost until there is one.
-                return Err(io::ErrorKind::FileTooLarge.into());
-            }
+        let length = self.file.metadata()?.len();
+        if length > MAX_LENGTH && self.failed_at.is_none_or(|at| at.elapsed() >= RETRY_INTERVAL) {
+            self.failed_at = self.rotate(open).is_err().then(Instant::now);
+        }
+        if self.failed_at.is_some() && length > 2 * MAX_LENGTH {
+            // There was no new file for a long time. Lines are lost until there is one.
+            return Err(io::ErrorKind::FileTooLarge.into());
         }
         self.file.write_all(line)
     }
 
-    /// Renames the log and begins a new one. Where there can be no new file (a full disk, no
-    /// descriptor), the log stays as it is.
+    /// Renames the log and begins a new one. If the old log cannot be replaced, this one is emptied
+    /// instead. Somebody may have deleted this one; then there is only the new one.
     ///
     /// # Errors
-    /// When the log cannot be renamed.
+    /// When there can be no new file (a full disk, no descriptor). Both logs stay as they are.
     fn rotate(&mut self, open: impl FnOnce(&Path) -> io::Result<File>) -> io::Result<()> {
-        let old = self.path.with_file_name(SERVER_OLD_LOG);
-        fs::rename(&self.path, &old)?;
-        match open(&self.path) {
-            Ok(file) => self.file = file,
-            Err(_) => return fs::rename(&old, &self.path),
+        let (new, old) = (self.path.with_file_name(SERVER_NEW_LOG), self.path.with_file_name(SERVER_OLD_LOG));
+        let file = open(&new)?;
+        // A server that was killed may have left this file.
+        file.set_len(0)?;
+        match fs::rename(&self.path, &old) {
+            Ok(()) => {}
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(_) => {
+                fs::remove_file(&new)?;
+                return self.file.set_len(0);
+            }
         }
+        if let Err(e) = fs::rename(&new, &self.path) {
+            let _ = fs::rename(&old, &self.path);
+            return Err(e);
+        }
+        self.file = file;
         if self.is_stderr {
             // Panics go there, and runners that are started from now on inherit it.
             nix::unistd::dup2_stderr(&self.file)?;
@@ -243,23 +272,29 @@ pub fn last_error(home: &Path) -> Option<String> {
     error_at_end(&String::from_utf8_lossy(&text))
 }
 
-/// The error with which a log ends, in one line: the message of its last line, or a panic, which
-/// has several lines.
+/// The error with which a server's log ends, in one line: the message of its last line, or a panic,
+/// which has several lines. Lines of runners do not count, as they go on without a server.
 pub fn error_at_end(log: &str) -> Option<String> {
-    let lines: Vec<&str> = log.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let last = lines.last()?;
-    if let Some((time, rest)) = last.split_once(' ')
-        && time.parse::<Timestamp>().is_ok()
-    {
-        return rest.strip_prefix(Level::ERROR.as_str()).map(|message| message.trim_start().to_owned());
+    let is_of_runner = |line: &str| event(line).is_some_and(|(_, message)| message.starts_with(RUNNER));
+    let lines = log.lines().map(str::trim).filter(|line| !line.is_empty() && !is_of_runner(line));
+    let lines: Vec<&str> = lines.collect();
+    if let Some((level, message)) = event(lines.last()?) {
+        return (level == Level::ERROR.as_str()).then(|| message.to_owned());
     }
     // std::panic: `thread 'main' (7) panicked at FILE:LINE:COLUMN:`, the message in any number of
-    // lines, and a note about backtraces.
+    // lines, and a note about backtraces or, with RUST_BACKTRACE=1, the backtrace.
     let begin = lines.iter().rposition(|line| line.starts_with("thread '") && line.contains(PANICKED))?;
     let (_thread, place) = lines[begin].split_once(PANICKED)?;
-    let message = lines[begin + 1..].iter().take_while(|line| !line.starts_with("note: "));
+    let is_end = |line: &str| line.starts_with("note: ") || line == "stack backtrace:";
+    let message = lines[begin + 1..].iter().take_while(|line| !is_end(line));
     let message: Vec<&str> = std::iter::once(place).chain(message.copied()).collect();
     Some(format!("panicked at {}", message.join(" ")))
+}
+
+/// The level and the message of a line that [`Line`] has written.
+fn event(line: &str) -> Option<(&str, &str)> {
+    let (time, rest) = line.split_once(' ')?;
+    time.parse::<Timestamp>().ok().and_then(|_| rest.split_once(' '))
 }
 
 /// Records a loss that was found: in the log now, and for everybody who asks for the status.
@@ -283,7 +318,7 @@ mod tests {
     }
 
     fn file_of(home: &Path) -> Sink {
-        Sink::File(Arc::new(Mutex::new(LogFile::open(home).unwrap())))
+        Sink::File(Arc::new(ServerLog::new(home, LogFile::open(home).unwrap())))
     }
 
     #[test]
@@ -310,6 +345,9 @@ mod tests {
     #[test]
     fn a_log_ends_with_an_error_in_one_line_or_with_a_panic_in_several() {
         let info = "2026-11-29T07:00:00.000Z INFO serving\n";
+        let traced = "thread 'main' (71) panicked at src/a.rs:1:2:\nno disk\nstack backtrace:\n   0: main\n\
+                      note: Some details are omitted, run with `RUST_BACKTRACE=full` for all\n";
+        let runner = "2026-11-29T07:00:01.000Z WARN runner: the server is gone\n";
         let panic = "\nthread 'main' (71) panicked at src/server/mod.rs:7:5:\nno disk:\n  gone\n\
                      note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace\n";
         for (log, error) in [
@@ -318,6 +356,11 @@ mod tests {
             ("2026-11-29T07:00:00.000Z ERROR serving: no disk\n", Some("serving: no disk")),
             (panic, Some("panicked at src/server/mod.rs:7:5: no disk: gone")),
             (&format!("{info}{panic}"), Some("panicked at src/server/mod.rs:7:5: no disk: gone")),
+            (traced, Some("panicked at src/a.rs:1:2: no disk")),
+            // The runners of a server outlive it.
+            (&format!("{panic}{runner}"), Some("panicked at src/server/mod.rs:7:5: no disk: gone")),
+            (&format!("2026-11-29T07:00:00.000Z ERROR serving: no disk\n{runner}"), Some("serving: no disk")),
+            (&runner.replace("WARN", "ERROR"), None),
             // The server went on.
             (&format!("{panic}{info}"), None),
             ("awsb: no such library\n", None),
@@ -375,9 +418,44 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let mut log = LogFile::open(home.path()).unwrap();
         log.write(b"first\n").unwrap();
-        log.rotate(|_| Err(io::ErrorKind::StorageFull.into())).unwrap();
+        fs::write(home.path().join(SERVER_OLD_LOG), "older\n").unwrap();
+        log.rotate(|_| Err(io::ErrorKind::StorageFull.into())).unwrap_err();
         log.write(b"second\n").unwrap();
-        assert_eq!(fs::read_to_string(home.path().join(SERVER_LOG)).unwrap(), "first\nsecond\n");
+        let contents = |name: &str| fs::read_to_string(home.path().join(name)).unwrap();
+        assert_eq!(
+            (contents(SERVER_LOG).as_str(), contents(SERVER_OLD_LOG).as_str()),
+            ("first\nsecond\n", "older\n")
+        );
+    }
+
+    #[test]
+    fn a_new_log_is_not_tried_again_for_each_line() {
+        let home = tempfile::tempdir().unwrap();
+        let mut log = LogFile::open(home.path()).unwrap();
+        // A folder is in the way of the new file.
+        fs::create_dir(home.path().join(SERVER_NEW_LOG)).unwrap();
+        log.file.set_len(MAX_LENGTH + 1).unwrap();
+        log.write(b"first\n").unwrap();
+        let failed_at = log.failed_at.unwrap();
+        log.write(b"second\n").unwrap();
+        assert_eq!((log.failed_at, log.file.metadata().unwrap().len()), (Some(failed_at), MAX_LENGTH + 14));
+        log.file.set_len(2 * MAX_LENGTH + 1).unwrap();
+        assert_eq!(log.write(b"third\n").unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        fs::remove_dir(home.path().join(SERVER_NEW_LOG)).unwrap();
+        log.failed_at = failed_at.checked_sub(RETRY_INTERVAL);
+        log.write(b"fourth\n").unwrap();
+        assert_eq!(fs::read_to_string(home.path().join(SERVER_LOG)).unwrap(), "fourth\n");
+        assert!(!home.path().join(SERVER_NEW_LOG).exists());
+    }
+
+    #[test]
+    fn a_log_that_somebody_has_deleted_begins_anew() {
+        let home = tempfile::tempdir().unwrap();
+        let mut log = LogFile::open(home.path()).unwrap();
+        log.file.set_len(MAX_LENGTH + 1).unwrap();
+        fs::remove_file(home.path().join(SERVER_LOG)).unwrap();
+        log.write(b"line\n").unwrap();
+        assert_eq!(fs::read_to_string(home.path().join(SERVER_LOG)).unwrap(), "line\n");
         assert!(!home.path().join(SERVER_OLD_LOG).exists());
     }
 
@@ -393,8 +471,9 @@ mod tests {
     fn a_log_that_cannot_be_written_stops_nobody() {
         // Every write to it fails, as on a full disk.
         let Ok(full) = OpenOptions::new().write(true).open("/dev/full") else { return };
-        let log = LogFile { path: "/nowhere/server.log".into(), file: full, is_stderr: false };
-        let sink = Sink::File(Arc::new(Mutex::new(log)));
+        let log =
+            LogFile { path: "/nowhere/server.log".into(), file: full, is_stderr: false, failed_at: None };
+        let sink = Sink::File(Arc::new(ServerLog::new(Path::new("/nowhere"), log)));
         logged(sink, || tracing::warn!("not written"));
     }
 }

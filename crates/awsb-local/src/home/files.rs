@@ -28,6 +28,8 @@ pub const OBJECTS: &str = "objects";
 pub const SERVER_LOG: &str = "server.log";
 /// The part of the log before [`SERVER_LOG`].
 pub const SERVER_OLD_LOG: &str = "server.log.1";
+/// The next [`SERVER_LOG`], until the old one has been renamed.
+pub const SERVER_NEW_LOG: &str = "server.log.new";
 
 /// The record of everything that this home has on Docker engines.
 pub const CONTAINERS: &str = "containers.json";
@@ -45,7 +47,7 @@ pub const STACK_FAULTS: &str = "stack-faults.json";
 /// start on.
 pub const ENDPOINT: &str = "endpoint.json";
 /// All that a home has, except for the files that outlive a reset.
-pub const OURS: [&str; 16] = [
+pub const OURS: [&str; 17] = [
     RESERVE,
     PROBE,
     ENDPOINT,
@@ -54,6 +56,7 @@ pub const OURS: [&str; 16] = [
     SOCKET,
     SERVER_LOG,
     SERVER_OLD_LOG,
+    SERVER_NEW_LOG,
     BATCH_DATABASE,
     OBJECT_DATABASE,
     LOG_DATABASE,

@@ -8,7 +8,8 @@
 //!                 its content marks a home
 //! server.lock     held by the server as long as it lives: a reused process ID cannot fake it
 //! server.sock     where runners and `blocal` talk to the server
-//! server.log      the log of a server in the background; server.log.1 has the part before it
+//! server.log      the log of a server in the background; server.log.1 has the part before it, and
+//!                 server.log.new becomes the next one
 //! batch.db        jobs, attempts, job definitions (SQLite); batch.db-commits has the number of
 //!                 commits
 //! objects.db      buckets and the index of objects (SQLite); objects/ has their content

@@ -7,6 +7,7 @@
 //! |                                         | and beside what the reserve lacks                            |
 //! | starts of jobs that wait                | they wait until there is space again                         |
 //! | lines that jobs print                   | not kept while less than [`LEAST`] bytes are left            |
+//! | lines of requests in the server's log   | not written while less than [`LEAST`] bytes are left         |
 //! | ends of jobs, also those that are asked for | recorded; where that fails, with a part of the reserve   |
 //! | everything that only reads              | goes on                                                      |
 
@@ -22,7 +23,8 @@ use crate::error::LocalError;
 
 /// Nothing new is begun while less than this is left beside the whole reserve, in bytes.
 pub const LOW: u64 = 256 * 1024;
-/// Output of jobs is not stored while less than this is left, in bytes: ends have priority.
+/// Output of jobs is not stored and requests are not logged while less than this is left, in bytes:
+/// ends have priority.
 pub const LEAST: u64 = 128 * 1024;
 /// Nothing new is begun while fewer files than this can be made: a job takes about five.
 const LOW_FILES: u64 = 8;

@@ -114,7 +114,7 @@ impl Args {
             return Ok((name, Program::Script { script, args: rest.to_vec() }));
         }
         if !self.quiet {
-            remarks::print_stray("command", rest, b"");
+            remarks::print_stray_of_command(first, rest);
         }
         Ok((name, Program::Command(self.operands.clone())))
     }

@@ -1,7 +1,7 @@
 //! Notes about a script or a command that may be a mistake: a program of this machine, or options
 //! behind the script or the command.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal;
 use std::path::Path;
 
@@ -16,6 +16,22 @@ const SYSTEM_FOLDERS: [&str; 7] = ["/bin", "/sbin", "/usr", "/opt", "/nix", "/sn
 /// The long options of bsub that many scripts have, too.
 const COMMON_OPTIONS: [&str; 10] =
     ["help", "version", "debug", "quiet", "json", "input", "output-file", "script", "man", "completions"];
+/// The long options of bsub that hardly any other program has.
+const DISTINCTIVE_OPTIONS: [&str; 11] = [
+    "array",
+    "depends-on",
+    "env-exclude",
+    "ephemeral-storage",
+    "execution-role",
+    "job-definition",
+    "job-role",
+    "kill-on-interrupt",
+    "propagate-tags",
+    "retry-on",
+    "skip-comments",
+];
+/// Commands that are complete with an option that bsub has, too.
+const COMPLETE_COMMANDS: [(&str, &str); 2] = [("hostname", "-I"), ("sudo", "-K")];
 
 /// Prints the notes.
 pub(super) fn print(args: &Args, path: &Path, script: &Script, behind: &[OsString]) {
@@ -26,13 +42,18 @@ pub(super) fn print(args: &Args, path: &Path, script: &Script, behind: &[OsStrin
              the image's own {shown}"
         ));
     }
-    print_stray("script", behind, script.contents());
+    print_stray("script", stray(&Args::command(), behind, script.contents()));
 }
 
-/// Prints a note on a terminal if an option of bsub comes after the `script` or `command`.
-pub(super) fn print_stray(what: &str, behind: &[OsString], script: &[u8]) {
+/// Prints the note about an option of bsub that comes after a command.
+pub(super) fn print_stray_of_command(command: &OsStr, behind: &[OsString]) {
+    print_stray("command", stray_of_command(command, behind));
+}
+
+/// Prints a note on a terminal about an option of bsub that comes after the `script` or `command`.
+fn print_stray(what: &str, option: Option<String>) {
     if std::io::stderr().is_terminal()
-        && let Some(option) = stray(&Args::command(), behind, script)
+        && let Some(option) = option
     {
         print_message(format!(
             "bsub: note: {option} comes after the {what}, so it is an argument of the {what}; bsub's own \
@@ -66,9 +87,54 @@ fn stray(command: &Command, behind: &[OsString], script: &[u8]) -> Option<String
     words.into_iter().find(|word| is_ours(word)).map(std::borrow::Cow::into_owned)
 }
 
+/// The option directly after a command, if it is surely one of bsub. Most commands have options
+/// with the names of bsub's: `gcc -I include`, `curl -I URL`, `tool --memory 4G`.
+fn stray_of_command(command: &OsStr, behind: &[OsString]) -> Option<String> {
+    let (option, rest) = behind.split_first()?;
+    let (command, option) = (command.to_str()?, option.to_str()?);
+    let is_ours = match option.strip_prefix("--") {
+        Some(long) => DISTINCTIVE_OPTIONS.contains(&long.split('=').next().unwrap_or_default()),
+        None => match option {
+            "-KI" | "-IK" => true,
+            "-I" | "-K" => rest.is_empty() && !COMPLETE_COMMANDS.contains(&(command, option)),
+            _ => false,
+        },
+    };
+    is_ours.then(|| option.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn options_behind_a_command() {
+        for (words, option) in [
+            ("cat -I", Some("-I")),
+            ("./run -K", Some("-K")),
+            ("cat -KI file", Some("-KI")),
+            ("run --array 1-3", Some("--array")),
+            ("run --job-definition=d x", Some("--job-definition=d")),
+            ("gcc -I include a.c", None),
+            ("curl -I https://example.org", None),
+            ("hostname -I", None),
+            ("tool --memory 4G", None),
+            ("aws batch submit-job --job-definition d", None),
+            ("tool", None),
+            ("tool -- -I", None),
+        ] {
+            let words: Vec<OsString> = words.split(' ').map(OsString::from).collect();
+            assert_eq!(stray_of_command(&words[0], &words[1..]).as_deref(), option, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn distinctive_options_are_options_of_bsub() {
+        let command = Args::command();
+        for name in DISTINCTIVE_OPTIONS {
+            assert!(command.get_arguments().any(|arg| arg.get_long() == Some(name)), "--{name}");
+        }
+    }
 
     #[test]
     fn options_behind_a_script() {

@@ -1,10 +1,10 @@
-//! A job of AWS Batch as the user describes it, and the request for it. Pure: no network, no
-//! runtime, no SDK.
+//! A job of AWS Batch as the user describes it, and the request for it; and a cluster as the user
+//! describes it, and its CloudFormation template. Pure: no network, no runtime, no SDK.
 //!
 //! Text from a command line is parsed once, here, into a type whose values are always valid
 //! ([`JobName`], [`Memory`], [`Timeout`], …), and is not checked again. [`JobSpec`] is the whole
 //! job, [`ResolvedJob`] the job once its cluster is known, and [`SubmitRequest`] the request to
-//! Batch.
+//! Batch. [`cluster`] is the description of a cluster, and [`toml_reader`] reads settings files.
 
 mod array;
 mod capacity;

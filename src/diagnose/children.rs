@@ -34,9 +34,9 @@ pub fn counts(evidence: &Evidence) -> Option<Finding> {
     Some(Finding::new(Code::Parts, format!("of its {all} {what}, {}", words::and(&counts))))
 }
 
-/// The findings for an array whose children are not all done. `first_waiting`: those for its first
-/// child that waits.
-pub fn pending(evidence: &Evidence, first_waiting: Vec<Finding>) -> Vec<Finding> {
+/// The findings for an array whose children are not all done. `find` makes the findings for its
+/// first child that waits.
+pub fn pending(evidence: &Evidence, find: impl FnOnce(&Evidence) -> Vec<Finding>) -> Vec<Finding> {
     let dependencies = waiting::dependencies(evidence);
     let begun = evidence.parts.counts.iter().any(|(status, count)| *count > 0 && *status > Status::Pending);
     let mut found = Vec::new();
@@ -49,7 +49,7 @@ pub fn pending(evidence: &Evidence, first_waiting: Vec<Finding>) -> Vec<Finding>
         let child = words::child(index, task(evidence, index));
         let first = format!("{child}, the first that is {}", waiting.job.status);
         let names = std::iter::once(first).chain(std::iter::repeat(child));
-        let child = first_waiting.into_iter().zip(names);
+        let child = find(waiting).into_iter().zip(names);
         found.extend(
             child.map(|(finding, name)| Finding {
                 message: format!("{name}: {}", finding.message),

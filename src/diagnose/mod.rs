@@ -126,10 +126,7 @@ fn findings(evidence: &Evidence) -> Vec<Finding> {
         Status::Succeeded => vec![waiting::succeeded(evidence)],
         Status::Failed if has_parts => children::failed(evidence),
         Status::Failed => failed::failed(evidence),
-        Status::Pending if evidence.job.size.is_some() => {
-            let first_waiting = evidence.parts.first_waiting.as_deref();
-            children::pending(evidence, first_waiting.map(findings).unwrap_or_default())
-        }
+        Status::Pending if evidence.job.size.is_some() => children::pending(evidence, findings),
         Status::Submitted => vec![waiting::submitted(evidence)],
         Status::Pending => waiting::pending(evidence),
         Status::Runnable => waiting::runnable(evidence),

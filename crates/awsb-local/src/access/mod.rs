@@ -11,7 +11,7 @@
 //!
 //! A rule of the table says whether an operation is refused, allowed, or allowed within bounds. The
 //! bounds need the database (whose job is it?), so the services hold them: each reads the caller's
-//! [`JobScope`](crate::batch::Scope) in the same snapshot as what it answers with.
+//! [`JobScope`](crate::batch::JobScope) in the same snapshot as what it answers with.
 
 pub mod keys;
 pub mod objects;

@@ -48,8 +48,8 @@ pub struct KeyHolder {
     /// The version of a held key that was read last, and the time at which it was read first.
     watched: Option<(ETag, Millis)>,
     waits_for: Option<String>,
-    /// The time of the last answer to a call.
-    answered_at: Millis,
+    /// The time of the last reply to a call.
+    replied_at: Millis,
     state: State,
 }
 
@@ -121,7 +121,7 @@ struct Put {
     /// The time at which it was sent.
     begun: Millis,
     /// Whether the record is being read, because the condition did not hold. This process may have
-    /// written it itself, as the SDK repeats a put whose answer was lost.
+    /// written it itself, as the SDK repeats a put whose reply was lost.
     checking: bool,
 }
 
@@ -262,7 +262,7 @@ impl KeyHolder {
             lost_attempts: Vec::new(),
             watched: None,
             waits_for: None,
-            answered_at: now,
+            replied_at: now,
             state: State::Reading,
         }
     }
@@ -299,7 +299,7 @@ impl KeyHolder {
     /// Processes an event, and returns the actions that follow.
     pub fn step(&mut self, now: Millis, event: Event) -> Vec<Action> {
         if matches!(event, Event::Put(Ok(_)) | Event::Record(Ok(_)) | Event::Described(Ok(_))) {
-            self.answered_at = now;
+            self.replied_at = now;
         }
         match std::mem::replace(&mut self.state, State::Ended) {
             State::Holding(held) => self.on_holding_event(now, event, *held),
@@ -451,9 +451,9 @@ impl KeyHolder {
             }
             SearchStep::Failed(error) => {
                 orphans.failed += 1;
-                // Batch does answer when only a description is missing.
-                let answers = matches!(error, SearchError::Undescribed(_)) && now < self.deadline;
-                if !error.is_retryable() || orphans.failed >= FAILED_PASSES && !answers {
+                // Batch does reply when only a description is missing.
+                let has_replied = matches!(error, SearchError::Undescribed(_)) && now < self.deadline;
+                if !error.is_retryable() || orphans.failed >= FAILED_PASSES && !has_replied {
                     return self.end(Outcome::SearchFailed { target: search.target().clone(), error });
                 }
                 let at = orphans.pauses.next(now, now);
@@ -808,12 +808,12 @@ impl KeyHolder {
             self.own_jobs.push(OwnJob { at: held.at, mark: entry.mark.clone(), job: job.clone() });
             return self.submit_next(now, held);
         }
-        let is_certain = |refusal: &NotSubmitted| !refusal.keeps_key;
+        let is_certain = |not_submitted: &NotSubmitted| !not_submitted.keeps_key;
         let nothing_is_there = held.record.jobs.iter().all(|entry| entry.job_id.is_none());
         let is_free = match &outcome {
-            Outcome::Rejected(refusal) | Outcome::TimedOut(refusal) | Outcome::NoAnswer(refusal) => {
-                is_certain(refusal)
-            }
+            Outcome::Rejected(not_submitted)
+            | Outcome::TimedOut(not_submitted)
+            | Outcome::NoReply(not_submitted) => is_certain(not_submitted),
             _ => false,
         };
         if !is_free || held.takeover.is_some() || !nothing_is_there {
@@ -971,7 +971,7 @@ impl KeyHolder {
     /// duplicate, the call is repeated until the deadline.
     fn on_call_failed(&mut self, now: Millis, error: FailedCall) -> Vec<Action> {
         let may_pass =
-            now - self.answered_at < RETRY_PERIOD || !self.own_jobs.is_empty() && now < self.deadline;
+            now - self.replied_at < RETRY_PERIOD || !self.own_jobs.is_empty() && now < self.deadline;
         if error.retryable && may_pass {
             return self.wait(now);
         }
@@ -1000,9 +1000,11 @@ impl KeyHolder {
 
 /// The outcome, with the key still taken.
 fn keeping_key(mut outcome: Outcome) -> Outcome {
-    if let Outcome::Rejected(refusal) | Outcome::TimedOut(refusal) | Outcome::NoAnswer(refusal) = &mut outcome
+    if let Outcome::Rejected(not_submitted)
+    | Outcome::TimedOut(not_submitted)
+    | Outcome::NoReply(not_submitted) = &mut outcome
     {
-        refusal.keeps_key = true;
+        not_submitted.keeps_key = true;
     }
     outcome
 }

@@ -1,4 +1,4 @@
-//! The events that a state machine receives, and the actions that it answers with.
+//! The events that a state machine receives, and the actions that it returns.
 
 use super::record::Record;
 use super::types::{
@@ -93,8 +93,8 @@ pub enum Outcome {
     Rejected(NotSubmitted),
     /// Batch throttled the job or could not be reached until the submit timeout.
     TimedOut(NotSubmitted),
-    /// No answer came until the submit timeout, and the search found no job.
-    NoAnswer(NotSubmitted),
+    /// No reply came until the submit timeout, and the search found no job.
+    NoReply(NotSubmitted),
     /// It is unknown whether the job exists.
     Unknown {
         /// The request.
@@ -102,7 +102,7 @@ pub enum Outcome {
         /// Its mark.
         mark: SubmissionId,
         /// The failure of the attempt that was lost.
-        lost: usize,
+        lost_failure: usize,
         /// Why the search failed.
         error: SearchError,
     },

@@ -6,7 +6,7 @@
 //! event of its kind. `driver` executes the actions with the SDK. The tests execute them against a
 //! model of Batch and S3.
 //!
-//! The promise rests on one assumption. When the answer to a request is lost, Batch acts on the
+//! The promise rests on one assumption. When the reply to a request is lost, Batch acts on the
 //! request, and lists and describes its job, within the settle time. Then a submission makes one
 //! job at most. A job that is later than the settle time, but not later than twice the settle time,
 //! is still found. Then all jobs of the submission except the oldest are terminated.

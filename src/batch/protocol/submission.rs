@@ -37,7 +37,7 @@ pub struct Submission {
     /// An attempt before the present one was lost, or another submitter may be using the mark.
     may_be_duplicate: bool,
     pause: Millis,
-    /// The job of an attempt that was answered.
+    /// The job of an attempt with a reply.
     accepted: Option<Submitted>,
     status: SubmissionStatus,
     state: State,
@@ -48,7 +48,7 @@ pub struct Submission {
 pub enum SubmissionStatus {
     /// Batch has not accepted the job so far.
     NotAccepted(usize),
-    /// The request is on its way, or its answer was lost: the job may exist.
+    /// The request is on its way, or its reply was lost: the job may exist.
     Unknown,
     /// It has ended.
     Ended,
@@ -96,7 +96,7 @@ struct SearchProgress {
 enum GiveUp {
     Rejected(usize),
     TimedOut(usize),
-    NoAnswer(usize),
+    NoReply(usize),
 }
 
 impl SearchProgress {
@@ -309,23 +309,23 @@ impl Submission {
                 || has(Bug::EarlyPassCounts) && now >= progress.settled =>
             {
                 return match now > self.deadline {
-                    true => self.give_up(now, GiveUp::NoAnswer(self.lost_failure)),
+                    true => self.give_up(now, GiveUp::NoReply(self.lost_failure)),
                     false => self.attempt(),
                 };
             }
             None => progress.completed = true,
             Some(error) => {
-                // Batch does answer when only a description is missing.
-                let answers = matches!(error, SearchError::Undescribed(_));
-                progress.completed |= answers;
-                progress.failed += u32::from(!answers || progress.at >= progress.settled);
+                // Batch does reply when only a description is missing.
+                let has_replied = matches!(error, SearchError::Undescribed(_));
+                progress.completed |= has_replied;
+                progress.failed += u32::from(!has_replied || progress.at >= progress.settled);
                 let often = progress.failed >= FAILED_PASSES
                     || now - progress.at >= RETRY_PERIOD
                     || has(Bug::OneFailedPassIsEnough);
                 let in_vain = !progress.completed || now >= self.deadline;
                 if now >= progress.settled && often && in_vain || !error.is_retryable() {
-                    let (request, mark, lost) = (self.request, self.mark.clone(), self.lost_failure);
-                    return self.end(Outcome::Unknown { request, mark, lost, error });
+                    let (request, mark, lost_failure) = (self.request, self.mark.clone(), self.lost_failure);
+                    return self.end(Outcome::Unknown { request, mark, lost_failure, error });
                 }
             }
         }
@@ -388,9 +388,14 @@ impl Submission {
             }
             let (request, mark, accepted) = (self.request, self.mark.clone(), self.jobs().into_iter().next());
             return match (reason, &accepted) {
-                (Some(GiveUp::Rejected(lost) | GiveUp::TimedOut(lost) | GiveUp::NoAnswer(lost)), None) => {
-                    self.end(Outcome::Unknown { request, mark, lost, error })
-                }
+                (
+                    Some(
+                        GiveUp::Rejected(lost_failure)
+                        | GiveUp::TimedOut(lost_failure)
+                        | GiveUp::NoReply(lost_failure),
+                    ),
+                    None,
+                ) => self.end(Outcome::Unknown { request, mark, lost_failure, error }),
                 _ => self.end(Outcome::PossibleDuplicate { request, mark, accepted, error }),
             };
         }
@@ -440,9 +445,9 @@ impl Submission {
     }
 
     fn end_without_job(&mut self, reason: GiveUp) -> Vec<Action> {
-        let (GiveUp::Rejected(failure) | GiveUp::TimedOut(failure) | GiveUp::NoAnswer(failure)) = reason;
+        let (GiveUp::Rejected(failure) | GiveUp::TimedOut(failure) | GiveUp::NoReply(failure)) = reason;
         let is_open = self.lost_since.is_some();
-        let refusal = NotSubmitted {
+        let not_submitted = NotSubmitted {
             request: self.request,
             mark: self.mark.clone(),
             failure,
@@ -451,9 +456,9 @@ impl Submission {
             keeps_key: is_open && !has(Bug::KeyFreedAfterLostAttempt),
         };
         self.end(match reason {
-            GiveUp::Rejected(_) => Outcome::Rejected(refusal),
-            GiveUp::TimedOut(_) => Outcome::TimedOut(refusal),
-            GiveUp::NoAnswer(_) => Outcome::NoAnswer(refusal),
+            GiveUp::Rejected(_) => Outcome::Rejected(not_submitted),
+            GiveUp::TimedOut(_) => Outcome::TimedOut(not_submitted),
+            GiveUp::NoReply(_) => Outcome::NoReply(not_submitted),
         })
     }
 
@@ -462,8 +467,10 @@ impl Submission {
         // Otherwise, a job may exist that nobody knows.
         self.status = match &outcome {
             Outcome::Submitted { .. } => SubmissionStatus::Ended,
-            Outcome::Rejected(refusal) | Outcome::TimedOut(refusal) | Outcome::NoAnswer(refusal)
-                if refusal.searched_for.is_none() =>
+            Outcome::Rejected(not_submitted)
+            | Outcome::TimedOut(not_submitted)
+            | Outcome::NoReply(not_submitted)
+                if not_submitted.searched_for.is_none() =>
             {
                 SubmissionStatus::Ended
             }

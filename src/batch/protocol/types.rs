@@ -132,7 +132,7 @@ pub enum SubmitReply {
     Rejected(usize),
     /// Batch has not accepted the job this time: it throttled the call, or was not reached.
     Retryable(usize),
-    /// The job may exist: no answer came, or a 5xx.
+    /// The job may exist: no reply came, or a 5xx.
     Lost(usize),
 }
 

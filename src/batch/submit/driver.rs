@@ -231,9 +231,9 @@ impl<'a> Driver<'a> {
         if let Machine::Key(key) = machine {
             key.submitted().for_each(|job| self.progress.submitted(&job.job_id));
         }
-        let Some((at, mark, standing)) = machine.under_way() else { return };
+        let Some((at, mark, status)) = machine.under_way() else { return };
         let Some(request) = self.requests.get(at) else { return };
-        match standing {
+        match status {
             SubmissionStatus::NotAccepted(failure) => {
                 self.progress.not_accepted(request, &self.failure(failure))
             }
@@ -291,11 +291,11 @@ impl<'a> Driver<'a> {
         let once = aws_sdk_batch::config::Builder::new().retry_config(RetryConfig::disabled());
         let sent = to_sdk::submit_job(&session.batch, request).customize().config_override(once).send().await;
         let error = match sent {
-            Ok(answer) => {
-                return match answer.job_id().filter(|id| !id.is_empty()) {
+            Ok(reply) => {
+                return match reply.job_id().filter(|id| !id.is_empty()) {
                     Some(id) => SubmitReply::Accepted(Submitted {
-                        job_arn: answer.job_arn().map(str::to_owned),
-                        job_name: answer.job_name().unwrap_or(&request.job_name).to_owned(),
+                        job_arn: reply.job_arn().map(str::to_owned),
+                        job_name: reply.job_name().unwrap_or(&request.job_name).to_owned(),
                         job_id: id.to_owned(),
                     }),
                     None => {
@@ -370,15 +370,15 @@ impl<'a> Driver<'a> {
             .max_results(FILTERED_PAGE)
             .set_next_token(page)
             .send();
-        let answer = sent.await.map_err(|e| {
+        let reply = sent.await.map_err(|e| {
             explain(&session, aws::Call::new(&search_description(target)).job_queue(&target.queue), &e)
         })?;
-        let jobs = answer.job_summary_list().iter().map(|job| Listed {
+        let jobs = reply.job_summary_list().iter().map(|job| Listed {
             id: job.job_id().unwrap_or_default().to_owned(),
             name: job.job_name().unwrap_or_default().to_owned(),
             created_at: job.created_at(),
         });
-        let next = answer.next_token().filter(|token| !token.is_empty()).map(str::to_owned);
+        let next = reply.next_token().filter(|token| !token.is_empty()).map(str::to_owned);
         Ok(Page { jobs: jobs.filter(|job| !job.id.is_empty()).collect(), next })
     }
 
@@ -394,8 +394,8 @@ impl<'a> Driver<'a> {
             (None, ids) => format!("asking for {}", words::many(ids.len(), "job")),
         };
         let sent = session.batch.describe_jobs().set_jobs(Some(jobs)).send();
-        let answer = sent.await.map_err(|e| explain(&session, &doing, &e))?;
-        Ok(answer.jobs().iter().map(described).collect())
+        let reply = sent.await.map_err(|e| explain(&session, &doing, &e))?;
+        Ok(reply.jobs().iter().map(described).collect())
     }
 
     /// Terminates a job that does the same as `kept`, and prints that.

@@ -20,29 +20,30 @@ impl Driver<'_> {
                 }
                 return Ok(SubmittedJobs { jobs, earlier });
             }
-            Outcome::Rejected(refusal) => {
-                let failure = self.failure(refusal.failure);
-                self.not_submitted(failure, &refusal, "an earlier try got no answer, and ")
+            Outcome::Rejected(not_submitted) => {
+                let failure = self.failure(not_submitted.failure);
+                self.not_submitted(failure, &not_submitted, "an earlier try got no answer, and ")
             }
-            Outcome::TimedOut(refusal) => {
-                let failure = self.failure(refusal.failure);
-                let remark = match (refusal.searched_for.is_none(), self.progress.jobs().is_empty()) {
+            Outcome::TimedOut(not_submitted) => {
+                let failure = self.failure(not_submitted.failure);
+                let remark = match (not_submitted.searched_for.is_none(), self.progress.jobs().is_empty()) {
                     (true, true) => " (no job was submitted)",
                     (true, false) => " (this job was not submitted)",
                     (false, _) => "",
                 };
                 let message = format!("{failure}{remark}");
                 let failure = failure.wrap(message).hint("`--submit-timeout TIME` tries for longer");
-                self.not_submitted(failure, &refusal, "an earlier try got no answer, and ")
+                self.not_submitted(failure, &not_submitted, "an earlier try got no answer, and ")
             }
-            Outcome::NoAnswer(refusal) => {
-                let failure = self.failure(refusal.failure);
-                self.not_submitted(failure, &refusal, "")
+            Outcome::NoReply(not_submitted) => {
+                let failure = self.failure(not_submitted.failure);
+                self.not_submitted(failure, &not_submitted, "")
             }
-            Outcome::Unknown { request, mark, lost, error } => {
-                let (name, lost) = (self.name(request), self.failure(lost));
+            Outcome::Unknown { request, mark, lost_failure, error } => {
+                let (name, lost_failure) = (self.name(request), self.failure(lost_failure));
                 let failure = self.search_failure(&self.target(request), error);
-                let message = format!("whether the job {name} exists is not known: {lost}; and {failure}");
+                let message =
+                    format!("whether the job {name} exists is not known: {lost_failure}; and {failure}");
                 self.with_key_hint(self.with_search_hints(failure.wrap(message), request, &mark))
             }
             Outcome::PossibleDuplicate { request, mark, accepted, error } => {
@@ -103,20 +104,20 @@ impl Driver<'_> {
 
     /// The failure of a submission that ended without a job. After a lost attempt it does not claim
     /// that there is no job.
-    fn not_submitted(&self, failure: Failure, refusal: &NotSubmitted, before: &str) -> Failure {
-        let failure = match refusal.searched_for {
+    fn not_submitted(&self, failure: Failure, not_submitted: &NotSubmitted, before: &str) -> Failure {
+        let failure = match not_submitted.searched_for {
             Some(searched_for) => {
                 let seconds = seconds(searched_for);
                 let message =
                     format!("{failure} ({before}no job with its mark has shown within {seconds} s)");
-                self.with_search_hints(failure.wrap(message), refusal.request, &refusal.mark)
+                self.with_search_hints(failure.wrap(message), not_submitted.request, &not_submitted.mark)
             }
             None => {
                 self.progress.settled();
                 failure
             }
         };
-        if refusal.keeps_key { self.with_key_hint(failure) } else { failure }
+        if not_submitted.keeps_key { self.with_key_hint(failure) } else { failure }
     }
 
     fn search_failure(&self, target: &SearchTarget, error: SearchError) -> Failure {

@@ -34,7 +34,7 @@ impl SubmissionProgress {
         });
     }
 
-    /// The request is on its way, or its answer was lost.
+    /// The request is on its way, or its reply was lost.
     pub(super) fn unknown(&self, request: &SubmitRequest, mark: &SubmissionId) {
         self.set(SubmissionState::Unknown(UnknownJob::new(request, mark)));
     }

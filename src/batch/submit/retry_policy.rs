@@ -18,7 +18,7 @@ pub struct RetryPolicy {
     /// For how long the job is tried anew when Batch is busy, cannot be reached or loses the
     /// answer. A search for what has been sent goes on beyond it.
     pub submit_timeout: Duration,
-    /// How long Batch may take to act on a request whose answer was lost, and to list and describe
+    /// How long Batch may take to act on a request whose reply was lost, and to list and describe
     /// the job.
     pub settle: Duration,
 }

@@ -99,8 +99,10 @@ fn honest(world: &World, number: usize, outcome: &Outcome) -> Result<(), String>
         false => Err(format!("{who} gave up with {what} without a reason: {outcome:?}")),
     };
     match outcome {
-        Outcome::Rejected(refusal) | Outcome::TimedOut(refusal) | Outcome::NoAnswer(refusal) => {
-            let NotSubmitted { mark, searched_for, keeps_key, .. } = refusal;
+        Outcome::Rejected(not_submitted)
+        | Outcome::TimedOut(not_submitted)
+        | Outcome::NoReply(not_submitted) => {
+            let NotSubmitted { mark, searched_for, keeps_key, .. } = not_submitted;
             // With a key, others submit with the same mark.
             match searched_for {
                 None if there_is(mark) && !world.schedule.keyed => {

@@ -244,7 +244,7 @@ static HANGUP_IS_IGNORED: LazyLock<bool> = LazyLock::new(|| ignored_signals() & 
 
 /// The signals that this process ignores, as a mask whose lowest bit is signal 1. The mask is 0
 /// where it cannot be read.
-fn ignored_signals() -> u64 {
+pub fn ignored_signals() -> u64 {
     let mask = match std::fs::read_to_string("/proc/self/status") {
         // proc_pid_status(5).
         Ok(status) => status.lines().find_map(|line| line.strip_prefix("SigIgn:")).map(str::to_owned),

@@ -13,6 +13,7 @@ use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use awsb::ui::ignored_signals;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use nix::sys::signal::Signal;
 
@@ -82,10 +83,7 @@ fn stories_at_once() -> usize {
 /// ignores, as it does under `nohup` or when a shell script has started it with `&`. A program
 /// inherits an ignored signal, but not one that has a handler (execve(2)).
 fn pass_on_default_signals() {
-    // Where there is no procfs, the stories of signals need a run without `nohup`.
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let ignored = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    let ignored = ignored_signals();
     for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM] {
         let signal = signal as i32;
         if ignored & (1_u64 << (signal - 1)) != 0 {

@@ -19,11 +19,11 @@ const A_PROJECT: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json
 #[derive(Debug)]
 pub struct Gate {
     address: SocketAddr,
-    state: Arc<State>,
+    shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
-struct State {
+struct Shared {
     server: String,
     state: Mutex<GateState>,
     changed: Condvar,
@@ -43,12 +43,12 @@ impl Gate {
     pub fn to(endpoint: &str, limit: usize) -> Self {
         let server = endpoint.trim_start_matches("http://").trim_end_matches('/').to_owned();
         let state = Mutex::new(GateState { limit, ..GateState::default() });
-        let state = Arc::new(State { server, state, changed: Condvar::new() });
-        let shared = Arc::clone(&state);
+        let shared = Arc::new(Shared { server, state, changed: Condvar::new() });
+        let handler = Arc::clone(&shared);
         let address = each_connection(move |stream| {
-            shared.converse(stream);
+            handler.converse(stream);
         });
-        Self { address, state }
+        Self { address, shared }
     }
 
     /// The gate's address.
@@ -60,22 +60,22 @@ impl Gate {
     /// as are on their way at once, the sender has heard of those that are stored.
     #[track_caller]
     pub fn wait_until_closed(&self, held: usize) {
-        let state = self.state.state();
+        let state = self.shared.lock();
         let going_on = |state: &mut GateState| state.stored.len() < state.limit || state.held < held;
         let (_seen, timeout) =
-            self.state.changed.wait_timeout_while(state, LIMIT, going_on).expect("no panic");
+            self.shared.changed.wait_timeout_while(state, LIMIT, going_on).expect("no panic");
         assert!(!timeout.timed_out(), "not so many parts were held");
     }
 
     /// Lets everything through from here on.
     pub fn open(&self) {
-        self.state.state().limit = usize::MAX;
-        self.state.changed.notify_all();
+        self.shared.lock().limit = usize::MAX;
+        self.shared.changed.notify_all();
     }
 
     /// The numbers of the parts that have arrived through the gate, in order.
     pub fn parts(&self) -> Vec<u32> {
-        let mut parts = self.state.state().stored.clone();
+        let mut parts = self.shared.lock().stored.clone();
         parts.sort_unstable();
         parts
     }
@@ -96,8 +96,8 @@ pub(super) fn each_connection(converse: impl Fn(TcpStream) + Send + Sync + 'stat
     address
 }
 
-impl State {
-    fn state(&self) -> MutexGuard<'_, GateState> {
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, GateState> {
         self.state.lock().expect("no thread panicked with it")
     }
 
@@ -124,14 +124,14 @@ impl State {
             to_client.write_all(answer.text.as_bytes()).ok()?;
             answer.copy_body(&mut from_server, &mut to_client, head.text.starts_with("HEAD "))?;
             if let Some(part) = part {
-                self.state().stored.push(part);
+                self.lock().stored.push(part);
                 self.changed.notify_all();
             }
         }
     }
 
     fn wait_for_the_gate(&self) {
-        let mut state = self.state();
+        let mut state = self.lock();
         state.held += 1;
         self.changed.notify_all();
         let closed = |state: &mut GateState| state.let_through >= state.limit;

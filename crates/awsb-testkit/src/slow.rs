@@ -39,11 +39,11 @@ pub struct Traffic {
 #[derive(Debug)]
 pub struct Slow {
     address: SocketAddr,
-    state: Arc<State>,
+    shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
-struct State {
+struct Shared {
     server: String,
     wire: Wire,
     state: Mutex<WireState>,
@@ -71,12 +71,12 @@ impl Slow {
     /// A wire to the server at `endpoint`.
     pub fn to(endpoint: &str, wire: Wire) -> Self {
         let server = endpoint.trim_start_matches("http://").trim_end_matches('/').to_owned();
-        let state = Arc::new(State { server, wire, state: Mutex::default() });
-        let shared = Arc::clone(&state);
+        let shared = Arc::new(Shared { server, wire, state: Mutex::default() });
+        let handler = Arc::clone(&shared);
         let address = each_connection(move |stream| {
-            shared.converse(stream);
+            handler.converse(stream);
         });
-        Self { address, state }
+        Self { address, shared }
     }
 
     /// Its address.
@@ -86,11 +86,11 @@ impl Slow {
 
     /// The traffic so far.
     pub fn traffic(&self) -> Traffic {
-        self.state.state.lock().expect("no thread panicked with it").traffic
+        self.shared.state.lock().expect("no thread panicked with it").traffic
     }
 }
 
-impl State {
+impl Shared {
     /// Hands requests on and answers back, until one side has had enough.
     fn converse(&self, client: TcpStream) -> Option<()> {
         let server = TcpStream::connect(&self.server).ok()?;

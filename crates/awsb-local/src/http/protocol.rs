@@ -165,8 +165,8 @@ impl Protocol {
     pub fn answer(self, outcome: Result<Value, ApiError>) -> Response<s3s::Body> {
         match outcome {
             Ok(value) => match self {
-                Self::Query(of) => query_response(StatusCode::OK, |id| result_xml(of, &value, id)),
-                Self::Ec2 => query_response(StatusCode::OK, |id| ec2_result_xml(&value, id)),
+                Self::Query(of) => self.query_response(StatusCode::OK, |id| result_xml(of, &value, id)),
+                Self::Ec2 => self.query_response(StatusCode::OK, |id| ec2_result_xml(&value, id)),
                 _ => self.response(StatusCode::OK, value.to_string().into()),
             },
             Err(error) => self.refuse(&error),
@@ -181,8 +181,8 @@ impl Protocol {
                 return self.refuse(&ApiError { code: "AccessDenied", ..error.clone() });
             }
             Self::S3 => self.response(error.status, s3_error_xml(error).into()),
-            Self::Query(of) => query_response(error.status, |id| error_xml(of, error, id)),
-            Self::Ec2 => query_response(error.status, |id| ec2_error_xml(error, id)),
+            Self::Query(of) => self.query_response(error.status, |id| error_xml(of, error, id)),
+            Self::Ec2 => self.query_response(error.status, |id| ec2_error_xml(error, id)),
             Self::RestJson => {
                 self.response(error.status, json!({ "message": error.message }).to_string().into())
             }
@@ -210,16 +210,16 @@ impl Protocol {
         response.headers_mut().insert(CONTENT_TYPE, content_type);
         response
     }
-}
 
-/// A response of the query protocol, which has its request's ID in its XML, too.
-fn query_response(status: StatusCode, xml: impl FnOnce(&str) -> String) -> Response<s3s::Body> {
-    let id = uuid::Uuid::new_v4().to_string();
-    let mut response = Protocol::Ec2.response(status, xml(&id).into());
-    if let Ok(id) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert(REQUEST_ID, id);
+    /// A response of one of the query protocols, which have the request's ID in their XML, too.
+    fn query_response(self, status: StatusCode, xml: impl FnOnce(&str) -> String) -> Response<s3s::Body> {
+        let id = uuid::Uuid::new_v4().to_string();
+        let mut response = self.response(status, xml(&id).into());
+        if let Ok(id) = HeaderValue::from_str(&id) {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
+        response
     }
-    response
 }
 
 /// An operation's result: `{OPERATION: {FIELD: VALUE, …}}`; the elements of a list are called

@@ -117,7 +117,7 @@ pub struct Scheduling {
 }
 
 impl JobSpec {
-    /// A job with a name and work, and without any options.
+    /// A job with a name and a program, and without any options.
     pub fn new(name: JobName, program: Program) -> Self {
         Self {
             name,

@@ -56,7 +56,7 @@ impl Period {
         self.0
     }
 
-    /// A duration of so many seconds.
+    /// The duration of this number of seconds.
     pub const fn of_seconds(seconds: u32) -> Self {
         Self(Duration::from_secs(seconds as u64))
     }

@@ -1,4 +1,4 @@
-//! Reads the values of a TOML file, and says in which line something is wrong.
+//! Reads the values of a TOML file. An error names the line that it is in.
 
 use std::str::FromStr;
 
@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::Invalid;
 
-/// A value of a TOML file that cannot be what it is, or a key that does not exist.
+/// An invalid value in a TOML file, or a key that does not exist.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct TomlError {
@@ -102,10 +102,10 @@ impl<'a> TomlFile<'a> {
         }
     }
 
-    /// A string that is something else underneath.
+    /// A value that is parsed from a string.
     ///
     /// # Errors
-    /// When it is not a string, or not such a one.
+    /// When the value is not a string, or the string cannot be parsed.
     pub fn parsed<T: FromStr<Err = Invalid>>(
         &self,
         key: &str,
@@ -148,10 +148,10 @@ impl<'a> TomlFile<'a> {
         }
     }
 
-    /// A list of strings that are something else underneath.
+    /// A list of values, each of which is parsed from a string.
     ///
     /// # Errors
-    /// When it is not a list of strings, or one of them is not such a one.
+    /// When the value is not a list of strings, or one of the strings cannot be parsed.
     pub fn list<T: FromStr<Err = Invalid>>(
         &self,
         key: &str,

@@ -174,8 +174,8 @@ fn permissions(device: &Device) -> Result<String, ApiError> {
         .collect()
 }
 
-/// Checks the container of a SubmitJob. Properties that AWS supports and this cluster does not are
-/// rejected, not left out.
+/// Checks the container of a SubmitJob with any image. Properties that AWS supports and this
+/// cluster does not are rejected, not left out.
 ///
 /// # Errors
 /// `ClientException`, with what to do instead.
@@ -219,8 +219,8 @@ pub fn check_runnable(container: &Map<String, Value>) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Checks the container of a SubmitJob. Properties that AWS supports and this cluster does not are
-/// rejected, not left out.
+/// Checks the container of a SubmitJob whose image is [`HOST_IMAGE`], so that the job is a process
+/// of this machine. Properties that only a container can have are rejected, not left out.
 ///
 /// # Errors
 /// `ClientException`, with what to do instead.

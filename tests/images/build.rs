@@ -98,7 +98,7 @@ fn what_cannot_be_built_is_said_before_anything_is_sent() {
     sandbox.file("empty/x", "");
     sandbox.file("image/Dockerfile", "FROM scratch\n");
     sandbox.file("outside", "FROM scratch\n");
-    let report = [
+    let messages = [
         vec!["--build", "none"],
         vec!["--build", "empty"],
         vec!["--build", "image", "--dockerfile", "outside"],
@@ -112,7 +112,7 @@ fn what_cannot_be_built_is_said_before_anything_is_sent() {
         assert_eq!(failed.code(), 2, "{failed}");
         failed.stderr
     });
-    insta::assert_snapshot!(report.join("\n"));
+    insta::assert_snapshot!(messages.join("\n"));
     assert_eq!(server.requests("submitjob").len(), 0);
 }
 

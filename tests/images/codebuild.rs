@@ -193,16 +193,16 @@ fn the_commands_in_a_log_are_no_cause() {
     let step = "The command '/bin/sh -c exit 7' returned a non-zero code: 7";
     let server = BuildServer::start(Course::failing_with_its_commands());
     let failed = server.sandbox().run("bimage", ["build", "context", "--tag", "t1", "--quiet"]).ended_with(1);
-    let report = format!("\nbimage: error: the build {} has failed in its phase BUILD: {step}\n", id());
-    assert!(failed.stderr.contains(&report), "{failed}");
+    let expected = format!("\nbimage: error: the build {} has failed in its phase BUILD: {step}\n", id());
+    assert!(failed.stderr.contains(&expected), "{failed}");
     // Nor are they what is shown of its end.
     assert!(failed.stderr.contains(&format!("line 40\n{step}\n")), "{failed}");
     for output in ["received unexpected HTTP status: 500 Internal Server Error", "denied: you may not"] {
         let server = BuildServer::start(Course::refused(output));
         let failed = server.sandbox().run("bimage", ["build", "context", "--tag", "t1", "-q"]).ended_with(1);
-        let report =
+        let expected =
             format!("\nbimage: error: the build {} has failed in its phase POST_BUILD: {output}\n", id());
-        assert!(failed.stderr.contains(&report), "{failed}");
+        assert!(failed.stderr.contains(&expected), "{failed}");
     }
 }
 
@@ -218,9 +218,9 @@ fn a_repository_that_has_gone_is_looked_for_again() {
             _ => Intervention::None,
         });
     let failed = server.sandbox().run("bimage", ["build", "context", "--tag", "t1"]).ended_with(1);
-    let report =
+    let expected =
         "\nbimage: error: there is no repository lab/genomics in ECR (cluster far, region eu-west-1)\n";
-    assert!(failed.stderr.contains(report), "{failed}");
+    assert!(failed.stderr.contains(expected), "{failed}");
     assert_eq!((server.builds(), server.requests("DescribeRepositories").len()), (1, 2));
 }
 
@@ -293,7 +293,7 @@ fn what_codebuild_refuses_is_said_in_one_line() {
     let denied = "User: arn:aws:iam::123456789012:user/me is not authorized to perform: codebuild:StartBuild on \
                   resource: arn:aws:codebuild:eu-west-1:123456789012:project/images because no identity-based policy \
                   allows the codebuild:StartBuild action";
-    let mut report = String::new();
+    let mut messages = String::new();
     for (code, message) in [
         (
             "ResourceNotFoundException",
@@ -309,16 +309,16 @@ fn what_codebuild_refuses_is_said_in_one_line() {
         });
         let refused = server.sandbox().run("bimage", ["build", "context"]);
         refused.failed_with(1);
-        report += &format!("{}\n", refused.stderr);
+        messages += &format!("{}\n", refused.stderr);
         assert_eq!(server.requests("StartBuild").len(), 1);
     }
-    insta::assert_snapshot!(report);
+    insta::assert_snapshot!(messages);
 }
 
 #[story]
 fn settings_that_will_not_do_are_named_before_anything_is_sent() {
     let server = BuildServer::start(Course::default());
-    let mut report = String::new();
+    let mut messages = String::new();
     for settings in [
         "ecr_repository = \"lab/genomics\"\n",
         "codebuild_project = \"images\"\n",
@@ -327,9 +327,9 @@ fn settings_that_will_not_do_are_named_before_anything_is_sent() {
         let sandbox = server.sandbox_with(settings);
         let refused = sandbox.run("bimage", ["build", "context", "--builder", "codebuild"]);
         refused.failed_with(2);
-        report += &format!("{}\n", refused.stderr);
+        messages += &format!("{}\n", refused.stderr);
     }
-    insta::assert_snapshot!(report);
+    insta::assert_snapshot!(messages);
     assert_eq!((server.builds(), server.requests("PUT").len()), (0, 0));
 }
 
@@ -386,8 +386,8 @@ fn ctrl_c_ends_the_search_for_contact() {
     eventually("the start is tried again", Duration::from_secs(60), is_tried);
     building.signal(Signal::SIGINT);
     let ended = building.wait().ended_with(130);
-    let output = "bimage: error: interrupted; whether the CodeBuild project images has started the build is not known\n";
-    assert!(ended.stderr.contains(output), "{ended}");
+    let expected = "bimage: error: interrupted; whether the CodeBuild project images has started the build is not known\n";
+    assert!(ended.stderr.contains(expected), "{ended}");
 }
 
 #[story]

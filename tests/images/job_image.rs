@@ -136,8 +136,8 @@ fn an_mpi_program_across_three_nodes() {
     let line = ["-I", "-n", "3", "-p", "2", "-m", "256M", "--image", image, "mpi.sh"];
     let outcome = sandbox.run("bsub", line).ended_with(4);
     let first: Vec<&str> = main_node(&outcome).take(4).map(str::trim).collect();
-    let report = "slots, hosts by ssh, keys that are left, hosts by what is called like ssh";
-    assert_eq!(first, ["3 slots=2", "3", "0", "3"], "{report}: {outcome}");
+    let description = "slots, hosts by ssh, keys that are left, hosts by what is called like ssh";
+    assert_eq!(first, ["3 slots=2", "3", "0", "3"], "{description}: {outcome}");
     let hosts = ranks(&outcome, "two words");
     assert_eq!(hosts.len(), 6, "{outcome}");
     let distinct: BTreeSet<&String> = hosts.values().collect();
@@ -202,8 +202,8 @@ fn a_node_that_never_comes_is_named() {
     let script = "[ $AWS_BATCH_JOB_NODE_INDEX != 2 ] || sleep 120; echo the job itself";
     let line = ["-I", "--job-definition", "odd", "-e", "AWSB_NODES_TIMEOUT=30", "--wrap", script];
     let outcome = sandbox.run("bsub", line).ended_with(126);
-    let report = "of 3 nodes these have not come within 30 s (AWSB_NODES_TIMEOUT): 2";
-    assert!(outcome.stdout.contains(report) && outcome.stdout.contains("security group"), "{outcome}");
+    let expected = "of 3 nodes these have not come within 30 s (AWSB_NODES_TIMEOUT): 2";
+    assert!(outcome.stdout.contains(expected) && outcome.stdout.contains("security group"), "{outcome}");
     assert!(!outcome.stdout.contains("0: the job itself"), "{outcome}");
     assert_eq!(keys(&sandbox), [""; 0]);
 }
@@ -265,9 +265,9 @@ async fn shared_directories_are_mounted() {
     let message = run("root", scratch, true).await;
     assert!(message.starts_with("awsb\nnone /scratch tmpfs rw") && message.ends_with("mine\n"), "{message}");
     let message = run("root", scratch, false).await;
-    let report =
+    let expected =
         "awsb: mounting none at /scratch is not permitted: the job definition needs \"privileged\": true\n";
-    assert_eq!(message, report);
+    assert_eq!(message, expected);
     let message = run("awsb", scratch, false).await;
     assert!(message.starts_with("awsb: mounting /scratch takes root: the job definition needs"), "{message}");
     let message = run("root", "fs@tcp:/x /x lustre", true).await;
@@ -289,8 +289,8 @@ async fn what_a_job_with_shared_directories_is_when_they_are_mounted() {
     assert_eq!(run(&["AWSB_RUN_AS=root"]).await, "root root /root\n");
     // A group need not have its user's name.
     assert_eq!(run(&["AWSB_RUN_AS=sync"]).await, "sync nogroup sync /bin\n");
-    let report = "awsb: AWSB_RUN_AS: the image has no user nobody-here for the job to be\n";
-    assert_eq!(run(&["AWSB_RUN_AS=nobody-here"]).await, report);
+    let expected = "awsb: AWSB_RUN_AS: the image has no user nobody-here for the job to be\n";
+    assert_eq!(run(&["AWSB_RUN_AS=nobody-here"]).await, expected);
     // The nodes of a job are connected as that user: ssh lets none in who has no shell.
     let nodes = [
         "AWS_BATCH_JOB_NUM_NODES=2",
@@ -299,8 +299,8 @@ async fn what_a_job_with_shared_directories_is_when_they_are_mounted() {
         "AWSB_RUN_AS=www-data",
     ];
     let message = run(&nodes).await;
-    let report = "awsb: ssh between nodes takes a user with a shell, and www-data has /usr/sbin/nologin";
-    assert!(message.starts_with(report), "{message}");
+    let expected = "awsb: ssh between nodes takes a user with a shell, and www-data has /usr/sbin/nologin";
+    assert!(message.starts_with(expected), "{message}");
 }
 
 #[story]

@@ -162,9 +162,9 @@ fn a_limit_of_the_size_of_files_is_named_and_ends_nobody_but_jobs() {
     let details = String::from_utf8_lossy(&details.stdout).into_owned();
     assert!(!details.contains("Host EC2"), "{details}");
     let attempts = details.lines().filter(|line| line.starts_with("attempt "));
-    let messages = "may be larger than 2048000 bytes";
+    let expected = "may be larger than 2048000 bytes";
     assert_eq!(
-        attempts.filter(|line| line.contains("OutputNotKept: ") && line.contains(messages)).count(),
+        attempts.filter(|line| line.contains("OutputNotKept: ") && line.contains(expected)).count(),
         3
     );
     // Too low a limit for the server itself.
@@ -174,9 +174,9 @@ fn a_limit_of_the_size_of_files_is_named_and_ends_nobody_but_jobs() {
         .env("AWSB_LOCAL_HOME", cluster.home())
         .output()
         .unwrap();
-    let report = stderr(&start);
-    assert_eq!(start.status.code(), Some(1), "{report}");
-    assert!(report.contains("may be larger than 4096 bytes") && report.contains("ulimit"), "{report}");
+    let message = stderr(&start);
+    assert_eq!(start.status.code(), Some(1), "{message}");
+    assert!(message.contains("may be larger than 4096 bytes") && message.contains("ulimit"), "{message}");
     cluster.ok(&["start"]);
 }
 

@@ -584,10 +584,10 @@ fn a_server_in_the_foreground_stops_in_good_order_and_ends_by_its_signal() {
     {
         let (mut server, lines) = in_the_foreground(&cluster);
         kill(server.id(), signal);
-        let message: Vec<String> = lines.collect();
+        let log: Vec<String> = lines.collect();
         let status = server.wait().unwrap();
-        assert_eq!((status.signal(), status.code()), (number, code), "SIG{signal}: {message:?}");
-        assert!(message.iter().any(|line| line.contains(&format!("stopping: SIG{signal}"))), "{message:?}");
+        assert_eq!((status.signal(), status.code()), (number, code), "SIG{signal}: {log:?}");
+        assert!(log.iter().any(|line| line.contains(&format!("stopping: SIG{signal}"))), "{log:?}");
         // The database was closed: all of it is in its one file.
         let wal = std::fs::metadata(cluster.home().join("batch.db-wal"));
         assert_eq!(wal.map_or(0, |wal| wal.len()), 0, "SIG{signal}");

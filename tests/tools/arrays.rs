@@ -74,16 +74,16 @@ fn more_tasks_than_batch_takes_become_several_jobs() {
     let outcome = sandbox.run("bsub", ["-K", "--parsable", "--array", &ids.join(","), "tell.sh"]).ok();
     let jobs = outcome.stdout.trim();
     assert!(jobs.contains(','), "several jobs: {jobs}");
-    let mut report: Vec<u32> = Vec::new();
+    let mut tasks: Vec<u32> = Vec::new();
     for job in jobs.split(',') {
         let lines = sandbox.run("bout", [job]).ok().stdout;
         let task = |line: &str| -> Option<u32> {
             line.split_once(": ").map_or(line, |(_, t)| t).split(' ').next()?.parse().ok()
         };
-        report.extend(lines.lines().filter_map(task));
+        tasks.extend(lines.lines().filter_map(task));
     }
-    report.sort_unstable();
-    assert_eq!(report, (0..600).map(|n| n * n + 7 * n).collect::<Vec<u32>>());
+    tasks.sort_unstable();
+    assert_eq!(tasks, (0..600).map(|n| n * n + 7 * n).collect::<Vec<u32>>());
 }
 
 #[story]

@@ -129,9 +129,9 @@ fn a_submission_whose_answer_is_lost_is_not_repeated_before_it_was_looked_for() 
         Answer::Http(503, "Service Unavailable".into(), Vec::new()),
         Answer::Http(200, "{\"jobId\": \"cut".into(), Vec::new()),
     ] {
-        let report = lost.clone();
+        let reply = lost.clone();
         let server = BadServer::start(move |request, before| match (request.operation(), before) {
-            ("submitjob", 0) => report.clone(),
+            ("submitjob", 0) => reply.clone(),
             ("submitjob", _) => taken(),
             ("listjobs", _) => Answer::json(json!({ "jobSummaryList": [] })),
             _ => Answer::stored(),
@@ -167,8 +167,8 @@ fn nonsense_from_a_server_is_an_error_not_a_panic() {
         Answer::error(400, "ClientException", "two\nlines and a \u{1b}[31mcolour"),
     ];
     for answer in answers {
-        let report = answer.clone();
-        let server = BadServer::start(move |_, _| report.clone());
+        let reply = answer.clone();
+        let server = BadServer::start(move |_, _| reply.clone());
         let sandbox = sandbox(&server.endpoint());
         for line in TOOLS {
             let outcome = sandbox.run(line[0], &line[1..]);

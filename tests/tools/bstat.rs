@@ -234,8 +234,8 @@ fn nothing_active_is_said_to_people() {
     let server = BadServer::start(|_, _| Answer::json(json!({"jobSummaryList": []})));
     let sandbox = Sandbox::at(&server.endpoint());
     let seen = Terminal::new(80).run(&sandbox, "bstat", [] as [&str; 0]).ok();
-    let report = "bstat: no job is active in the queue q; `bstat -s ALL` shows ended jobs, too\n";
-    assert_eq!(seen.screen(), report);
+    let expected = "bstat: no job is active in the queue q; `bstat -s ALL` shows ended jobs, too\n";
+    assert_eq!(seen.screen(), expected);
     let piped = sandbox.run("bstat", [] as [&str; 0]).ok();
     assert_eq!((piped.stdout.lines().count(), piped.stderr.as_str()), (1, ""));
     assert_eq!(sandbox.run("bstat", ["--no-header"]).ok().stdout, "");
@@ -245,7 +245,7 @@ fn nothing_active_is_said_to_people() {
 #[story]
 fn what_does_not_go_together_is_said() {
     let sandbox = Sandbox::new();
-    for (args, report) in [
+    for (args, expected) in [
         (&["-o", "jobId,colour"][..], "the columns are jobId, jobName, status, createdAt"),
         (&["--sort", "colour"], "the columns are"),
         (&["-w=x"], "the pause is 0.1 to 86400"),
@@ -256,7 +256,7 @@ fn what_does_not_go_together_is_said() {
         (&["-o", "jobId", "-d"], "--details"),
     ] {
         let message = sandbox.run("bstat", args).failed_with(2);
-        assert!(message.contains(report), "{args:?}: {message}");
+        assert!(message.contains(expected), "{args:?}: {message}");
     }
 }
 

@@ -366,7 +366,7 @@ fn job_definitions_that_bsub_cannot_use() {
         json!({"ecsProperties": {"taskProperties": [{"containers": [{"image": "a"}, {"image": "b"}]}]}});
     let nodes = json!({"nodeProperties": {"numNodes": 3, "mainNode": 0, "nodeRangeProperties": [
         {"targetNodes": "0:", "container": {"image": "a"}}]}});
-    for (definition, words, report) in [
+    for (definition, words, expected) in [
         (
             definition("container", json!({"eksProperties": {"podProperties": {"containers": []}}})),
             // As issue 5817 of nextflow has it.
@@ -387,13 +387,13 @@ fn job_definitions_that_bsub_cannot_use() {
         let (server, sandbox) = refusing(definition, words);
         // After Batch has refused the job,
         let failed = sandbox.run("bsub", ["true"]);
-        assert!(failed.failed_with(2).contains(report), "{failed}");
+        assert!(failed.failed_with(2).contains(expected), "{failed}");
         assert!(failed.hints().contains(words), "{failed}");
         assert_eq!(server.requests("submitjob").len(), 1);
         // and before, where its job definition is looked at anyway.
-        if !report.contains("multi-node") {
+        if !expected.contains("multi-node") {
             let failed = sandbox.run("bsub", ["--image", "x", "true"]);
-            assert!(failed.failed_with(2).contains(report), "{failed}");
+            assert!(failed.failed_with(2).contains(expected), "{failed}");
             assert_eq!(server.requests("submitjob").len(), 1);
         }
     }

@@ -247,8 +247,8 @@ fn a_task_of_an_array_knows_which_one_it_is() -> Outcome {
     );
     let script = "#!/bin/sh\n#BSUB -n 3\nset -u\necho $LSB_JOBID $LSB_BATCH_JID $LSB_JOBINDEX\ncat $LSB_DJOB_HOSTFILE | grep -c .\n\
                   [ $LS_JOBPID = $$ ] && [ \"$LS_SUBCWD\" = \"$PWD\" ] && [ \"$LSFUSER\" ] && echo ${LSF_BINDIR-none}\n";
-    let messages = lines(&report(script, &[SINGLE, &[("LSF_BINDIR", "/lsf/bin")]].concat(), None)?);
-    assert_eq!(messages, ["8f2c0d3e 8f2c0d3e 0", "3", "none"]);
+    let output = lines(&report(script, &[SINGLE, &[("LSF_BINDIR", "/lsf/bin")]].concat(), None)?);
+    assert_eq!(output, ["8f2c0d3e 8f2c0d3e 0", "3", "none"]);
     let script = "#!/bin/sh\n#BSUB -n 4 -R 'span[ptile=2]'\necho $LSB_HOSTS, $LSB_MCPU_HOSTS\n";
     let nodes = [("AWSB_NODES", "n0 n1"), ("AWS_BATCH_JOB_NUM_NODES", "2")];
     assert_eq!(lines(&report(script, &nodes, None)?), ["n0 n0 n1 n1, n0 2 n1 2"]);

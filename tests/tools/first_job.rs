@@ -55,13 +55,13 @@ fn every_way_to_say_what_runs() {
     let sandbox = Sandbox::new();
     sandbox.file("args.sh", "#!/bin/sh\nfor a; do echo \"<$a>\"; done\n");
     let awkward = ["two words", "", "Ref::x", "--parsable", "it's \"$HOME\" `id`", "é\u{1F600}", "-K"];
-    let report: Vec<String> = awkward.iter().map(|a| format!("<{a}>\n")).collect();
+    let expected: Vec<String> = awkward.iter().map(|a| format!("<{a}>\n")).collect();
     let mut words = vec!["-I", "args.sh"];
     words.extend(awkward);
-    assert_eq!(sandbox.run("bsub", words).ok().stdout, report.concat());
+    assert_eq!(sandbox.run("bsub", words).ok().stdout, expected.concat());
     let mut words = vec!["-I", "sh", "-c", "for a; do echo \"<$a>\"; done", "sh"];
     words.extend(awkward);
-    assert_eq!(sandbox.run("bsub", words).ok().stdout, report.concat());
+    assert_eq!(sandbox.run("bsub", words).ok().stdout, expected.concat());
     assert_eq!(sandbox.run("bsub", ["-I", "--wrap", "echo b a | tr ' ' '\\n' | sort"]).ok().stdout, "a\nb\n");
     let outcome = sandbox.run_with_input("bsub", ["-I"], "echo from stdin\nexit 3\n").ended_with(3);
     assert_eq!(outcome.stdout, "from stdin\n");

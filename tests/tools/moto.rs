@@ -49,9 +49,9 @@ fn a_script_runs_with_its_arguments_exactly_as_they_are() {
     assert_eq!(submitted.stdout, format!("Job {id} (hello-sh) has been submitted.\n"));
 
     let output = output(&sandbox, &submitted);
-    let report: Vec<&str> = output.lines().filter(|line| line.starts_with('<')).collect();
+    let lines: Vec<&str> = output.lines().filter(|line| line.starts_with('<')).collect();
     assert_eq!(
-        report,
+        lines,
         ["<two words>", "<>", "<*>", "<$HOME>", "<it's \"quoted\">", "<Ref::nobody>", "<-K>", "<ü>"]
     );
     assert!(output.lines().any(|line| line == "./hello.sh on stderr"), "{output}");
@@ -93,16 +93,15 @@ fn what_is_there_is_not_sent_again() {
         sandbox.file(name, lines(count));
         for is_first in [true, false] {
             let args = ["--debug", "-i", "data", name];
-            let report = sandbox.run("bsub", args).ok().stderr;
+            let trace = sandbox.run("bsub", args).ok().stderr;
             // Parts, and what begins and ends an upload; a put without a condition.
-            let sent =
-                report.lines().filter(|line| line.starts_with("> ") && line.contains("upload")).count();
+            let sent = trace.lines().filter(|line| line.starts_with("> ") && line.contains("upload")).count();
             let is_new = is_first && name == "small.sh";
-            assert_eq!(sent > 0, is_new, "{name} {report}");
+            assert_eq!(sent > 0, is_new, "{name} {trace}");
             let puts =
-                report.lines().filter(|line| line.starts_with("> PUT ") && line.contains(".tar.gz")).count();
+                trace.lines().filter(|line| line.starts_with("> PUT ") && line.contains(".tar.gz")).count();
             let expected = usize::from(is_first || name != "large.sh");
-            assert_eq!(puts, expected, "{name} {report}");
+            assert_eq!(puts, expected, "{name} {trace}");
         }
     }
 }

@@ -70,10 +70,10 @@ fn whoever_waits_says_what_goes_on_and_ends_by_the_signal() {
         assert!(waiting.line().is_some_and(|line| line.starts_with(&done)));
         waiting.signal(signal);
         let outcome = ended_by(waiting.wait(), signal, code);
-        let report = format!(
+        let expected = format!(
             "bwait: {output}; 1 of 2 jobs goes on\nhint: `bwait {own}` waits for it again\nhint: `bkill {own}` ends it\n"
         );
-        assert_eq!(outcome.stderr, report);
+        assert_eq!(outcome.stderr, expected);
         sandbox.run("bkill", [&own]).ok();
 
         let mut watching = sandbox.start("bstat", ["-w", &id]);

@@ -301,14 +301,14 @@ fn a_job_that_is_stuck_is_said_to_be_once() {
     let sandbox = Sandbox::at(&server.endpoint());
     let waiting = sandbox.start("sh", ["-c", &format!("exec bwait {ID} 2>told")]);
     eventually("the verdict", Duration::from_secs(60), || {
-        let report = std::fs::read_to_string(sandbox.work().join("told")).unwrap_or_default();
-        report.contains("what to do: ").then_some(())
+        let stderr = std::fs::read_to_string(sandbox.work().join("told")).unwrap_or_default();
+        stderr.contains("what to do: ").then_some(())
     });
     over.store(true, Ordering::SeqCst);
     waiting.wait().ok();
-    let report = std::fs::read_to_string(sandbox.work().join("told")).unwrap_or_default();
-    assert!(report.starts_with(&format!("bwait: job {ID} (n) is RUNNABLE: it needs more vCPUs")), "{report}");
-    assert_eq!(report.matches("is RUNNABLE").count(), 1, "{report}");
+    let stderr = std::fs::read_to_string(sandbox.work().join("told")).unwrap_or_default();
+    assert!(stderr.starts_with(&format!("bwait: job {ID} (n) is RUNNABLE: it needs more vCPUs")), "{stderr}");
+    assert_eq!(stderr.matches("is RUNNABLE").count(), 1, "{stderr}");
 }
 
 #[story]
@@ -523,8 +523,8 @@ fn three_hundred_jobs_end_through_throttling_and_lost_replies() {
     });
     let ids: Vec<String> = (0..300).map(id).collect();
     let outcome = Sandbox::at(&server.endpoint()).run("bkill", &ids).ok();
-    let report: Vec<String> = rows(&outcome).iter().map(|row| row[1].clone()).collect();
-    assert_eq!(report, ids, "each once");
+    let ended_ids: Vec<String> = rows(&outcome).iter().map(|row| row[1].clone()).collect();
+    assert_eq!(ended_ids, ids, "each once");
     assert_eq!(ended.lock().expect("no panic").len(), 300);
     assert_eq!(outcome.stderr, "");
 }
@@ -539,8 +539,8 @@ fn three_hundred_children_end_at_the_rate_that_the_service_takes() {
     let array = submit(&sandbox, &["-a", "301", "sleep", "1000"]);
     let children: Vec<String> = (0..300).map(|index| format!("{array}:{index}")).collect();
     let outcome = sandbox.run("bkill", &children).ok();
-    let report: HashSet<&str> = outcome.stdout.lines().filter_map(|line| line.split(' ').nth(1)).collect();
-    assert_eq!((report.len(), outcome.stdout.lines().count()), (300, 300));
+    let ended_ids: HashSet<&str> = outcome.stdout.lines().filter_map(|line| line.split(' ').nth(1)).collect();
+    assert_eq!((ended_ids.len(), outcome.stdout.lines().count()), (300, 300));
     assert!(slow.traffic().throttled > 0 && slow.traffic().reset > 0, "{:?}", slow.traffic());
     let summary = || {
         sandbox.run("bstat", ["--json", &array]).ok().json()[0]["arrayProperties"]["statusSummary"].clone()

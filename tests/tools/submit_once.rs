@@ -100,8 +100,8 @@ fn hundreds_of_submissions_in_a_storm_none_lost_and_none_doubled() {
     let doubled: Vec<_> = marks.iter().filter(|(_, ids)| ids.len() != 1).collect();
     assert!(doubled.is_empty(), "these marks have not one job (seed {seed}): {doubled:?}");
     assert_eq!(alive.len(), how_many);
-    let output: usize = outcomes.iter().map(|outcome| outcome.stderr.matches("bsub: note: ").count()).sum();
-    assert_eq!(output, doubled_on_the_way, "each double that was ended is told");
+    let notes: usize = outcomes.iter().map(|outcome| outcome.stderr.matches("bsub: note: ").count()).sum();
+    assert_eq!(notes, doubled_on_the_way, "each double that was ended is told");
 }
 
 #[story]

@@ -193,10 +193,10 @@ fn what_failed_and_how() {
     let outcome = sandbox.run("bstat", std::iter::once("--why").chain(all)).ok();
     insta::assert_snapshot!(tidy(&outcome.stdout, &ids));
     let answer = why(&sandbox, &failed);
-    let explanation = answer["logTail"].as_array().expect("lines");
-    assert_eq!(explanation.len(), 10, "{answer}");
-    assert_eq!(explanation[9]["message"], "no such sample");
-    assert!(explanation[9]["timestamp"].is_i64());
+    let lines = answer["logTail"].as_array().expect("lines");
+    assert_eq!(lines.len(), 10, "{answer}");
+    assert_eq!(lines[9]["message"], "no such sample");
+    assert!(lines[9]["timestamp"].is_i64());
     // One that nobody knows does not keep the others from being told.
     let outcome =
         sandbox.run("bstat", ["--why", "8f2c0d3e-1111-4222-8333-444455556666", &fine]).ended_with(1);

@@ -101,8 +101,8 @@ const ENCODED: &str = "Encoded authorization failure message:";
 /// The code and the message of an error answer. They are missing when the answer is not from EC2.
 pub fn error(xml: &str) -> ErrorMetadata {
     let mut meta = ErrorMetadata::builder();
-    let non_empty = shape::<xml::Refusal>(xml, "Response").ok();
-    if let Some(error) = non_empty.and_then(|refusal| refusal.errors.error.into_iter().next()) {
+    let refusal = shape::<xml::Refusal>(xml, "Response").ok();
+    if let Some(error) = refusal.and_then(|refusal| refusal.errors.error.into_iter().next()) {
         let (message, _) = error.message.split_once(ENCODED).unwrap_or((&error.message, ""));
         meta = meta.code(error.code).message(message.trim_end());
     }

@@ -282,11 +282,8 @@ fn what_looks_like_a_directive_and_is_none_is_a_warning() {
         found.warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
     for line in ["# SBATCH -n 4", " #SBATCH -n 4", "#sbatch -n 4", "#Sbatch --mem=1G"] {
-        let directive = warnings(&format!("#!/bin/sh\n{line}\n"));
-        assert!(
-            directive.len() == 1 && directive[0].contains("begins with `#SBATCH`"),
-            "{line}: {directive:?}"
-        );
+        let found = warnings(&format!("#!/bin/sh\n{line}\n"));
+        assert!(found.len() == 1 && found[0].contains("begins with `#SBATCH`"), "{line}: {found:?}");
     }
     assert!(warnings("  # BSUB -n 2\n")[0].contains("begins with `#BSUB`"));
     assert!(warnings("#awsb -p 2\n")[0].contains("begins with `#AWSB`"));

@@ -10,7 +10,10 @@ use clap::{Parser, Subcommand};
 use serde_json::{Value, json};
 
 use super::CommonArgs;
-use crate::ui::{EndSignal, Exit, Failure, Layout, View, ignores_hangup, local_rfc3339, print_message};
+use crate::ui::{
+    EndSignal, Exit, Failure, Layout, View, hide_ignored_signals, ignores_hangup, local_rfc3339,
+    print_message,
+};
 use awsb_local::server::{IDLE, Options, StopReason};
 use awsb_local::{BUCKET, Connection, Home, PREFIX, Program, Revoked, Rotated, Settings, Status};
 use awsb_model::{Memory, words};
@@ -152,6 +155,8 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
             settings.check()?;
             awsb_local::set(&home, |old| settings.apply(old))?;
             let outlives_terminal = ignores_hangup();
+            // The server also serves others: its jobs inherit nothing of what its starter ignores.
+            hide_ignored_signals();
             let options = Options { background, outlives_terminal, debug: common.debug, idle };
             awsb_local::server::serve(&home, &options).map(exit).map_err(Failure::from)
         }

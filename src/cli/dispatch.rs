@@ -61,6 +61,7 @@ impl Tool {
 pub fn main(exit: fn(i32) -> !) -> ExitCode {
     ui::exit_by(exit);
     outlive_file_limit();
+    ui::receive_child_signal();
     let mut words = std::env::args_os();
     let program = words.next().unwrap_or_default();
     let words: Vec<OsString> = words.collect();

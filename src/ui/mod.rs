@@ -29,7 +29,10 @@ pub use output::{Format, JsonArray, Layout, OpenArray, Output, View};
 pub use progress::ProgressBar;
 pub use prompt::{ask, can_ask};
 pub use sanitize::{sanitize, sanitize_json, sanitize_line};
-pub use signal::{EndSignal, SignalListener, exit_by, ignored_signals, ignores_hangup, until_signal};
+pub use signal::{
+    EndSignal, SignalListener, exit_by, hide_ignored_signals, ignored_signals, ignores_hangup,
+    receive_child_signal, until_signal,
+};
 pub use status_lines::StatusLines;
 pub use table::{Column, Table, Truncate};
 pub use terminal::{stderr_columns, stdout_may_be_closed};

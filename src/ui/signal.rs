@@ -11,9 +11,10 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::pin::pin;
-use std::sync::{LazyLock, Once, OnceLock, mpsc};
+use std::sync::{Arc, LazyLock, Once, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 use tokio::sync::{oneshot, watch};
@@ -263,6 +264,28 @@ pub fn ignored_signals() -> u64 {
 /// handler is installed.
 pub fn ignores_hangup() -> bool {
     *HANGUP_IS_IGNORED
+}
+
+/// Makes this process receive SIGCHLD, also where its parent has it ignored. While SIGCHLD is ignored,
+/// the system forgets how a child has ended, and waiting for it fails (wait(2)). The handler does
+/// nothing, and children start with the default action, because they inherit no handler (execve(2)).
+pub fn receive_child_signal() {
+    // If this fails, children whose end is not known count as lost.
+    let _ = signal_hook::flag::register(Signal::SIGCHLD as i32, Arc::default());
+}
+
+/// Makes children of this process start with the default action for each signal that this process
+/// ignores, as [`receive_child_signal`] does it for SIGCHLD. This process goes on ignoring them.
+pub fn hide_ignored_signals() {
+    // The handlers change what can be read afterwards.
+    let _ = ignores_hangup();
+    let ignored = ignored_signals();
+    for signal in Signal::iterator().map(|signal| signal as i32) {
+        if ignored & (1_u64 << (signal - 1)) != 0 && !signal_hook::consts::FORBIDDEN.contains(&signal) {
+            // A signal that stays ignored is ignored in jobs, too.
+            let _ = signal_hook::flag::register(signal, Arc::default());
+        }
+    }
 }
 
 /// Installs the signal handlers, once. From then on, the listeners receive the signals. A signal

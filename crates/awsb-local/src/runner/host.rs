@@ -39,8 +39,7 @@ impl Waiter {
         let (sender, to_wait_for) = mpsc::channel::<(AttemptId, Pid)>();
         std::thread::Builder::new().name("waiter".to_owned()).spawn(move || {
             for (task, pid) in to_wait_for {
-                let exit_code = Some(process::exit_code(process::wait_for_end(pid)));
-                events.send(&task, Event::Ended(Outcome { exit_code, ..Outcome::default() }));
+                events.send(&task, Event::Ended(process::outcome(process::wait_for_end(pid))));
             }
         })?;
         Ok(Self(sender))
@@ -193,8 +192,7 @@ impl Execution for HostExecution {
     }
 
     fn outcome(&self) -> Option<Outcome> {
-        let exit_code = Some(process::exit_code(process::wait_for_end(self.leader)));
-        Some(Outcome { exit_code, ..Outcome::default() })
+        Some(process::outcome(process::wait_for_end(self.leader)))
     }
 
     fn signal(&mut self, signal: Signal) {

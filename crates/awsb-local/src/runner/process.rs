@@ -15,6 +15,7 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
+use super::executor::Outcome;
 use super::protocol::{AttemptId, TASK_VARIABLE};
 use crate::process::missing_resource;
 
@@ -154,13 +155,25 @@ pub fn wait_for_end(pid: Pid) -> Option<WaitStatus> {
 }
 
 /// A shell's exit code: 128 + signal for a process that a signal ended (as Docker and ECS have it).
-pub fn exit_code(status: Option<WaitStatus>) -> i32 {
+/// `None` when the system has not said how the process has ended.
+fn exit_code(status: Option<WaitStatus>) -> Option<i32> {
     match status {
-        Some(WaitStatus::Exited(_, code)) => code,
-        Some(WaitStatus::Signaled(_, signal, _)) => 128 + signal as i32,
-        // Nobody else waits for our children, so this cannot be; a job without a known end has not
-        // succeeded.
-        _ => 255,
+        Some(WaitStatus::Exited(_, code)) => Some(code),
+        Some(WaitStatus::Signaled(_, signal, _)) => Some(128 + signal as i32),
+        _ => None,
+    }
+}
+
+/// How a process has ended. Where the system has forgotten that (wait(2): ECHILD), the attempt is
+/// lost: it may have succeeded.
+pub fn outcome(status: Option<WaitStatus>) -> Outcome {
+    match exit_code(status) {
+        Some(code) => Outcome { exit_code: Some(code), ..Outcome::default() },
+        None => Outcome {
+            lost: true,
+            reason: Some("the system does not say how the process has ended".to_owned()),
+            ..Outcome::default()
+        },
     }
 }
 
@@ -371,7 +384,7 @@ mod tests {
         let mut text = String::new();
         reader.read_to_string(&mut text).unwrap();
         let status = waitpid(pid, None).ok();
-        Ok((exit_code(status), text))
+        Ok((exit_code(status).unwrap(), text))
     }
 
     #[test]
@@ -385,6 +398,17 @@ mod tests {
         assert_eq!(run(&["/no/such"], "/bin").unwrap_err().exit_code, 127);
         assert_eq!(run(&["/etc/passwd"], "/bin").unwrap_err().exit_code, 126);
         assert_eq!(run(&["passwd"], "/etc").unwrap_err().exit_code, 126);
+    }
+
+    #[test]
+    fn a_process_whose_end_the_system_has_forgotten_is_lost_and_has_no_exit_code() {
+        let mut child = Command::new("true").spawn().unwrap();
+        let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
+        assert_eq!(outcome(wait_for_end(pid)), Outcome { exit_code: Some(0), ..Outcome::default() });
+        // Now it is nobody's child any more.
+        let _ = child.wait();
+        let forgotten = outcome(wait_for_end(pid));
+        assert!(forgotten.lost && forgotten.exit_code.is_none(), "{forgotten:?}");
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod logs;
 mod runner;
 mod s3_requests;
 mod settings;
+mod starter;
 mod tmpdir;
 
 awsb_testkit::main!();

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::error::LocalError;
@@ -31,7 +31,7 @@ const MIN_DESCRIPTORS: u64 = 64;
 /// # Errors
 /// When these are too few for the server.
 pub fn raise_limits(home: &Home) -> Result<u64, LocalError> {
-    let limit = raise_descriptor_limit();
+    let limit = raise_soft_limits();
     if limit < MIN_DESCRIPTORS {
         return Err(LocalError::failed(format!(
             "serving the local cluster in {}: at most {limit} files may be open at once here, and the server needs \
@@ -42,28 +42,64 @@ pub fn raise_limits(home: &Home) -> Result<u64, LocalError> {
             "`ulimit -Hn` shows the limit; start it from a shell where that is {MIN_DESCRIPTORS} or more"
         )));
     }
-    raise_file_limit();
     Ok(limit)
 }
 
-/// Raises the limit of open files. A runner takes two descriptors, a request one or two. Jobs
-/// inherit the limit, so it is independent of the shell that has started the server. Returns the
-/// limit.
-fn raise_descriptor_limit() -> u64 {
-    const ENOUGH: nix::sys::resource::rlim_t = 65_536;
-    // A limit that cannot be raised means fewer jobs at once.
-    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard.min(ENOUGH), hard);
+/// Raises the soft limits to the hard ones, so that they are independent of the shell that has
+/// started the server: it serves others, too, and jobs inherit its limits. Returns the limit of open
+/// files.
+fn raise_soft_limits() -> u64 {
+    for resource in RAISED {
+        raise(*resource, None);
     }
-    getrlimit(Resource::RLIMIT_NOFILE).map_or(256, |(soft, _)| soft)
+    // Programs close all descriptors that they may have, so there is no use in millions of them.
+    let hard = getrlimit(Resource::Nofile).maximum;
+    let enough = hard.map_or(65_536, |hard| hard.min(65_536));
+    // A limit that cannot be raised means fewer jobs at once.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(enough), maximum: hard });
+    // Threads get a stack of this size (pthread_create(3)): not more than what Linux gives to begin
+    // with. A core file is only written for who asks for one: that limit stays.
+    raise(Resource::Stack, Some(8 << 20));
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// Raises the limit of the size of files, so that it is independent of the shell that has started
-/// the server. Jobs inherit it.
-fn raise_file_limit() {
-    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_FSIZE) {
+/// The resources whose soft limit is of no use to the server or to jobs (setrlimit(2)).
+const RAISED: &[Resource] = &[
+    Resource::Cpu,
+    Resource::Fsize,
+    Resource::Data,
+    Resource::Rss,
+    Resource::Nproc,
+    Resource::Memlock,
+    Resource::As,
+    #[cfg(target_os = "linux")]
+    Resource::Locks,
+    #[cfg(target_os = "linux")]
+    Resource::Sigpending,
+    #[cfg(target_os = "linux")]
+    Resource::Msgqueue,
+    #[cfg(target_os = "linux")]
+    Resource::Nice,
+    #[cfg(target_os = "linux")]
+    Resource::Rtprio,
+    #[cfg(target_os = "linux")]
+    Resource::Rttime,
+];
+
+/// Raises a soft limit to the hard one, or to as much as is enough. It is never lowered.
+fn raise(resource: Resource, enough: Option<u64>) {
+    // For rustix, no number means no limit.
+    let Rlimit { current, maximum } = getrlimit(resource);
+    let most = |a: Option<u64>, b: Option<u64>| a.map_or(b, |a| Some(b.map_or(a, |b| a.min(b))));
+    let wanted = most(enough, maximum);
+    let is_more = match (current, wanted) {
+        (Some(current), Some(wanted)) => wanted > current,
+        (current, None) => current.is_some(),
+        (None, _) => false,
+    };
+    if is_more {
         // A limit that stays is named when it is met.
-        let _ = setrlimit(Resource::RLIMIT_FSIZE, hard, hard);
+        let _ = setrlimit(resource, Rlimit { current: wanted, maximum });
     }
 }
 

@@ -11,9 +11,9 @@ use nix::errno::Errno;
 pub fn missing_resource(e: &io::Error) -> Option<&'static str> {
     match Errno::from_raw(e.raw_os_error()?) {
         // fork(2), pthread_create(3)
-        Errno::EAGAIN => {
-            Some("no more processes are allowed (`ulimit -u`, or a limit of the machine or container)")
-        }
+        Errno::EAGAIN => Some(
+            "no more processes or threads are allowed (`ulimit -u`, `ulimit -v`, or a limit of the machine or container)",
+        ),
         Errno::ENOMEM => Some("the machine has no memory left"),
         Errno::EMFILE => Some("no more open files are allowed (`ulimit -n`)"),
         Errno::ENFILE => Some("the machine has too many open files"),
@@ -38,15 +38,24 @@ pub fn room_for_a_job() -> io::Result<()> {
     if !few_are_allowed() {
         return Ok(());
     }
+    // As small as a thread can be: this is about their number alone.
+    room_for_threads(FIRST, 64 * 1024)
+}
+
+/// Whether this many more threads can be started, each with a stack of this size in bytes.
+///
+/// # Errors
+/// When not all of them can.
+pub fn room_for_threads(count: usize, stack_size: usize) -> io::Result<()> {
     // Threads count as processes do (setrlimit(2), RLIMIT_NPROC). All are there at once, until the
     // gate is open.
     let gate = Arc::new(Mutex::new(()));
     let closed = gate.lock().unwrap_or_else(PoisonError::into_inner);
     let probe = || {
         let gate = Arc::clone(&gate);
-        std::thread::Builder::new().stack_size(64 * 1024).spawn(move || drop(gate.lock()))
+        std::thread::Builder::new().stack_size(stack_size).spawn(move || drop(gate.lock()))
     };
-    let probes: Vec<_> = (0..FIRST).map(|_| probe()).collect();
+    let probes: Vec<_> = (0..count).map(|_| probe()).collect();
     drop(closed);
     // All of them are waited for, also where the first one is missing.
     let ends: Vec<io::Result<()>> = probes

@@ -20,6 +20,7 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 use super::contents::open_to_write;
 use super::files::{DATABASES, PROBE, RESERVE};
 use crate::error::LocalError;
+use crate::process::missing_resource;
 
 /// Nothing new is begun while less than this is left beside the whole reserve, in bytes.
 pub const LOW: u64 = 256 * 1024;
@@ -183,7 +184,10 @@ impl std::fmt::Display for NoSpace {
 pub fn failure(home: &Path, doing: &str, e: &io::Error) -> LocalError {
     match NoSpace::of(home, e) {
         Some(shortage) => LocalError::failed(format!("{doing}: {shortage}")).hint(shortage.advice()),
-        None => LocalError::failed(format!("{doing}: {e}")),
+        None => {
+            let failure = LocalError::failed(format!("{doing}: {e}"));
+            missing_resource(e).into_iter().fold(failure, LocalError::hint)
+        }
     }
 }
 

@@ -50,6 +50,7 @@ use crate::home::settings::Settings;
 use crate::home::space::{self, NoSpace, Reserve};
 use crate::http::{Gateway, Services};
 use crate::log::{self, add_warning};
+use crate::process::room_for_threads;
 use crate::time::now_ms;
 use crate::{cloudformation, ec2, ecs, logs, s3, sts};
 
@@ -129,12 +130,9 @@ fn serve_home(home: &Home, options: &Options) -> Result<StopReason, LocalError> 
     let descriptors = process::raise_limits(home)?;
     // The socket is used from within the home: see `home::files::SOCKET`.
     std::env::set_current_dir(home.path()).map_err(failed("entering the home"))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(failed("starting"))?;
+    let runtime = runtime().map_err(failed("starting the threads of the local cluster"))?;
     let outcome = runtime.block_on(async {
+        keep_blocking_thread().await;
         let mut server = Server::bind(home, options, acceptor::max_connections(descriptors)).await?;
         let reason = server.serve().await;
         server.shutdown().await.map(|()| reason)
@@ -151,6 +149,41 @@ fn serve_home(home: &Home, options: &Options) -> Result<StopReason, LocalError> 
             None => failed("serving")(e),
         }
     })
+}
+
+/// The threads that answer requests.
+const WORKERS: usize = 2;
+/// The other threads of a server: the first blocking one, the engine, the control socket, and one
+/// for a connection of it.
+const OTHER_THREADS: usize = 4;
+/// How long a blocking thread without work stays.
+const BLOCKING_IDLE: Duration = Duration::from_secs(60);
+
+/// The server's event loop.
+///
+/// # Errors
+/// When not all threads can be started. tokio would panic then.
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    // The size of a stack that tokio and std have.
+    room_for_threads(WORKERS + OTHER_THREADS, 2 << 20)?;
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .thread_keep_alive(BLOCKING_IDLE)
+        .enable_all()
+        .build()
+}
+
+/// Makes the event loop have a blocking thread from now on. Blocking work waits for that thread when
+/// the system allows no other one. tokio panics when there is none at all.
+async fn keep_blocking_thread() {
+    let run_once = || tokio::task::spawn_blocking(|| ());
+    let _ = run_once().await;
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(BLOCKING_IDLE / 3).await;
+            let _ = run_once().await;
+        }
+    });
 }
 
 /// A server that listens.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use http::header::DATE;
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::BodyExt;
@@ -81,6 +82,11 @@ impl Gateway {
         // An answer in the query protocol has one already.
         if let Ok(id) = HeaderValue::from_str(&id) {
             response.headers_mut().entry(REQUEST_ID).or_insert(id);
+        }
+        // hyper's own date stays where it is when the clock goes back, and AWS clients correct their
+        // clocks by it.
+        if let Some(date) = crate::time::http_date() {
+            response.headers_mut().insert(DATE, date);
         }
         let id = response.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
         let status = response.status().as_u16();

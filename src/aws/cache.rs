@@ -1,15 +1,17 @@
 //! A cache of answers of AWS about things that hardly ever change. An entry lives for a day.
 //!
 //! Each entry is a file in the folder `awsb` of the XDG cache folder. An entry that is too old or
-//! cannot be read counts as missing, and AWS is asked.
+//! cannot be read counts as missing, and AWS is asked. So does one that another user may have
+//! written.
 
 use std::fs::{self, DirBuilder};
-use std::io::Write;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use nix::fcntl::OFlag;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -63,7 +65,7 @@ impl Cache {
     /// The entry of this kind and key, unless it is missing or older than this.
     pub fn read_younger<T: DeserializeOwned>(&self, kind: &str, key: &str, age: Duration) -> Option<T> {
         let path = self.path(kind, key)?;
-        let entry: CacheEntry<T> = serde_json::from_slice(&fs::read(&path).ok()?).ok()?;
+        let entry: CacheEntry<T> = serde_json::from_slice(&read_own(&path).ok()?).ok()?;
         // An entry from the future is as useless as one from long ago.
         if now().checked_sub(entry.at)? > age.min(MAX_AGE).as_secs() {
             return None;
@@ -114,6 +116,31 @@ impl Cache {
     }
 }
 
+/// The longest file that is read, in bytes.
+const MAX_LENGTH: u64 = 1 << 20;
+
+/// Reads a file that only this user can have written, in a folder of the same kind: an entry says
+/// which bucket, queue and proxy are used.
+///
+/// # Errors
+/// When it cannot be read, is not a file (a link, a FIFO), is too long, or others may have written
+/// it.
+fn read_own(path: &Path) -> io::Result<Vec<u8>> {
+    let user = nix::unistd::Uid::effective().as_raw();
+    let is_own = |meta: &fs::Metadata| meta.uid() == user && meta.mode() & 0o022 == 0;
+    let folder = path.parent().map(fs::metadata).transpose()?;
+    // The other end of a FIFO is not waited for (open(2)).
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let file = fs::File::options().read(true).custom_flags(flags.bits()).open(path)?;
+    let meta = file.metadata()?;
+    if !meta.is_file() || meta.len() > MAX_LENGTH || !is_own(&meta) || !folder.is_some_and(|f| is_own(&f)) {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_LENGTH).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
@@ -160,6 +187,39 @@ mod tests {
             assert_eq!(cache.read::<i32>("stack", "a"), found, "{text}");
         }
         assert_eq!(Cache::none().read::<i32>("stack", "a"), None);
+    }
+
+    #[test]
+    fn an_entry_that_another_may_have_written_is_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = cache(&folder, "eu-west-1");
+        let path = cache.path("stack", "a").unwrap();
+        let parent = path.parent().unwrap().to_owned();
+        let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        cache.write("stack", "a", &1);
+        assert_eq!(cache.read("stack", "a"), Some(1));
+        mode(&path, 0o622);
+        assert_eq!(cache.read::<i32>("stack", "a"), None);
+        mode(&path, 0o600);
+        mode(&parent, 0o777);
+        assert_eq!(cache.read::<i32>("stack", "a"), None);
+        mode(&parent, 0o700);
+        assert_eq!(cache.read("stack", "a"), Some(1));
+        // A link to the same.
+        let elsewhere = parent.join("elsewhere");
+        fs::rename(&path, &elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+        assert_eq!(cache.read::<i32>("stack", "a"), None);
+        // Nobody waits for the other end of a FIFO, and a new entry takes its place.
+        fs::remove_file(&path).unwrap();
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(cache.read::<i32>("stack", "a"), None);
+        cache.write("stack", "a", &2);
+        assert_eq!(cache.read("stack", "a"), Some(2));
+        // Larger than any entry.
+        let long = format!("{{\"at\":{},\"value\":7}}{}", now(), " ".repeat(MAX_LENGTH as usize));
+        fs::write(&path, long).unwrap();
+        assert_eq!(cache.read::<i32>("stack", "a"), None);
     }
 
     #[test]

@@ -6,20 +6,27 @@
 
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 /// Becomes `awsb` under the name of a tool; comes back only when that fails.
 pub fn open(tool: &str) -> ExitCode {
-    let failure = match beside() {
+    const INSTALL: &str = "install all of awsb's programs into one folder";
+    let (failure, hint) = match beside() {
         Ok(program) => {
             let error = Command::new(&program).arg0(tool).args(std::env::args_os().skip(1)).exec();
-            format!("starting {}: {error}", program.display())
+            let hint = format!("{tool} needs awsb in its own folder: {INSTALL}");
+            (format!("starting {}: {error}", program.display()), hint)
         }
-        Err(e) => format!("looking for the program awsb beside {tool}: {e}"),
+        // The system does not say which file a process executes.
+        Err(e) if cfg!(target_os = "linux") && !Path::new("/proc/self").exists() => {
+            let hint = format!("mount /proc, or run `awsb {}` instead", tool.trim_start_matches('b'));
+            (format!("looking for the program awsb beside {tool}: /proc is not mounted: {e}"), hint)
+        }
+        Err(e) => (format!("looking for the program awsb beside {tool}: {e}"), INSTALL.to_owned()),
     };
     eprintln!("{tool}: error: {failure}");
-    eprintln!("hint: {tool} needs awsb in its own folder: install all of awsb's programs into one folder");
+    eprintln!("hint: {hint}");
     ExitCode::FAILURE
 }
 

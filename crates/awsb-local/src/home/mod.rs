@@ -90,10 +90,11 @@ impl Home {
     /// # Errors
     /// When it cannot be made, belongs to another user, or holds other things.
     pub fn create(&self) -> Result<(), LocalError> {
-        let failed = |e: io::Error| {
+        let failure = |e: &io::Error| {
             let doing = format!("making the local cluster's home {}", self.path.display());
-            space::failure(&self.path, &doing, &e).hint(format!("set {HOME_VARIABLE} to another folder"))
+            space::failure(&self.path, &doing, e)
         };
+        let failed = |e: io::Error| failure(&e).hint(format!("set {HOME_VARIABLE} to another folder"));
         DirBuilder::new().recursive(true).mode(0o700).create(&self.path).map_err(failed)?;
         let meta = fs::metadata(&self.path).map_err(failed)?;
         if !is_ours(&meta) {
@@ -107,7 +108,7 @@ impl Home {
             fs::set_permissions(&self.path, fs::Permissions::from_mode(0o700)).map_err(failed)?;
         }
         self.check_places().map_err(|e| {
-            failed(e).hint(format!(
+            failure(&e).hint(format!(
                 "nothing has been changed; move it away, or set {HOME_VARIABLE} to another folder"
             ))
         })?;

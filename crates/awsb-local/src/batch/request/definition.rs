@@ -99,12 +99,44 @@ fn check_container_definition(container: &Map<String, Value>) -> Result<(), ApiE
     let environment: Option<Vec<Variable>> = container.get("environment").cloned().map(shape).transpose()?;
     environment.unwrap_or_default().iter().try_for_each(|v| check_variable(&v.name))?;
     container::check(container)?;
+    check_log_options(container)?;
     resources(container).map(|_| ())
+}
+
+/// Checks the options that become names of log streams and log groups (API: LogStreamName has
+/// neither `:` nor `*`). Control characters are refused here: such a name would begin new lines
+/// wherever it is listed.
+fn check_log_options(container: &Map<String, Value>) -> Result<(), ApiError> {
+    let options = container.get("logConfiguration").and_then(|log| log.get("options"));
+    for name in ["awslogs-stream-prefix", "awslogs-group"] {
+        let value = options.and_then(|options| options.get(name)).and_then(Value::as_str);
+        if value.is_some_and(|value| value.contains(|c: char| c.is_control() || [':', '*'].contains(&c))) {
+            return Err(ApiError::client(format!(
+                "logConfiguration: the option {name} has a character that it cannot have"
+            )));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_name_of_a_log_stream_is_one_line() {
+        let check = |name: &str, value: &str| {
+            let mut container = Map::new();
+            container.insert("logConfiguration".to_owned(), json!({"options": {name: value}}));
+            check_log_options(&container).is_ok()
+        };
+        for name in ["awslogs-stream-prefix", "awslogs-group"] {
+            assert!(check(name, "/lab/genomics-1"));
+            for bad in ["a\nb", "a\u{1b}[31m", "a:b", "a*"] {
+                assert!(!check(name, bad), "{name}: {bad:?}");
+            }
+        }
+    }
 
     #[test]
     fn a_part_of_a_vcpu_is_for_fargate() {

@@ -12,6 +12,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::access_denied::AccessDenied;
 use crate::ui::ErrorKind;
+use awsb_model::words;
 
 /// Why a call failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +42,14 @@ pub enum CallError {
         status: u16,
         /// The page's title.
         title: Option<String>,
+    },
+    /// The answer sends the request to another address, as proxies and the login pages of networks do.
+    #[error("a redirect came in place of an answer (HTTP status {status})")]
+    Redirect {
+        /// The HTTP status.
+        status: u16,
+        /// The other address.
+        location: String,
     },
     /// The service refuses the time of this machine's clock, with which requests are signed.
     #[error("{code}: the clocks differ")]
@@ -101,12 +110,12 @@ impl CallError {
                     ["x-amzn-requestid", "x-amz-request-id"].iter().find_map(|h| e.raw().headers().get(h));
                 CallError::Service {
                     code: match e.err().code() {
-                        Some(code) => code.to_owned(),
+                        Some(code) => shortened(code, MAX_CODE),
                         None => format!("HTTP status {status}, without an AWS error"),
                     },
-                    message: e.err().message().unwrap_or_default().to_owned(),
+                    message: shortened(e.err().message().unwrap_or_default(), MAX_TEXT),
                     status,
-                    request_id: id.filter(|id| !id.is_empty()).map(str::to_owned),
+                    request_id: id.filter(|id| !id.is_empty()).map(|id| shortened(id, MAX_CODE)),
                 }
             }
             SdkError::DispatchFailure(e)
@@ -171,7 +180,7 @@ fn ahead_of(response: &HttpResponse) -> Option<i64> {
     Some(DateTime::from(SystemTime::now()).secs() - theirs.secs())
 }
 
-/// The error of a response that is a web page, or redirects to one.
+/// The error of a response that is a web page, or redirects to another address.
 fn web_page(response: &HttpResponse) -> Option<CallError> {
     let status = response.status().as_u16();
     let header = |name| response.headers().get(name).unwrap_or_default();
@@ -188,7 +197,28 @@ fn web_page(response: &HttpResponse) -> Option<CallError> {
         let title = text.get(from..to)?.split_whitespace().collect::<Vec<_>>().join(" ");
         Some(title.chars().take(LONGEST_TITLE).collect()).filter(|title: &String| !title.is_empty())
     };
-    (is_page || leads_away).then(|| CallError::WebPage { status, title: title() })
+    match (is_page, leads_away) {
+        (true, _) => Some(CallError::WebPage { status, title: title() }),
+        (false, true) => {
+            Some(CallError::Redirect { status, location: shortened(header("location"), MAX_CODE) })
+        }
+        (false, false) => None,
+    }
+}
+
+/// The longest text of a server that a message repeats, in bytes.
+const MAX_TEXT: usize = 2048;
+/// The longest code or address of a server that a message repeats, in bytes.
+const MAX_CODE: usize = 256;
+
+/// A text of a server, cut where it is longer than this many bytes.
+fn shortened(text: &str, longest: usize) -> String {
+    if text.len() <= longest {
+        return text.to_owned();
+    }
+    let end = text.floor_char_boundary(longest);
+    let rest = words::many(text.len() - end, "byte");
+    format!("{} … (and {rest} more)", text.get(..end).unwrap_or_default())
 }
 
 /// The number of characters of a page's title that are shown.
@@ -207,7 +237,9 @@ impl CallError {
         match self {
             CallError::Unreachable(_) | CallError::CredentialsUnreachable(_) => ErrorKind::Unreachable,
             // A login page of a network goes away once its user has logged in.
-            CallError::NoAnswer(_) | CallError::WebPage { .. } => ErrorKind::NoAnswer,
+            CallError::NoAnswer(_) | CallError::WebPage { .. } | CallError::Redirect { .. } => {
+                ErrorKind::NoAnswer
+            }
             CallError::NoCredentials(_) => ErrorKind::Credentials,
             // With a clock that is right, the request was late, as on a laptop that slept
             // meanwhile.
@@ -289,5 +321,5 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
 
 /// The message of the innermost error, which is the most precise.
 fn innermost(error: &(dyn Error + 'static)) -> String {
-    causes(error).last().map(ToString::to_string).unwrap_or_default()
+    causes(error).last().map(|e| shortened(&e.to_string(), MAX_TEXT)).unwrap_or_default()
 }

@@ -205,6 +205,14 @@ fn describe(context: &CallContext<'_>, doing: &str, error: &CallError) -> Failur
                 .hint("this may be a proxy or the login page of this network: open a web page in a browser");
             network_hints(context, failure)
         }
+        CallError::Redirect { status, location } => {
+            let failure = failure(format!(
+                "{place} answered with a redirect to {location} (HTTP status {status}), not as AWS would"
+            ));
+            let failure = failure
+                .hint("this may be a proxy or the login page of this network: open a web page in a browser");
+            network_hints(context, failure)
+        }
         CallError::ClockSkew { code, ahead } => {
             let failure = failure(match ahead {
                 Some(s) if s.abs() >= 60 => {

@@ -4,12 +4,14 @@
 //! a local cluster is one more endpoint with credentials.
 
 mod access_denied;
+mod answer_limit;
 mod cache;
 mod call_error;
 mod ec2;
 mod endpoints;
 mod error_text;
 mod local_error;
+mod page_token;
 mod parallelcluster_stack;
 mod proxy;
 mod query;
@@ -27,6 +29,7 @@ pub use ec2::{
     Ec2, Gpu, Instance, InstanceType, Offering, Route, RouteTable, SecurityGroup, Subnet, Vpc, WayOut,
 };
 pub use error_text::{Call, CallContext, Resource};
+pub use page_token::next_page;
 pub use query::CallError as QueryCallError;
 pub use reconnect::{ResilientSession, contact_timeout};
 pub use session::{OPERATION_TIMEOUT, Session, explain, not_found};

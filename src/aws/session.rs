@@ -17,6 +17,7 @@ use aws_smithy_types::timeout::TimeoutConfig;
 
 use awsb_local::{Connected, Program};
 
+use super::answer_limit::limited;
 use super::cache::Cache;
 use super::ec2::Ec2;
 use super::endpoints::exported;
@@ -318,6 +319,12 @@ impl Session {
         debug: bool,
     ) -> Result<Self, Failure> {
         let trace = debug.then(trace);
+        // S3 alone has answers without a limit: objects.
+        let mut s3 = aws_sdk_s3::config::Builder::from(&config);
+        let config = match config.http_client() {
+            Some(client) => config.to_builder().http_client(limited(client)).build(),
+            None => config,
+        };
         let queried = Ec2::new(&config, trace.clone()).zip(Sts::new(&config, trace.clone()));
         let regional = config.region().map(ToString::to_string).zip(queried);
         let Some((region, (ec2, sts))) = regional else {
@@ -327,13 +334,17 @@ impl Session {
                     cluster.name
                 )));
         };
+        config::parse_region(&region).map_err(|e| {
+            Failure::usage(format!("the region `{region}` of the cluster `{}`: {e}", cluster.name))
+                .hint("the region comes from `--region`, the settings, AWS_REGION or the AWS configuration")
+        })?;
         let mut batch = aws_sdk_batch::config::Builder::from(&config);
         let mut logs = aws_sdk_cloudwatchlogs::config::Builder::from(&config);
         let mut ecs = aws_sdk_ecs::config::Builder::from(&config);
         let mut cloudformation = aws_sdk_cloudformation::config::Builder::from(&config);
         // Other servers than AWS expect the bucket in the path, not in the host name.
         let elsewhere = config.endpoint_url().is_some() || exported().next().is_some();
-        let mut s3 = aws_sdk_s3::config::Builder::from(&config).force_path_style(elsewhere);
+        s3.set_force_path_style(Some(elsewhere));
         if let Some(client) = config.http_client() {
             let limiters = [(); 4].map(|()| RateLimiter::new());
             let [of_batch, of_logs, of_ecs, of_cloudformation] =

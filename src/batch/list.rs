@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 
 use super::{Job, describe};
-use crate::aws::{Call, Session, explain, spawn_call};
+use crate::aws::{Call, Session, explain, next_page, spawn_call};
 use crate::ui::Failure;
 use awsb_model::{JobId, Status, limits};
 
@@ -236,7 +236,7 @@ async fn page(
     status: Status,
     token: Option<String>,
 ) -> Result<(ListPage, Option<String>), Failure> {
-    let call = session.batch.list_jobs().set_next_token(token);
+    let call = session.batch.list_jobs().set_next_token(token.clone());
     let all = call.clone().job_status(JobStatus::from(status.as_str())).max_results(limits::LIST_JOBS_PAGE);
     let call = match of {
         ListTarget::Queue(queue) => all.job_queue(queue),
@@ -251,17 +251,15 @@ async fn page(
             call.job_queue(queue).filters(KeyValuesPair::builder().name("JOB_NAME").values(value).build())
         }
     };
+    let doing = || match of {
+        ListTarget::Queue(queue) | ListTarget::QueueSince(queue, _) | ListTarget::QueueNamed(queue, ..) => {
+            format!("listing the jobs of the queue {queue}")
+        }
+        ListTarget::Children(parent) => format!("listing the children of the array {parent}"),
+        ListTarget::Nodes(parent) => format!("listing the nodes of the job {parent}"),
+    };
     let answer = call.send().await.map_err(|e| {
-        let what = match of {
-            ListTarget::Queue(queue)
-            | ListTarget::QueueSince(queue, _)
-            | ListTarget::QueueNamed(queue, ..) => {
-                format!("the jobs of the queue {queue}")
-            }
-            ListTarget::Children(parent) => format!("the children of the array {parent}"),
-            ListTarget::Nodes(parent) => format!("the nodes of the job {parent}"),
-        };
-        let doing = format!("listing {what}");
+        let doing = doing();
         let call = Call::new(&doing);
         let call = match of {
             ListTarget::Queue(queue)
@@ -272,6 +270,7 @@ async fn page(
         explain(session, call, &e)
     })?;
     let jobs = answer.job_summary_list().iter().map(Job::from).collect();
-    let next = answer.next_token.filter(|token| !token.is_empty());
+    let next = next_page(token.as_deref(), answer.next_token)
+        .map_err(|e| Failure::failed(format!("{}: {e}", doing())))?;
     Ok((ListPage { status, jobs, more: next.is_some() }, next))
 }

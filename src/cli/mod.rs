@@ -10,9 +10,9 @@ use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::aws::Session;
-use crate::config::ClusterSelector;
+use crate::config::{ClusterSelector, parse_region};
 use crate::ui::{Exit, Failure, Format, Output, SignalListener};
-use awsb_model::{Invalid, Submitter, words};
+use awsb_model::{Submitter, words};
 
 pub use dispatch::main;
 
@@ -33,6 +33,7 @@ pub mod job_filter;
 mod legacy;
 mod manual;
 mod optional_values;
+mod variables;
 mod wait;
 
 /// The options that every tool has; in a tool with subcommands they may stand before or behind the
@@ -47,7 +48,7 @@ pub struct CommonArgs {
     #[arg(long, value_name = "NAME", global = true)]
     pub profile: Option<String>,
     /// The AWS region to use
-    #[arg(long, value_name = "NAME", value_parser = region, global = true)]
+    #[arg(long, value_name = "NAME", value_parser = parse_region, global = true)]
     pub region: Option<String>,
     /// Print a JSON array with AWS's field names
     #[arg(long, global = true)]
@@ -91,14 +92,6 @@ pub fn submitter() -> Option<Submitter> {
     })
 }
 
-/// Parses the name of a region, which becomes a part of host names.
-fn region(text: &str) -> Result<String, Invalid> {
-    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
-        return Ok(text.to_owned());
-    }
-    Err(Invalid::because("a region has a name such as eu-west-1"))
-}
-
 /// Runs the future of a tool to its end, or until a signal ends it.
 pub fn block_on(tool: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
     run_on(tokio::runtime::Builder::new_current_thread(), 0, tool)
@@ -131,12 +124,23 @@ fn check_threads(threads: usize) -> Result<(), Failure> {
     })
 }
 
+/// Fails if the clock is at a time that no calendar of the tools has. Without this check, jiff
+/// panics.
+fn check_clock() -> Result<(), Failure> {
+    match jiff::Timestamp::try_from(std::time::SystemTime::now()) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Failure::failed("the clock of this machine is not within the years -9999 to 9999")
+            .hint("set the clock: `date` shows it")),
+    }
+}
+
 fn run_on(
     mut runtime: tokio::runtime::Builder,
     workers: usize,
     tool: impl Future<Output = Result<Exit, Failure>>,
 ) -> Result<Exit, Failure> {
     check_threads(workers + MORE_THREADS)?;
+    check_clock()?;
     let runtime = runtime
         .enable_all()
         .build()
@@ -206,7 +210,10 @@ fn parse_and_run<A: Parser>(
         .try_get_matches_from(args)
         .and_then(|matches| A::from_arg_matches(&matches).map_err(|e| e.format(&mut A::command())));
     match parsed {
-        Ok(args) => tool_main(args, remark),
+        Ok(args) => {
+            variables::check(std::env::vars_os())?;
+            tool_main(args, remark)
+        }
         Err(e) => usage(tool, &A::command(), &e),
     }
 }

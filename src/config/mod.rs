@@ -11,6 +11,7 @@ mod image_settings;
 mod parallelcluster_cli_cfg;
 mod parallelcluster_stack;
 pub(crate) mod proxy_url;
+mod region;
 mod resolve;
 mod settings;
 mod toml_reader;
@@ -19,6 +20,7 @@ pub use defaults::{DefaultLine, Defaults};
 pub use edit::{ClusterEntry, SettingsChange, add_cluster, check_free, has_default, remove_cluster};
 pub use image_settings::{Builder, Images};
 pub use parallelcluster_stack::Stack;
+pub use region::parse_region;
 pub use resolve::{Cluster, ClusterSelector, account, defaults, lsf_unit, resolve, secrets};
 
 // The fuzz targets (`fuzz/`) call these.

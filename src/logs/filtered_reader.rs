@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::api::{self, MAX_STREAMS, Page, Request};
 use super::event::{Event, LogStreamRef};
 use super::reader::Position;
-use crate::aws::Session;
+use crate::aws::{Session, next_page};
 use crate::ui::Failure;
 
 /// Up to 100 streams of a group, read in the order of time.
@@ -83,7 +83,8 @@ impl FilteredReader {
         match api::filter(session, &self.group, &self.names, &request).await? {
             Page::Lines(mut lines, tokens) => {
                 let before = if from_tail { 0 } else { self.position.pass(&lines) };
-                self.token = tokens.forward;
+                self.token = next_page(self.token.as_deref(), tokens.forward)
+                    .map_err(|e| Failure::failed(format!("reading the log group {}: {e}", self.group)))?;
                 lines.drain(..before);
                 let events = lines.into_iter().filter_map(|line| {
                     let stream = self.streams.get(&line.stream)?.clone();

@@ -53,10 +53,6 @@ fn a_web_page_is_said_to_be_one() {
             "(HTTP status 502, titled `502 Bad Gateway`)",
         ),
         (Answer::Http(200, "\n<html><body>".into(), Vec::new()), "(HTTP status 200)"),
-        (
-            Answer::Http(302, String::new(), vec![("location", "http://login.example.org/".into())]),
-            "(HTTP status 302)",
-        ),
     ] {
         for outcome in outcomes(&answer) {
             let message = outcome.failed_with(1);
@@ -67,6 +63,36 @@ fn a_web_page_is_said_to_be_one() {
             assert!(outcome.hints().contains("a proxy or the login page of this network"), "{outcome}");
         }
     }
+}
+
+#[story]
+fn a_redirect_is_said_to_be_one_and_where_it_leads() {
+    let headers = vec![
+        ("location", "http://login.example.org/".to_owned()),
+        ("content-type", "application/json".to_owned()),
+    ];
+    for status in [301, 302] {
+        for outcome in outcomes(&Answer::Http(status, "{}".into(), headers.clone())) {
+            let says = format!("a redirect to http://login.example.org/ (HTTP status {status})");
+            assert!(outcome.failed_with(1).contains(&says), "{outcome}");
+            assert!(outcome.hints().contains("a proxy or the login page of this network"), "{outcome}");
+        }
+    }
+}
+
+#[story]
+fn a_message_without_end_is_cut() {
+    for outcome in outcomes(&Answer::error(403, "AccessDeniedException", &"A".repeat(3_000_000))) {
+        let message = outcome.failed_with(1);
+        assert!(message.len() < 4096 && message.contains("more)"), "{} bytes", message.len());
+    }
+}
+
+#[story]
+fn pages_that_never_end_are_an_error() {
+    let server = BadServer::start(|_, _| Answer::json(json!({"jobSummaryList": [], "nextToken": "same"})));
+    let outcome = Sandbox::at(&server.endpoint()).run("bstat", [] as [&str; 0]);
+    assert!(outcome.failed_with(1).contains("the same page again and again"), "{outcome}");
 }
 
 #[story]

@@ -6,8 +6,10 @@ mod page;
 
 use aws_config::SdkConfig;
 use aws_smithy_runtime::client::orchestrator::operation::Operation;
+use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
+use super::page_token::next_page;
 use super::query::{CallError, Parameters, QueryError, Service, operation};
 use super::trace::Trace;
 pub use answers::{Gpu, Instance, InstanceType};
@@ -180,7 +182,10 @@ async fn all_with<A: AnswerPage>(
             let form = Parameters::filtered(filter, values, page, token.as_deref()).with(more);
             let (more, next) = operation.invoke(form).await.map_err(Box::new)?.into_parts();
             items.extend(more);
-            token = next.filter(|token| !token.is_empty());
+            let next = next_page(token.as_deref(), next);
+            token = next
+                .map_err(|e| SdkError::dispatch_failure(ConnectorError::other(e.into(), None)))
+                .map_err(Box::new)?;
             if token.is_none() {
                 return Ok(items);
             }

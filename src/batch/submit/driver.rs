@@ -326,6 +326,7 @@ impl<'a> Driver<'a> {
             }
             CallError::Service { .. }
             | CallError::WebPage { .. }
+            | CallError::Redirect { .. }
             | CallError::ClockSkew { .. }
             | CallError::NoCredentials(_) => SubmitReply::Rejected(self.number(failure)),
         }
@@ -368,7 +369,7 @@ impl<'a> Driver<'a> {
             .job_queue(&target.queue)
             .filters(KeyValuesPair::builder().name(by).values(value).build())
             .max_results(FILTERED_PAGE)
-            .set_next_token(page)
+            .set_next_token(page.clone())
             .send();
         let reply = sent.await.map_err(|e| {
             explain(&session, aws::Call::new(&search_description(target)).job_queue(&target.queue), &e)
@@ -378,7 +379,8 @@ impl<'a> Driver<'a> {
             name: job.job_name().unwrap_or_default().to_owned(),
             created_at: job.created_at(),
         });
-        let next = reply.next_token().filter(|token| !token.is_empty()).map(str::to_owned);
+        let next = aws::next_page(page.as_deref(), reply.next_token().map(str::to_owned))
+            .map_err(|e| Failure::failed(format!("{}: {e}", search_description(target))))?;
         Ok(Page { jobs: jobs.filter(|job| !job.id.is_empty()).collect(), next })
     }
 

@@ -1,0 +1,51 @@
+//! A limit of the size of answers. An answer is read into memory as a whole before it is parsed.
+
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+    SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use http_body_util::Limited;
+
+/// The longest body of an answer, in bytes. The longest pages of AWS have some MiB (API
+/// `GetLogEvents`: 1 MiB; `DescribeJobs`: 100 jobs).
+const MAX_LENGTH: usize = 64 << 20;
+
+/// A client whose calls fail when an answer is longer than that. Not for S3, whose objects are
+/// streamed.
+pub(super) fn limited(client: SharedHttpClient) -> SharedHttpClient {
+    http_client_fn(move |settings: &HttpConnectorSettings, components: &RuntimeComponents| {
+        SharedHttpConnector::new(LimitedAnswers(client.http_connector(settings, components)))
+    })
+}
+
+#[derive(Debug)]
+struct LimitedAnswers(SharedHttpConnector);
+
+impl HttpConnector for LimitedAnswers {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let answer = self.0.call(request);
+        HttpConnectorFuture::new(async move {
+            let answer = answer.await?;
+            Ok(answer.map(|body| SdkBody::from_body_1_x(Limited::new(body, MAX_LENGTH))))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_beyond_the_limit_is_an_error() {
+        for (length, is_read) in [(MAX_LENGTH, true), (MAX_LENGTH + 1, false)] {
+            let body = SdkBody::from(vec![b' '; length]);
+            let body = SdkBody::from_body_1_x(Limited::new(body, MAX_LENGTH));
+            assert_eq!(body.collect().await.is_ok(), is_read, "{length}");
+        }
+    }
+}

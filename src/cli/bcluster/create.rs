@@ -11,7 +11,7 @@ use super::blueprint::{Blueprint, Input};
 use super::operation::{self, Outcome, check_can_ask, confirm, interrupted};
 use super::plan::Plan;
 use super::show::Shown;
-use super::{TOOL, exit_of_plan};
+use super::tool::{TOOL, exit_of_plan};
 use crate::aws::{ResilientSession, Session};
 use crate::cloud::{
     self, ChangeSet, Journal, Kind, Operation, Phase, Prepared, Stack, StackContent, Standing, Taken, Watch,

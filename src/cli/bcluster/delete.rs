@@ -9,9 +9,9 @@ use awsb_model::cluster::ClusterName;
 use awsb_model::words;
 
 use super::super::CommonArgs;
-use super::TOOL;
 use super::account::{open, own_cluster};
 use super::operation::{self, Outcome, check_can_ask, confirm, interrupted};
+use super::tool::TOOL;
 use crate::aws::{ResilientSession, Session};
 use crate::batch::Job;
 use crate::cloud::bucket::{self, BucketContent};

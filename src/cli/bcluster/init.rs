@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use super::super::CommonArgs;
-use super::TOOL;
+use super::tool::TOOL;
 use crate::ui::{self, Exit, Failure, Format, Output, print_message};
 
 /// The arguments of `bcluster init`.

@@ -11,6 +11,7 @@ mod plan;
 mod power;
 mod show;
 mod template;
+mod tool;
 mod update;
 
 use std::ffi::OsString;
@@ -19,7 +20,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use super::CommonArgs;
-use crate::ui::{ErrorKind, Exit, Failure};
+use crate::ui::{ErrorKind, Failure};
 
 /// Make a cluster on AWS Batch, change it, take it away
 #[derive(Debug, Parser)]
@@ -82,12 +83,4 @@ fn with_policy(failure: Failure) -> Failure {
         }
         _ => failure,
     }
-}
-
-/// The tool's name, which stands in front of its messages.
-const TOOL: &str = "bcluster";
-
-/// The exit code of a plan: 3 for changes with `--exit-code`.
-fn exit_of_plan(has_changes: bool, with_code: bool) -> Exit {
-    if has_changes && with_code { Exit::Changes } else { Exit::Done }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::TOOL;
+use super::tool::TOOL;
 use crate::aws::ResilientSession;
 use crate::cloud::{self, Cause, Part, Progress, StackStatus, Watch, kind};
 use crate::ui::{self, EndSignal, Exit, Failure, SignalListener, StatusLines, print_message, span};

@@ -134,9 +134,17 @@ impl Plan {
     /// The effect, with the number of jobs that are there now.
     fn effect_in_words(&self, effect: Effect) -> String {
         match effect.may_end_jobs() {
-            true => format!("{} ({})", effect.as_str(), super::update::jobs_now(self.jobs)),
+            true => format!("{} ({})", effect.as_str(), jobs_now(self.jobs)),
             false => effect.as_str().to_owned(),
         }
+    }
+}
+
+/// The jobs that a change concerns, in words.
+fn jobs_now(count: usize) -> String {
+    match count {
+        0 => "no job is there now".to_owned(),
+        count => format!("{} now", words::many(count, "job")),
     }
 }
 

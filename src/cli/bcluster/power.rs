@@ -4,8 +4,8 @@ use awsb_model::cluster::ClusterName;
 use awsb_model::{Status, words};
 
 use super::super::CommonArgs;
-use super::TOOL;
 use super::account::{cluster, open};
+use super::tool::TOOL;
 use crate::aws::ResilientSession;
 use crate::batch::ComputeEnvironment;
 use crate::cloud::drain::{self, Parts, Wanted};

@@ -7,9 +7,9 @@ use awsb_model::words;
 use serde::Serialize;
 
 use super::super::CommonArgs;
-use super::TOOL;
 use super::account::{cluster, open};
 use super::operation::{self, Outcome, interrupted};
+use super::tool::TOOL;
 use crate::aws::{ResilientSession, Session};
 use crate::batch::{ComputeEnvironment, Queue};
 use crate::cloud::drain::{self, Parts};

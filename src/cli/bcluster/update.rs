@@ -1,13 +1,11 @@
 //! `bcluster update`: changes a cluster to what a configuration says.
 
-use awsb_model::words;
-
 use super::super::CommonArgs;
 use super::account::{open, own_cluster};
 use super::blueprint::Input;
 use super::operation::{self, Outcome, check_can_ask, confirm, interrupted};
 use super::plan::Plan;
-use super::{TOOL, exit_of_plan};
+use super::tool::{TOOL, exit_of_plan};
 use crate::aws::{ResilientSession, Session};
 use crate::cloud::drain;
 use crate::cloud::{
@@ -240,12 +238,4 @@ async fn running_jobs(contact: &mut ResilientSession, stack: &Stack) -> Result<u
             Ok(jobs.values().map(Vec::len).sum())
         })
         .await
-}
-
-/// The jobs that a change concerns, in words.
-pub(super) fn jobs_now(count: usize) -> String {
-    match count {
-        0 => "no job is there now".to_owned(),
-        count => format!("{} now", words::many(count, "job")),
-    }
 }

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use aws_sdk_cloudformation::error::ProvideErrorMetadata;
 use aws_sdk_cloudformation::types::{
-    Capability, ChangeSetStatus, ChangeSetType, ExecutionStatus, OnStackFailure, Parameter, ResourceChange,
-    Tag,
+    Capability, ChangeAction, ChangeSetStatus, ChangeSetType, ExecutionStatus, OnStackFailure, Parameter,
+    PolicyAction as SdkPolicyAction, Replacement as SdkReplacement, RequiresRecreation, ResourceChange, Tag,
 };
+use awsb_model::cluster::Change;
+use awsb_model::cluster::effect::{Action, PolicyAction, PropertyChange, Recreation, Replacement};
 
 use super::journal::{Kind, Operation};
 use super::stack;
@@ -67,61 +69,44 @@ pub enum Prepared {
     },
 }
 
-/// A change of a resource (API `ResourceChange`).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Change {
-    /// `Add`, `Modify`, `Remove`, `Import` or `Dynamic`.
-    pub action: String,
-    /// The resource's name in the template.
-    pub logical_id: String,
-    /// The resource's name or ID in AWS.
-    pub physical_id: Option<String>,
-    /// Such as `AWS::Batch::JobQueue`.
-    pub resource_type: String,
-    /// `True`, `False` or `Conditional`.
-    pub replacement: Option<String>,
-    /// What becomes of a resource that is removed or replaced: `Delete`, `Retain`, `Snapshot`,
-    /// `ReplaceAndDelete`, `ReplaceAndRetain` or `ReplaceAndSnapshot`.
-    pub policy_action: Option<String>,
-    /// The properties that change.
-    pub properties: Vec<PropertyChange>,
-}
-
-/// A change of a property (API `ResourceTargetDefinition`).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PropertyChange {
-    /// Its path, such as `/Properties/ComputeResources/MaxvCpus`, or its name.
-    pub path: String,
-    /// `Never`, `Conditionally` or `Always`.
-    pub requires_recreation: Option<String>,
-    /// The value before, if CloudFormation tells it.
-    pub before: Option<String>,
-    /// The value afterwards, if CloudFormation tells it.
-    pub after: Option<String>,
-}
-
-impl From<ResourceChange> for Change {
-    fn from(change: ResourceChange) -> Self {
-        let details = change.details.unwrap_or_default();
-        let properties =
-            details.into_iter().filter_map(|detail| detail.target).map(|target| PropertyChange {
-                path: target.path.or(target.name).unwrap_or_else(|| {
-                    target.attribute.map_or_else(String::new, |attribute| attribute.as_str().to_owned())
-                }),
-                requires_recreation: target.requires_recreation.map(|r| r.as_str().to_owned()),
-                before: target.before_value,
-                after: target.after_value,
-            });
-        let properties = properties.collect();
-        Self {
-            action: change.action.map_or_else(String::new, |action| action.as_str().to_owned()),
-            logical_id: change.logical_resource_id.unwrap_or_default(),
-            physical_id: change.physical_resource_id.filter(|id| !id.is_empty()),
-            resource_type: change.resource_type.unwrap_or_default(),
-            replacement: change.replacement.map(|r| r.as_str().to_owned()),
-            policy_action: change.policy_action.map(|p| p.as_str().to_owned()),
-            properties,
-        }
+/// A change in the words of the model.
+fn change(change: ResourceChange) -> Change {
+    let details = change.details.unwrap_or_default();
+    let properties = details.into_iter().filter_map(|detail| detail.target).map(|target| PropertyChange {
+        path: target.path.or(target.name).unwrap_or_else(|| {
+            target.attribute.map_or_else(String::new, |attribute| attribute.as_str().to_owned())
+        }),
+        before: target.before_value,
+        after: target.after_value,
+        recreation: match target.requires_recreation {
+            Some(RequiresRecreation::Always) => Recreation::Always,
+            Some(RequiresRecreation::Conditionally) => Recreation::Conditionally,
+            _ => Recreation::Never,
+        },
+    });
+    let properties = properties.collect();
+    Change {
+        logical_id: change.logical_resource_id.unwrap_or_default(),
+        resource_type: change.resource_type.unwrap_or_default(),
+        action: match change.action {
+            Some(ChangeAction::Add) => Action::Add,
+            Some(ChangeAction::Modify) => Action::Modify,
+            Some(ChangeAction::Remove) => Action::Remove,
+            Some(ChangeAction::Import) => Action::Import,
+            _ => Action::Dynamic,
+        },
+        replacement: match change.replacement {
+            Some(SdkReplacement::True) => Replacement::True,
+            Some(SdkReplacement::Conditional) => Replacement::Conditional,
+            _ => Replacement::False,
+        },
+        policy_action: match change.policy_action {
+            Some(SdkPolicyAction::Delete | SdkPolicyAction::ReplaceAndDelete) => PolicyAction::Delete,
+            Some(SdkPolicyAction::Retain | SdkPolicyAction::ReplaceAndRetain) => PolicyAction::Retain,
+            Some(SdkPolicyAction::Snapshot | SdkPolicyAction::ReplaceAndSnapshot) => PolicyAction::Snapshot,
+            _ => PolicyAction::None,
+        },
+        properties,
     }
 }
 
@@ -283,7 +268,7 @@ async fn describe(session: &Session, stack: &str, name: &str) -> Result<ChangeSe
         let answer = call.include_property_values(true).set_next_token(token).send().await;
         let answer = answer.map_err(|e| looking(session, stack, &e))?;
         let more = answer.changes.unwrap_or_default();
-        changes.extend(more.into_iter().filter_map(|change| change.resource_change).map(Change::from));
+        changes.extend(more.into_iter().filter_map(|change| change.resource_change).map(change));
         token = answer.next_token.filter(|token| !token.is_empty());
         if token.is_none() {
             return Ok(ChangeSet {

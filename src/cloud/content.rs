@@ -2,19 +2,19 @@
 
 use aws_sdk_s3::primitives::ByteStream;
 use awsb_model::cluster::facts::NetworkError;
-use awsb_model::cluster::{ClusterConfig, ClusterName, OBJECT_BYTES, ResolvedNetwork, template};
+use awsb_model::cluster::validate::{validate_account, validate_network, validate_types};
+use awsb_model::cluster::{ClusterConfig, ClusterName, OBJECT_BYTES, ResolvedNetwork, bucket_name, template};
 use sha2::{Digest, Sha256};
 
 use super::change_set::StackContent;
 use super::facts::gather;
+use super::problems::check;
 use super::stack::{CLUSTER_TAG, Stack};
 use crate::aws::{Call, Session, explain};
 use crate::ui::Failure;
 
 /// The parameter that names the bucket, as ParallelCluster has it.
 const BUCKET_PARAMETER: &str = "ResourcesS3Bucket";
-/// Characters of a bucket's name (S3 User Guide, `Bucket naming rules`).
-const BUCKET_NAME: usize = 63;
 
 /// The content of the stack of a cluster. `current` is the stack as it is, if there is one. A
 /// template that is too long for a request is stored in `template_bucket`, or else in the bucket of
@@ -36,6 +36,10 @@ pub async fn content(
     let (facts, identity) = tokio::try_join!(gather(session, config), identity)?;
     let network =
         ResolvedNetwork::resolve(config, &facts.network).map_err(|why| no_network(&session.place(), why))?;
+    let mut problems = validate_network(config, &facts.network);
+    problems.extend(validate_types(config, &facts.network, &facts.types));
+    problems.extend(validate_account(config, &facts.account));
+    check(&problems)?;
     let template = template(name, config, &network);
     let mut content = StackContent {
         template: template.to_json(),
@@ -47,7 +51,7 @@ pub async fn content(
         // over.
         let bucket = match current {
             Some(stack) => stack.parameters.get(BUCKET_PARAMETER).cloned().unwrap_or_default(),
-            None => bucket_name(name, &identity.account, &session.region),
+            None => bucket_name(name, &identity.account, &session.region).to_string(),
         };
         content.parameters.push((BUCKET_PARAMETER.to_owned(), bucket));
     }
@@ -82,16 +86,6 @@ async fn has_leftovers(session: &Session, name: &ClusterName, bucket: Option<&st
         has_group(format!("/aws/events/awsb/{name}"))
     );
     bucket || jobs || events
-}
-
-/// The name of the bucket of a cluster: the same for the same cluster in the same account and
-/// region.
-fn bucket_name(name: &ClusterName, account: &str, region: &str) -> String {
-    let hash = hex::encode(&Sha256::digest(format!("{name} {account} {region}").as_bytes())[..6]);
-    let room = BUCKET_NAME - "awsb--".len() - hash.len();
-    let lower = name.lower_case();
-    let short = lower.get(..room).unwrap_or(&lower).trim_end_matches('-');
-    format!("awsb-{short}-{hash}")
 }
 
 /// The failure of a network that the account does not have.
@@ -140,23 +134,4 @@ async fn store(
     let put = put.body(ByteStream::from(template.as_bytes().to_vec())).send().await;
     put.map_err(|e| explain(session, Call::new(&doing).bucket(bucket), &e))?;
     Ok(session.object_url(bucket, &key))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_name_of_a_bucket_is_valid_and_distinguishes_accounts() {
-        let name = |name: &str| bucket_name(&name.parse().unwrap(), "111122223333", "eu-west-1");
-        assert!(name("lab").starts_with("awsb-lab-"));
-        assert_eq!(name("lab"), name("lab"));
-        assert_ne!(name("lab"), bucket_name(&"lab".parse().unwrap(), "111122223333", "us-east-1"));
-        assert_ne!(name("Lab"), name("lab"));
-        for long in ["x".repeat(60), format!("{}-{}", "y".repeat(43), "z".repeat(10))] {
-            let bucket = name(&long);
-            assert!(bucket.len() <= BUCKET_NAME, "{bucket}");
-            assert!(!bucket.contains("--"), "{bucket}");
-        }
-    }
 }

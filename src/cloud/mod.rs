@@ -10,29 +10,29 @@ mod change_set;
 mod content;
 pub mod data;
 pub mod drain;
-mod effect;
 mod events;
 mod facts;
 mod follow;
 mod journal;
 mod leftovers;
 mod operations;
+mod part_jobs;
+mod problems;
 mod progress;
 mod stack;
 mod standing;
 mod status;
 
 pub use cause::{Cause, kind};
-pub use change_set::{
-    Change, ChangeSet, Prepared, PropertyChange, StackContent, execute, prepare, remove as remove_change_set,
-};
+pub use change_set::{ChangeSet, Prepared, StackContent, execute, prepare, remove as remove_change_set};
 pub use content::content;
-pub use effect::Effect;
 pub use events::{Event, Watch, all as events, mark_of_operation, newest as newest_event};
 pub use follow::follow;
 pub use journal::{Journal, Kind, Operation};
 pub use leftovers::{Leftover, kept_ids};
 pub use operations::{delete, protect};
+pub use part_jobs::PartJobs;
+pub use problems::check;
 pub use progress::{Part, Progress};
 pub use stack::{
     CLUSTER_TAG, Maker, Stack, StackResource, all as stacks, find, resources, template as stack_template,

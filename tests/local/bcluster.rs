@@ -66,7 +66,7 @@ fn a_cluster_is_changed() {
     sandbox.file("lab.toml", format!("[environment.cpu]\ntype = \"on-demand\"\nmax = 32\n{host}"));
     let plan =
         bcluster(&sandbox, &["update", "lab", "--plan", "--exit-code", "-f", "lab.toml"]).ended_with(3);
-    assert!(plan.stdout.contains("no interruption"), "{plan}");
+    assert!(plan.stdout.contains("environment.cpu: no interruption"), "{plan}");
     assert!(plan.stdout.contains("MaxvCpus: 16 -> 32"), "{plan}");
     bcluster(&sandbox, &["update", "lab", "--yes", "-f", "lab.toml"]).ok();
     let shown = bcluster(&sandbox, &["show", "lab", "--json"]).ok().json();
@@ -82,8 +82,8 @@ fn a_cluster_is_changed() {
         (job[0]["status"] == "RUNNING").then_some(())
     });
     let refused = bcluster(&sandbox, &["update", "lab", "--yes", "-f", "lab.toml"]).ended_with(2);
-    assert!(refused.stderr.contains("--may-end-jobs EnvironmentCpu"), "{refused}");
-    assert!(refused.stderr.contains("1 job now"), "{refused}");
+    assert!(refused.stderr.contains("--may-end-jobs environment.cpu"), "{refused}");
+    assert!(refused.stderr.contains("1 job runs there now"), "{refused}");
 }
 
 #[story]

@@ -71,7 +71,7 @@ fn a_plan_makes_nothing() {
     assert_eq!(settings(&sandbox), "");
     let json = sandbox.run("bcluster", ["create", "lab", "--plan", "--json"]).ok().json();
     assert_eq!(json[0]["logicalResourceId"], "Bucket");
-    assert_eq!(json[0]["effect"], "noInterruption");
+    assert_eq!(json[0]["action"], "Add");
 }
 
 #[story]

@@ -1,5 +1,7 @@
 //! The commands in the documentation run as they are shown.
 
+use awsb_model::cluster::config::reference;
+use awsb_model::cluster::{ClusterConfig, validate};
 use awsb_testkit::{Sandbox, program, story};
 
 /// The blocks of a page that are marked `sh`, in order.
@@ -42,4 +44,25 @@ fn the_examples_of_bsub() {
     assert!(output(with("--each samples.txt")).contains("1 (:0): sample: NA12878 father\n"));
     assert!(output(with("MY_TOKEN")).contains("NA12878 is not there\n"));
     assert!(output(with("results/sum.txt")).ends_with("\n6\n"));
+}
+
+#[story]
+fn the_page_of_the_clusters_configuration_has_all_keys() {
+    let page = include_str!("../../docs/cluster-configuration.md");
+    assert!(page.contains(reference().trim_end()), "the page differs from:\n{}", reference());
+}
+
+#[story]
+fn the_examples_of_clusters_are_configurations() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/clusters");
+    let files: Vec<_> = std::fs::read_dir(folder).expect("the examples").flatten().collect();
+    assert!(files.len() >= 6, "{files:?}");
+    for file in files {
+        let (name, text) = (file.file_name(), std::fs::read_to_string(file.path()).expect("an example"));
+        let config = ClusterConfig::from_toml(&name.to_string_lossy(), &text).expect("a configuration");
+        assert_eq!(validate(&config), [], "{name:?}");
+    }
+    let minimal = include_str!("../../examples/clusters/minimal.toml");
+    let minimal = ClusterConfig::from_toml("minimal.toml", minimal).expect("a configuration");
+    assert_eq!(minimal, ClusterConfig::default());
 }

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use awsb_model::cluster::config::DefinitionImage;
-use awsb_model::cluster::{ClusterConfig, ClusterName, Template};
+use awsb_model::cluster::{ClusterConfig, ClusterName, Template, validate};
 
 use crate::aws::Session;
-use crate::cloud::{self, Stack, StackContent};
+use crate::cloud::{self, Stack, StackContent, check};
 use crate::ui::Failure;
 
 /// The cluster and its configuration, as arguments.
@@ -29,15 +29,7 @@ impl Input {
     /// # Errors
     /// When the file cannot be read, or says something that it cannot say.
     pub(super) fn read(&self) -> Result<Blueprint, Failure> {
-        let config = match &self.file {
-            None => ClusterConfig::default(),
-            Some(file) => {
-                let shown = file.display().to_string();
-                let text = read(file)?;
-                parse(&format!("cluster configuration {shown}"), &text)?
-            }
-        };
-        self.blueprint(config)
+        self.blueprint(read_config(self.file.as_deref())?)
     }
 
     /// The configuration that a cluster has now.
@@ -45,6 +37,18 @@ impl Input {
     /// # Errors
     /// When the stack has none, or one that this version does not know.
     pub(super) async fn of_stack(&self, session: &Session, stack: &Stack) -> Result<Blueprint, Failure> {
+        self.blueprint(self.current_config(session, stack).await?)
+    }
+
+    /// The same without the checks, which the cluster has passed.
+    ///
+    /// # Errors
+    /// As [`Input::of_stack`].
+    pub(super) async fn current_config(
+        &self,
+        session: &Session,
+        stack: &Stack,
+    ) -> Result<ClusterConfig, Failure> {
         let name = &self.name;
         let template = cloud::stack_template(session, &stack.id).await?;
         let Some(text) = Template::config_text(&template) else {
@@ -54,12 +58,23 @@ impl Input {
             ))
             .hint("`-f FILE` gives the configuration"));
         };
-        let config = parse(&format!("configuration of the cluster {name}"), &text)?;
-        self.blueprint(config)
+        parse(&format!("configuration of the cluster {name}"), &text)
     }
 
     fn blueprint(&self, config: ClusterConfig) -> Result<Blueprint, Failure> {
+        check(&validate(&config))?;
         Ok(Blueprint { name: self.name.clone(), config, template_bucket: self.template_bucket.clone() })
+    }
+}
+
+/// The configuration of a file, or the default one.
+///
+/// # Errors
+/// When the file cannot be read, or says something that it cannot say.
+pub(super) fn read_config(file: Option<&Path>) -> Result<ClusterConfig, Failure> {
+    match file {
+        None => Ok(ClusterConfig::default()),
+        Some(file) => parse(&format!("cluster configuration {}", file.display()), &read(file)?),
     }
 }
 
@@ -79,7 +94,7 @@ fn parse(name: &str, text: &str) -> Result<ClusterConfig, Failure> {
 #[derive(Debug)]
 pub(super) struct Blueprint {
     name: ClusterName,
-    pub(super) config: ClusterConfig,
+    config: ClusterConfig,
     template_bucket: Option<String>,
 }
 
@@ -97,6 +112,11 @@ impl Blueprint {
             self.config.definitions.iter_mut().for_each(|definition| definition.image = image.clone());
         }
         self
+    }
+
+    /// Its configuration.
+    pub(super) fn config(&self) -> &ClusterConfig {
+        &self.config
     }
 
     /// The content of its stack, in the account and region of a session.

@@ -224,7 +224,7 @@ impl<'a> Creation<'a> {
 
     /// Shows the plan, and asks whether to carry it out.
     async fn is_confirmed(&self, set: &ChangeSet) -> Result<bool, Failure> {
-        let plan = Plan::of_creation(&self.blueprint, &self.contact.session().place(), &set.changes);
+        let plan = Plan::of_creation(&self.blueprint, &self.contact.session().place(), set.changes.clone());
         if self.args.plan {
             plan.print(&self.common.output())?;
             return Ok(false);

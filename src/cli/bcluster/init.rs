@@ -4,6 +4,8 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::PathBuf;
 
+use awsb_model::cluster::config::commented_file;
+
 use super::super::CommonArgs;
 use super::tool::TOOL;
 use crate::ui::{self, Exit, Failure, Format, Output, print_message};
@@ -13,6 +15,9 @@ use crate::ui::{self, Exit, Failure, Format, Output, print_message};
 pub struct Args {
     #[command(flatten)]
     wanted: Wanted,
+    /// Every key that there is, with its default
+    #[arg(long)]
+    all: bool,
     /// Replace a file that is there
     #[arg(long)]
     force: bool,
@@ -55,9 +60,9 @@ impl Args {
             return Err(Failure::usage(format!("the file {} exists already", self.file.display()))
                 .hint("`--force` replaces it"));
         }
-        let asks = self.wanted == Wanted::default() && !is_stdout && ui::can_ask();
+        let asks = self.wanted == Wanted::default() && !self.all && !is_stdout && ui::can_ask();
         let wanted = if asks { Wanted::ask().await? } else { self.wanted.clone() };
-        let text = wanted.text();
+        let text = if self.all { commented_file() } else { wanted.text() };
         if is_stdout {
             Output::new(Format::Plain).write(text.as_bytes())?;
             return Ok(Exit::Done);

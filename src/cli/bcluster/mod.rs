@@ -8,6 +8,7 @@ mod init;
 mod list;
 mod operation;
 mod plan;
+mod policy;
 mod power;
 mod show;
 mod template;
@@ -52,6 +53,8 @@ enum Action {
     Start(power::Args),
     /// Print the CloudFormation template of a cluster
     Template(template::Args),
+    /// Print an IAM policy: what its holder may do with clusters
+    Policy(policy::Args),
 }
 
 /// `bcluster`'s entry point.
@@ -69,6 +72,7 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
                 Action::Stop(args) => args.stop(&common).await,
                 Action::Start(args) => args.start(&common).await,
                 Action::Template(args) => args.run(&common).await,
+                Action::Policy(args) => args.run(&common).await,
             }
         });
         outcome.map_err(with_policy)

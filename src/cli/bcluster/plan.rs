@@ -2,58 +2,61 @@
 
 use std::collections::BTreeMap;
 
-use awsb_model::cluster::ClusterConfig;
+use awsb_model::cluster::config::ClusterConfig;
+use awsb_model::cluster::{Change, Effect, EffectClass, effect, effects};
 use awsb_model::words;
 use serde::Serialize;
 
 use super::blueprint::Blueprint;
-use crate::cloud::{Change, Effect, kind};
+use crate::cloud::{PartJobs, kind};
 use crate::ui::{Failure, Layout, Output, View, print_message};
 
 /// A plan.
 pub(super) struct Plan {
-    /// The lines before the changes.
+    /// The lines before the effects.
     head: Vec<String>,
-    changes: Vec<(Change, Effect)>,
-    /// Whether each change has a line. A new cluster is described by its configuration.
-    lists_changes: bool,
-    /// The jobs that have not ended.
-    jobs: usize,
+    changes: Vec<Change>,
+    /// What the changes mean. A new cluster is described by its configuration instead.
+    effects: Vec<Effect>,
+    /// The jobs of each part.
+    jobs: PartJobs,
 }
 
 impl Plan {
     /// The plan of a new cluster.
-    pub(super) fn of_creation(blueprint: &Blueprint, place: &str, changes: &[Change]) -> Self {
+    pub(super) fn of_creation(blueprint: &Blueprint, place: &str, changes: Vec<Change>) -> Self {
+        let config = blueprint.config();
         let mut head = vec![format!("The cluster {} in {place} will have:", blueprint.name())];
-        head.extend(parts(&blueprint.config));
+        head.extend(parts(config));
         let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
-        for change in changes {
+        for change in &changes {
             *kinds.entry(kind(&change.resource_type)).or_default() += 1;
         }
         let kinds: Vec<String> = kinds.iter().map(|(kind, count)| words::many(*count, kind)).collect();
         head.push(format!("  {}: {}", words::many(changes.len(), "resource"), kinds.join(", ")));
-        let taken_over = changes.iter().filter(|change| change.action == "Import");
-        for change in taken_over {
-            let id = change.physical_id.as_deref().unwrap_or(&change.logical_id);
-            head.push(format!(
-                "  it takes over the {} {id} of an earlier cluster",
-                kind(&change.resource_type)
-            ));
+        for change in changes.iter().filter(|change| change.action == effect::Action::Import) {
+            let what = kind(&change.resource_type);
+            head.push(format!("  it takes over the {what} {} of an earlier cluster", change.logical_id));
         }
-        head.push(match idle_vcpus(&blueprint.config) {
+        head.push(match idle_vcpus(config) {
             0 => "Without jobs, it costs only what is stored in it.".to_owned(),
             vcpus => format!("Without jobs, {vcpus} vCPUs are kept running, and cost."),
         });
-        let changes = changes.iter().map(|change| (change.clone(), Effect::of(change))).collect();
-        Self { head, changes, lists_changes: false, jobs: 0 }
+        Self { head, changes, effects: Vec::new(), jobs: PartJobs::default() }
     }
 
-    /// The plan of a change, while so many jobs have not ended.
-    pub(super) fn of_update(name: &str, place: &str, changes: &[Change], jobs: usize) -> Self {
-        let changes: Vec<_> = changes.iter().map(|change| (change.clone(), Effect::of(change))).collect();
-        let head =
-            vec![format!("The cluster {name} in {place} has {}:", words::many(changes.len(), "change"))];
-        Self { head, changes, lists_changes: true, jobs }
+    /// The plan of a change from one configuration to another.
+    pub(super) fn of_update(
+        blueprint: &Blueprint,
+        before: &ClusterConfig,
+        place: &str,
+        changes: Vec<Change>,
+        jobs: PartJobs,
+    ) -> Self {
+        let effects = effects(before, blueprint.config(), &changes);
+        let count = words::many(effects.len(), "part");
+        let head = vec![format!("The cluster {} in {place}: {count} of it would change.", blueprint.name())];
+        Self { head, changes, effects, jobs }
     }
 
     /// Prints the plan as the result of the command.
@@ -69,7 +72,8 @@ impl Plan {
         self.lines().iter().for_each(print_message);
     }
 
-    /// Fails if a change may end jobs or lose data, and no option allows it by name.
+    /// Fails if AWS would refuse a change, or if a change may end jobs or lose data and no option
+    /// allows it by name.
     ///
     /// # Errors
     /// As said.
@@ -78,73 +82,50 @@ impl Plan {
         may_end_jobs: &[String],
         may_lose_data: &[String],
     ) -> Result<(), Failure> {
-        let needed = |is_meant: fn(Effect) -> bool, given: &[String]| -> Vec<String> {
-            let meant = self.changes.iter().filter(|(_, effect)| is_meant(*effect));
-            let names = meant.map(|(change, _)| change.logical_id.clone());
-            names.filter(|name| !given.contains(name)).collect()
-        };
-        // Where no job is there, none can end.
-        let ending = if self.jobs == 0 { Vec::new() } else { needed(Effect::may_end_jobs, may_end_jobs) };
-        let losing = needed(|effect| effect == Effect::DataLost, may_lose_data);
-        if ending.is_empty() && losing.is_empty() {
-            return Ok(());
+        if let Some(refused) = self.effects.iter().find(|effect| effect.class == EffectClass::Refused) {
+            return Err(Failure::usage(format!("{}: {}", refused.part, refused.class.describe())));
         }
-        let options = |option: &str, names: &[String]| -> Vec<String> {
-            names.iter().map(|name| format!("{option} {name}")).collect()
-        };
-        let needed =
-            [options("--may-end-jobs", &ending), options("--may-lose-data", &losing)].concat().join(" ");
-        let what = match (ending.is_empty(), losing.is_empty()) {
-            (false, true) => "may end jobs",
-            (true, _) => "loses data",
-            (false, false) => "may end jobs and loses data",
+        let mut needed = Vec::new();
+        let (mut ends_jobs, mut loses_data) = (false, false);
+        for effect in &self.effects {
+            let Some(part) = effect.consent(self.jobs.of(&effect.part.to_string())) else { continue };
+            let part = part.to_string();
+            if effect.class.may_end_jobs() {
+                if !may_end_jobs.contains(&part) {
+                    ends_jobs = true;
+                    needed.push(format!("--may-end-jobs {part}"));
+                }
+            } else if !may_lose_data.contains(&part) {
+                loses_data = true;
+                needed.push(format!("--may-lose-data {part}"));
+            }
+        }
+        let what = match (ends_jobs, loses_data) {
+            (false, false) => return Ok(()),
+            (true, false) => "may end jobs",
+            (false, true) => "loses data, or leaves it behind",
+            (true, true) => "may end jobs, and loses data or leaves it behind",
         };
         Err(Failure::usage(format!("refusing a change that {what}, because no option allows it"))
-            .hint(format!("`{needed}` allows it")))
+            .hint(format!("`{}` allows it", needed.join(" "))))
     }
 
     fn lines(&self) -> Vec<String> {
         let mut lines = self.head.clone();
-        if !self.lists_changes {
-            return lines;
-        }
-        for (change, effect) in &self.changes {
-            let verb = match change.action.as_str() {
-                "Add" => "new",
-                "Remove" => "removed",
-                "Import" => "taken over",
-                _ if change.is_replacement() => "replaced",
-                _ => "changed",
-            };
-            let what = format!("{} {}", kind(&change.resource_type), change.logical_id);
-            lines.push(format!("  {verb} {what}: {}", self.effect_in_words(*effect)));
-            for property in change.properties.iter().filter(|property| property.path != "Tags") {
-                let path = property.path.strip_prefix("/Properties/").unwrap_or(&property.path);
+        for effect in &self.effects {
+            let jobs = self.jobs.of(&effect.part.to_string());
+            lines.push(format!("  {}: {}", effect.part, effect.describe(jobs)));
+            for property in effect.properties.iter().filter(|property| !property.path.ends_with("Tags")) {
+                let path =
+                    property.path.strip_prefix("/Properties/").unwrap_or(&property.path).replace('/', ".");
                 let value = |value: &Option<String>| value.as_deref().map_or("-".to_owned(), short);
-                let (before, after) = (value(&property.before), value(&property.after));
-                match (&property.before, &property.after) {
-                    (None, None) => lines.push(format!("      {}", path.replace('/', "."))),
-                    _ => lines.push(format!("      {}: {before} -> {after}", path.replace('/', "."))),
-                }
+                lines.push(match (&property.before, &property.after) {
+                    (None, None) => format!("      {path}"),
+                    (before, after) => format!("      {path}: {} -> {}", value(before), value(after)),
+                });
             }
         }
         lines
-    }
-
-    /// The effect, with the number of jobs that are there now.
-    fn effect_in_words(&self, effect: Effect) -> String {
-        match effect.may_end_jobs() {
-            true => format!("{} ({})", effect.as_str(), jobs_now(self.jobs)),
-            false => effect.as_str().to_owned(),
-        }
-    }
-}
-
-/// The jobs that a change concerns, in words.
-fn jobs_now(count: usize) -> String {
-    match count {
-        0 => "no job is there now".to_owned(),
-        count => format!("{} now", words::many(count, "job")),
     }
 }
 
@@ -162,22 +143,21 @@ fn short(value: &str) -> String {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct JsonChange<'a> {
-    action: &'a str,
+    action: &'static str,
     logical_resource_id: &'a str,
-    physical_resource_id: Option<&'a str>,
     resource_type: &'a str,
-    replacement: Option<&'a str>,
-    policy_action: Option<&'a str>,
+    replacement: &'static str,
     details: Vec<JsonProperty<'a>>,
-    /// Not AWS's: what the change means for jobs and data.
-    effect: Effect,
+    /// Not AWS's: the part of the cluster, and what the change means for its jobs and data.
+    part: Option<String>,
+    effect: Option<String>,
+    running_jobs: Option<u32>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct JsonProperty<'a> {
     path: &'a str,
-    requires_recreation: Option<&'a str>,
     before_value: Option<&'a str>,
     after_value: Option<&'a str>,
 }
@@ -188,29 +168,51 @@ impl View for Plan {
     }
 
     fn json(&self) -> Vec<serde_json::Value> {
-        let changes = self.changes.iter().map(|(change, effect)| JsonChange {
-            action: &change.action,
-            logical_resource_id: &change.logical_id,
-            physical_resource_id: change.physical_id.as_deref(),
-            resource_type: &change.resource_type,
-            replacement: change.replacement.as_deref(),
-            policy_action: change.policy_action.as_deref(),
-            details: change
-                .properties
-                .iter()
-                .map(|property| JsonProperty {
-                    path: &property.path,
-                    requires_recreation: property.requires_recreation.as_deref(),
-                    before_value: property.before.as_deref(),
-                    after_value: property.after.as_deref(),
-                })
-                .collect(),
-            effect: *effect,
+        let changes = self.changes.iter().map(|change| {
+            let effect = self.effects.iter().find(|effect| effect.logical_id == change.logical_id);
+            let part = effect.map(|effect| effect.part.to_string());
+            JsonChange {
+                action: action(change.action),
+                logical_resource_id: &change.logical_id,
+                resource_type: &change.resource_type,
+                replacement: replacement(change.replacement),
+                details: change
+                    .properties
+                    .iter()
+                    .map(|property| JsonProperty {
+                        path: &property.path,
+                        before_value: property.before.as_deref(),
+                        after_value: property.after.as_deref(),
+                    })
+                    .collect(),
+                effect: effect.map(|effect| effect.class.describe()),
+                running_jobs: part.as_deref().and_then(|part| self.jobs.of(part)).map(|jobs| jobs.running),
+                part,
+            }
         });
         changes.map(|change| serde_json::to_value(change).unwrap_or_default()).collect()
     }
 }
 
+/// AWS's word.
+fn action(action: effect::Action) -> &'static str {
+    match action {
+        effect::Action::Add => "Add",
+        effect::Action::Modify => "Modify",
+        effect::Action::Remove => "Remove",
+        effect::Action::Import => "Import",
+        effect::Action::Dynamic => "Dynamic",
+    }
+}
+
+/// AWS's word.
+fn replacement(replacement: effect::Replacement) -> &'static str {
+    match replacement {
+        effect::Replacement::True => "True",
+        effect::Replacement::False => "False",
+        effect::Replacement::Conditional => "Conditional",
+    }
+}
 /// The parts of a cluster, a line each.
 fn parts(config: &ClusterConfig) -> Vec<String> {
     let environments = config.environments.iter().map(|environment| {
@@ -255,34 +257,44 @@ fn idle_vcpus(config: &ClusterConfig) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use awsb_model::cluster::effect::{Action, RunningJobs};
+
     use super::*;
 
-    fn plan(jobs: usize) -> Plan {
-        let change = |id: &str, kind: &str, replacement: &str| Change {
-            action: "Modify".into(),
+    fn plan(running: u32) -> Plan {
+        let change = |id: &str, resource_type: &str, action: Action| Change {
+            action,
             logical_id: id.into(),
-            resource_type: kind.into(),
-            replacement: Some(replacement.into()),
+            resource_type: resource_type.into(),
             ..Change::default()
         };
-        let changes = [
-            change("EnvironmentSpot", "AWS::Batch::ComputeEnvironment", "True"),
-            change("Efs", "AWS::EFS::FileSystem", "True"),
-            change("QueueSpot", "AWS::Batch::JobQueue", "False"),
+        let changes = vec![
+            change("EnvironmentSpot", "AWS::Batch::ComputeEnvironment", Action::Remove),
+            change("Bucket", "AWS::S3::Bucket", Action::Remove),
+            change("DefinitionJob", "AWS::Batch::JobDefinition", Action::Modify),
         ];
-        Plan::of_update("lab", "eu-west-1", &changes, jobs)
+        let config = ClusterConfig::default();
+        let jobs = RunningJobs { running, retried: 0 };
+        Plan {
+            head: Vec::new(),
+            effects: effects(&config, &config, &changes),
+            changes,
+            jobs: PartJobs([("environment.spot".to_owned(), jobs)].into()),
+        }
     }
 
     #[test]
-    fn what_ends_jobs_or_loses_data_is_allowed_by_name() {
+    fn changes_that_end_jobs_or_lose_data_are_allowed_by_name() {
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let failure = plan(2).check_allowed(&[], &[]).unwrap_err();
         assert_eq!(failure.exit().code(), 2);
-        assert_eq!(failure.hints(), ["`--may-end-jobs EnvironmentSpot --may-lose-data Efs` allows it"]);
-        assert!(plan(2).check_allowed(&names(&["EnvironmentSpot"]), &names(&["Efs"])).is_ok());
-        assert!(plan(2).check_allowed(&names(&["Efs"]), &names(&["EnvironmentSpot"])).is_err());
+        let hint = &failure.hints()[0];
+        assert!(hint.contains("--may-end-jobs environment.spot"), "{hint}");
+        assert!(hint.contains("--may-lose-data bucket"), "{hint}");
+        assert!(plan(2).check_allowed(&names(&["environment.spot"]), &names(&["bucket"])).is_ok());
+        assert!(plan(2).check_allowed(&names(&["bucket"]), &names(&["environment.spot"])).is_err());
         // Without jobs, none can end.
-        assert!(plan(0).check_allowed(&[], &names(&["Efs"])).is_ok());
+        assert!(plan(0).check_allowed(&[], &names(&["bucket"])).is_ok());
     }
 
     #[test]

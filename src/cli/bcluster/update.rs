@@ -1,15 +1,18 @@
 //! `bcluster update`: changes a cluster to what a configuration says.
 
+use awsb_model::cluster::ClusterConfig;
+
 use super::super::CommonArgs;
 use super::account::{open, own_cluster};
-use super::blueprint::Input;
+use super::blueprint::{Blueprint, Input};
 use super::operation::{self, Outcome, check_can_ask, confirm, interrupted};
 use super::plan::Plan;
 use super::tool::{TOOL, exit_of_plan};
 use crate::aws::{ResilientSession, Session};
 use crate::cloud::drain;
 use crate::cloud::{
-    self, ChangeSet, Journal, Kind, Operation, Phase, Prepared, Stack, StackContent, StackStatus, Watch,
+    self, ChangeSet, Journal, Kind, Operation, PartJobs, Phase, Prepared, Stack, StackContent, StackStatus,
+    Watch,
 };
 use crate::ui::{Exit, Failure, Format, print_message};
 
@@ -76,7 +79,7 @@ impl Args {
                 Operation { stack_id: Some(stack.id.clone()), mark, ..wanted }
             }
         };
-        self.change(common, &mut contact, &mut journal, &stack, operation, &content).await
+        self.change(common, &mut contact, &mut journal, &stack, operation, (&blueprint, &content)).await
     }
 
     async fn change(
@@ -86,9 +89,8 @@ impl Args {
         journal: &mut Journal,
         stack: &Stack,
         operation: Operation,
-        content: &StackContent,
+        (blueprint, content): (&Blueprint, &StackContent),
     ) -> Result<Exit, Failure> {
-        let name = self.input.name.as_str();
         journal.record(&operation)?;
         let set = match cloud::prepare(contact, &stack.id, &operation, content).await {
             Ok(Prepared::Ready(set)) => set,
@@ -107,8 +109,10 @@ impl Args {
         if set.is_executed {
             return self.follow(contact, journal, stack, operation).await;
         }
-        let running = running_jobs(contact, stack).await?;
-        let plan = Plan::of_update(name, &contact.session().place(), &set.changes, running);
+        let before = self.input.current_config(contact.session(), stack).await?;
+        let jobs = jobs_of_parts(contact, stack, &before).await?;
+        let place = contact.session().place();
+        let plan = Plan::of_update(blueprint, &before, &place, set.changes.clone(), jobs);
         let agreed = self.is_agreed(common, &plan).await;
         match agreed {
             Ok(true) => {}
@@ -228,14 +232,17 @@ fn check_phase(stack: &Stack, name: &str) -> Result<(), Failure> {
     }
 }
 
-/// The number of jobs that have not ended, by the physical ID of their environment's queue.
-async fn running_jobs(contact: &mut ResilientSession, stack: &Stack) -> Result<usize, Failure> {
+/// The jobs of the parts of a cluster.
+async fn jobs_of_parts(
+    contact: &mut ResilientSession,
+    stack: &Stack,
+    config: &ClusterConfig,
+) -> Result<PartJobs, Failure> {
     contact
         .keep(async |session: &Session| {
             let resources = cloud::resources(session, &stack.id).await?;
             let parts = drain::parts(session, &resources).await?;
-            let jobs = drain::active_jobs(session, &parts.queues).await?;
-            Ok(jobs.values().map(Vec::len).sum())
+            PartJobs::gather(session, config, &resources, &parts).await
         })
         .await
 }

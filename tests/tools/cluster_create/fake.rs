@@ -212,6 +212,7 @@ impl State {
                 "DescribeSubnets",
                 "<subnetSet><item><subnetId>subnet-0123456789abcdef0</subnetId>\
                  <vpcId>vpc-0123456789abcdef0</vpcId><availabilityZone>eu-west-1a</availabilityZone>\
+                 <availableIpAddressCount>4091</availableIpAddressCount>\
                  <mapPublicIpOnLaunch>true</mapPublicIpOnLaunch></item></subnetSet>",
             ),
             "DescribeRouteTables" => ec2(

@@ -43,7 +43,8 @@ pub enum CallError {
         /// The page's title.
         title: Option<String>,
     },
-    /// The answer sends the request to another address, as proxies and the login pages of networks do.
+    /// The answer sends the request to another address, as proxies and the login pages of networks
+    /// do.
     #[error("a redirect came in place of an answer (HTTP status {status})")]
     Redirect {
         /// The HTTP status.

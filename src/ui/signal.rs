@@ -266,9 +266,10 @@ pub fn ignores_hangup() -> bool {
     *HANGUP_IS_IGNORED
 }
 
-/// Makes this process receive SIGCHLD, also where its parent has it ignored. While SIGCHLD is ignored,
-/// the system forgets how a child has ended, and waiting for it fails (wait(2)). The handler does
-/// nothing, and children start with the default action, because they inherit no handler (execve(2)).
+/// Makes this process receive SIGCHLD, also where its parent has it ignored. While SIGCHLD is
+/// ignored, the system forgets how a child has ended, and waiting for it fails (wait(2)). The
+/// handler does nothing, and children start with the default action, because they inherit no
+/// handler (execve(2)).
 pub fn receive_child_signal() {
     // If this fails, children whose end is not known count as lost.
     let _ = signal_hook::flag::register(Signal::SIGCHLD as i32, Arc::default());

@@ -83,7 +83,7 @@ impl Gateway {
         if let Ok(id) = HeaderValue::from_str(&id) {
             response.headers_mut().entry(REQUEST_ID).or_insert(id);
         }
-        // hyper's own date stays where it is when the clock goes back, and AWS clients correct their
+        // hyper's own date stays where it is when the clock goes back. AWS clients correct their
         // clocks by it.
         if let Some(date) = crate::time::http_date() {
             response.headers_mut().insert(DATE, date);

@@ -173,8 +173,8 @@ fn runtime() -> io::Result<tokio::runtime::Runtime> {
         .build()
 }
 
-/// Makes the event loop have a blocking thread from now on. Blocking work waits for that thread when
-/// the system allows no other one. tokio panics when there is none at all.
+/// Makes the event loop have a blocking thread from now on. Blocking work waits for that thread
+/// when the system allows no other one. tokio panics when there is none at all.
 async fn keep_blocking_thread() {
     let run_once = || tokio::task::spawn_blocking(|| ());
     let _ = run_once().await;

@@ -46,8 +46,8 @@ pub fn raise_limits(home: &Home) -> Result<u64, LocalError> {
 }
 
 /// Raises the soft limits to the hard ones, so that they are independent of the shell that has
-/// started the server: it serves others, too, and jobs inherit its limits. Returns the limit of open
-/// files.
+/// started the server: it serves others, too, and jobs inherit its limits. Returns the limit of
+/// open files.
 fn raise_soft_limits() -> u64 {
     for resource in RAISED {
         raise(*resource, None);

@@ -9,6 +9,7 @@ mod bad_input;
 mod bad_network;
 mod bstat;
 mod cluster_create;
+mod cluster_import;
 mod cluster_templates;
 mod clusters;
 mod contact;

@@ -4,6 +4,7 @@ mod account;
 mod blueprint;
 mod create;
 mod delete;
+mod import;
 mod init;
 mod list;
 mod operation;
@@ -55,6 +56,8 @@ enum Action {
     Template(template::Args),
     /// Print an IAM policy: what its holder may do with clusters
     Policy(policy::Args),
+    /// Make a configuration of ParallelCluster's
+    Import(import::Args),
 }
 
 /// `bcluster`'s entry point.
@@ -73,6 +76,7 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
                 Action::Start(args) => args.start(&common).await,
                 Action::Template(args) => args.run(&common).await,
                 Action::Policy(args) => args.run(&common).await,
+                Action::Import(args) => args.run(&common).await,
             }
         });
         outcome.map_err(with_policy)

@@ -6,7 +6,7 @@
 //! one service.
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -17,6 +17,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::Value;
 
+use super::log_limit::{LogLimit, logged_path};
 use super::protocol::{ApiError, Protocol, REQUEST_ID};
 use super::request_info::RequestInfo;
 use super::service::Service;
@@ -57,13 +58,14 @@ pub struct Services {
 pub struct Gateway {
     keys: Arc<Keys>,
     services: Services,
+    log_limit: Mutex<LogLimit>,
 }
 
 impl Gateway {
     /// A gateway to these services. It only lets requests through that are signed with one of
     /// `keys`.
     pub fn new(keys: Arc<Keys>, services: Services) -> Self {
-        Self { keys, services }
+        Self { keys, services, log_limit: Mutex::default() }
     }
 
     /// Answers one request.
@@ -75,7 +77,7 @@ impl Gateway {
         request: Request<Incoming>,
     ) -> Result<Response<s3s::Body>, Infallible> {
         let began = Instant::now();
-        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let (method, path) = (request.method().clone(), logged_path(request.uri().path()).to_owned());
         let info = RequestInfo::default();
         let mut response = self.route(request, &info).await;
         let id = uuid::Uuid::new_v4().to_string();
@@ -94,6 +96,14 @@ impl Gateway {
         let service = info.service.get().copied().unwrap_or("-");
         let operation = info.operation.get().copied().unwrap_or("-");
         let duration = began.elapsed();
+        // The operation is known once the signature has been verified.
+        if info.operation.get().is_none() {
+            let mut limit = self.log_limit.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(unlogged) = limit.next(began) else { return Ok(response) };
+            if unlogged > 0 {
+                tracing::info!(target: REQUEST, "{unlogged} more requests without a valid signature");
+            }
+        }
         if response.status().is_server_error() {
             tracing::warn!(target: REQUEST, %method, ?path, %id, %service, %operation, status, ?duration, "request");
         } else {

@@ -9,8 +9,8 @@ use awsb_model::cluster::import::{Import, ImportError, ImportOptions, Outcome, R
 use serde_json::{Value, json};
 
 use super::super::CommonArgs;
-use super::TOOL;
 use super::account::{cluster, open};
+use super::tool::TOOL;
 use crate::aws::{Session, explain};
 use crate::cloud::{Maker, Stack};
 use crate::ui::{ErrorKind, Exit, Failure, Format, Layout, Output, View, print_message};

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::expression;
-use super::model::{Desired, Resource, ResourceStatus, Stack};
+use super::model::{Desired, New, OnFailure, Resource, ResourceStatus, Stack};
 use super::names;
-use super::operation::{self, New, OnFailure};
+use super::operation;
 use super::schema::{self, Difference, KNOWN_AFTER_APPLY, Recreation, Schemas};
 use super::scope::StackScope;
 use super::template::{Policy, ResourceTemplate, Template, TemplateError};

@@ -3,8 +3,7 @@
 use serde_json::{Value, json};
 
 use super::change_set::ChangeSet;
-use super::model::{Event, Resource, Stack};
-use super::operation::OnFailure;
+use super::model::{Event, OnFailure, Resource, Stack};
 use super::template::{Parameter, Template};
 
 /// A time as the API has it.

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::operation::Operation;
 use super::template::Policy;
 use crate::constants::{ACCOUNT, REGION};
 
@@ -175,6 +174,139 @@ pub struct OperationRecord {
     pub started_at: i64,
     pub ended_at: Option<i64>,
     pub has_failed: bool,
+}
+
+/// What an operation does (API: OperationType).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum OperationKind {
+    Create,
+    Update,
+    Delete,
+    ContinueRollback,
+}
+
+impl OperationKind {
+    /// As the API has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "CREATE_STACK",
+            Self::Update => "UPDATE_STACK",
+            Self::Delete => "DELETE_STACK",
+            Self::ContinueRollback => "CONTINUE_ROLLBACK",
+        }
+    }
+}
+
+/// What follows when a stack cannot be made (API: OnFailure, OnStackFailure).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OnFailure {
+    /// What has been made is deleted, and the stack stays.
+    Rollback,
+    /// The stack is deleted, too.
+    Delete,
+    /// Everything stays as it is.
+    DoNothing,
+}
+
+/// What an operation is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Phase {
+    /// Making and changing what the template says.
+    Forward,
+    /// Deleting what an update has left.
+    Cleanup,
+    /// Going back to what was.
+    Rollback,
+    /// Deleting what a roll-back has left.
+    RollbackCleanup,
+    /// Deleting the stack.
+    Delete,
+}
+
+/// An operation that is under way.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Operation {
+    /// What it does.
+    pub kind: OperationKind,
+    pub phase: Phase,
+    pub on_failure: OnFailure,
+    /// Whether everything that a failed creation has made is deleted, whatever its policy says.
+    pub retain_except_on_create: bool,
+    /// The resources that a deletion leaves alone.
+    pub retain: BTreeSet<String>,
+    /// Whether a stack is deleted although resources of it cannot be.
+    pub force: bool,
+    /// The stack policy that holds for this update.
+    pub policy: Option<String>,
+    /// What an update goes back to when it fails.
+    pub previous: Option<Box<Previous>>,
+    /// The resources of the phase, by the logical ID, with a mark for those that were replaced.
+    pub tasks: BTreeMap<String, Task>,
+    /// Resources that others have replaced.
+    pub superseded: Vec<(String, Resource)>,
+    /// Why the stack fails, when no resource is at fault.
+    pub error: Option<String>,
+}
+
+/// A stack before an update.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Previous {
+    pub desired: Desired,
+    pub description: Option<String>,
+    pub resources: BTreeMap<String, Resource>,
+    pub outputs: Vec<Output>,
+}
+
+/// What is done to a resource in a phase.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    pub logical: String,
+    /// The tasks that come before it.
+    pub after: BTreeSet<String>,
+    pub state: TaskState,
+    /// What is being done, once it has begun.
+    pub work: Option<Work>,
+    /// The resource that is to be deleted.
+    pub target: Option<Resource>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TaskState {
+    Waiting,
+    Begun,
+    Done,
+    Failed,
+}
+
+/// What is done to a resource.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Work {
+    /// It is made, under this name.
+    Create(New),
+    /// It is changed to these properties.
+    Update(New),
+    /// Another one takes its place.
+    Replace(New),
+    /// It is changed back to what it was.
+    Restore,
+    /// It is deleted.
+    Delete,
+}
+
+/// A resource that is to be made, or changed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct New {
+    /// Its type.
+    pub kind: String,
+    /// Its logical ID.
+    pub logical: String,
+    /// The name that it gets when its properties have none.
+    pub name: String,
+    /// Evaluated and checked.
+    pub properties: Value,
+    /// How many resources have had its logical ID before it.
+    pub generation: u32,
 }
 
 /// A stack.

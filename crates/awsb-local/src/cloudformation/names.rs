@@ -6,7 +6,7 @@
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::operation::New;
+use super::model::New;
 
 /// The property that gives a resource its name, and the form of a made-up one.
 struct Naming {

@@ -14,145 +14,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::graph;
-use super::model::{Desired, OperationRecord, Output, Resource, ResourceStatus, Stack, StackStatus};
+use super::model::{
+    Desired, New, OnFailure, Operation, OperationKind, OperationRecord, Output, Phase, Previous, Resource,
+    ResourceStatus, Stack, StackStatus, Task, TaskState, Work,
+};
 use super::names;
 use super::policy::{self, StackPolicy};
 use super::schema::{self, Recreation, Schemas};
 use super::scope::StackScope;
 use super::template::{Policy, Template};
-
-/// What an operation does (API: OperationType).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
-pub enum OperationKind {
-    Create,
-    Update,
-    Delete,
-    ContinueRollback,
-}
-
-impl OperationKind {
-    /// As the API has it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Create => "CREATE_STACK",
-            Self::Update => "UPDATE_STACK",
-            Self::Delete => "DELETE_STACK",
-            Self::ContinueRollback => "CONTINUE_ROLLBACK",
-        }
-    }
-}
-
-/// What follows when a stack cannot be made (API: OnFailure, OnStackFailure).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum OnFailure {
-    /// What has been made is deleted, and the stack stays.
-    Rollback,
-    /// The stack is deleted, too.
-    Delete,
-    /// Everything stays as it is.
-    DoNothing,
-}
-
-/// What an operation is at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-enum Phase {
-    /// Making and changing what the template says.
-    Forward,
-    /// Deleting what an update has left.
-    Cleanup,
-    /// Going back to what was.
-    Rollback,
-    /// Deleting what a roll-back has left.
-    RollbackCleanup,
-    /// Deleting the stack.
-    Delete,
-}
-
-/// An operation that is under way.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Operation {
-    /// What it does.
-    pub kind: OperationKind,
-    phase: Phase,
-    on_failure: OnFailure,
-    /// Whether everything that a failed creation has made is deleted, whatever its policy says.
-    retain_except_on_create: bool,
-    /// The resources that a deletion leaves alone.
-    retain: BTreeSet<String>,
-    /// Whether a stack is deleted although resources of it cannot be.
-    force: bool,
-    /// The stack policy that holds for this update.
-    policy: Option<String>,
-    /// What an update goes back to when it fails.
-    previous: Option<Box<Previous>>,
-    /// The resources of the phase, by the logical ID, with a mark for those that were replaced.
-    tasks: BTreeMap<String, Task>,
-    /// Resources that others have replaced.
-    superseded: Vec<(String, Resource)>,
-    /// Why the stack fails, when no resource is at fault.
-    error: Option<String>,
-}
-
-/// A stack before an update.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Previous {
-    desired: Desired,
-    description: Option<String>,
-    resources: BTreeMap<String, Resource>,
-    outputs: Vec<Output>,
-}
-
-/// What is done to a resource in a phase.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Task {
-    logical: String,
-    /// The tasks that come before it.
-    after: BTreeSet<String>,
-    state: TaskState,
-    /// What is being done, once it has begun.
-    work: Option<Work>,
-    /// The resource that is to be deleted.
-    target: Option<Resource>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-enum TaskState {
-    Waiting,
-    Begun,
-    Done,
-    Failed,
-}
-
-/// What is done to a resource.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-enum Work {
-    /// It is made, under this name.
-    Create(New),
-    /// It is changed to these properties.
-    Update(New),
-    /// Another one takes its place.
-    Replace(New),
-    /// It is changed back to what it was.
-    Restore,
-    /// It is deleted.
-    Delete,
-}
-
-/// A resource that is to be made, or changed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct New {
-    /// Its type.
-    pub kind: String,
-    /// Its logical ID.
-    pub logical: String,
-    /// The name that it gets when its properties have none.
-    pub name: String,
-    /// Evaluated and checked.
-    pub properties: Value,
-    /// How many resources have had its logical ID before it.
-    pub generation: u32,
-}
 
 /// A resource that has been made or changed.
 #[derive(Debug, Clone, PartialEq)]

@@ -5,8 +5,9 @@
 
 use serde_json::{Map, Value, json};
 
+use super::model::New;
 use super::names::{hexadecimal, upper};
-use super::operation::{Made, New};
+use super::operation::Made;
 use crate::constants::{ACCOUNT, REGION};
 
 /// What the event of such a resource says.

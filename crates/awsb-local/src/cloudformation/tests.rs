@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::change_set;
-use super::model::{Desired, Resource, ResourceStatus, Stack, StackStatus};
-use super::operation::{self, Action, HandlerError, Made, New, OnFailure, Options, Outcome, Turn, World};
+use super::model::{Desired, New, OnFailure, Resource, ResourceStatus, Stack, StackStatus};
+use super::operation::{self, Action, HandlerError, Made, Options, Outcome, Turn, World};
 use super::schema::Schemas;
 use super::template::Template;
 

@@ -5,8 +5,8 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use super::faults::Faults;
-use super::model::{Resource, Stack};
-use super::operation::{Action, HandlerError, Made, New, Outcome, World};
+use super::model::{New, Resource, Stack};
+use super::operation::{Action, HandlerError, Made, Outcome, World};
 use super::schema::{self, Difference, Recreation, Schemas};
 use super::{rows, simulated};
 use crate::batch::definition::{DefinitionName, arn};

@@ -2,8 +2,8 @@
 
 use super::comments;
 use super::leaves::{At, Leaves};
+use super::options::{Import, ImportOptions};
 use super::report::{Note, Report};
-use super::{Import, ImportOptions};
 use crate::Tag;
 use crate::cluster::config::{
     Architecture, Bucket, BucketName, Capacity, ClusterConfig, Definition, DefinitionKind, Ec2, Ec2Options,

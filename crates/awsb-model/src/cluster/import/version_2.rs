@@ -1,12 +1,13 @@
 //! ParallelCluster 2: an INI file, of which one `[cluster NAME]` names the other sections.
 
 use super::convert::Converter;
+use super::error::{ImportError, ImportErrorKind, Source, SyntaxError};
 use super::known_keys::{KnownKeys, Rule};
 use super::leaves::{At, Leaf, LeafValue, Leaves};
+use super::options::{Import, ImportOptions};
 use super::report::Outcome;
 use super::storage::EfsKeys;
 use super::version_3::FSX;
-use super::{Import, ImportError, ImportErrorKind, ImportOptions, Source, SyntaxError};
 use crate::ini::{Comments, Ini, IniKey, IniSection};
 use crate::toml_reader::nearest_hint;
 

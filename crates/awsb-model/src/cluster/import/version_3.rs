@@ -1,12 +1,13 @@
 //! ParallelCluster 3: a YAML file.
 
 use super::convert::Converter;
+use super::error::{ImportError, ImportErrorKind, Source};
 use super::known_keys::{KnownKeys, Rule};
 use super::leaves::{At, Leaf, LeafValue, Leaves};
+use super::options::{Import, ImportOptions};
 use super::report::Outcome;
 use super::storage::EfsKeys;
 use super::yaml::{self, Node, Value};
-use super::{Import, ImportError, ImportErrorKind, ImportOptions, Source};
 
 /// The keys, and what becomes of them. A rule for a section is that of all keys under it which have
 /// none of their own.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use granit_parser::{Event, Parser, ScalarStyle};
 
-use super::SyntaxError;
+use super::error::SyntaxError;
 
 /// A value and where it stands.
 #[derive(Debug, Clone)]

@@ -85,19 +85,17 @@ async fn find_reason(session: &Session, rejected: RejectedRequest<'_>) -> Option
         return Some(failure);
     }
     // A cached description says nothing about whether the job definition still exists.
-    let summary = match definition::describe_uncached(session, &request.job_definition).await.ok()? {
-        Some(summary) => summary,
-        None => {
-            let failure = definition::missing(session, &request.job_definition);
-            let was_cached =
-                (failure.kind() == ErrorKind::Stale) | definition::forget(session, &request.job_definition);
-            return was_cached.then(|| {
-                let message = format!("{doing}: {failure}");
-                failure
-                    .wrap(message)
-                    .hint("if it was derived from the cluster's, the same command derives it again")
-            });
-        }
+    let described = definition::describe_uncached(session, &request.job_definition).await.ok()?;
+    let Some(summary) = described else {
+        let failure = definition::missing(session, &request.job_definition);
+        let was_cached =
+            (failure.kind() == ErrorKind::Stale) | definition::forget(session, &request.job_definition);
+        return was_cached.then(|| {
+            let message = format!("{doing}: {failure}");
+            failure
+                .wrap(message)
+                .hint("if it was derived from the cluster's, the same command derives it again")
+        });
     };
     match (&summary.kind, &request.node_overrides) {
         (DefinitionKind::MultiNode { nodes, .. }, None) => {

@@ -330,8 +330,6 @@ async fn a_containers_key_over_the_whole_table_of_operations() {
         ("ecs", "DescribeContainerInstances", refused, target("ecs", "AmazonEC2ContainerServiceV20141113", "DescribeContainerInstances", &json!({}))),
         ("ecs", "ListClusters", refused, target("ecs", "AmazonEC2ContainerServiceV20141113", "ListClusters", &json!({}))),
         ("ecs", "DescribeClusters", refused, target("ecs", "AmazonEC2ContainerServiceV20141113", "DescribeClusters", &json!({"clusters": ["local"]}))),
-        ("ec2", "DescribeInstances", refused, form("ec2", "DescribeInstances")),
-        ("ec2", "DescribeInstanceTypes", refused, form("ec2", "DescribeInstanceTypes")),
         ("sts", "GetCallerIdentity", refused, Ask { body: b"Action=GetCallerIdentity&Version=2011-06-15".to_vec(), ..form("sts", "") }),
         ("s3", "PutObject", allowed, object("PUT", &my_result, "", b"r")),
         ("s3", "PutObject", refused, object("PUT", &others_result, "", b"r")),
@@ -357,6 +355,7 @@ async fn a_containers_key_over_the_whole_table_of_operations() {
         ("s3", "DeleteObject", allowed, object("DELETE", &format!("awsb/nodes/{me}/1"), "", b"")),
         ("s3", "DeleteObject", refused, object("DELETE", &my_result, "", b"")),
         ("s3", "DeleteObject", refused, object("DELETE", &format!("awsb/nodes/{other}/1"), "", b"")),
+        ("s3", "ListObjectVersions", refused, bucket("versions=")),
         ("s3", "DeleteObjects", refused, Ask { method: "POST", ..bucket("delete=") }),
         ("s3", "CopyObject", refused, object("PUT", &my_result, "", b"").with("x-amz-copy-source", "/awsb-local/anything")),
         ("s3", "UploadPartCopy", refused, object("PUT", &format!("awsb/outputs/{me}/big"), &format!("partNumber=2&{begun}"), b"").with("x-amz-copy-source", "/awsb-local/anything")),
@@ -394,7 +393,11 @@ async fn a_containers_key_over_the_whole_table_of_operations() {
         let name = operation.name();
         ("cloudformation", name, refused, form("cloudformation", name))
     });
-    let cases: Vec<_> = stacks.chain(cases).collect();
+    let machines = operation::Ec2::ALL.iter().map(|operation| {
+        let name = operation.name();
+        ("ec2", name, refused, form("ec2", name))
+    });
+    let cases: Vec<_> = stacks.chain(machines).chain(cases).collect();
     let (mut seen, mut wrong) = (BTreeSet::new(), Vec::new());
     for (service, operation, is_allowed, ask) in &cases {
         let (status, answer) = asked(ask);

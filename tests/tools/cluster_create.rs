@@ -258,7 +258,7 @@ fn a_region_without_a_default_vpc_says_what_to_write() {
     let aws = Fake::with_faults(|call, _| {
         let none = "<DescribeVpcsResponse><vpcSet/></DescribeVpcsResponse>".to_owned();
         let headers = vec![("content-type", "text/xml".into())];
-        (call.action == "DescribeVpcs").then(|| (Answer::Http(200, none, headers), false))
+        (call.action == "DescribeVpcs").then_some((Answer::Http(200, none, headers), false))
     });
     let outcome = create(&aws.sandbox());
     assert!(outcome.failed_with(2).contains("the region has no default VPC"), "{outcome}");

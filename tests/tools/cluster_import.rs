@@ -50,7 +50,8 @@ fn keys_that_are_errors_write_nothing() {
     let sandbox = Sandbox::new();
     sandbox.file("wrong.yaml", WRONG);
     let outcome = sandbox.run("bcluster", ["import", "wrong.yaml", "-o", "lab.toml"]);
-    assert!(outcome.failed_with(2).contains("keys of wrong.yaml cannot be imported"), "{outcome}");
+    assert_eq!(outcome.code(), 2, "{outcome}");
+    assert!(outcome.stderr.contains("keys of wrong.yaml cannot be imported"), "{outcome}");
     let unknown = "line 3: Image.Oss: is not a key of ParallelCluster (did you mean `Os`?)";
     assert!(outcome.stdout.contains(unknown) && outcome.hints().contains("`--partial`"), "{outcome}");
     assert_eq!(read(&sandbox, "lab.toml"), None);

@@ -349,7 +349,7 @@ fn srun_says_what_it_cannot_do() -> Outcome {
         ("-n", 1, "srun: -n needs a value\n"),
         ("-n two true", 1, "srun: -n: two is not positive\n"),
         // An option that srun does not have is taken for one with a value.
-        ("-n 1 --bogus true", 1, "srun: no command to run after --bogus true\n"),
+        ("-n 1 --bogus true", 1, "srun: no command to run\n"),
         ("--multi-prog f", 1, "srun: --multi-prog is Slurm only: a script can look at SLURM_PROCID\n"),
         // Names that bsub has not seen, as in a script that is in the image.
         (r"-o out.$(printf '\0453t') true", 1, "srun: out.%3t: a script needs # %t\n"),

@@ -413,7 +413,7 @@ fn the_aws_cli_sees_the_same_machine() {
         (&["describe-instances", "--instance-ids", "i-1"][..], "InvalidInstanceID.NotFound"),
         (&["describe-instance-types", "--instance-types", "c5.large"], "InvalidInstanceType"),
         (&["describe-instances", "--filters", "Name=colour,Values=red"], "InvalidParameterValue"),
-        (&["describe-vpcs"], "InvalidAction"),
+        (&["describe-images"], "InvalidAction"),
     ] {
         let refused = sandbox.run("aws", ["ec2"].iter().chain(args));
         assert!(refused.code() != 0 && refused.stderr.contains(&format!("({code})")), "{refused}");

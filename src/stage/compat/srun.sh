@@ -65,7 +65,7 @@ while [ $# -gt 0 ]; do
   -[lrtwx] | --lab* | --relative | --nodelist | --exclude | --time | --pty | --test* | --*prolog | --*epilog | --het-group) _aw="$_aw $_ak" ;;
   esac
 done
-[ $# -gt 0 ] || _afail no command to run ${_ak:+after $_ak $_av}
+[ $# -gt 0 ] || _afail 'no command to run'
 [ -z "$_aw" ] || _as "options without effect here:$_aw"
 _an=${_an:-$_at}
 case $_an in

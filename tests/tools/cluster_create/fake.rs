@@ -167,7 +167,7 @@ pub fn error(code: &str, message: &str) -> Answer {
     Answer::Http(400, body, vec![("content-type", "text/xml".into())])
 }
 
-fn members<'a>(call: &Call, list: &str, fields: [&'a str; 2]) -> Vec<(String, String)> {
+fn members(call: &Call, list: &str, fields: [&str; 2]) -> Vec<(String, String)> {
     (1..)
         .map(|n| fields.map(|field| call.get(&format!("{list}.member.{n}.{field}")).to_owned()))
         .take_while(|[key, _]| !key.is_empty())
@@ -222,7 +222,7 @@ impl State {
                  </associationSet></item></routeTableSet>",
             ),
             "DescribeStacks" if name.is_empty() || (self.status.is_some() && self.is_it(name)) => {
-                let stack = self.status.is_some().then(|| self.stack()).unwrap_or_default();
+                let stack = if self.status.is_some() { self.stack() } else { String::new() };
                 xml("DescribeStacks", &format!("<Stacks>{stack}</Stacks>"))
             }
             "CreateChangeSet" => self.create_change_set(call),

@@ -183,7 +183,7 @@ fn choices(file: &File) -> Vec<Choice> {
             let mut values = lines.iter().filter(|(path, _)| same(key.path, path)).map(|(_, value)| value);
             let place = |value: &&String| key.examples.iter().position(|example| example == *value);
             let value =
-                values.next().map_or(0, |value| place(&value).map_or(key.examples.len() + 1, |n| n + 1));
+                values.next().map_or(0, |value| place(value).map_or(key.examples.len() + 1, |n| n + 1));
             (at, value)
         })
         .collect()

@@ -10,12 +10,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::graph;
 use super::model::{
-    Desired, New, OnFailure, Operation, OperationKind, OperationRecord, Output, Phase, Previous, Resource,
+    Desired, New, OnFailure, Operation, OperationKind, OperationRecord, Phase, Previous, Resource,
     ResourceStatus, Stack, StackStatus, Task, TaskState, Work,
 };
 use super::names;

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::known_keys::{KnownKeys, Rule};
 use super::*;
+use crate::cluster::ClusterConfig;
 use crate::cluster::validate::validate;
 
 fn imported(name: &str, text: &str) -> Import {

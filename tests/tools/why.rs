@@ -134,7 +134,7 @@ fn more_than_this_machine_has() {
     wait_for(&sandbox, &id, "RUNNABLE");
     let answer = why(&sandbox, &id);
     assert_eq!(codes(&answer)[..2], ["NO_INSTANCE_FITS", "JOB_RESOURCE_REQUIREMENT"], "{answer}");
-    assert!(answer.to_string().contains("`blocal stop && blocal start --memory 1048576000M`"), "{answer}");
+    assert!(answer.to_string().contains("`blocal stop && blocal start --memory 1024000G`"), "{answer}");
     assert!(
         !answer.to_string().contains("compute-environment "),
         "it is built in and stays as it is: {answer}"

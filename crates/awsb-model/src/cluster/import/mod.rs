@@ -1,8 +1,8 @@
 //! Reads a cluster of AWS ParallelCluster (its INI file of version 2, its YAML file of version 3)
-//! and makes a [`ClusterConfig`] of it.
+//! and makes a [`ClusterConfig`](super::ClusterConfig) of it.
 //!
-//! [`KnownKeys`](known_keys::KnownKeys) has all keys of a version, and a rule for each: it is read,
-//! dropped with a reason, or refused. [`Converter`](convert::Converter) is what both versions have
+//! `KnownKeys` has all keys of a version, and a rule for each: it is read,
+//! dropped with a reason, or refused. `Converter` is what both versions have
 //! in common: a method for each kind of value, which puts it into the configuration and says what
 //! has become of the key.
 

@@ -12,7 +12,7 @@ use awsb_model::cluster::effect::{Action, PolicyAction, PropertyChange, Recreati
 
 use super::journal::{Kind, Operation};
 use super::stack;
-use crate::aws::{CallError, ResilientSession, Session, explain};
+use crate::aws::{CallError, ResilientSession, Session, explain, next_page};
 use crate::ui::{ErrorKind, Failure};
 
 /// How long CloudFormation may take to make a change set.
@@ -262,14 +262,15 @@ fn is_executed(status: Option<&ExecutionStatus>) -> bool {
 
 /// All pages of a change set, with the values of the properties.
 async fn describe(session: &Session, stack: &str, name: &str) -> Result<ChangeSet, Failure> {
-    let (mut changes, mut token) = (Vec::new(), None);
+    let (mut changes, mut token) = (Vec::new(), None::<String>);
     loop {
         let call = session.cloudformation.describe_change_set().stack_name(stack).change_set_name(name);
-        let answer = call.include_property_values(true).set_next_token(token).send().await;
+        let answer = call.include_property_values(true).set_next_token(token.clone()).send().await;
         let answer = answer.map_err(|e| looking(session, stack, &e))?;
         let more = answer.changes.unwrap_or_default();
         changes.extend(more.into_iter().filter_map(|change| change.resource_change).map(change));
-        token = answer.next_token.filter(|token| !token.is_empty());
+        token = next_page(token.as_deref(), answer.next_token)
+            .map_err(|e| Failure::failed(format!("reading the change set of the stack {stack}: {e}")))?;
         if token.is_none() {
             return Ok(ChangeSet {
                 id: answer.change_set_id.unwrap_or_default(),

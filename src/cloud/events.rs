@@ -8,7 +8,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::stack;
-use crate::aws::{ResilientSession, Session, explain};
+use crate::aws::{ResilientSession, Session, explain, next_page};
 use crate::ui::Failure;
 
 /// At most one call is made in this time while a stack is followed.
@@ -101,11 +101,14 @@ async fn page(
     stack: &str,
     token: Option<String>,
 ) -> Result<(Vec<Event>, Option<String>), Failure> {
-    let call = session.cloudformation.describe_stack_events().stack_name(stack).set_next_token(token);
+    let call = session.cloudformation.describe_stack_events().stack_name(stack).set_next_token(token.clone());
     match call.send().await {
         Ok(answer) => {
             let events = answer.stack_events.unwrap_or_default().into_iter().map(Event::from).collect();
-            Ok((events, answer.next_token.filter(|token| !token.is_empty())))
+            let next = next_page(token.as_deref(), answer.next_token);
+            let next =
+                next.map_err(|e| Failure::failed(format!("reading the events of the stack {stack}: {e}")))?;
+            Ok((events, next))
         }
         // A stack that has been deleted may be forgotten.
         Err(e) if stack::is_missing(&e) => Ok((Vec::new(), None)),

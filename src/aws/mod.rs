@@ -30,6 +30,7 @@ pub use ec2::{
 };
 pub use error_text::{Call, CallContext, Resource};
 pub use page_token::next_page;
+pub use parallelcluster_stack::is_missing_stack;
 pub use query::CallError as QueryCallError;
 pub use reconnect::{ResilientSession, contact_timeout};
 pub use session::{OPERATION_TIMEOUT, Session, explain, not_found};

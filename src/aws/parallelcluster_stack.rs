@@ -52,6 +52,12 @@ pub async fn read(client: &Client, context: &CallContext<'_>, name: &str) -> Res
     Ok(stack)
 }
 
+/// Whether an answer of CloudFormation says that the stack does not exist. CloudFormation has no
+/// code of its own for that.
+pub fn is_missing_stack<E: ProvideErrorMetadata>(error: &E) -> bool {
+    error.code() == Some("ValidationError") && error.message().is_some_and(|m| m.contains("does not exist"))
+}
+
 /// Calls DescribeStacks. `None`: the stack does not exist, which CloudFormation calls a
 /// ValidationError.
 async fn describe(
@@ -61,12 +67,7 @@ async fn describe(
 ) -> Result<Option<Described>, Failure> {
     match client.describe_stacks().stack_name(name).send().await {
         Ok(answer) => Ok(answer.stacks.unwrap_or_default().into_iter().next()),
-        Err(e)
-            if e.code() == Some("ValidationError")
-                && e.message().is_some_and(|m| m.contains("does not exist")) =>
-        {
-            Ok(None)
-        }
+        Err(e) if is_missing_stack(&e) => Ok(None),
         Err(e) => {
             let doing = format!("reading the CloudFormation stack {name}");
             Err(explain(context, &Call::new(&doing), &e))

@@ -12,7 +12,7 @@ use awsb_model::cluster::effect::{Action, PolicyAction, PropertyChange, Recreati
 
 use super::journal::{Kind, Operation};
 use super::stack;
-use crate::aws::{CallError, ResilientSession, Session, explain, next_page};
+use crate::aws::{CallError, ResilientSession, Session, explain, is_missing_stack, next_page};
 use crate::ui::{ErrorKind, Failure};
 
 /// How long CloudFormation may take to make a change set.
@@ -338,7 +338,7 @@ pub async fn remove(contact: &mut ResilientSession, id: &str) -> Result<(), Fail
             match session.cloudformation.delete_change_set().change_set_name(id).send().await {
                 Ok(_) => Ok(()),
                 Err(e) if e.code().is_some_and(|code| code.starts_with("ChangeSetNotFound")) => Ok(()),
-                Err(e) if stack::is_missing(&e) => Ok(()),
+                Err(e) if is_missing_stack(&e) => Ok(()),
                 Err(e) => Err(explain(session, "removing the change set", &e)),
             }
         })

@@ -7,8 +7,7 @@ use aws_sdk_cloudformation::types::StackEvent;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::stack;
-use crate::aws::{ResilientSession, Session, explain, next_page};
+use crate::aws::{ResilientSession, Session, explain, is_missing_stack, next_page};
 use crate::ui::Failure;
 
 /// At most one call is made in this time while a stack is followed.
@@ -111,7 +110,7 @@ async fn page(
             Ok((events, next))
         }
         // A stack that has been deleted may be forgotten.
-        Err(e) if stack::is_missing(&e) => Ok((Vec::new(), None)),
+        Err(e) if is_missing_stack(&e) => Ok((Vec::new(), None)),
         Err(e) => Err(explain(session, &format!("reading the events of the stack {stack}"), &e)),
     }
 }

@@ -3,8 +3,7 @@
 use aws_sdk_cloudformation::types::DeletionMode;
 
 use super::journal::Operation;
-use super::stack;
-use crate::aws::{ResilientSession, explain};
+use crate::aws::{ResilientSession, explain, is_missing_stack};
 use crate::ui::Failure;
 
 /// Begins the deletion of a stack (name or ID). Resources of a stack whose deletion has failed can
@@ -29,7 +28,7 @@ pub async fn delete(
                 .set_deletion_mode(is_forced.then_some(DeletionMode::ForceDeleteStack));
             match call.send().await {
                 Ok(_) => Ok(()),
-                Err(e) if stack::is_missing(&e) => Ok(()),
+                Err(e) if is_missing_stack(&e) => Ok(()),
                 Err(e) => Err(explain(session, &format!("deleting the stack {stack}"), &e)),
             }
         })

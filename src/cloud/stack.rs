@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_cloudformation::error::ProvideErrorMetadata;
 use aws_sdk_cloudformation::types::{Stack as Described, TemplateStage};
 use serde::Serialize;
 
 use super::status::StackStatus;
-use crate::aws::{Session, explain};
+use crate::aws::{Session, explain, is_missing_stack};
 use crate::ui::Failure;
 
 /// The tag that a stack of ours has. Its value is the cluster's name.
@@ -133,14 +132,9 @@ impl From<Described> for Stack {
 pub async fn find(session: &Session, name: &str) -> Result<Option<Stack>, Failure> {
     match session.cloudformation.describe_stacks().stack_name(name).send().await {
         Ok(answer) => Ok(answer.stacks.unwrap_or_default().into_iter().next().map(Stack::from)),
-        Err(e) if is_missing(&e) => Ok(None),
+        Err(e) if is_missing_stack(&e) => Ok(None),
         Err(e) => Err(explain(session, &format!("reading the CloudFormation stack {name}"), &e)),
     }
-}
-
-/// Whether an answer says that the stack does not exist.
-pub(super) fn is_missing<E: ProvideErrorMetadata>(error: &E) -> bool {
-    error.code() == Some("ValidationError") && error.message().is_some_and(|m| m.contains("does not exist"))
 }
 
 /// All stacks of the account and region that exist.

@@ -52,8 +52,11 @@ pub fn init_stderr(requests: bool) {
 }
 
 /// Logs where the server does that has started this runner. The home is the working directory.
+///
+/// A panic is logged as an error: the stderr of a runner may be a log that was renamed since.
 pub fn init_runner() {
     init(runner_sink(Path::new("."), io::stderr()), RUNNER, false);
+    std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
 }
 
 /// Where a runner logs that has this as its stderr.
@@ -211,6 +214,13 @@ impl LogFile {
     }
 
     fn write(&mut self, line: &[u8]) -> io::Result<()> {
+        if !is_file(&self.file, &self.path) {
+            // Somebody removed or replaced the log. Lines in the old file would be seen by nobody.
+            // Where no log can be opened, the old file is still the best there is.
+            if let Ok(file) = open(&self.path) {
+                self.begin(file)?;
+            }
+        }
         let length = self.file.metadata()?.len();
         if length > MAX_LENGTH && self.failed_at.is_none_or(|at| at.elapsed() >= RETRY_INTERVAL) {
             self.failed_at = self.rotate(open).is_err().then(Instant::now);
@@ -244,6 +254,11 @@ impl LogFile {
             let _ = fs::rename(&old, &self.path);
             return Err(e);
         }
+        self.begin(file)
+    }
+
+    /// Logs into this file from now on.
+    fn begin(&mut self, file: File) -> io::Result<()> {
         self.file = file;
         if self.is_stderr {
             // Panics go there, and runners that are started from now on inherit it.
@@ -258,11 +273,12 @@ fn open(path: &Path) -> io::Result<File> {
     contents::open_to_write(OpenOptions::new().create(true).append(true), path)
 }
 
-/// Renames a log that has become long, before a server is started with it.
+/// Renames a log that has become long, before a server is started with it. The log stays where
+/// there can be no new one.
 pub fn rotate_if_long(home: &Path) {
     let path = home.join(SERVER_LOG);
     if fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_file() && meta.len() > MAX_LENGTH) {
-        let _ = fs::rename(&path, home.join(SERVER_OLD_LOG));
+        let _ = LogFile::open(home).and_then(|mut log| log.rotate(open));
     }
 }
 
@@ -411,6 +427,26 @@ mod tests {
         log.file.set_len(MAX_LENGTH + 1).unwrap();
         log.write(b"line\n").unwrap();
         assert_eq!(length(SERVER_LOG), 5);
+    }
+
+    #[test]
+    fn a_log_that_was_removed_or_replaced_begins_again() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join(SERVER_LOG);
+        let mut log = LogFile::open(home.path()).unwrap();
+        log.write(b"first\n").unwrap();
+        fs::remove_file(&path).unwrap();
+        log.write(b"second\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "second\n");
+        fs::rename(&path, home.path().join("elsewhere")).unwrap();
+        fs::write(&path, "of another\n").unwrap();
+        log.write(b"third\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "of another\nthird\n");
+        // A link leads anywhere: it is not followed.
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(home.path().join("target"), &path).unwrap();
+        log.write(b"fourth\n").unwrap();
+        assert!(!home.path().join("target").exists());
     }
 
     #[test]

@@ -19,7 +19,7 @@ unit *filter:
 check:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
-    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --document-private-items
 
 # Writes new snapshots; look at each change with `git diff` before you commit it
 bless program="tools" *filter:

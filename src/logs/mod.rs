@@ -1,9 +1,9 @@
 //! Log streams: the output of jobs, read to its end or followed while they run.
 //!
 //! * [`read`]: one stream, fast, from several points in time at once;
-//! * [`tail`]: the last lines, from the end backwards;
-//! * [`merge`]: many streams as one, in the order of time;
-//! * [`follow`]: the lines of a job or an array as they come, until the last one after the job's
+//! * [`tail()`]: the last lines, from the end backwards;
+//! * [`merge()`]: many streams as one, in the order of time;
+//! * [`follow()`]: the lines of a job or an array as they come, until the last one after the job's
 //!   end;
 //! * [`StreamFollower`]: the lines of one stream as they come.
 

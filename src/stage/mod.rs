@@ -1,7 +1,7 @@
 //! Staging: the script and the inputs become a bundle, the bundle goes to S3, and a launcher
 //! unpacks it in the job.
 //!
-//! [`Plan`] decides without any I/O how a job travels. [`upload`] and the functions beside it use
+//! [`Plan`] decides without any I/O how a job travels. [`upload()`] and the functions beside it use
 //! the network.
 
 mod archive;

@@ -1,13 +1,13 @@
 //! The support of the stories in `tests/`.
 //!
-//! * [`story`], [`main!`]: a test, and the program of the tests of a folder. [`lock`]: what only
+//! * [`story`], [`main!`]: a test, and the program of the tests of a folder. [`lock()`]: what only
 //!   one story can have at a time.
 //! * [`Sandbox`]: a home of its own for one test, and the tools run in it. A local cluster that
 //!   they start in there is gone when the test is.
 //! * [`python`], [`engine`], [`Moto`]: parts that we did not write: the `aws` CLI, boto3, the old
 //!   tools, a Docker engine and a moto server.
 //! * [`ImageBench`]: the images that a test makes on an engine.
-//! * [`BuildMachine`]: a machine of CodeBuild's, with a registry; [`job_image`]: what it makes of
+//! * [`BuildMachine`]: a machine of CodeBuild's, with a registry; [`job_image()`]: what it makes of
 //!   docker/.
 //! * [`BadServer`]: a server that misbehaves, at the network; [`Chaos`] is one that really has jobs
 //!   and objects.

@@ -187,8 +187,13 @@ pub struct Options {
         help_heading = "Retries and time limits"
     )]
     pub retry_attempts: Option<Attempts>,
-    /// Try again only after these failures: spot, exit:CODE[,CODE], reason:TEXT*
-    #[arg(long, value_name = "END", help_heading = "Retries and time limits")]
+    #[arg(
+        long,
+        value_name = "END",
+        // Not a comment of documentation, where the brackets would be a link.
+        help = "Try again only after these failures: spot, exit:CODE[,CODE], reason:TEXT*",
+        help_heading = "Retries and time limits"
+    )]
     pub retry_on: Vec<RetryOnArg>,
     /// End an attempt after this time: a number of seconds, or a time such as 90m, 2h, 1-12:00:00
     #[arg(

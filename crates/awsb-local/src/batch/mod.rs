@@ -8,7 +8,6 @@
 //! | `definition` | job definitions: registering and finding them                             |
 //! | `resources`  | queues, compute environments and scheduling policies                      |
 //! | `state`      | what happens to jobs: a state machine from events to effects; pure        |
-//! | [`database`] | SQLite: opening, schema versions                                          |
 //! | `store`      | jobs, attempts and definitions in the database: writing                   |
 //! | `reader`     | the same: reading                                                         |
 //! | `lineage`    | who has submitted what, and what a container's key may see of it          |

@@ -72,7 +72,7 @@ impl Policy {
 /// A parameter (UG, "Parameters").
 #[derive(Debug, Clone)]
 pub struct Parameter {
-    /// String, Number, List<Number>, CommaDelimitedList, or an AWS-specific type.
+    /// String, Number, `List<Number>`, CommaDelimitedList, or an AWS-specific type.
     pub kind: String,
     /// The value when none is given.
     pub default: Option<String>,

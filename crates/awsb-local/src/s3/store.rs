@@ -310,7 +310,7 @@ impl Store {
     /// All buckets with their times of creation.
     ///
     /// # Errors
-    /// See [`StoreError`], as for all that follow.
+    /// See `StoreError`, as for all that follow.
     pub fn buckets(&self) -> Result<Vec<(String, i64)>, StoreError> {
         let index = self.index();
         let mut statement = index.prepare_cached("SELECT name, created_at FROM buckets ORDER BY name")?;

@@ -17,7 +17,7 @@ pub struct Cluster {
     runner: RunnerId,
     shares: Option<u32>,
     next_key: i64,
-    next_task: u64,
+    next_attempt_id: u64,
     now: i64,
     running: VecDeque<AttemptId>,
 }
@@ -47,7 +47,7 @@ impl Cluster {
             runner: RunnerId::random(),
             shares,
             next_key: 1,
-            next_task: 0,
+            next_attempt_id: 0,
             now: 0,
             running: VecDeque::new(),
         }
@@ -73,28 +73,29 @@ impl Cluster {
 
     /// Starts the jobs for which there is room, and returns their number.
     pub fn schedule(&mut self) -> usize {
-        let (next_task, runner) = (&mut self.next_task, &self.runner);
+        let (next_attempt_id, runner) = (&mut self.next_attempt_id, &self.runner);
         self.state.schedule(self.now, || {
-            *next_task += 1;
-            Current { task: AttemptId::from(format!("{next_task:032x}")), runner: runner.clone() }
+            *next_attempt_id += 1;
+            Current { attempt_id: AttemptId::from(format!("{next_attempt_id:032x}")), runner: runner.clone() }
         });
         let changes = self.state.take_changes();
         let starts = changes.effects.iter().filter_map(|effect| match effect {
             Effect::Start(key) => Some(*key),
             Effect::Stop(..) => None,
         });
-        let tasks = starts.filter_map(|key| self.state.job(key)?.current.clone()).map(|current| current.task);
+        let attempt_ids =
+            starts.filter_map(|key| self.state.job(key)?.current.clone()).map(|current| current.attempt_id);
         let before = self.running.len();
-        self.running.extend(tasks);
+        self.running.extend(attempt_ids);
         self.running.len() - before
     }
 
     /// Ends the job that has run for the longest time.
     pub fn end_one(&mut self) {
         self.now += 1;
-        let Some(task) = self.running.pop_front() else { return };
+        let Some(attempt_id) = self.running.pop_front() else { return };
         self.state.attempt_ended(&Ended {
-            task,
+            attempt_id,
             started_at: Some(self.now),
             at: self.now,
             exit_code: Some(0),

@@ -24,7 +24,7 @@ pub struct Keys {
 #[derive(Debug, Default)]
 struct Attempts {
     jobs: HashMap<AttemptId, JobKey>,
-    tasks: HashMap<JobKey, AttemptId>,
+    attempt_ids: HashMap<JobKey, AttemptId>,
 }
 
 impl Keys {
@@ -47,11 +47,11 @@ impl Keys {
         if bool::from(access_key_id.as_bytes().ct_eq(secrets.owner.access_key_id.as_bytes())) {
             return Some((Principal::Owner, secrets.owner.clone()));
         }
-        let (task, place) = attempt_of(access_key_id)?;
+        let (attempt_id, place) = attempt_of(access_key_id)?;
         let attempts = self.attempts.read().unwrap_or_else(PoisonError::into_inner);
-        let job = *attempts.jobs.get(&task)?;
-        let credentials = secrets.of_attempt(&task, place);
-        let attempt = Attempt { task, job };
+        let job = *attempts.jobs.get(&attempt_id)?;
+        let credentials = secrets.of_attempt(&attempt_id, place);
+        let attempt = Attempt { attempt_id, job };
         let principal = match place {
             Placement::Host => Principal::Host(attempt),
             Placement::Container => Principal::Container(attempt),
@@ -60,8 +60,8 @@ impl Keys {
     }
 
     /// The key pair of an attempt that is to run.
-    pub fn of_attempt(&self, task: &AttemptId, place: Placement) -> Credentials {
-        self.secrets().of_attempt(task, place)
+    pub fn of_attempt(&self, attempt_id: &AttemptId, place: Placement) -> Credentials {
+        self.secrets().of_attempt(attempt_id, place)
     }
 
     /// Replaces the secrets: from now on no request with an earlier one is good.
@@ -70,26 +70,26 @@ impl Keys {
     }
 
     /// Records the attempt that a job is in now, if it is in one.
-    pub fn set_attempt(&self, job: JobKey, task: Option<&AttemptId>) {
+    pub fn set_attempt(&self, job: JobKey, attempt_id: Option<&AttemptId>) {
         let mut attempts = self.attempts();
-        let before = match task {
-            Some(task) => attempts.tasks.insert(job, task.clone()),
-            None => attempts.tasks.remove(&job),
+        let before = match attempt_id {
+            Some(attempt_id) => attempts.attempt_ids.insert(job, attempt_id.clone()),
+            None => attempts.attempt_ids.remove(&job),
         };
         if let Some(before) = before {
             attempts.jobs.remove(&before);
         }
-        if let Some(task) = task {
-            attempts.jobs.insert(task.clone(), job);
+        if let Some(attempt_id) = attempt_id {
+            attempts.jobs.insert(attempt_id.clone(), job);
         }
     }
 
     /// Records the attempts that all jobs are in now, and no others.
     pub fn set_attempts(&self, assigned: impl Iterator<Item = (JobKey, AttemptId)>) {
         let mut attempts = Attempts::default();
-        for (job, task) in assigned {
-            attempts.tasks.insert(job, task.clone());
-            attempts.jobs.insert(task, job);
+        for (job, attempt_id) in assigned {
+            attempts.attempt_ids.insert(job, attempt_id.clone());
+            attempts.jobs.insert(attempt_id, job);
         }
         *self.attempts() = attempts;
     }
@@ -115,7 +115,7 @@ mod tests {
         assert_ne!(host.secret_access_key, contained.secret_access_key);
         assert_eq!(keys.find(&host.access_key_id), None);
         keys.set_attempt(JobKey(7), Some(&first));
-        let attempt = Attempt { task: first.clone(), job: JobKey(7) };
+        let attempt = Attempt { attempt_id: first.clone(), job: JobKey(7) };
         assert_eq!(keys.find(&host.access_key_id), Some((Principal::Host(attempt.clone()), host.clone())));
         assert_eq!(keys.find(&contained.access_key_id), Some((Principal::Container(attempt), contained)));
         keys.set_attempt(JobKey(7), Some(&second));
@@ -130,17 +130,17 @@ mod tests {
 
     #[test]
     fn a_server_that_comes_back_knows_the_keys_of_those_that_ran() {
-        let (secrets, task) = (secrets(), AttemptId::random());
-        let before = Keys::new(secrets.clone()).of_attempt(&task, Placement::Container);
-        assert_eq!(Keys::new(secrets).of_attempt(&task, Placement::Container), before);
+        let (secrets, attempt_id) = (secrets(), AttemptId::random());
+        let before = Keys::new(secrets.clone()).of_attempt(&attempt_id, Placement::Container);
+        assert_eq!(Keys::new(secrets).of_attempt(&attempt_id, Placement::Container), before);
     }
 
     #[test]
     fn the_owners_key_and_those_of_jobs_are_replaced_apart() {
         let (old, new) = (secrets(), secrets());
-        let (keys, task) = (Keys::new(old.clone()), AttemptId::random());
-        keys.set_attempt(JobKey(1), Some(&task));
-        let of_job = keys.of_attempt(&task, Placement::Host);
+        let (keys, attempt_id) = (Keys::new(old.clone()), AttemptId::random());
+        keys.set_attempt(JobKey(1), Some(&attempt_id));
+        let of_job = keys.of_attempt(&attempt_id, Placement::Host);
         keys.replace(KeyMaterial { owner: new.owner.clone(), ..old.clone() });
         assert_eq!(keys.find(&old.owner.access_key_id), None);
         assert!(keys.find(&new.owner.access_key_id).is_some());

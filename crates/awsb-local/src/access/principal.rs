@@ -22,7 +22,7 @@ pub enum Principal {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
     /// The attempt.
-    pub task: AttemptId,
+    pub attempt_id: AttemptId,
     /// Its job: a child's or a node's own key.
     pub job: JobKey,
 }
@@ -66,7 +66,7 @@ impl Attempt {
                 "User: arn:aws:sts::{ACCOUNT}:assumed-role/container/{} is not authorized to perform: {}:{} because \
                  {why} for a job in a container{ADVICE}ask for it outside of the container, where you may do \
                  everything; docs/blocal.md lists what a container may do",
-                self.task,
+                self.attempt_id,
                 operation.service(),
                 operation.name(),
             ),
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_in_words_that_the_tools_take_apart() {
-        let attempt = Attempt { task: AttemptId::from("t".to_owned()), job: JobKey(1) };
+        let attempt = Attempt { attempt_id: AttemptId::from("t".to_owned()), job: JobKey(1) };
         let container = Principal::Container(attempt.clone());
         let operation = Operation::Batch(operation::Batch::DeleteJobQueue);
         let refused = container.check(operation).unwrap_err();

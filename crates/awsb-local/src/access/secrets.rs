@@ -70,16 +70,16 @@ impl KeyMaterial {
     }
 
     /// The key pair of an attempt.
-    pub fn of_attempt(&self, task: &AttemptId, place: Placement) -> Credentials {
-        let access_key_id = access_key_id(task, place);
+    pub fn of_attempt(&self, attempt_id: &AttemptId, place: Placement) -> Credentials {
+        let access_key_id = access_key_id(attempt_id, place);
         let mac = aws_sigv4::sign::v4::calculate_signature(self.jobs.as_bytes(), access_key_id.as_bytes());
         let secret_access_key = format!("{SECRET_PREFIX}{}", mac.get(..SECRET_DIGITS).unwrap_or(&mac));
         Credentials { access_key_id, secret_access_key }
     }
 }
 
-fn access_key_id(task: &AttemptId, place: Placement) -> String {
-    format!("{ACCESS_KEY_PREFIX}{}{}", place.letter(), task.as_str().to_ascii_uppercase())
+fn access_key_id(attempt_id: &AttemptId, place: Placement) -> String {
+    format!("{ACCESS_KEY_PREFIX}{}{}", place.letter(), attempt_id.as_str().to_ascii_uppercase())
 }
 
 /// The explanation for a job's key that is not valid.
@@ -115,11 +115,11 @@ mod tests {
 
     #[test]
     fn access_key_ids_name_attempts() {
-        let task = AttemptId::random();
+        let attempt_id = AttemptId::random();
         for place in [Placement::Host, Placement::Container] {
-            assert_eq!(attempt_of(&access_key_id(&task, place)), Some((task.clone(), place)));
+            assert_eq!(attempt_of(&access_key_id(&attempt_id, place)), Some((attempt_id.clone(), place)));
         }
-        let good = access_key_id(&task, Placement::Host);
+        let good = access_key_id(&attempt_id, Placement::Host);
         for bad in [
             String::new(),
             new_access_key_id(),

@@ -322,7 +322,7 @@ pub struct Attempt<'a> {
     /// The job's ID; a child's own.
     pub job_id: &'a str,
     /// The attempt's ID.
-    pub task: &'a AttemptId,
+    pub attempt_id: &'a AttemptId,
     /// Whether it is not the first one.
     pub is_repeated: bool,
     /// The command that replaces the image's CMD. When it is empty, the image's own is used.
@@ -369,7 +369,7 @@ fn body(
     let properties = Properties::read(container)?;
     let labels = HashMap::from([
         (HOME_LABEL.to_owned(), host.home_id.clone()),
-        (TASK_LABEL.to_owned(), attempt.task.to_string()),
+        (TASK_LABEL.to_owned(), attempt.attempt_id.to_string()),
         (JOB_LABEL.to_owned(), attempt.job_id.to_owned()),
     ]);
     let environment: BTreeMap<&str, &str> = host
@@ -509,10 +509,10 @@ mod tests {
     }
 
     fn ordered(extra: Value) -> ContainerCreateBody {
-        let task = AttemptId::from("t".to_owned());
+        let attempt_id = AttemptId::from("t".to_owned());
         let attempt = Attempt {
             job_id: "j:3",
-            task: &task,
+            attempt_id: &attempt_id,
             is_repeated: false,
             command: Vec::new(),
             environment: vec![("A".into(), "2".into()), ("B".into(), "x=y".into()), ("A".into(), "3".into())],
@@ -573,10 +573,10 @@ mod tests {
 
     #[test]
     fn without_a_place_the_attempt_is_refused_with_the_reason() {
-        let task = AttemptId::random();
+        let attempt_id = AttemptId::random();
         let attempt = Attempt {
             job_id: "j",
-            task: &task,
+            attempt_id: &attempt_id,
             is_repeated: false,
             command: Vec::new(),
             environment: Vec::new(),

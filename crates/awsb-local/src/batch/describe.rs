@@ -29,8 +29,8 @@ fn array_properties(row: &JobRow) -> Value {
 }
 
 /// The ARN of an attempt's ECS task.
-fn task_arn(task: &str) -> String {
-    format!("arn:aws:ecs:{REGION}:{ACCOUNT}:task/{COMPUTE_ENVIRONMENT}/{task}")
+fn task_arn(attempt_id: &str) -> String {
+    format!("arn:aws:ecs:{REGION}:{ACCOUNT}:task/{COMPUTE_ENVIRONMENT}/{attempt_id}")
 }
 
 /// The ARN of this machine as an ECS container instance.
@@ -128,11 +128,11 @@ fn container(row: &JobRow, spec: &Spec) -> Map<String, Value> {
     let mut container = with_lists(spec.container(node(row)).clone());
     // A job that waits for its first or its next attempt is in no task.
     let assigned = row.status > Status::Runnable;
-    if let Some(task) = row.task.as_ref().filter(|_| assigned) {
-        container.insert("taskArn".into(), json!(task_arn(task)));
+    if let Some(attempt_id) = row.attempt_id.as_ref().filter(|_| assigned) {
+        container.insert("taskArn".into(), json!(task_arn(attempt_id)));
         container.insert("containerInstanceArn".into(), json!(instance_arn()));
         if row.status > Status::Starting {
-            container.insert("logStreamName".into(), json!(spec.log_stream(node(row), task)));
+            container.insert("logStreamName".into(), json!(spec.log_stream(node(row), attempt_id)));
         }
     }
     container.extend(object([("exitCode", json!(row.exit_code)), ("reason", json!(row.reason))]));
@@ -143,10 +143,10 @@ fn container(row: &JobRow, spec: &Spec) -> Map<String, Value> {
 fn attempt(attempt: &Attempt, spec: &Spec, node: Option<u32>) -> Value {
     let container = object([
         ("containerInstanceArn", json!(instance_arn())),
-        ("taskArn", json!(task_arn(attempt.task.as_str()))),
+        ("taskArn", json!(task_arn(attempt.attempt_id.as_str()))),
         ("exitCode", json!(attempt.exit_code)),
         ("reason", json!(attempt.reason)),
-        ("logStreamName", json!(spec.log_stream(node, attempt.task.as_str()))),
+        ("logStreamName", json!(spec.log_stream(node, attempt.attempt_id.as_str()))),
         ("networkInterfaces", json!([])),
     ]);
     Value::Object(object([

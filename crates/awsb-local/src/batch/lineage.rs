@@ -311,7 +311,7 @@ mod tests {
     }
 
     fn container(job: i64) -> Principal {
-        Principal::Container(Attempt { task: AttemptId::random(), job: JobKey(job) })
+        Principal::Container(Attempt { attempt_id: AttemptId::random(), job: JobKey(job) })
     }
 
     /// The jobs that a job in a container has in its lineage, and those that a listing shows to it.

@@ -24,7 +24,7 @@ pub fn mark_lost_output(
 ) -> rusqlite::Result<()> {
     let node = describe::node_of(row, spec);
     for attempt in attempts {
-        let (group, stream) = (spec.log_group(node), spec.log_stream(node, attempt.task.as_str()));
+        let (group, stream) = (spec.log_group(node), spec.log_stream(node, attempt.attempt_id.as_str()));
         let Some(length) = attempt.output.filter(|length| *length > 0) else { continue };
         let there = match std::fs::metadata(home.join(logs::file_of(group, &stream))) {
             Ok(meta) => meta.len(),
@@ -45,7 +45,7 @@ pub fn mark_lost_output(
             None => Some(lost.clone()),
         };
         attempt.reason = with(&attempt.reason);
-        if row.task.as_deref() == Some(attempt.task.as_str()) {
+        if row.attempt_id.as_deref() == Some(attempt.attempt_id.as_str()) {
             row.reason = with(&row.reason);
         }
     }

@@ -55,7 +55,7 @@ pub struct JobRow {
     /// When it ended.
     pub stopped_at: Option<i64>,
     /// The last attempt, with the log stream.
-    pub task: Option<String>,
+    pub attempt_id: Option<String>,
     /// The last attempt's exit code.
     pub exit_code: Option<i32>,
     /// The last attempt's `container.reason`.
@@ -96,7 +96,7 @@ fn job_row(row: &Row<'_>) -> rusqlite::Result<JobRow> {
         created_at: whole(8)?,
         started_at: number(9)?.map(|at| at.0),
         stopped_at: number(10)?.map(|at| at.0),
-        task: text(11)?,
+        attempt_id: text(11)?,
         exit_code: number(12)?.map(Number::to),
         reason: text(13)?,
         cancelled: number(14)?.map(|flag| flag.0 != 0),
@@ -312,7 +312,7 @@ impl Snapshot {
             Ok(Attempt {
                 key,
                 number: number(0)?.map(Number::to).unwrap_or_default(),
-                task: AttemptId::from(text(1)?.unwrap_or_default()),
+                attempt_id: AttemptId::from(text(1)?.unwrap_or_default()),
                 started_at: number(2)?.map(|at| at.0),
                 stopped_at: number(3)?.map_or(0, |at| at.0),
                 exit_code: number(4)?.map(Number::to),
@@ -495,7 +495,7 @@ impl Snapshot {
     pub fn active_tasks(&self) -> rusqlite::Result<HashSet<String>> {
         let mut statement =
             self.0.prepare_cached("SELECT task FROM jobs WHERE status < 5 AND task IS NOT NULL")?;
-        statement.query_map([], |row| row.get::<_, Text>(0).map(|task| task.0))?.collect()
+        statement.query_map([], |row| row.get::<_, Text>(0).map(|attempt_id| attempt_id.0))?.collect()
     }
 
     /// The IDs and names of the jobs, children and nodes that are about to run, or run.

@@ -379,7 +379,7 @@ impl Store {
             .execute(params![
                 attempt.key.0,
                 attempt.number,
-                attempt.task.as_str(),
+                attempt.attempt_id.as_str(),
                 attempt.started_at,
                 attempt.stopped_at,
                 attempt.exit_code,
@@ -428,13 +428,13 @@ impl Store {
                 true => Ok(Spec::unreadable()),
                 false => Err(e),
             })?;
-            let mut tasks =
+            let mut attempt_ids =
                 self.db.prepare_cached("SELECT job, task FROM attempts WHERE job BETWEEN ?1 AND ?2")?;
-            let streams = tasks.query_map([first.0, last.0], |row| {
-                let (job, task): (i64, String) = (row.get(0)?, row.get(1)?);
+            let streams = attempt_ids.query_map([first.0, last.0], |row| {
+                let (job, attempt_id): (i64, String) = (row.get(0)?, row.get(1)?);
                 let node = Some(job - first.0 - 1).filter(|_| may_have_nodes && below > 0);
                 let node = node.and_then(|index| u32::try_from(index).ok());
-                Ok((spec.log_group(node).to_owned(), spec.log_stream(node, &task)))
+                Ok((spec.log_group(node).to_owned(), spec.log_stream(node, &attempt_id)))
             })?;
             expired.push(Expired { first, last, streams: streams.collect::<rusqlite::Result<_>>()? });
         }
@@ -660,7 +660,7 @@ fn job(
     let index: Option<u32> = number(2)?.map(Number::to);
     let summary = text(3)?.map(|text| from_json(&text)).transpose();
     let summary = summary.map_err(|e| harmed("the statuses of its children", e)).ok().flatten();
-    let task: Option<AttemptId> = text(9)?.map(AttemptId::from);
+    let attempt_id: Option<AttemptId> = text(9)?.map(AttemptId::from);
     let runner = text(10)?.and_then(|text| RunnerId::parse(&text));
     let cancelled = number(14)?.map(|flag| flag.0 != 0);
     let gpus = text(16)?.map(|text| from_json(&text)).transpose();
@@ -676,8 +676,8 @@ fn job(
         stopped_at: number(7)?.map(|at| at.0),
         attempts: number(8)?.map(Number::to).unwrap_or_default(),
         allocation: text(15)?.map(|environment| Allocation { environment, gpus }),
-        current: task.clone().zip(runner).map(|(task, runner)| Current { task, runner }),
-        last_attempt_id: task,
+        current: attempt_id.clone().zip(runner).map(|(attempt_id, runner)| Current { attempt_id, runner }),
+        last_attempt_id: attempt_id,
         exit_code: number(11)?.map(Number::to),
         reason: text(12)?,
         address: text(17)?.and_then(|text| text.parse().ok()),

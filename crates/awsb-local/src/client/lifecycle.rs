@@ -86,15 +86,18 @@ fn check_not_stopped(home: &Home) -> Result<(), LocalError> {
 fn connection(home: &Home, endpoint: &Endpoint) -> Connection {
     let connection = endpoint.connection();
     let variable = |name: &str| std::env::var(name).ok();
-    let is_running_here = |task: &AttemptId| home.path().join(SCRATCH).join(task.as_str()).is_dir();
-    let task = variable(TASK_VARIABLE).and_then(AttemptId::parse).filter(is_running_here);
-    let Some(task) = task else { return connection };
+    let is_running_here =
+        |attempt_id: &AttemptId| home.path().join(SCRATCH).join(attempt_id.as_str()).is_dir();
+    let attempt_id = variable(TASK_VARIABLE).and_then(AttemptId::parse).filter(is_running_here);
+    let Some(attempt_id) = attempt_id else { return connection };
     let exported = variable("AWS_ACCESS_KEY_ID").zip(variable("AWS_SECRET_ACCESS_KEY"));
     let (access_key_id, secret_access_key) = match exported {
-        Some((id, secret)) if attempt_of(&id).is_some_and(|(attempt, _)| attempt == task) => (id, secret),
+        Some((id, secret)) if attempt_of(&id).is_some_and(|(attempt, _)| attempt == attempt_id) => {
+            (id, secret)
+        }
         // The job has other credentials in its environment, for AWS: its own are derived again.
         _ => {
-            let own = KeyMaterial::of(endpoint).of_attempt(&task, Placement::Host);
+            let own = KeyMaterial::of(endpoint).of_attempt(&attempt_id, Placement::Host);
             (own.access_key_id, own.secret_access_key)
         }
     };

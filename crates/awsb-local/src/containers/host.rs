@@ -51,7 +51,7 @@ pub enum Request {
         /// The runner that is gone.
         runner: RunnerId,
         /// The attempt.
-        task: AttemptId,
+        attempt_id: AttemptId,
         /// The address of the Docker engine that has the container.
         engine: String,
     },
@@ -68,8 +68,8 @@ impl Containers {
     /// Asks for the removal of the container of an attempt whose runner is gone. The answer is the
     /// message `Removed`. It also comes when the container could not be removed, which is tried
     /// again later.
-    pub fn remove(&self, runner: RunnerId, task: AttemptId, engine: String) {
-        let _ = self.requests.send(Request::Remove { runner, task, engine });
+    pub fn remove(&self, runner: RunnerId, attempt_id: AttemptId, engine: String) {
+        let _ = self.requests.send(Request::Remove { runner, attempt_id, engine });
     }
 
     /// The problem with the Docker engine, if it is needed and there is one.

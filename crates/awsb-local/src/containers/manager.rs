@@ -163,10 +163,10 @@ impl ContainerManager {
                     state.set_problem(outcome.as_ref().err().map(|e| format!("containers: {e}")));
                     self.engine.send(Message::Prepared(outcome.map(Arc::new)));
                 }
-                Some(Request::Remove { runner, task, engine }) => {
+                Some(Request::Remove { runner, attempt_id, engine }) => {
                     // In a task of its own: the next container does not wait for the end of this
                     // one.
-                    tokio::spawn(remove_abandoned(self.engine.clone(), runner, task, engine));
+                    tokio::spawn(remove_abandoned(self.engine.clone(), runner, attempt_id, engine));
                 }
                 Some(Request::Close(done)) => {
                     self.sweep(&mut state, true).await;
@@ -329,7 +329,7 @@ impl ContainerManager {
             Some(live) => live,
             None => return Ok(false),
         };
-        for dead in found.iter().filter(|c| !live.contains(&c.task)) {
+        for dead in found.iter().filter(|c| !live.contains(&c.attempt_id)) {
             match is_final {
                 // Its runner may be removing it right now. The network can be removed only after
                 // that.
@@ -350,10 +350,10 @@ impl ContainerManager {
 }
 
 /// Removes the container of an attempt whose runner is gone.
-async fn remove_abandoned(engine_handle: Handle, runner: RunnerId, task: AttemptId, engine: String) {
+async fn remove_abandoned(engine_handle: Handle, runner: RunnerId, attempt_id: AttemptId, engine: String) {
     let remove = async || -> Result<(), EngineError> {
         let docker = awsb_docker::connect(&engine).await?;
-        cleanup::remove_with_retries(&docker, &docker::container_name(&task)).await
+        cleanup::remove_with_retries(&docker, &docker::container_name(&attempt_id)).await
     };
     if let Err(e) = remove().await {
         tracing::warn!("{e}");

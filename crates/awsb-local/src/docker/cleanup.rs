@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leftover {
     /// The attempt that it is (or was) for.
-    pub task: AttemptId,
+    pub attempt_id: AttemptId,
     /// The engine's own ID for it.
     pub id: String,
 }
@@ -46,8 +46,8 @@ pub async fn containers(
     Ok(found
         .into_iter()
         .filter_map(|c| {
-            let task = c.labels?.get(TASK_LABEL)?.clone();
-            Some(Leftover { task: task.into(), id: c.id? })
+            let attempt_id = c.labels?.get(TASK_LABEL)?.clone();
+            Some(Leftover { attempt_id: attempt_id.into(), id: c.id? })
         })
         .collect())
 }
@@ -91,8 +91,8 @@ pub async fn node_networks(docker: &Docker, home_id: &str) -> Result<Vec<Leftove
     let options = ListNetworksOptionsBuilder::new().filters(&filters).build();
     let found = docker.list_networks(Some(options)).await?;
     let leftover = |n: bollard::models::Network| {
-        let task = n.labels?.get(TASK_LABEL)?.clone();
-        Some(Leftover { task: task.into(), id: n.id? })
+        let attempt_id = n.labels?.get(TASK_LABEL)?.clone();
+        Some(Leftover { attempt_id: attempt_id.into(), id: n.id? })
     };
     Ok(found.into_iter().filter_map(leftover).collect())
 }
@@ -107,7 +107,7 @@ pub async fn remove_dead_networks(
     live: &HashSet<AttemptId>,
 ) -> Result<(), EngineError> {
     let mut outcome = Ok(());
-    for dead in networks.iter().filter(|network| !live.contains(&network.task)) {
+    for dead in networks.iter().filter(|network| !live.contains(&network.attempt_id)) {
         outcome = network::remove(docker, &dead.id).await.and(outcome);
     }
     outcome

@@ -14,8 +14,8 @@ pub const TASK_LABEL: &str = "awsb.task";
 pub const JOB_LABEL: &str = "awsb.job";
 
 /// The name of an attempt's container.
-pub fn container_name(task: &AttemptId) -> String {
-    format!("awsb-{task}")
+pub fn container_name(attempt_id: &AttemptId) -> String {
+    format!("awsb-{attempt_id}")
 }
 
 /// The name of the network of a home's containers.

@@ -209,9 +209,9 @@ impl Events {
             for (stream, _) in &page {
                 // The runner of a job that still runs has the file open: its next line would be
                 // lost.
-                let task = stream.rsplit('/').next().unwrap_or(stream);
+                let attempt_id = stream.rsplit('/').next().unwrap_or(stream);
                 let written = self.written(&group.name, stream).map_err(|e| unreadable(&e))?;
-                if written.is_some_and(|(_, last)| last < before) && !active.contains(task) {
+                if written.is_some_and(|(_, last)| last < before) && !active.contains(attempt_id) {
                     self.remove_file(&group.name, stream).map_err(|e| unreadable(&e))?;
                 }
             }

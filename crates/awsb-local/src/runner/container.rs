@@ -61,8 +61,8 @@ impl ContainerExecution {
         let (signals, received) = unbounded_channel();
         let output = Output::new(run.log.into());
         let container_run = ContainerRun {
-            name: docker::container_name(&run.task),
-            task: run.task,
+            name: docker::container_name(&run.attempt_id),
+            attempt_id: run.attempt_id,
             order,
             output,
             signals: received,
@@ -96,7 +96,7 @@ impl Execution for ContainerExecution {
 }
 
 struct ContainerRun {
-    task: AttemptId,
+    attempt_id: AttemptId,
     name: String,
     order: Container,
     output: Output,
@@ -120,13 +120,14 @@ impl ContainerRun {
         let docker = match engine {
             Ok(docker) => docker,
             Err(why) => {
-                return events.send(&self.task, Event::Ended(cannot("CannotCreateContainerError", why)));
+                return events
+                    .send(&self.attempt_id, Event::Ended(cannot("CannotCreateContainerError", why)));
             }
         };
         let outcome = self.run(&docker, events).await;
         let outcome =
             Outcome { lost_output: self.output.finish().err().map(|lost| lost.to_string()), ..outcome };
-        events.send(&self.task, Event::Ended(outcome));
+        events.send(&self.attempt_id, Event::Ended(outcome));
         if let Err(e) = cleanup::remove_with_retries(&docker, &self.name).await {
             // The server looks for what is left behind, too.
             tracing::warn!("{e}");
@@ -143,7 +144,7 @@ impl ContainerRun {
             Ok(frames) => {
                 let at = now_ms();
                 let address = self.address(docker).await;
-                events.send(&self.task, Event::Started(at, address));
+                events.send(&self.attempt_id, Event::Started(at, address));
                 self.follow(docker, frames).await
             }
             Err(refusal) => refusal,
@@ -220,7 +221,7 @@ impl ContainerRun {
     async fn join_nodes(&self, docker: &Docker) -> Result<(), Refusal> {
         let Some(main) = &self.order.main_node else { return Ok(()) };
         let failed = |why: EngineError| cannot("CannotStartContainerError", why);
-        if *main == self.task {
+        if *main == self.attempt_id {
             network::make_for_nodes(docker, &self.order.home, main).await.map_err(failed)?;
         }
         network::join(docker, &docker::nodes_network_name(main), &self.name).await.map_err(failed)
@@ -229,7 +230,7 @@ impl ContainerRun {
     /// Where the other nodes reach a main node. One that has ended already has no address, and
     /// needs none.
     async fn address(&self, docker: &Docker) -> Option<Ipv4Addr> {
-        let main = self.order.main_node.as_ref().filter(|main| **main == self.task)?;
+        let main = self.order.main_node.as_ref().filter(|main| **main == self.attempt_id)?;
         let found = docker.inspect_container(&self.name, None::<InspectContainerOptions>).await.ok()?;
         let networks = found.network_settings?.networks?;
         networks.get(&docker::nodes_network_name(main))?.ip_address.as_ref()?.parse().ok()

@@ -79,9 +79,9 @@ pub struct EventSender {
 
 impl EventSender {
     /// Sends an event to the runner's loop.
-    pub fn send(&self, task: &AttemptId, news: Event) {
+    pub fn send(&self, attempt_id: &AttemptId, news: Event) {
         // A loop that is gone need not hear it.
-        if self.sender.send((task.clone(), news)).is_ok() {
+        if self.sender.send((attempt_id.clone(), news)).is_ok() {
             let _ = (&*self.waker).write_all(&[0]);
         }
     }
@@ -92,7 +92,7 @@ impl EventSender {
 #[derive(Debug)]
 pub struct PostponedExecution {
     /// The attempt.
-    pub task: AttemptId,
+    pub attempt_id: AttemptId,
     /// Where its end is reported.
     pub events: EventSender,
 }
@@ -105,7 +105,7 @@ impl Execution for PostponedExecution {
     fn take_output(&mut self) {}
 
     fn signal(&mut self, _: Signal) {
-        self.events.send(&self.task, Event::Ended(Outcome::default()));
+        self.events.send(&self.attempt_id, Event::Ended(Outcome::default()));
     }
 
     fn finish(&mut self) -> Option<String> {

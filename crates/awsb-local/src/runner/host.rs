@@ -38,16 +38,16 @@ impl Waiter {
     pub fn new(events: EventSender) -> io::Result<Self> {
         let (sender, to_wait_for) = mpsc::channel::<(AttemptId, Pid)>();
         std::thread::Builder::new().name("waiter".to_owned()).spawn(move || {
-            for (task, pid) in to_wait_for {
-                events.send(&task, Event::Ended(process::outcome(process::wait_for_end(pid))));
+            for (attempt_id, pid) in to_wait_for {
+                events.send(&attempt_id, Event::Ended(process::outcome(process::wait_for_end(pid))));
             }
         })?;
         Ok(Self(sender))
     }
 
     /// Reports the end of a process.
-    pub fn wait(&self, task: &AttemptId, pid: Pid) {
-        let waiting = self.0.send((task.clone(), pid));
+    pub fn wait(&self, attempt_id: &AttemptId, pid: Pid) {
+        let waiting = self.0.send((attempt_id.clone(), pid));
         debug_assert!(waiting.is_ok(), "the waiter lives as long as the runner");
     }
 }
@@ -63,7 +63,7 @@ const UNPACKED: &str = "awsb.0.0";
 /// A process of the host and all that belongs to it.
 #[derive(Debug)]
 pub struct HostExecution {
-    task: AttemptId,
+    attempt_id: AttemptId,
     leader: Pid,
     end: Option<OwnedFd>,
     pipe: Option<PipeReader>,
@@ -94,7 +94,7 @@ impl HostExecution {
             reason: format!("CannotStartContainerError: {}", space::words(&home(), &e)),
             ..process::CannotStart::without_a_program(&e)
         };
-        let scratch = scratch(&run.task).map_err(cannot)?;
+        let scratch = scratch(&run.attempt_id).map_err(cannot)?;
         // A try before this one may have left it; no process of the job has been there.
         contents::remove_tree(&scratch).map_err(cannot)?;
         spares.scratch.make(&scratch).map_err(cannot)?;
@@ -102,7 +102,7 @@ impl HostExecution {
         let tmpdir = TmpDir::to(&scratch);
         environment.insert("TMPDIR".to_owned(), tmpdir.path().display().to_string());
         environment.extend(run.environment.iter().cloned());
-        environment.insert(TASK_VARIABLE.to_owned(), run.task.as_str().to_owned());
+        environment.insert(TASK_VARIABLE.to_owned(), run.attempt_id.as_str().to_owned());
         let mut job = Command { argv: run.command.clone(), environment, directory: scratch.clone() };
         let Ready { folder: unpacked, direct } = ready(unpacker, &mut job, &mut spares.unpacked);
         let mark = FolderStamp::of(&scratch).ok();
@@ -127,7 +127,7 @@ impl HostExecution {
             let _ = std::fs::remove_dir(&scratch);
         })?;
         Ok(Self {
-            task: run.task.clone(),
+            attempt_id: run.attempt_id.clone(),
             leader,
             end: process::end_of(leader),
             pipe: Some(pipe),
@@ -200,7 +200,7 @@ impl Execution for HostExecution {
     }
 
     fn finish(&mut self) -> Option<String> {
-        self.is_gone = process::reap(self.leader, &self.task);
+        self.is_gone = process::reap(self.leader, &self.attempt_id);
         self.drain();
         self.output.take().and_then(|output| output.finish().err()).map(|lost| lost.to_string())
     }
@@ -246,6 +246,6 @@ fn ready(unpacker: &mut Unpacker, job: &mut Command, spare: &mut Spare) -> Ready
 }
 
 /// The job's working directory, absolute: it is the job's TMPDIR, too.
-fn scratch(task: &AttemptId) -> io::Result<PathBuf> {
-    std::path::absolute(Path::new(SCRATCH).join(task.as_str()))
+fn scratch(attempt_id: &AttemptId) -> io::Result<PathBuf> {
+    std::path::absolute(Path::new(SCRATCH).join(attempt_id.as_str()))
 }

@@ -27,7 +27,8 @@ enum JournalEntry {
     /// The runner has taken this attempt of a job; its process, or its container on this Docker
     /// engine, may exist from now on.
     Taken {
-        task: AttemptId,
+        #[serde(rename = "task")]
+        attempt_id: AttemptId,
         #[serde(default)]
         job: String,
         #[serde(default)]
@@ -36,7 +37,13 @@ enum JournalEntry {
         engine: Option<String>,
     },
     /// The process exists. `born` distinguishes it from a later process with the same pid.
-    Started { task: AttemptId, pid: i32, at: i64, born: Option<u64> },
+    Started {
+        #[serde(rename = "task")]
+        attempt_id: AttemptId,
+        pid: i32,
+        at: i64,
+        born: Option<u64>,
+    },
     /// The attempt has ended.
     Ended(Ended),
 }
@@ -79,9 +86,9 @@ impl Journal {
     ///
     /// # Errors
     /// When it cannot be written: then the attempt must not begin.
-    pub fn taken(&mut self, task: &AttemptId, of: (&str, u32), engine: Option<&str>) -> io::Result<()> {
+    pub fn taken(&mut self, attempt_id: &AttemptId, of: (&str, u32), engine: Option<&str>) -> io::Result<()> {
         self.write(&JournalEntry::Taken {
-            task: task.clone(),
+            attempt_id: attempt_id.clone(),
             job: of.0.to_owned(),
             attempt: of.1,
             engine: engine.map(str::to_owned),
@@ -92,8 +99,13 @@ impl Journal {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn started(&mut self, task: &AttemptId, pid: i32, at: i64) -> io::Result<()> {
-        self.write(&JournalEntry::Started { task: task.clone(), pid, at, born: process::born(pid) })
+    pub fn started(&mut self, attempt_id: &AttemptId, pid: i32, at: i64) -> io::Result<()> {
+        self.write(&JournalEntry::Started {
+            attempt_id: attempt_id.clone(),
+            pid,
+            at,
+            born: process::born(pid),
+        })
     }
 
     /// Records the end of the attempt, before the server gets a report.
@@ -195,16 +207,20 @@ pub enum AttemptOutcome {
 ///
 /// # Errors
 /// When the journal cannot be read.
-pub fn outcome_of(home: &Path, runner: &RunnerId, task: &AttemptId) -> io::Result<AttemptOutcome> {
+pub fn outcome_of(home: &Path, runner: &RunnerId, attempt_id: &AttemptId) -> io::Result<AttemptOutcome> {
     let (mut taken, mut on, mut leader) = (false, None, None);
     let (entries, is_whole) = journal(&journal_path(home, runner))?;
     for entry in entries {
         match entry {
-            JournalEntry::Taken { task: t, engine, .. } if t == *task => (taken, on) = (true, engine),
-            JournalEntry::Started { task: t, pid, at, born } if t == *task => {
+            JournalEntry::Taken { attempt_id: t, engine, .. } if t == *attempt_id => {
+                (taken, on) = (true, engine)
+            }
+            JournalEntry::Started { attempt_id: t, pid, at, born } if t == *attempt_id => {
                 (taken, leader) = (true, Some(Leader { pid, at, born }));
             }
-            JournalEntry::Ended(ended) if ended.task == *task => return Ok(AttemptOutcome::Ended(ended)),
+            JournalEntry::Ended(ended) if ended.attempt_id == *attempt_id => {
+                return Ok(AttemptOutcome::Ended(ended));
+            }
             _ => {}
         }
     }
@@ -214,7 +230,7 @@ pub fn outcome_of(home: &Path, runner: &RunnerId, task: &AttemptId) -> io::Resul
     if let Some(engine) = on {
         return Ok(AttemptOutcome::Abandoned(engine));
     }
-    process::kill_remains(task, leader);
+    process::kill_remains(attempt_id, leader);
     Ok(AttemptOutcome::Lost)
 }
 
@@ -224,7 +240,7 @@ pub struct JournaledAttempt {
     /// The runner that has taken it.
     pub runner: RunnerId,
     /// The attempt.
-    pub task: AttemptId,
+    pub attempt_id: AttemptId,
     /// The job's ID.
     pub job: String,
     /// Which attempt of the job it is, from 1 on.
@@ -271,12 +287,18 @@ pub fn journals(home: &Path) -> io::Result<Journals> {
         }
         for entry in entries {
             match entry {
-                JournalEntry::Taken { task, job, attempt, .. } => {
-                    own.push(JournaledAttempt { runner: runner.clone(), task, job, attempt, ended: None });
+                JournalEntry::Taken { attempt_id, job, attempt, .. } => {
+                    own.push(JournaledAttempt {
+                        runner: runner.clone(),
+                        attempt_id,
+                        job,
+                        attempt,
+                        ended: None,
+                    });
                 }
                 JournalEntry::Ended(ended) => {
                     // A runner has one attempt at a time.
-                    if let Some(taken) = own.last_mut().filter(|taken| taken.task == ended.task) {
+                    if let Some(taken) = own.last_mut().filter(|taken| taken.attempt_id == ended.attempt_id) {
                         taken.ended = Some(ended);
                     }
                 }
@@ -355,9 +377,9 @@ mod tests {
     use super::*;
     use crate::home::contents::is_name_in;
 
-    fn ended(task: &AttemptId) -> Ended {
+    fn ended(attempt_id: &AttemptId) -> Ended {
         Ended {
-            task: task.clone(),
+            attempt_id: attempt_id.clone(),
             started_at: Some(1),
             at: 2,
             exit_code: Some(0),
@@ -394,7 +416,7 @@ mod tests {
         );
         let attempts = journals(home).unwrap().taken;
         let attempts: Vec<_> =
-            attempts.iter().map(|t| (&t.task, t.job.as_str(), t.attempt, t.ended.as_ref())).collect();
+            attempts.iter().map(|t| (&t.attempt_id, t.job.as_str(), t.attempt, t.ended.as_ref())).collect();
         let end = ended(&done);
         assert_eq!(
             attempts,
@@ -434,6 +456,27 @@ mod tests {
         assert_eq!(outcome_of(home, &runner, &other).unwrap(), AttemptOutcome::NeverBegan);
     }
 
+    /// A journal may be of an earlier version, and so may the runner at the other end.
+    #[test]
+    fn an_attempt_is_a_task_in_journals_and_messages() {
+        use crate::runner::protocol::Order;
+        let attempt_id = AttemptId::from("t".to_owned());
+        let started = JournalEntry::Started { attempt_id: attempt_id.clone(), pid: 1, at: 2, born: None };
+        let lines = [
+            serde_json::to_value(&started).unwrap(),
+            serde_json::to_value(JournalEntry::Ended(ended(&attempt_id))).unwrap()["ended"]["task"].clone(),
+            serde_json::to_value(Order::Stop { attempt_id: attempt_id.clone() }).unwrap(),
+            serde_json::to_value(Order::Forget { attempt_id, commit: 3 }).unwrap(),
+        ];
+        let expected = [
+            serde_json::json!({"started": {"task": "t", "pid": 1, "at": 2, "born": null}}),
+            serde_json::json!("t"),
+            serde_json::json!({"stop": {"task": "t"}}),
+            serde_json::json!({"forget": {"task": "t", "commit": 3}}),
+        ];
+        assert_eq!(lines, expected);
+    }
+
     #[test]
     fn a_long_journal_is_followed_by_another_and_stays() {
         let dir = tempfile::tempdir().unwrap();
@@ -441,10 +484,10 @@ mod tests {
         let (runner, home) = (RunnerId::random(), dir.path());
         let mut journal = Journal::open(home, &runner).unwrap();
         let mut commit = 0;
-        let tasks: Vec<AttemptId> = (0..12_000).map(|_| AttemptId::random()).collect();
-        for task in &tasks {
-            journal.taken(task, ("a", 1), None).unwrap();
-            journal.ended(&ended(task)).unwrap();
+        let attempt_ids: Vec<AttemptId> = (0..12_000).map(|_| AttemptId::random()).collect();
+        for attempt_id in &attempt_ids {
+            journal.taken(attempt_id, ("a", 1), None).unwrap();
+            journal.ended(&ended(attempt_id)).unwrap();
             commit += 1;
             journal.all_forgotten(commit);
         }
@@ -461,9 +504,9 @@ mod tests {
         let attempts = all.taken;
         // All that has happened since that commit is there.
         assert_eq!(u64::try_from(attempts.len()).unwrap(), commit - all.since);
-        assert!(attempts.len() > 2000 && attempts.len() < tasks.len(), "{}", attempts.len());
-        assert_eq!(attempts.last().map(|t| &t.task), tasks.last());
-        let last = tasks.last().unwrap();
+        assert!(attempts.len() > 2000 && attempts.len() < attempt_ids.len(), "{}", attempts.len());
+        assert_eq!(attempts.last().map(|t| &t.attempt_id), attempt_ids.last());
+        let last = attempt_ids.last().unwrap();
         assert_eq!(outcome_of(home, &runner, last).unwrap(), AttemptOutcome::Ended(ended(last)));
         forget(home, &runner);
         assert_eq!(fs::read_dir(home.join(RUNNERS)).unwrap().count(), 0);

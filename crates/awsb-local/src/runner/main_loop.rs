@@ -137,7 +137,7 @@ struct Server {
 }
 
 struct Job {
-    task: AttemptId,
+    attempt_id: AttemptId,
     /// The file of its log stream.
     log: String,
     execution: Box<dyn Execution>,
@@ -168,7 +168,7 @@ struct Retry {
 impl Job {
     fn new(run: &Run, execution: Box<dyn Execution>) -> Self {
         Self {
-            task: run.task.clone(),
+            attempt_id: run.attempt_id.clone(),
             log: run.log.clone(),
             execution,
             started_at: None,
@@ -333,10 +333,10 @@ impl Runner {
         self.server = Some(Server { stream, buffer: Vec::new() });
         let (mut starting, mut running) = (None, None);
         match &self.job {
-            Some(Job { task, started_at: Some(at), address, .. }) => {
-                running = Some(Started { task: task.clone(), at: *at, address: *address });
+            Some(Job { attempt_id, started_at: Some(at), address, .. }) => {
+                running = Some(Started { attempt_id: attempt_id.clone(), at: *at, address: *address });
             }
-            Some(Job { task, started_at: None, .. }) => starting = Some(task.clone()),
+            Some(Job { attempt_id, started_at: None, .. }) => starting = Some(attempt_id.clone()),
             None => {}
         }
         let hello = Hello { runner: self.id.clone(), starting, running, ended: self.ended.clone() };
@@ -384,14 +384,16 @@ impl Runner {
         match order {
             Order::Setup { environment } => self.environment = environment.into_iter().collect(),
             Order::Run(run) => self.begin(*run),
-            Order::Stop { task } => {
-                if let Some(job) = self.job.as_mut().filter(|job| job.task == task && job.kill_at.is_none()) {
+            Order::Stop { attempt_id } => {
+                if let Some(job) =
+                    self.job.as_mut().filter(|job| job.attempt_id == attempt_id && job.kill_at.is_none())
+                {
                     job.stop(now_ms());
                 }
             }
-            Order::Forget { task, commit } => {
-                self.ended.retain(|ended| ended.task != task);
-                self.unwritten.retain(|ended| ended.task != task);
+            Order::Forget { attempt_id, commit } => {
+                self.ended.retain(|ended| ended.attempt_id != attempt_id);
+                self.unwritten.retain(|ended| ended.attempt_id != attempt_id);
                 if self.ended.is_empty() && self.job.is_none() {
                     self.journal.all_forgotten(commit);
                 }
@@ -404,12 +406,12 @@ impl Runner {
             tracing::warn!("a second job while one runs; not taken");
             return;
         }
-        let task = run.task.clone();
+        let attempt_id = run.attempt_id.clone();
         let engine = run.container.as_ref().map(|c| c.engine.as_str());
-        if let Err(e) = self.journal.taken(&task, (&run.job, run.attempt), engine) {
+        if let Err(e) = self.journal.taken(&attempt_id, (&run.job, run.attempt), engine) {
             // Not journalled, so not begun. The server hears it as an attempt that could not start.
             let reason = format!("CannotStartContainerError: journal: {}", space::words(&home(), &e));
-            return self.end(ended_before_start(&task, 126, reason));
+            return self.end(ended_before_start(&attempt_id, 126, reason));
         }
         self.start(run, 0);
     }
@@ -438,11 +440,11 @@ impl Runner {
                 // A container reports its start.
                 if let Some(leader) = leader {
                     let at = now_ms();
-                    if let Err(e) = self.journal.started(&run.task, leader.as_raw(), at) {
+                    if let Err(e) = self.journal.started(&run.attempt_id, leader.as_raw(), at) {
                         tracing::warn!("writing the journal: {e}");
                     }
                     if job.execution.end().is_none() {
-                        self.waiter.wait(&run.task, leader);
+                        self.waiter.wait(&run.attempt_id, leader);
                     }
                     job.started(at);
                     job.report_start_at = Some(at + BRIEF_MS);
@@ -455,14 +457,14 @@ impl Runner {
                     tracing::warn!("job {} waits to be started: {why}", run.job);
                 }
                 self.send(&Report::Delayed { job: run.job.clone(), why });
-                let task = run.task.clone();
-                let work = PostponedExecution { task, events: self.events.clone() };
+                let attempt_id = run.attempt_id.clone();
+                let work = PostponedExecution { attempt_id, events: self.events.clone() };
                 let mut job = Job::new(&run, Box::new(work));
                 let pause_ms = (pause_ms * 2).clamp(*RETRY_MS.start(), *RETRY_MS.end());
                 job.postponed = Some(Box::new(Retry { run, at: now_ms() + pause_ms, pause_ms }));
                 self.job = Some(job);
             }
-            Err(e) => self.end(ended_before_start(&run.task, e.exit_code, e.reason)),
+            Err(e) => self.end(ended_before_start(&run.attempt_id, e.exit_code, e.reason)),
         }
     }
 
@@ -471,14 +473,14 @@ impl Runner {
         let Some(job) = &mut self.job else { return };
         job.report_start_at = None;
         if let Some(at) = job.started_at {
-            let started = Started { task: job.task.clone(), at, address: job.address };
+            let started = Started { attempt_id: job.attempt_id.clone(), at, address: job.address };
             self.send(&Report::Started(started));
         }
     }
 
     fn handle_event(&mut self) {
-        let Some((task, event)) = self.event_receiver.receive() else { return };
-        if self.job.as_ref().is_none_or(|job| job.task != task) {
+        let Some((attempt_id, event)) = self.event_receiver.receive() else { return };
+        if self.job.as_ref().is_none_or(|job| job.attempt_id != attempt_id) {
             return;
         }
         match event {
@@ -498,7 +500,7 @@ impl Runner {
         let lost_output = job.execution.finish().or(outcome.lost_output);
         let reasons: Vec<String> = outcome.reason.into_iter().chain(lost_output.clone()).collect();
         self.end(Ended {
-            task: job.task,
+            attempt_id: job.attempt_id,
             started_at: job.started_at,
             at: now_ms(),
             exit_code: outcome.exit_code,
@@ -542,9 +544,9 @@ fn home() -> std::path::PathBuf {
     std::path::absolute(".").unwrap_or_default()
 }
 
-fn ended_before_start(task: &AttemptId, exit_code: i32, reason: String) -> Ended {
+fn ended_before_start(attempt_id: &AttemptId, exit_code: i32, reason: String) -> Ended {
     Ended {
-        task: task.clone(),
+        attempt_id: attempt_id.clone(),
         started_at: None,
         at: now_ms(),
         exit_code: Some(exit_code),

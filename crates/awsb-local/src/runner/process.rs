@@ -193,7 +193,7 @@ const REAP_PATIENCE: Duration = Duration::from_secs(5);
 /// Kills all processes that a job has left running after the end of its main process, as in a
 /// container, and reaps every zombie. Processes that cannot be killed are logged and left alone:
 /// the job's end is more important. Returns whether it is certain that none is left.
-pub fn reap(leader: Pid, task: &AttemptId) -> bool {
+pub fn reap(leader: Pid, attempt_id: &AttemptId) -> bool {
     // Elsewhere `wait_for_end` has done it, and the group's ID may be another's by now.
     if cfg!(target_os = "linux") {
         let _ = killpg(leader, Signal::SIGKILL);
@@ -207,12 +207,14 @@ pub fn reap(leader: Pid, task: &AttemptId) -> bool {
     loop {
         match waitpid(Pid::from_raw(-1), Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::StillAlive) => {
-                let dying = kill_orphans(task);
+                let dying = kill_orphans(attempt_id);
                 if dying.is_empty() {
                     return false;
                 }
                 if Instant::now() >= deadline {
-                    tracing::warn!("attempt {task} has ended, and its processes {dying:?} do not go away");
+                    tracing::warn!(
+                        "attempt {attempt_id} has ended, and its processes {dying:?} do not go away"
+                    );
                     return false;
                 }
                 std::thread::sleep(pause);
@@ -226,11 +228,13 @@ pub fn reap(leader: Pid, task: &AttemptId) -> bool {
 }
 
 /// Kills the children that an attempt has left to us, and returns those that will die of it.
-fn kill_orphans(task: &AttemptId) -> Vec<i32> {
-    let orphans = children().into_iter().filter(|pid| !is_anothers(*pid, task));
+fn kill_orphans(attempt_id: &AttemptId) -> Vec<i32> {
+    let orphans = children().into_iter().filter(|pid| !is_anothers(*pid, attempt_id));
     let dying = orphans.filter(|pid| match kill(*pid, Signal::SIGKILL) {
         Err(Errno::EPERM) => {
-            tracing::warn!("attempt {task} has ended and left process {pid}, which belongs to another user");
+            tracing::warn!(
+                "attempt {attempt_id} has ended and left process {pid}, which belongs to another user"
+            );
             false
         }
         _ => true,
@@ -241,11 +245,11 @@ fn kill_orphans(task: &AttemptId) -> Vec<i32> {
 /// Whether a child of this process does not belong to the attempt: a tool in a job may have started
 /// the local cluster's server, which serves all, and whose own runners and their jobs become
 /// children of this process with its end.
-fn is_anothers(pid: Pid, task: &AttemptId) -> bool {
+fn is_anothers(pid: Pid, attempt_id: &AttemptId) -> bool {
     let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
     let mut variables = environment.split(|b| *b == 0).filter_map(|v| std::str::from_utf8(v).ok());
     match variables.find_map(|v| v.strip_prefix(TASK_VARIABLE)?.strip_prefix('=')) {
-        Some(carried) => carried != task.as_str(),
+        Some(carried) => carried != attempt_id.as_str(),
         // A server is started with an empty environment; other programs without these variables are
         // the job's.
         None => std::fs::read_to_string(format!("/proc/{pid}/comm"))
@@ -319,14 +323,14 @@ fn elapsed_s(etime: &str) -> Option<i64> {
 
 /// Kills what a dead runner's job has left: its process group, if the leader is still the same
 /// process, and every process of ours that carries the attempt's ID in its environment.
-pub fn kill_remains(task: &AttemptId, leader: Option<Leader>) {
+pub fn kill_remains(attempt_id: &AttemptId, leader: Option<Leader>) {
     if let Some(leader) = leader
         && leader.pid > 1
         && leader.is_alive()
     {
         let _ = killpg(Pid::from_raw(leader.pid), Signal::SIGKILL);
     }
-    let marker = format!("{TASK_VARIABLE}={task}");
+    let marker = format!("{TASK_VARIABLE}={attempt_id}");
     // A process may fork while we look: again, until a look finds nothing.
     for _ in 0..100 {
         let found = processes_with(&marker);
@@ -338,7 +342,7 @@ pub fn kill_remains(task: &AttemptId, leader: Option<Leader>) {
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-    tracing::warn!("processes of the lost attempt {task} do not go away");
+    tracing::warn!("processes of the lost attempt {attempt_id} do not go away");
 }
 
 /// The processes that have `variable` (`NAME=VALUE`) in their environment, as far as we may see it.

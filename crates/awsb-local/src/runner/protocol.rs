@@ -151,7 +151,8 @@ pub enum Report {
 #[serde(rename_all = "camelCase")]
 pub struct Started {
     /// Which attempt.
-    pub task: AttemptId,
+    #[serde(rename = "task")]
+    pub attempt_id: AttemptId,
     /// When, in milliseconds since the epoch.
     pub at: i64,
     /// Where the other nodes reach it, for the container of a multi-node job's main node.
@@ -164,7 +165,8 @@ pub struct Started {
 #[serde(rename_all = "camelCase")]
 pub struct Ended {
     /// Which attempt.
-    pub task: AttemptId,
+    #[serde(rename = "task")]
+    pub attempt_id: AttemptId,
     /// When its process or container began to run; `None` when it never did.
     pub started_at: Option<i64>,
     /// When it ended, in milliseconds since the epoch.
@@ -201,12 +203,14 @@ pub enum Order {
     /// End the job: SIGTERM, and after [`Run::kill_after_ms`] SIGKILL.
     Stop {
         /// Which attempt.
-        task: AttemptId,
+        #[serde(rename = "task")]
+        attempt_id: AttemptId,
     },
     /// The server has the end of this attempt on disk: it may be forgotten.
     Forget {
         /// Which attempt.
-        task: AttemptId,
+        #[serde(rename = "task")]
+        attempt_id: AttemptId,
         /// The number of the commit with which it is there.
         #[serde(default)]
         commit: u64,
@@ -221,7 +225,8 @@ pub const KILL_AFTER_MS: i64 = limits::STOP_GRACE.as_millis() as i64;
 #[serde(rename_all = "camelCase")]
 pub struct Run {
     /// Which attempt.
-    pub task: AttemptId,
+    #[serde(rename = "task")]
+    pub attempt_id: AttemptId,
     /// The ID of the job.
     #[serde(default)]
     pub job: String,

@@ -158,13 +158,13 @@ fn is_left_over(link: &Path, scratch: &Path, runs: &dyn Fn(&str) -> bool) -> boo
     let is_our_link =
         fs::symlink_metadata(link).is_ok_and(|meta| meta.file_type().is_symlink() && meta.uid() == me());
     let target = fs::read_link(link).ok().filter(|_| is_our_link);
-    let Some((folder, task)) = target.as_deref().and_then(|target| {
+    let Some((folder, attempt_id)) = target.as_deref().and_then(|target| {
         Some((target.parent()?, target.file_name()?.to_str().filter(|name| is_hex(name, TASK_DIGITS))?))
     }) else {
         return false;
     };
-    let is_gone = || fs::symlink_metadata(folder.join(task)).is_err_and(|e| is_missing(&e));
-    folder.ends_with(SCRATCH) && if folder == scratch { !runs(task) } else { is_gone() }
+    let is_gone = || fs::symlink_metadata(folder.join(attempt_id)).is_err_and(|e| is_missing(&e));
+    folder.ends_with(SCRATCH) && if folder == scratch { !runs(attempt_id) } else { is_gone() }
 }
 
 fn is_missing(e: &io::Error) -> bool {
@@ -284,7 +284,7 @@ mod tests {
         make("00000007", &others.join("notes"));
         fs::write(folder.join("00000008"), "x").unwrap();
         fs::create_dir(folder.join("00000009")).unwrap();
-        sweep(&root, &home, &|task| task == A);
+        sweep(&root, &home, &|attempt_id| attempt_id == A);
         let mut left: Vec<String> =
             fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         left.sort();

@@ -131,7 +131,7 @@ pub struct Engine {
 struct Runner {
     link: Option<Link>,
     /// The attempt that it has been given.
-    task: Option<AttemptId>,
+    attempt_id: Option<AttemptId>,
     /// The process, if this server has started it.
     child: Option<std::process::Child>,
     /// It is gone, and this is the state of what it has left on a Docker engine.
@@ -191,7 +191,7 @@ impl Engine {
         engine.find_losses(warnings)?;
         if engine.config.is_new_host {
             engine.from_last_host =
-                engine.state.assigned().map(|(current, _)| current.task.clone()).collect();
+                engine.state.assigned().map(|(current, _)| current.attempt_id.clone()).collect();
         }
         engine.remove_leftovers()?;
         Ok((engine, handle))

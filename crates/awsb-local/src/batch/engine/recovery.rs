@@ -44,7 +44,8 @@ impl Engine {
         let (jobs, damaged) = self.store.active()?;
         for job in jobs {
             if let Some(current) = &job.current {
-                self.runners.entry(current.runner.clone()).or_default().task = Some(current.task.clone());
+                self.runners.entry(current.runner.clone()).or_default().attempt_id =
+                    Some(current.attempt_id.clone());
             }
             self.state.restore(job, now);
         }
@@ -59,7 +60,7 @@ impl Engine {
         for (id, runner) in &mut self.runners {
             runner.link = None;
             if !assigned.contains(id) {
-                runner.task = None;
+                runner.attempt_id = None;
             }
             // The message about their removal may have been lost with the batch that failed: it is
             // asked for again.
@@ -72,7 +73,7 @@ impl Engine {
 
     /// Makes the keys of all attempts that are placed valid, and no others.
     fn set_keys(&self) {
-        let assigned = self.state.assigned().map(|(current, job)| (job.key, current.task.clone()));
+        let assigned = self.state.assigned().map(|(current, job)| (job.key, current.attempt_id.clone()));
         self.config.keys.set_attempts(assigned);
     }
 
@@ -107,7 +108,7 @@ impl Engine {
     fn journaled(&self, journals: &Journals) -> rusqlite::Result<Journaled> {
         let now = now_ms();
         let mut journaled = Journaled::default();
-        for JournaledAttempt { runner, task, job, attempt, ended } in journals.taken.iter().cloned() {
+        for JournaledAttempt { runner, attempt_id, job, attempt, ended } in journals.taken.iter().cloned() {
             // Of jobs that ended so long ago the database has nothing left.
             let is_old = |ended: &Ended| ended.at < now - self.config.retention_ms;
             if ended.as_ref().is_some_and(is_old) {
@@ -115,7 +116,12 @@ impl Engine {
             }
             match self.store.find(&job)? {
                 Some(key) => {
-                    journaled.records.push(Record { key, attempt, current: Current { task, runner }, ended });
+                    journaled.records.push(Record {
+                        key,
+                        attempt,
+                        current: Current { attempt_id, runner },
+                        ended,
+                    });
                 }
                 None => {
                     journaled.lost.insert(job.split([':', '#']).next().unwrap_or(&job).to_owned());
@@ -137,20 +143,21 @@ impl Engine {
         let now = now_ms();
         let path = self.home.join(BATCH_DATABASE);
         let failed = |e| database::explained(&path, e);
-        let tasks: HashSet<AttemptId> =
-            journaled.records.iter().map(|record| record.current.task.clone()).collect();
+        let attempt_ids: HashSet<AttemptId> =
+            journaled.records.iter().map(|record| record.current.attempt_id.clone()).collect();
         let lost = journaled.lost;
         let resumed = self.state.replay(journaled.records, now);
         let unknown = match missing.is_journaled {
             true => Vec::new(),
-            false => self.state.end_unknown(&tasks, now),
+            false => self.state.end_unknown(&attempt_ids, now),
         };
         for (current, _) in self.state.assigned() {
-            self.runners.entry(current.runner.clone()).or_default().task = Some(current.task.clone());
+            self.runners.entry(current.runner.clone()).or_default().attempt_id =
+                Some(current.attempt_id.clone());
         }
         let mut write = || -> rusqlite::Result<()> {
             self.store.begin(true)?;
-            for (key, task) in &resumed {
+            for (key, attempt_id) in &resumed {
                 let node = self.state.job(*key).and_then(node_index);
                 // A job whose record is damaged runs on without.
                 let spec = match self.spec(*key) {
@@ -159,7 +166,7 @@ impl Engine {
                 };
                 self.store.add_stream(
                     spec.1.log_group(node),
-                    &spec.1.log_stream(node, task.as_str()),
+                    &spec.1.log_stream(node, attempt_id.as_str()),
                     *key,
                     now,
                 )?;
@@ -175,9 +182,9 @@ impl Engine {
         write().map_err(failed)?;
         // Runners whose attempt is not on record any more are not waited for.
         let assigned: HashSet<AttemptId> =
-            self.state.assigned().map(|(current, _)| current.task.clone()).collect();
+            self.state.assigned().map(|(current, _)| current.attempt_id.clone()).collect();
         for runner in self.runners.values_mut() {
-            runner.task = runner.task.take().filter(|task| assigned.contains(task));
+            runner.attempt_id = runner.attempt_id.take().filter(|attempt_id| assigned.contains(attempt_id));
         }
         self.set_keys();
         let mut warning = format!(
@@ -249,7 +256,7 @@ impl Engine {
         }
         self.schedule_forget(gone);
         let assigned: HashSet<&str> =
-            self.state.assigned().map(|(current, _)| current.task.as_str()).collect();
+            self.state.assigned().map(|(current, _)| current.attempt_id.as_str()).collect();
         // A link may lead to the folder of another home whose jobs run.
         if !contents::is_folder(&self.home.join(SCRATCH)) {
             return Ok(());
@@ -260,15 +267,15 @@ impl Engine {
                 self.remove_scratch(name);
             }
         }
-        runner::sweep_links(&self.home, |task| assigned.contains(task));
+        runner::sweep_links(&self.home, |attempt_id| assigned.contains(attempt_id));
         Ok(())
     }
 
     /// Removes the working directory of an attempt. Nothing else that is there belongs to the local
     /// cluster.
-    pub(super) fn remove_scratch(&self, task: &str) {
-        let path = self.home.join(SCRATCH).join(task);
-        if contents::is_id(task)
+    pub(super) fn remove_scratch(&self, attempt_id: &str) {
+        let path = self.home.join(SCRATCH).join(attempt_id);
+        if contents::is_id(attempt_id)
             && let Err(e) = contents::remove_tree(&path)
         {
             tracing::warn!("removing {}: {e}", path.display());

@@ -51,7 +51,7 @@ impl AttemptToRun<'_> {
         let container = container_host.map(|host| {
             let attempt = container::Attempt {
                 job_id: &id,
-                task: &current.task,
+                attempt_id: &current.attempt_id,
                 is_repeated: job.attempts > 1,
                 command: std::mem::take(&mut command),
                 environment: std::mem::take(&mut environment),
@@ -65,14 +65,14 @@ impl AttemptToRun<'_> {
             Box::new(container::order(spec.container(node), attempt, host))
         });
         Run {
-            task: current.task.clone(),
+            attempt_id: current.attempt_id.clone(),
             job: id,
             attempt: job.attempts,
             command,
             environment,
             limits: spec.limits(node),
             container,
-            log: logs::file_of(spec.log_group(node), &spec.log_stream(node, current.task.as_str())),
+            log: logs::file_of(spec.log_group(node), &spec.log_stream(node, current.attempt_id.as_str())),
             // User Guide, job-lifecycle: the timeout of a multi-node job "applies to the whole job
             // and not to the nodes", and its end is the main node's.
             timeout_ms: job
@@ -181,7 +181,7 @@ mod tests {
         main_node: Option<&Job>,
         container_host: Option<Result<&ContainerHost, &NoContainerHost>>,
     ) -> (Run, BTreeMap<String, String>) {
-        let current = Current { task: AttemptId::from("task".to_owned()), runner: RunnerId::random() };
+        let current = Current { attempt_id: AttemptId::from("task".to_owned()), runner: RunnerId::random() };
         let credentials =
             Credentials { access_key_id: "id".to_owned(), secret_access_key: "secret".to_owned() };
         let attempt = AttemptToRun {

@@ -37,11 +37,12 @@ impl Engine {
                 self.output_problem =
                     ended.lost_output.as_ref().map(|why| format!("a job's output was not kept: {why}"));
                 if let Some(runner) = self.runners.get_mut(id)
-                    && runner.task.as_ref() == Some(&ended.task)
+                    && runner.attempt_id.as_ref() == Some(&ended.attempt_id)
                 {
-                    runner.task = None;
+                    runner.attempt_id = None;
                 }
-                let order = Order::Forget { task: ended.task.clone(), commit: self.store.next_commit() };
+                let order =
+                    Order::Forget { attempt_id: ended.attempt_id.clone(), commit: self.store.next_commit() };
                 pending.orders.push((id.clone(), order));
             }
         }
@@ -60,13 +61,13 @@ impl Engine {
         if let Some(started) = &hello.running {
             self.state.started(started);
         }
-        if let Some(task) = hello.running.map(|started| started.task).or(hello.starting) {
+        if let Some(attempt_id) = hello.running.map(|started| started.attempt_id).or(hello.starting) {
             // The runner has an attempt that is not on record, or that is to end.
-            if self.state.is_to_end(&task) {
-                pending.orders.push((id.clone(), Order::Stop { task: task.clone() }));
+            if self.state.is_to_end(&attempt_id) {
+                pending.orders.push((id.clone(), Order::Stop { attempt_id: attempt_id.clone() }));
             }
             if let Some(runner) = self.runners.get_mut(&id) {
-                runner.task = Some(task);
+                runner.attempt_id = Some(attempt_id);
             }
         } else {
             self.assign(id, None, pending);
@@ -77,11 +78,11 @@ impl Engine {
     /// the order was lost, was never sent, or waited for the host of containers.
     pub(super) fn assign(&mut self, id: RunnerId, host: Option<&HostResult>, pending: &mut PendingReplies) {
         let Some(runner) = self.runners.get_mut(&id).filter(|runner| runner.link.is_some()) else { return };
-        let Some(task) = runner.task.clone() else { return };
-        let Some(key) = self.state.by_attempt(&task).map(|job| job.key) else { return };
-        if self.state.is_to_end(&task) {
-            runner.task = None;
-            self.never_began(&task);
+        let Some(attempt_id) = runner.attempt_id.clone() else { return };
+        let Some(key) = self.state.by_attempt(&attempt_id).map(|job| job.key) else { return };
+        if self.state.is_to_end(&attempt_id) {
+            runner.attempt_id = None;
+            self.never_began(&attempt_id);
             return;
         }
         match self.order_to_run(key, host) {
@@ -101,18 +102,18 @@ impl Engine {
     }
 
     /// Records that an attempt never began. It has no log stream either.
-    fn never_began(&mut self, task: &AttemptId) {
-        if let Some(job) = self.state.by_attempt(task) {
+    fn never_began(&mut self, attempt_id: &AttemptId) {
+        if let Some(job) = self.state.by_attempt(attempt_id) {
             let (key, node) = (job.key, node_index(job));
             let removed = self.spec(key).and_then(|spec| {
-                let stream = spec.1.log_stream(node, task.as_str());
+                let stream = spec.1.log_stream(node, attempt_id.as_str());
                 self.store.remove_stream(spec.1.log_group(node), &stream)
             });
             if let Err(e) = removed {
                 tracing::warn!("database: {e}");
             }
         }
-        self.state.attempt_never_began(task, now_ms());
+        self.state.attempt_never_began(attempt_id, now_ms());
     }
 
     /// Checks the runners without a connection. Those that live reconnect. Those that are gone have
@@ -131,7 +132,7 @@ impl Engine {
             if alive {
                 continue;
             }
-            let Some(task) = runner.task.clone() else {
+            let Some(attempt_id) = runner.attempt_id.clone() else {
                 self.runners.remove(&id);
                 pending.gone.push(id);
                 continue;
@@ -142,20 +143,20 @@ impl Engine {
             // A runner whose order waits for a Docker engine exits when it has been idle for long
             // enough.
             let ours = runner.child.is_some() && !self.unprepared.remove(&id);
-            match runner::outcome_of(&self.home, &id, &task) {
+            match runner::outcome_of(&self.home, &id, &attempt_id) {
                 // The next attempt must not run beside the container of this one.
                 Ok(AttemptOutcome::Abandoned(engine)) if runner.leftovers.is_none() => {
                     runner.leftovers = Some(Leftovers::BeingRemoved);
-                    self.containers.remove(id, task, engine);
+                    self.containers.remove(id, attempt_id, engine);
                     continue;
                 }
-                Ok(AttemptOutcome::Abandoned(_)) => self.state.attempt_lost(&task, now_ms()),
+                Ok(AttemptOutcome::Abandoned(_)) => self.state.attempt_lost(&attempt_id, now_ms()),
                 // A journal that went down with the machine may be shorter than what happened.
-                Ok(AttemptOutcome::NeverBegan) if self.from_last_host.contains(&task) => {
-                    self.state.attempt_lost(&task, now_ms());
+                Ok(AttemptOutcome::NeverBegan) if self.from_last_host.contains(&attempt_id) => {
+                    self.state.attempt_lost(&attempt_id, now_ms());
                 }
                 Ok(AttemptOutcome::NeverBegan) => {
-                    self.never_began(&task);
+                    self.never_began(&attempt_id);
                     // A runner that died before it could report anything: the next one may die,
                     // too.
                     if ours {
@@ -165,8 +166,8 @@ impl Engine {
                 }
                 Ok(AttemptOutcome::Ended(ended)) => self.state.attempt_ended(&ended),
                 Ok(AttemptOutcome::Lost) => {
-                    self.state.attempt_lost(&task, now_ms());
-                    self.remove_scratch(task.as_str());
+                    self.state.attempt_lost(&attempt_id, now_ms());
+                    self.remove_scratch(attempt_id.as_str());
                     has_lost = true;
                 }
                 Err(e) => {
@@ -185,8 +186,8 @@ impl Engine {
         }
         if has_lost {
             let runs: HashSet<&str> =
-                self.state.assigned().map(|(current, _)| current.task.as_str()).collect();
-            runner::sweep_links(&self.home, |task| runs.contains(task));
+                self.state.assigned().map(|(current, _)| current.attempt_id.as_str()).collect();
+            runner::sweep_links(&self.home, |attempt_id| runs.contains(attempt_id));
         }
     }
 
@@ -212,7 +213,7 @@ impl Engine {
             spec,
             main_node: job.node().and_then(|(parent, _, main)| self.state.job(parent.child(main))),
             array_size: job.child.map_or(0, |(parent, _)| children(parent)),
-            credentials: self.config.keys.of_attempt(&current.task, placement),
+            credentials: self.config.keys.of_attempt(&current.attempt_id, placement),
             container_host: host.filter(|_| is_contained).map(|host| host.as_deref()),
         };
         Ok(Some(Order::Run(Box::new(attempt.order()))))
@@ -235,7 +236,7 @@ impl Engine {
         for effect in effects {
             match effect {
                 Effect::Start(key) => self.start(key),
-                Effect::Stop(runner, task) => self.order(&runner, &Order::Stop { task }),
+                Effect::Stop(runner, attempt_id) => self.order(&runner, &Order::Stop { attempt_id }),
             }
         }
     }
@@ -281,20 +282,20 @@ impl Engine {
 
 /// Assigns a runner to one more attempt: an idle one, or one that is yet to be started.
 pub(super) fn assign_runner(runners: &mut HashMap<RunnerId, Runner>) -> Current {
-    let task = AttemptId::random();
-    let idle = runners.iter_mut().find(|(_, r)| r.link.is_some() && r.task.is_none());
+    let attempt_id = AttemptId::random();
+    let idle = runners.iter_mut().find(|(_, r)| r.link.is_some() && r.attempt_id.is_none());
     let runner = match idle {
         Some((id, runner)) => {
-            runner.task = Some(task.clone());
+            runner.attempt_id = Some(attempt_id.clone());
             id.clone()
         }
         None => {
             let id = RunnerId::random();
-            runners.insert(id.clone(), Runner { task: Some(task.clone()), ..Runner::default() });
+            runners.insert(id.clone(), Runner { attempt_id: Some(attempt_id.clone()), ..Runner::default() });
             id
         }
     };
-    Current { task, runner }
+    Current { attempt_id, runner }
 }
 
 /// Starts a runner: `blocal runner ID` in the home, with an empty environment.

@@ -57,7 +57,9 @@ impl Engine {
                     }
                 }
                 for job in &changes.jobs {
-                    self.config.keys.set_attempt(job.key, job.current.as_ref().map(|current| &current.task));
+                    self.config
+                        .keys
+                        .set_attempt(job.key, job.current.as_ref().map(|current| &current.attempt_id));
                 }
                 pending.replies.into_iter().for_each(|reply| reply(Ok(())));
                 pending.ends.into_iter().for_each(|end| end.answer_end(Ok(())));
@@ -233,11 +235,11 @@ impl Engine {
         }
         for effect in &changes.effects {
             if let Effect::Start(key) = effect
-                && let Some(task) = self.state.job(*key).and_then(|job| job.last_attempt_id.clone())
+                && let Some(attempt_id) = self.state.job(*key).and_then(|job| job.last_attempt_id.clone())
             {
                 let node = self.state.job(*key).and_then(node_index);
                 let spec = self.spec(*key)?;
-                let stream = spec.1.log_stream(node, task.as_str());
+                let stream = spec.1.log_stream(node, attempt_id.as_str());
                 self.store.add_stream(spec.1.log_group(node), &stream, *key, now)?;
             }
         }
@@ -264,9 +266,9 @@ impl Engine {
             };
             tracing::warn!("the record of the job with the number {} is damaged: {e}", key.0);
             let Some(current) = self.state.job(key).and_then(|job| job.current.clone()) else { continue };
-            self.state.attempt_impossible(&current.task, &format!("{DAMAGED}: {e}"), now);
+            self.state.attempt_impossible(&current.attempt_id, &format!("{DAMAGED}: {e}"), now);
             if let Some(runner) = self.runners.get_mut(&current.runner) {
-                runner.task = None;
+                runner.attempt_id = None;
             }
             damaged.insert(key);
         }
@@ -339,7 +341,7 @@ impl Engine {
                 }
             }
             Message::Assigned(reply) => {
-                let assigned = self.state.assigned().map(|(current, _)| current.task.clone());
+                let assigned = self.state.assigned().map(|(current, _)| current.attempt_id.clone());
                 let _ = reply.send(assigned.collect());
             }
             Message::EndAll(reply) => {

@@ -129,10 +129,10 @@ impl Spec {
 
     /// The log stream of an attempt (User Guide, `using_cloudwatch_logs`): the first 200 characters
     /// of the job definition's name (or `awslogs-stream-prefix`), `default`, and the task's ID.
-    pub fn log_stream(&self, node: Option<u32>, task: &str) -> String {
+    pub fn log_stream(&self, node: Option<u32>, attempt_id: &str) -> String {
         let name = self.log_option(node, "awslogs-stream-prefix").unwrap_or(&self.definition_name);
         let name: String = name.chars().take(200).collect();
-        format!("{name}/default/{task}")
+        format!("{name}/default/{attempt_id}")
     }
 
     /// API: LogConfiguration.options.

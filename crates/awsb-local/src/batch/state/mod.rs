@@ -135,7 +135,7 @@ impl Job {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Current {
     /// Its identity.
-    pub task: AttemptId,
+    pub attempt_id: AttemptId,
     /// The runner that it was given to.
     pub runner: RunnerId,
 }
@@ -157,7 +157,7 @@ pub struct Attempt {
     /// From 1.
     pub number: u32,
     /// Its identity; names the log stream.
-    pub task: AttemptId,
+    pub attempt_id: AttemptId,
     /// When its process came to exist.
     pub started_at: Option<i64>,
     /// When it ended.
@@ -183,7 +183,7 @@ pub enum Effect {
 
 /// How an attempt has ended.
 struct Outcome {
-    task: AttemptId,
+    attempt_id: AttemptId,
     at: i64,
     exit_code: Option<i32>,
     reason: Option<String>,
@@ -200,7 +200,7 @@ struct Outcome {
 pub struct State {
     scheduler: Scheduler,
     jobs: HashMap<JobKey, Job>,
-    tasks: HashMap<AttemptId, JobKey>,
+    jobs_by_attempt: HashMap<AttemptId, JobKey>,
     dependencies: DependencyGraph,
     /// Nodes that have their room and wait for a runner only.
     to_assign: BTreeSet<JobKey>,
@@ -236,7 +236,7 @@ impl State {
         Self {
             scheduler: Scheduler::new(capacity, layout),
             jobs: HashMap::new(),
-            tasks: HashMap::new(),
+            jobs_by_attempt: HashMap::new(),
             dependencies: DependencyGraph::default(),
             to_assign: BTreeSet::new(),
             changed: BTreeSet::new(),
@@ -268,7 +268,7 @@ impl State {
     /// of it. When all are there, [`State::restored`] is to be called.
     pub fn restore(&mut self, job: Job, at: i64) {
         if let Some(current) = &job.current {
-            self.tasks.insert(current.task.clone(), job.key);
+            self.jobs_by_attempt.insert(current.attempt_id.clone(), job.key);
         }
         if let Some(allocation) = &job.allocation {
             self.scheduler.occupy(&job.terms.line, &job.needs(), allocation, at);
@@ -399,8 +399,8 @@ impl State {
     /// A job that has its room gets its place.
     fn begin_attempt(&mut self, key: JobKey, current: Current) {
         let Some(job) = self.jobs.get_mut(&key) else { return };
-        self.tasks.insert(current.task.clone(), key);
-        job.last_attempt_id = Some(current.task.clone());
+        self.jobs_by_attempt.insert(current.attempt_id.clone(), key);
+        job.last_attempt_id = Some(current.attempt_id.clone());
         job.current = Some(current);
         (job.exit_code, job.reason, job.started_at) = (None, None, None);
         job.address = None;
@@ -410,7 +410,7 @@ impl State {
 
     /// A runner says that the process exists.
     pub fn started(&mut self, started: &Started) {
-        let Some(key) = self.tasks.get(&started.task).copied() else { return };
+        let Some(key) = self.jobs_by_attempt.get(&started.attempt_id).copied() else { return };
         let Some(job) = self.jobs.get_mut(&key) else { return };
         if job.status == Status::Starting {
             let at = started.at;
@@ -428,7 +428,7 @@ impl State {
 
     /// An attempt has ended. A second report of the same end changes nothing.
     pub fn attempt_ended(&mut self, ended: &Ended) {
-        let Some(job) = self.by_attempt(&ended.task) else { return };
+        let Some(job) = self.by_attempt(&ended.attempt_id) else { return };
         let ending = self.ending_of(job).cloned();
         let mut status_reason = match (&ending, ended) {
             (Some(ending), _) => ending.reason.clone(),
@@ -448,7 +448,7 @@ impl State {
         self.settle(
             key,
             Outcome {
-                task: ended.task.clone(),
+                attempt_id: ended.attempt_id.clone(),
                 at: ended.at,
                 exit_code: ended.exit_code,
                 reason: ended.reason.clone(),
@@ -463,15 +463,15 @@ impl State {
     }
 
     /// The runner is gone, and the attempt's end is not known.
-    pub fn attempt_lost(&mut self, task: &AttemptId, at: i64) {
-        let Some(job) = self.by_attempt(task) else { return };
+    pub fn attempt_lost(&mut self, attempt_id: &AttemptId, at: i64) {
+        let Some(job) = self.by_attempt(attempt_id) else { return };
         let ending = self.ending_of(job).map(|e| e.reason.clone());
         let key = job.key;
         let last = ending.is_some();
         self.settle(
             key,
             Outcome {
-                task: task.clone(),
+                attempt_id: attempt_id.clone(),
                 at,
                 exit_code: None,
                 reason: None,
@@ -484,12 +484,12 @@ impl State {
     }
 
     /// The attempt cannot begin, and no other one can: the job ends.
-    pub fn attempt_impossible(&mut self, task: &AttemptId, why: &str, at: i64) {
-        let Some(key) = self.by_attempt(task).map(|job| job.key) else { return };
+    pub fn attempt_impossible(&mut self, attempt_id: &AttemptId, why: &str, at: i64) {
+        let Some(key) = self.by_attempt(attempt_id).map(|job| job.key) else { return };
         self.settle(
             key,
             Outcome {
-                task: task.clone(),
+                attempt_id: attempt_id.clone(),
                 at,
                 exit_code: None,
                 reason: None,
@@ -512,8 +512,8 @@ impl State {
     }
 
     /// The attempt never began: as if it had not been given to anyone.
-    pub fn attempt_never_began(&mut self, task: &AttemptId, at: i64) {
-        let Some(key) = self.tasks.remove(task) else { return };
+    pub fn attempt_never_began(&mut self, attempt_id: &AttemptId, at: i64) {
+        let Some(key) = self.jobs_by_attempt.remove(attempt_id) else { return };
         let Some(job) = self.jobs.get_mut(&key) else { return };
         job.current = None;
         job.last_attempt_id = None;
@@ -550,7 +550,7 @@ impl State {
     }
 
     fn settle(&mut self, key: JobKey, outcome: Outcome) {
-        self.tasks.remove(&outcome.task);
+        self.jobs_by_attempt.remove(&outcome.attempt_id);
         self.give_back(key, outcome.at);
         let Some(job) = self.jobs.get_mut(&key) else { return };
         job.current = None;
@@ -559,7 +559,7 @@ impl State {
         self.attempts.push(Attempt {
             key,
             number: job.attempts,
-            task: outcome.task.clone(),
+            attempt_id: outcome.attempt_id.clone(),
             started_at: job.started_at,
             stopped_at: outcome.at,
             exit_code: outcome.exit_code,
@@ -626,7 +626,7 @@ impl State {
         }
         let (size, waits) = (job.children.map(|c| c.size()), job.status == Status::Pending);
         if let Some(current) = job.current.clone() {
-            self.effects.push(Effect::Stop(current.runner, current.task));
+            self.effects.push(Effect::Stop(current.runner, current.attempt_id));
         } else if let Some(size) = size {
             for index in 0..size {
                 self.end_by(key.child(index), ending, at);
@@ -710,20 +710,20 @@ impl State {
 
     /// The jobs that runners have.
     pub fn assigned(&self) -> impl Iterator<Item = (&Current, &Job)> {
-        self.tasks
+        self.jobs_by_attempt
             .values()
             .filter_map(|key| self.jobs.get(key))
             .filter_map(|job| Some((job.current.as_ref()?, job)))
     }
 
     /// The job that has this attempt now.
-    pub fn by_attempt(&self, task: &AttemptId) -> Option<&Job> {
-        self.jobs.get(self.tasks.get(task)?)
+    pub fn by_attempt(&self, attempt_id: &AttemptId) -> Option<&Job> {
+        self.jobs.get(self.jobs_by_attempt.get(attempt_id)?)
     }
 
     /// Whether this attempt is wanted no more.
-    pub fn is_to_end(&self, task: &AttemptId) -> bool {
-        self.by_attempt(task).is_none_or(|job| self.ending_of(job).is_some() || self.is_over(job))
+    pub fn is_to_end(&self, attempt_id: &AttemptId) -> bool {
+        self.by_attempt(attempt_id).is_none_or(|job| self.ending_of(job).is_some() || self.is_over(job))
     }
 
     /// The first jobs of a queue that wait for room, in the order in which they would start now.

@@ -113,7 +113,7 @@ impl State {
             let key = parent.child(index);
             let Some(node) = self.jobs.get(&key) else { continue };
             if let Some(current) = node.current.clone() {
-                self.effects.push(Effect::Stop(current.runner, current.task));
+                self.effects.push(Effect::Stop(current.runner, current.attempt_id));
             } else if node.status == Status::Starting {
                 self.to_assign.remove(&key);
                 self.give_back(key, at);
@@ -141,7 +141,7 @@ impl State {
         let Some(node) = self.jobs.get(&parent.child(main)) else { return };
         let ending = job.ending.clone();
         let outcome = Outcome {
-            task: node.last_attempt_id.clone().unwrap_or_else(|| String::new().into()),
+            attempt_id: node.last_attempt_id.clone().unwrap_or_else(|| String::new().into()),
             at,
             exit_code: node.exit_code,
             reason: node.reason.clone(),

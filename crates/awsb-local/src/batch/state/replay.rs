@@ -52,7 +52,7 @@ impl State {
             group.sort_by_key(|record| !is_main(record.key));
             for record in &group {
                 if self.resume(record, at) {
-                    resumed.push((record.key, record.current.task.clone()));
+                    resumed.push((record.key, record.current.attempt_id.clone()));
                 }
             }
             for ended in group.iter().rev().filter_map(|record| record.ended.as_ref()) {
@@ -80,14 +80,15 @@ impl State {
             let Some(job) = self.jobs.get(&key).filter(|job| !job.status.has_ended()) else { continue };
             let nodes = job.nodes().map_or(0, |nodes| nodes.count());
             let parts = std::iter::once(key).chain((0..nodes).map(|index| key.child(index)));
-            let assigned: Vec<AttemptId> =
-                parts.filter_map(|part| Some(self.jobs.get(&part)?.current.as_ref()?.task.clone())).collect();
-            if assigned.iter().any(|task| known.contains(task)) {
+            let assigned: Vec<AttemptId> = parts
+                .filter_map(|part| Some(self.jobs.get(&part)?.current.as_ref()?.attempt_id.clone()))
+                .collect();
+            if assigned.iter().any(|attempt_id| known.contains(attempt_id)) {
                 continue;
             }
             unknown.push(key);
-            for task in assigned {
-                self.attempt_impossible(&task, OUTCOME_UNKNOWN, at);
+            for attempt_id in assigned {
+                self.attempt_impossible(&attempt_id, OUTCOME_UNKNOWN, at);
             }
             if let Some(job) = self.jobs.get(&key).filter(|job| !job.status.has_ended()) {
                 let line = job.terms.line.clone();

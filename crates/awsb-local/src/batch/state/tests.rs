@@ -73,12 +73,12 @@ impl Cluster {
         }
     }
 
-    fn task(n: u32) -> AttemptId {
+    fn attempt_id(n: u32) -> AttemptId {
         AttemptId::from(n.to_string())
     }
 
     fn started(n: u32, at: i64) -> Started {
-        Started { task: Self::task(n), at, address: Some([10, 0, 0, 1].into()) }
+        Started { attempt_id: Self::attempt_id(n), at, address: Some([10, 0, 0, 1].into()) }
     }
 
     /// Schedules, stores what has changed, and returns the effects.
@@ -86,7 +86,7 @@ impl Cluster {
         let started = &mut self.started;
         self.state.schedule(self.now, || {
             *started += 1;
-            Current { task: Self::task(*started), runner: RunnerId::random() }
+            Current { attempt_id: Self::attempt_id(*started), runner: RunnerId::random() }
         });
         let changes = self.state.take_changes();
         for job in changes.jobs {
@@ -128,12 +128,12 @@ impl Cluster {
         self.state.restored(self.now);
     }
 
-    fn end(&mut self, task: u32, exit_code: i32) {
+    fn end(&mut self, attempt_id: u32, exit_code: i32) {
         self.now += 1;
-        let started = Self::started(task, self.now);
+        let started = Self::started(attempt_id, self.now);
         self.state.started(&started);
         let ended = Ended {
-            task: started.task,
+            attempt_id: started.attempt_id,
             started_at: Some(started.at),
             at: started.at,
             exit_code: Some(exit_code),
@@ -144,7 +144,7 @@ impl Cluster {
             output: None,
         };
         self.state.attempt_ended(&ended);
-        let record = self.journals.iter_mut().find(|record| record.current.task == ended.task);
+        let record = self.journals.iter_mut().find(|record| record.current.attempt_id == ended.attempt_id);
         if let Some(record) = record.filter(|record| record.ended.is_none()) {
             record.ended = Some(ended);
         }
@@ -205,7 +205,7 @@ fn a_lost_attempt_counts_and_rules_can_match_it() {
     lost.retry.rules = vec![rule("Host EC2*", true), rule("*", false)];
     c.submit(1, None, &Arc::new(lost));
     c.turn();
-    c.state.attempt_lost(&Cluster::task(1), 5);
+    c.state.attempt_lost(&Cluster::attempt_id(1), 5);
     assert_eq!(c.turn(), [Effect::Start(JobKey(1))]);
     c.end(2, 1);
     c.turn();
@@ -220,7 +220,7 @@ fn an_attempt_that_never_began_does_not_count() {
     let mut c = Cluster::new();
     c.submit(1, None, &terms(1, 1));
     c.turn();
-    c.state.attempt_never_began(&Cluster::task(1), 5);
+    c.state.attempt_never_began(&Cluster::attempt_id(1), 5);
     assert_eq!(c.turn(), [Effect::Start(JobKey(1))]);
     c.end(2, 0);
     c.turn();
@@ -236,7 +236,7 @@ fn ends_that_are_said_twice_or_too_late_change_nothing() {
     c.end(1, 0);
     c.turn();
     assert_eq!(c.status(1), Status::Starting);
-    c.state.attempt_lost(&Cluster::task(1), 9);
+    c.state.attempt_lost(&Cluster::attempt_id(1), 9);
     c.end(2, 0);
     c.turn();
     c.end(2, 1);
@@ -257,7 +257,7 @@ fn termination_ends_what_waits_at_once_and_what_runs_when_it_has_ended() {
     assert_eq!(c.status(1), Status::Pending);
     c.end(1, 143);
     // Even one that ends well, and one that never began.
-    c.state.attempt_never_began(&Cluster::task(2), 3);
+    c.state.attempt_never_began(&Cluster::attempt_id(2), 3);
     c.turn();
     assert_eq!((c.status(2), c.reason(2)), (Status::Failed, Some("enough")));
     assert_eq!((c.status(3), c.reason(3)), (Status::Failed, Some("enough")));
@@ -282,9 +282,9 @@ fn a_timed_out_attempt_is_the_last() {
     let mut c = Cluster::new();
     c.submit(1, None, &terms(1, 5));
     c.turn();
-    let task = Cluster::task(1);
+    let attempt_id = Cluster::attempt_id(1);
     c.state.attempt_ended(&Ended {
-        task,
+        attempt_id,
         started_at: Some(1),
         at: 2,
         exit_code: Some(143),
@@ -303,8 +303,8 @@ fn an_attempt_whose_engine_is_lost_ends_as_one_whose_host_is() {
     let mut c = Cluster::new();
     c.submit(1, None, &terms(1, 2));
     c.turn();
-    let lost = |task, at| Ended {
-        task,
+    let lost = |attempt_id, at| Ended {
+        attempt_id,
         started_at: Some(1),
         at,
         exit_code: None,
@@ -314,10 +314,10 @@ fn an_attempt_whose_engine_is_lost_ends_as_one_whose_host_is() {
         lost_output: None,
         output: None,
     };
-    c.state.attempt_ended(&lost(Cluster::task(1), 2));
+    c.state.attempt_ended(&lost(Cluster::attempt_id(1), 2));
     c.turn();
     assert_eq!(c.status(1), Status::Starting);
-    c.state.attempt_ended(&lost(Cluster::task(2), 3));
+    c.state.attempt_ended(&lost(Cluster::attempt_id(2), 3));
     c.turn();
     assert_eq!((c.status(1), c.reason(1)), (Status::Failed, Some(HOST_LOST)));
 }
@@ -328,7 +328,7 @@ fn a_job_whose_output_could_not_be_kept_says_so() {
     c.submit(1, None, &terms(1, 1));
     c.turn();
     c.state.attempt_ended(&Ended {
-        task: Cluster::task(1),
+        attempt_id: Cluster::attempt_id(1),
         started_at: Some(1),
         at: 2,
         exit_code: Some(0),
@@ -607,8 +607,8 @@ proptest! {
                 }
                 Event::Start(t) => c.state.started(&Cluster::started(t, c.now)),
                 Event::End(t, code) => c.end(t, code),
-                Event::Lose(t) => c.state.attempt_lost(&Cluster::task(t), c.now),
-                Event::NeverBegan(t) => c.state.attempt_never_began(&Cluster::task(t), c.now),
+                Event::Lose(t) => c.state.attempt_lost(&Cluster::attempt_id(t), c.now),
+                Event::NeverBegan(t) => c.state.attempt_never_began(&Cluster::attempt_id(t), c.now),
                 Event::Terminate(key) => c.state.terminate(JobKey(key), "t", c.now),
                 Event::Cancel(key) => c.state.cancel(JobKey(key), "c", c.now),
                 Event::Restart => {
@@ -624,8 +624,8 @@ proptest! {
         }
         // Everything that can run runs to its end.
         for _ in 0..2000 {
-            let Some(task) = c.state.assigned().next().map(|(current, _)| current.task.clone()) else { break };
-            let number: u32 = task.as_str().parse().unwrap();
+            let Some(attempt_id) = c.state.assigned().next().map(|(current, _)| current.attempt_id.clone()) else { break };
+            let number: u32 = attempt_id.as_str().parse().unwrap();
             c.end(number, i32::from(number.is_multiple_of(3)));
             c.turn();
         }
@@ -655,7 +655,7 @@ fn is_stuck(c: &Cluster, key: JobKey) -> bool {
 fn check(c: &Cluster, before: &BTreeMap<JobKey, Job>) -> Result<(), TestCaseError> {
     let (capacity, free) = c.state.resources();
     let mut used = Resources::default();
-    let mut tasks = BTreeSet::new();
+    let mut attempt_ids = BTreeSet::new();
     for job in c.stored.values() {
         if let Some(old) = before.get(&job.key)
             && old.status.has_ended()
@@ -665,7 +665,7 @@ fn check(c: &Cluster, before: &BTreeMap<JobKey, Job>) -> Result<(), TestCaseErro
         }
         if let Some(current) = &job.current {
             prop_assert!(matches!(job.status, Status::Starting | Status::Running));
-            prop_assert!(tasks.insert(current.task.clone()));
+            prop_assert!(attempt_ids.insert(current.attempt_id.clone()));
             prop_assert!(job.allocation.is_some());
             for dependency in &job.terms.depends_on {
                 let on = match (dependency, job.child) {
@@ -726,11 +726,11 @@ proptest! {
             }
         }
         let mut kept = c.stored.clone();
-        for (number, (ends, task, code)) in ends.into_iter().enumerate() {
+        for (number, (ends, attempt_id, code)) in ends.into_iter().enumerate() {
             c.turn();
             match ends {
-                true => c.end(task, code),
-                false => c.state.started(&Cluster::started(task, c.now)),
+                true => c.end(attempt_id, code),
+                false => c.state.started(&Cluster::started(attempt_id, c.now)),
             }
             c.turn();
             if number < lost_after {

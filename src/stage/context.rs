@@ -87,7 +87,8 @@ pub async fn upload_context(
     let read = context.read().read_to_end(&mut bytes);
     read.map_err(|e| Failure::failed(format!("reading {}: {e}", CONTEXT.what)))?;
     let (session, key, bytes) = (session.clone(), key.to_owned(), bytes.into());
-    let object = Object { session, key, bytes, what: CONTEXT.what, metadata: Some(metadata) };
+    let object =
+        Object { session, key, bytes, what: CONTEXT.what, content_type: GZIP, metadata: Some(metadata) };
     object.put(found == ObjectState::Missing).await?;
     Ok(())
 }

@@ -9,6 +9,7 @@ mod checksum;
 mod compat;
 mod context;
 mod delivery;
+mod file_upload;
 mod inputs;
 mod listing;
 mod multipart;
@@ -24,6 +25,7 @@ mod upload;
 
 pub use archive::{Archive, ArchiveEntry, EntryKind, Reader as ArchiveReader};
 pub use context::{inspect_context, upload_context};
+pub use file_upload::{store_bytes, store_file};
 pub(crate) use inputs::one_line;
 #[cfg(test)]
 pub(crate) use inputs::tests::tree;

@@ -60,7 +60,7 @@ impl Spool {
 
     /// Reads it from the beginning.
     pub fn read(&self) -> Reader {
-        Reader { file: Arc::clone(&self.file), at: 0 }
+        Reader::of(&self.file)
     }
 }
 
@@ -88,11 +88,18 @@ fn writing(e: io::Error) -> io::Error {
     io::Error::new(e.kind(), format!("writing a temporary file in {}: {why}", folder.display()))
 }
 
-/// The bytes of a spool.
+/// The bytes of a spool, or of another file that is read at several places.
 #[derive(Debug)]
 pub struct Reader {
     file: Arc<File>,
     at: u64,
+}
+
+impl Reader {
+    /// Reads a file from its beginning, wherever it stands.
+    pub(super) fn of(file: &Arc<File>) -> Self {
+        Self { file: Arc::clone(file), at: 0 }
+    }
 }
 
 impl Read for Reader {

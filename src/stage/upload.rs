@@ -58,6 +58,7 @@ async fn upload_one(session: &Session, bundle: &Bundle, is_fetched: bool) -> Res
         key: bundle.key(&session.cluster.prefix),
         bytes: Bytes::copy_from_slice(bundle.bytes()),
         what: "the bundle",
+        content_type: GZIP,
         metadata: None,
     };
     if bundle.bytes().len() > HEAD_FIRST_BYTES {
@@ -107,6 +108,8 @@ pub(super) struct Object {
     pub bytes: Bytes,
     /// Its name in messages.
     pub what: &'static str,
+    /// Its `Content-Type`.
+    pub content_type: &'static str,
     /// Its metadata.
     pub metadata: Option<HashMap<String, String>>,
 }
@@ -158,7 +161,7 @@ impl Object {
                 .bucket(&cluster.bucket)
                 .key(&self.key)
                 .set_if_none_match(if_absent.then(|| "*".to_owned()))
-                .content_type(GZIP)
+                .content_type(self.content_type)
                 .set_metadata(self.metadata.clone())
                 // S3 stores the checksum, so that it can be compared later.
                 .checksum_sha256(base64_sha256(&self.bytes))

@@ -13,9 +13,11 @@ use std::sync::Arc;
 
 use clap::{Command, CommandFactory};
 
+use super::awsbatch::OLD_TOOLS;
 use crate::ui::{self, Exit, Failure, Format, Output};
 
 /// A tool.
+#[derive(Clone, Copy)]
 struct Tool {
     /// Its name, such as `bstat`.
     name: &'static str,
@@ -40,17 +42,23 @@ const TOOLS: [Tool; 10] = [
 ];
 
 impl Tool {
+    /// All tools, and behind them those of ParallelCluster.
+    fn all() -> impl Iterator<Item = Tool> {
+        let old = OLD_TOOLS.map(|(name, command, main)| Tool { name, command, main });
+        TOOLS.into_iter().chain(old)
+    }
+
     /// The tool with this name.
-    fn named(name: &OsStr) -> Option<&'static Tool> {
-        TOOLS.iter().find(|tool| name == tool.name)
+    fn named(name: &OsStr) -> Option<Tool> {
+        Self::all().find(|tool| name == tool.name)
     }
 
     /// The tool with this name, with or without the `b`.
-    fn by_word(word: &OsStr) -> Option<&'static Tool> {
-        TOOLS.iter().find(|tool| word == tool.name || word == tool.short())
+    fn by_word(word: &OsStr) -> Option<Tool> {
+        Self::all().find(|tool| word == tool.name || word == tool.short())
     }
 
-    /// Its name without the `b`.
+    /// Its name without the `b`. The old names begin with `a`, and are whole.
     fn short(&self) -> &'static str {
         self.name.trim_start_matches('b')
     }
@@ -66,7 +74,7 @@ pub fn main(exit: fn(i32) -> !) -> ExitCode {
     let program = words.next().unwrap_or_default();
     let words: Vec<OsString> = words.collect();
     match Path::new(&program).file_name().and_then(Tool::named) {
-        Some(tool) => start(tool, words),
+        Some(tool) => start(&tool, words),
         None => run_awsb(words),
     }
 }
@@ -90,13 +98,13 @@ fn run_awsb(mut words: Vec<OsString>) -> ExitCode {
     let Some(first) = words.first().cloned() else { return report(print(&overview())) };
     if let Some(tool) = Tool::by_word(&first) {
         words.remove(0);
-        return start(tool, words);
+        return start(&tool, words);
     }
     match (first.to_str(), words.get(1)) {
         (Some("-h" | "--help" | "help"), None) => report(print(&overview())),
         (Some("-V" | "--version"), _) => report(print(&format!("awsb {}\n", env!("CARGO_PKG_VERSION")))),
         (Some("-h" | "--help" | "help"), Some(word)) => match Tool::by_word(word) {
-            Some(tool) => start(tool, vec!["--help".into()]),
+            Some(tool) => start(&tool, vec!["--help".into()]),
             None => report(Err(unknown(word))),
         },
         _ => report(Err(unknown(&first))),
@@ -127,7 +135,8 @@ fn overview() -> String {
     }
     text.push_str(
         "\nEach tool is a program, and a command of this one: `awsb stat` is `bstat`.\n\
-         `TOOL --help` lists its options, `TOOL --man` prints its manual page.\n\n\
+         `TOOL --help` lists its options, `TOOL --man` prints its manual page.\n\
+         The tools of ParallelCluster are here under their old names: `awsb awsbstat`.\n\n\
          To begin, run a job on this machine and see its output; no AWS account is needed:\n\n  \
          bsub -I --wrap 'echo hello from job $AWS_BATCH_JOB_ID'\n",
     );
@@ -138,7 +147,7 @@ fn overview() -> String {
 fn unknown(word: &OsStr) -> Failure {
     let word = word.to_string_lossy();
     let failure = Failure::usage(format!("`{word}` is not a tool of awsb"));
-    let names = TOOLS.iter().flat_map(|tool| [tool.short(), tool.name]);
+    let names = Tool::all().flat_map(|tool| [tool.short(), tool.name]);
     let near = names.map(|name| (strsim::osa_distance(name, &word), name)).min();
     match near {
         Some((distance, name)) if distance <= 2 && distance < name.len() / 2 + 1 => {
@@ -166,7 +175,7 @@ mod tests {
 
     #[test]
     fn every_tool_has_its_own_name_and_two_words() {
-        for tool in &TOOLS {
+        for tool in Tool::all() {
             assert_eq!((tool.command)().get_name(), tool.name);
             for word in [tool.name, tool.short()] {
                 assert_eq!(Tool::by_word(OsStr::new(word)).map(|found| found.name), Some(tool.name));
@@ -176,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_name_is_exact() {
-        for name in ["", "sub", "BSUB", "bsub2", "awsbsub", "awsb"] {
+        for name in ["", "sub", "BSUB", "bsub2", "awsb"] {
             assert!(Tool::named(OsStr::new(name)).is_none(), "{name}");
         }
     }

@@ -16,6 +16,7 @@ use awsb_model::{Submitter, words};
 
 pub use dispatch::main;
 
+mod awsbatch;
 pub mod bcluster;
 pub mod bhosts;
 pub mod bimage;
@@ -79,6 +80,7 @@ impl CommonArgs {
             cluster: self.cluster.clone().or_else(variable),
             profile: self.profile.clone(),
             region: self.region.clone(),
+            by_old_rules: false,
         }
     }
 }

@@ -21,7 +21,9 @@ pub use edit::{ClusterEntry, SettingsChange, add_cluster, check_free, has_defaul
 pub use image_settings::{Builder, Images};
 pub use parallelcluster_stack::Stack;
 pub use region::parse_region;
-pub use resolve::{Cluster, ClusterSelector, account, defaults, lsf_unit, resolve, secrets};
+pub use resolve::{
+    Cluster, ClusterSelector, account, defaults, lsf_unit, old_env_blacklist, resolve, secrets,
+};
 
 // The fuzz targets (`fuzz/`) call these.
 #[doc(hidden)]

@@ -16,6 +16,12 @@ use crate::ui::Failure;
 /// The settings in the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OldSettings {
+    /// The file, if it exists.
+    pub path: Option<PathBuf>,
+    /// `region` of `[main]`.
+    pub region: Option<String>,
+    /// `env_blacklist` of `[main]`.
+    pub env_blacklist: Option<String>,
     /// `cluster_name` of `[main]`.
     pub default_cluster: Option<String>,
     /// The clusters, by name.
@@ -61,7 +67,13 @@ impl OldSettings {
             let place = format!("{}, line {line}", path.display());
             defaults.0.push(DefaultLine::new("env-exclude", &[list], place));
         }
-        let mut old = Self { default_cluster: of_main("cluster_name"), clusters: Vec::new() };
+        let mut old = Self {
+            path: Some(path.to_owned()),
+            region: of_main("region"),
+            env_blacklist: of_main("env_blacklist"),
+            default_cluster: of_main("cluster_name"),
+            clusters: Vec::new(),
+        };
         for section in &ini.sections {
             let Some(name) = section.name.strip_prefix("cluster ").map(str::trim) else { continue };
             let value = |key: &str| section.value(key).map(str::to_owned);

@@ -21,6 +21,8 @@ pub struct ClusterSelector {
     pub profile: Option<String>,
     /// `--region`.
     pub region: Option<String>,
+    /// Whether a tool of ParallelCluster asks, by whose rules the cluster is found.
+    pub by_old_rules: bool,
 }
 
 /// A cluster: what its jobs need to know, and how it is reached.
@@ -73,11 +75,15 @@ const LOG_SETTLE: Duration = Duration::from_secs(4);
 /// command runs silently on the laptop.
 pub fn resolve(choice: &ClusterSelector) -> Result<Cluster, Failure> {
     // The local cluster can be named even when the settings are wrong.
-    if choice.cluster.as_deref() == Some(LOCAL) {
+    if choice.cluster.as_deref() == Some(LOCAL) && !choice.by_old_rules {
         return Ok(local());
     }
     let (settings, old) = read()?;
-    Ok(match choose(choice, settings.as_ref(), old)? {
+    let chosen = match choice.by_old_rules {
+        true => choose_by_old_rules(choice, settings.as_ref(), &old?)?,
+        false => choose(choice, settings.as_ref(), old)?,
+    };
+    Ok(match chosen {
         Some((name, section)) => Cluster::from_section(&name, &section, choice),
         None => local(),
     })
@@ -131,6 +137,14 @@ pub fn defaults(choice: &ClusterSelector) -> Result<Defaults, Failure> {
         None => settings.as_ref().map(|s| s.local_defaults.clone()).unwrap_or_default(),
     };
     Ok(settings.map(|s| s.defaults).unwrap_or_default().then(of_cluster))
+}
+
+/// `env_blacklist` of the old tools' settings.
+///
+/// # Errors
+/// When the settings cannot be read.
+pub fn old_env_blacklist() -> Result<Option<String>, Failure> {
+    Ok(OldSettings::read()?.env_blacklist)
 }
 
 /// The words that mark a variable as a secret: the usual ones, and those of the settings.
@@ -202,6 +216,41 @@ fn choose(
         }
         _ => Ok(None),
     }
+}
+
+/// Name and section of the cluster that a tool of ParallelCluster means (`common.py`,
+/// `AWSBatchCliConfig`): its own settings come first, and a name without a section is a stack's. A
+/// cluster of our settings can be named, too. It is the default only without settings of the old
+/// tools. `None` for the local cluster, which has to be named.
+fn choose_by_old_rules(
+    choice: &ClusterSelector,
+    settings: Option<&Settings>,
+    old: &OldSettings,
+) -> Result<Option<(String, Section)>, Failure> {
+    let default = || settings.and_then(|settings| settings.default_cluster.clone());
+    let of_settings = || std::env::var("AWSB_CLUSTER").ok().or_else(default);
+    let named = choice.cluster.clone().or_else(|| match &old.path {
+        Some(_) => old.default_cluster.clone(),
+        None => of_settings(),
+    });
+    let Some(name) = named.filter(|name| !name.is_empty()) else {
+        return Err(Failure::usage(match &old.path {
+            Some(path) => format!(
+                "Error getting the option (cluster_name) from the section [main] of the configuration file ({})",
+                path.display()
+            ),
+            None => "Error: cluster parameter is required".to_owned(),
+        }));
+    };
+    // The section that the old settings make for a default without one is a stack's.
+    let of_old = old.cluster(&name);
+    let of_ours = || settings.and_then(|settings| settings.cluster(&name));
+    let section = match of_old.filter(|section| section.stack.is_none()).or_else(of_ours).or(of_old) {
+        Some(section) => section.clone(),
+        None if name == LOCAL => return Ok(None),
+        None => Section { region: old.region.clone(), stack: Some(name.clone()), ..Section::default() },
+    };
+    Ok(Some((name, section)))
 }
 
 /// The failure for a name that nothing has.
@@ -405,7 +454,8 @@ mod tests {
 
     fn old() -> Result<OldSettings, Failure> {
         let section = Section { region: Some("us-east-1".into()), ..Section::default() };
-        Ok(OldSettings { default_cluster: Some("old".into()), clusters: vec![("old".into(), section)] })
+        let clusters = vec![("old".into(), section)];
+        Ok(OldSettings { default_cluster: Some("old".into()), clusters, ..OldSettings::default() })
     }
 
     fn none() -> Result<OldSettings, Failure> {
@@ -440,6 +490,32 @@ mod tests {
             assert_eq!(name(choose(&choice, settings, old)?), expected);
         }
         assert!(choose(&ClusterSelector::default(), None, Err(Failure::usage("broken"))).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn the_old_tools_have_their_own_order() -> Result<(), Failure> {
+        let ours = settings("default_cluster = \"small\"")?;
+        let of_old = |text: &str| OldSettings::parse(Path::new("awsbatch-cli.cfg"), text);
+        let of_main = of_old("[main]\ncluster_name = hpc\nregion = us-east-1\n")?;
+        let chosen = |choice: ClusterSelector, settings: Option<&Settings>, old: &OldSettings| {
+            choose_by_old_rules(&choice, settings, old)
+        };
+        let default = ClusterSelector::default;
+        assert_eq!(name(chosen(default(), Some(&ours), &of_main)?), "hpc");
+        assert_eq!(name(chosen(default(), Some(&ours), &OldSettings::default())?), "small");
+        assert_eq!(name(chosen(named("local"), Some(&ours), &of_main)?), LOCAL);
+        let (_, big) = chosen(named("big"), Some(&ours), &of_main)?.unwrap_or_default();
+        assert_eq!((big.region.as_deref(), big.stack), (Some("eu-west-1"), None));
+        let (_, other) = chosen(named("other"), Some(&ours), &of_main)?.unwrap_or_default();
+        assert_eq!((other.region.as_deref(), other.stack.as_deref()), (Some("us-east-1"), Some("other")));
+        for (old, says) in [
+            (OldSettings::default(), "Error: cluster parameter is required"),
+            (of_old("[main]\nregion = x\n")?, "[main] of the configuration file (awsbatch-cli.cfg)"),
+        ] {
+            let failure = chosen(default(), None, &old).map(name).unwrap_err();
+            assert!(failure.message().ends_with(says), "{failure}");
+        }
         Ok(())
     }
 

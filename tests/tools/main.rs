@@ -26,6 +26,7 @@ mod manual;
 mod missing_output;
 mod moto;
 mod nodes;
+mod old_names;
 mod old_tools;
 mod output;
 mod output_shown;

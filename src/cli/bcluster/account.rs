@@ -14,8 +14,7 @@ use crate::ui::Failure;
 /// When the cluster of `--cluster` does not exist or no region is set.
 pub(super) async fn open(common: &CommonArgs, name: Option<&str>) -> Result<Session, Failure> {
     let variable = std::env::var("AWSB_CLUSTER").ok().filter(|name| !name.is_empty());
-    let choice =
-        ClusterSelector { cluster: None, profile: common.profile.clone(), region: common.region.clone() };
+    let choice = ClusterSelector { cluster: None, ..common.choice() };
     let cluster = config::account(&choice, common.cluster.as_deref(), name, variable.as_deref())?;
     Session::open_account(cluster, &choice, common.debug).await
 }

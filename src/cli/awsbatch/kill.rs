@@ -1,0 +1,70 @@
+//! `awsbkill`: ends jobs.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use futures_util::StreamExt;
+
+use super::listing::print;
+use super::options::{CLUSTER, Definition, LOG_LEVEL, Operands, Opt, Takes, Values};
+use super::tool::{failed_with, ids, open, run};
+use crate::batch::{self, TerminationProgress};
+use crate::ui::{Exit, Failure};
+use awsb_model::Status;
+
+/// The command line.
+pub const DEFINITION: Definition = Definition {
+    name: "awsbkill",
+    about: "End jobs of the cluster",
+    options: &[
+        CLUSTER,
+        Opt {
+            short: "r",
+            long: "reason",
+            takes: Takes::Text,
+            help: "The reason that the jobs show [default: Terminated by the user]",
+        },
+        LOG_LEVEL,
+    ],
+    operands: Operands::Some,
+    operand: ("job_ids", "The IDs of the jobs to end"),
+};
+
+/// `awsbkill`' entry point.
+pub fn main(words: Vec<OsString>) -> ExitCode {
+    run(&DEFINITION, words, kill)
+}
+
+async fn kill(values: Values) -> Result<Exit, Failure> {
+    let session = open(&values).await?;
+    let reason = values.text("reason").unwrap_or_else(|| "Terminated by the user".to_owned());
+    let ids = ids(&values);
+    let jobs = batch::describe(&session, &ids).await;
+    let jobs = jobs.map_err(failed_with("Unexpected error. Command failed with exception:"))?;
+    let missing = ids.iter().zip(&jobs).filter(|(_, job)| job.is_none());
+    print(missing.map(|(id, _)| format!("Job ({id}) not found.")).collect())?;
+    let jobs: Vec<batch::Job> = jobs.into_iter().flatten().collect();
+    let left = jobs.iter().filter(|job| !job.status.has_ended()).cloned().collect();
+    let progress = TerminationProgress::default();
+    let ended = batch::terminate_all(&session, left, &reason, &progress);
+    let mut outcomes: HashMap<String, _> = ended.map(|(job, outcome)| (job.job_id, outcome)).collect().await;
+    let mut exit = Exit::Done;
+    let mut lines = Vec::new();
+    for job in &jobs {
+        let (id, status) = (&job.job_id, job.status);
+        lines.push(match outcomes.remove(id) {
+            None => format!("Job ({id}) is already in ({status}) status."),
+            Some(Ok(())) => {
+                let action = if status < Status::Starting { "cancellation" } else { "termination" };
+                format!("Your job {action} request for job ({id}) in status ({status}) has been submitted.")
+            }
+            Some(Err(failure)) => {
+                exit = Exit::Failed;
+                format!("Error killing job ({id}). Failed with exception: {failure}")
+            }
+        });
+    }
+    print(lines)?;
+    Ok(exit)
+}

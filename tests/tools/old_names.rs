@@ -1,5 +1,5 @@
-//! The tools of AWS ParallelCluster under their old names, beside the old tools themselves: both get
-//! the same answers, and standard output and exit codes are compared byte for byte.
+//! The tools of AWS ParallelCluster under their old names, beside the old tools themselves: both
+//! get the same answers, and standard output and exit codes are compared byte for byte.
 
 mod differences;
 mod world;
@@ -681,6 +681,7 @@ fn the_names_are_those_of_links() {
         assert!(help.contains(&format!("Usage: {tool} ")) && help.contains("--cluster"), "{help}");
         assert!(!help.contains("log-level"), "{help}");
         assert!(beside.sandbox.run("awsb", [tool, "--man"]).ok().stdout.contains(".SH OPTIONS"));
+        assert!(beside.sandbox.run(&link, ["--completions", "bash"]).ok().stdout.contains("--cluster"));
     }
     let outcome = beside.sandbox.run("awsb", ["awsbsub", "--help"]).ok();
     assert!(outcome.stdout.contains("-jn is the same"), "{outcome:?}");

@@ -138,6 +138,84 @@ fn ending_jobs_and_looking_at_queues() {
     assert!(sandbox.run("bstat", ["-s", "ALL"]).ok().stdout.contains(&id), "ours sees theirs");
 }
 
+/// Runs our tool of an old name on a terminal, and returns its output.
+#[track_caller]
+fn on_terminal(sandbox: &Sandbox, args: &[&str]) -> String {
+    let terminal = "import pty, sys; sys.exit(pty.spawn(['awsb', *sys.argv[1:]]) >> 8)";
+    sandbox.run("python", ["-c", terminal].into_iter().chain(args.iter().copied())).ok().stdout
+}
+
+#[story]
+fn our_tools_of_these_names_run_the_same_jobs() {
+    let mut sandbox = sandbox();
+    // Our tools refuse the exports of `blocal env` for a cluster that is not `local`.
+    let [key, secret, endpoint] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"]
+        .map(|name| sandbox.get(name).unwrap().to_owned());
+    let keys = format!("[default]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n");
+    sandbox.file("../home/.aws/credentials", keys);
+    sandbox.unset("AWS_ACCESS_KEY_ID");
+    sandbox.unset("AWS_SECRET_ACCESS_KEY");
+    sandbox.set("AWS_ENDPOINT_URL", endpoint.replace("127.0.0.1", "localhost"));
+    sandbox.set("WHO", "it's me");
+    sandbox
+        .file("job.sh", "#!/bin/sh\necho \"hello $1 from $WHO with $(cat data.txt) in $(basename $PWD)\"\n");
+    sandbox.file("data.txt", "data\n");
+    let submit = |args: &[&str]| id_in(&on_terminal(&sandbox, &[&["awsbsub"], args].concat()));
+    // The output is followed until the job has ended.
+    let output = |id: &str| sandbox.run("awsb", ["awsbout", "-s", id]).ok().stdout;
+    let file = submit(&["-cf", "-if", "data.txt", "-e", "WHO", "job.sh", "friend"]);
+    let expected = format!(": hello friend from it's me with data in job-{file}\n");
+    let printed = eventually("the job prints", Duration::from_secs(60), || {
+        Some(output(&file)).filter(|text| !text.starts_with("No log stream"))
+    });
+    assert!(printed.ends_with(&expected), "{printed}");
+    let shown = sandbox.run("awsb", ["awsbstat", &file]).ok().stdout;
+    assert!(shown.contains("\nstatus                   : SUCCEEDED\n"), "{shown}");
+    assert!(
+        shown.contains("\ns3FolderUrl              : s3://awsb-local/artifacts/batch/job-job_sh-"),
+        "{shown}"
+    );
+
+    let array = submit(&["-a", "3", "-jn", "array", "printenv", "AWS_BATCH_JOB_ARRAY_INDEX"]);
+    let nodes = submit(&["-n", "2", "-jn", "nodes", "printenv", "AWS_BATCH_JOB_NODE_INDEX"]);
+    let with = submit(&["-e", "WHO", "-d", &format!("jobId={array}"), "printenv", "WHO"]);
+    let piped = "printf '#!/bin/sh\\necho piped $1\\n' | awsb awsbsub -jn piped";
+    let piped = id_in(&sandbox.run("sh", ["-c", piped]).ok().stdout);
+    let long = submit(&["sleep", "1000"]);
+    eventually("it runs", Duration::from_secs(60), || {
+        sandbox.run("awsb", ["awsbstat", &long]).ok().stdout.contains("RUNNING").then_some(())
+    });
+    let killed = sandbox.run("awsb", ["awsbkill", "-r", "enough", &long, "nonsense"]).ok().stdout;
+    let request =
+        format!("Your job termination request for job ({long}) in status (RUNNING) has been submitted.");
+    assert_eq!(killed, format!("Job (nonsense) not found.\n{request}\n"));
+    eventually("all have ended", Duration::from_secs(60), || {
+        let left = sandbox.run("awsb", ["awsbstat", "-e"]).ok().stdout;
+        (left.lines().count() == 2).then_some(())
+    });
+    assert!(output(&with).ends_with(": it's me\n"), "it has the variable");
+    assert!(output(&piped).ends_with(": piped\n"));
+
+    // Both tools show all of it alike.
+    let (child, node) = (format!("{array}:2"), format!("{nodes}#1"));
+    for line in [
+        &["awsbstat", "-s", "ALL"][..],
+        &["awsbstat", "-s", "ALL", "-e"],
+        &["awsbstat", &nodes, &array, &with],
+        &["awsbout", &file],
+        &["awsbout", &child],
+        &["awsbout", "-t", "1", &node],
+        &["awsbout", &long],
+        &["awsbqueues"],
+        &["awsbqueues", "-d"],
+        &["awsbhosts"],
+        &["awsbhosts", "-d"],
+    ] {
+        let (theirs, ours) = (sandbox.run(line[0], &line[1..]), sandbox.run("awsb", line));
+        assert_eq!((ours.code(), &ours.stdout), (theirs.code(), &theirs.stdout), "{line:?}");
+    }
+}
+
 #[story]
 fn queues_and_hosts_are_the_same_to_the_successors() {
     let sandbox = sandbox();

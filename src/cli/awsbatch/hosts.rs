@@ -25,7 +25,7 @@ pub const DEFINITION: Definition = Definition {
 
 /// `awsbhosts`' entry point.
 pub fn main(words: Vec<OsString>) -> ExitCode {
-    run(&DEFINITION, words, show)
+    run(&DEFINITION, words, |values| Box::pin(show(values)))
 }
 
 async fn show(values: Values) -> Result<Exit, Failure> {

@@ -33,7 +33,7 @@ pub const DEFINITION: Definition = Definition {
 
 /// `awsbkill`' entry point.
 pub fn main(words: Vec<OsString>) -> ExitCode {
-    run(&DEFINITION, words, kill)
+    run(&DEFINITION, words, |values| Box::pin(kill(values)))
 }
 
 async fn kill(values: Values) -> Result<Exit, Failure> {

@@ -1,7 +1,7 @@
 //! The tools of AWS ParallelCluster under their old names, for the scripts that call them.
 //!
-//! Options, standard output, exit codes and settings are those of `aws-parallelcluster-awsbatch-cli`
-//! 1.6. `docs/awsbatch-cli.md` lists what differs, and why.
+//! Options, standard output, exit codes and settings are those of
+//! `aws-parallelcluster-awsbatch-cli` 1.6. `docs/awsbatch-cli.md` lists what differs, and why.
 
 mod hosts;
 mod kill;

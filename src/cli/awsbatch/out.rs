@@ -43,7 +43,7 @@ const LISTING: &str = "Error listing jobs from AWS Batch. Failed with exception:
 
 /// `awsbout`' entry point.
 pub fn main(words: Vec<OsString>) -> ExitCode {
-    run(&DEFINITION, words, show)
+    run(&DEFINITION, words, |values| Box::pin(show(values)))
 }
 
 /// A count of lines. As for the old tool, 0 is none.

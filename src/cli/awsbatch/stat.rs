@@ -44,7 +44,7 @@ const LISTING: &str = "Error listing jobs from AWS Batch. Failed with exception:
 
 /// `awsbstat`' entry point.
 pub fn main(words: Vec<OsString>) -> ExitCode {
-    run(&DEFINITION, words, show)
+    run(&DEFINITION, words, |values| Box::pin(show(values)))
 }
 
 /// A job with the values of its order.

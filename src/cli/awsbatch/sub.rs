@@ -129,7 +129,7 @@ const INSTALL_AWS: &str = "curl -O https://bootstrap.pypa.io/get-pip.py >/dev/nu
 
 /// `awsbsub`' entry point.
 pub fn main(words: Vec<OsString>) -> ExitCode {
-    run(&DEFINITION, words, submit)
+    run(&DEFINITION, words, |values| Box::pin(submit(values)))
 }
 
 /// The program of a job.
@@ -178,8 +178,7 @@ async fn submit(values: Values) -> Result<Exit, Failure> {
         }
         None => None,
     };
-    let unexpected = failed_with("Unexpected error. Command failed with exception:");
-    upload(&session, &values, &program, folder, &name, env_file.as_ref()).await.map_err(unexpected)?;
+    upload(&session, &values, &program, folder, &name, env_file.as_ref()).await?;
     let env_file = env_file.map(|(name, _)| name);
     let command = command(&session, &values, &program, folder, &name, env_file.as_deref());
     let url = format!("s3://{}/{folder}", session.cluster.bucket);
@@ -197,7 +196,7 @@ async fn submit(values: Values) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Where the job's program is. As the old tool, it takes a standard input that is not a terminal for
+/// Finds the job's program. As the old tool, it takes a standard input that is not a terminal for
 /// the script. A device such as `/dev/null` is not one, if there is a command.
 fn program(values: &Values, is_terminal: bool) -> Result<Program, Failure> {
     let command = values.operands.first();
@@ -303,28 +302,34 @@ async fn upload(
     name: &str,
     env_file: Option<&(String, Vec<u8>)>,
 ) -> Result<(), Failure> {
-    stage::store_bytes(session, folder, Vec::new()).await?;
-    for file in values.all("input-file") {
-        let base = file.to_string_lossy();
-        let base = base.rsplit('/').next().unwrap_or_default();
-        stage::store_file(session, &format!("{folder}{base}"), Path::new(file)).await?;
-    }
-    if let Some((name, lines)) = env_file {
-        stage::store_bytes(session, &format!("{folder}{name}"), lines.clone()).await?;
-    }
-    let script = format!("{folder}{name}.sh");
-    match program {
-        Program::Command => Ok(()),
-        Program::File(file) => stage::store_file(session, &script, Path::new(file)).await,
-        Program::Input => {
-            let mut text = Vec::new();
-            let read = std::io::stdin().lock().read_to_end(&mut text);
-            read.map_err(|e| {
-                Failure::failed(format!("Error creating job script. Failed with exception: {e}"))
-            })?;
-            stage::store_bytes(session, &script, text).await
+    let inputs = async {
+        stage::store_bytes(session, folder, Vec::new()).await?;
+        for file in values.all("input-file") {
+            let base = file.to_string_lossy();
+            let base = base.rsplit('/').next().unwrap_or_default();
+            stage::store_file(session, &format!("{folder}{base}"), Path::new(file)).await?;
         }
+        Ok(())
+    };
+    inputs.await.map_err(failed_with("Unexpected error. Command failed with exception:"))?;
+    if let Some((name, lines)) = env_file {
+        let stored = stage::store_bytes(session, &format!("{folder}{name}"), lines.clone()).await;
+        stored.map_err(failed_with("Error creating environment file. Failed with exception:"))?;
     }
+    let key = format!("{folder}{name}.sh");
+    let script = async {
+        match program {
+            Program::Command => Ok(()),
+            Program::File(file) => stage::store_file(session, &key, Path::new(file)).await,
+            Program::Input => {
+                let mut text = Vec::new();
+                let read = std::io::stdin().lock().read_to_end(&mut text);
+                read.map_err(|e| Failure::failed(format!("reading standard input: {e}")))?;
+                stage::store_bytes(session, &key, text).await
+            }
+        }
+    };
+    script.await.map_err(failed_with("Error creating job script. Failed with exception:"))
 }
 
 /// The command of the job. One that needs files fetches them.

@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use futures_util::future::LocalBoxFuture;
+
 use super::options::{Definition, NoValues, Values};
 use crate::aws::Session;
 use crate::cli::{block_on, manual, variables};
@@ -13,13 +15,12 @@ use awsb_model::JobId;
 /// A value that is not known.
 pub const NONE: &str = "-";
 
+/// A tool. It is boxed so that the code which runs it is there once.
+type Tool = fn(Values) -> LocalBoxFuture<'static, Result<Exit, Failure>>;
+
 /// Runs a tool on a command line, whose first word is its name. Any failure has the exit code 1,
 /// but for a wrong command line, which has 2.
-pub fn run<F: Future<Output = Result<Exit, Failure>>>(
-    definition: &Definition,
-    words: Vec<OsString>,
-    tool: impl FnOnce(Values) -> F,
-) -> ExitCode {
+pub fn run(definition: &Definition, words: Vec<OsString>, tool: Tool) -> ExitCode {
     let mut command = definition.command();
     let name = definition.name;
     let outcome = match manual::print(&manual::with_options(command.clone()), &words) {

@@ -234,13 +234,14 @@ fn choose_by_old_rules(
         None => of_settings(),
     });
     let Some(name) = named.filter(|name| !name.is_empty()) else {
-        return Err(Failure::usage(match &old.path {
+        let failure = Failure::usage(match &old.path {
             Some(path) => format!(
                 "Error getting the option (cluster_name) from the section [main] of the configuration file ({})",
                 path.display()
             ),
             None => "Error: cluster parameter is required".to_owned(),
-        }));
+        });
+        return Err(failure.hint("`-c NAME` names it; `-c local` is this machine"));
     };
     // The section that the old settings make for a default without one is a stack's.
     let of_old = old.cluster(&name);

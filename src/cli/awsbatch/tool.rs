@@ -26,7 +26,7 @@ pub fn run(definition: &Definition, words: Vec<OsString>, tool: Tool) -> ExitCod
     let outcome = match manual::print(&manual::with_options(command.clone()), &words) {
         Ok(true) => Ok(Exit::Done),
         Err(failure) => Err(failure),
-        Ok(false) if words.len() == 2 && words[1] == "--version" => {
+        Ok(false) if words.len() == 2 && (words[1] == "--version" || words[1] == "-V") => {
             print(&format!("{name} (awsb) {}\n", env!("CARGO_PKG_VERSION")))
         }
         Ok(false) => match definition.parse(words.get(1..).unwrap_or_default()) {

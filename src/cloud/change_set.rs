@@ -33,12 +33,19 @@ pub struct StackContent {
     pub tags: Vec<(String, String)>,
     /// The role with which CloudFormation acts, in place of the caller's permissions.
     pub service_role: Option<String>,
-    /// Whether resources that exist under the names of the template are taken over.
-    pub takes_over: bool,
+    /// The template with all names written out, if resources that exist under the names of the
+    /// template are taken over.
+    pub takeover: Option<String>,
 }
 
 impl StackContent {
-    /// A text that is the same for the same content.
+    /// The template as it is sent.
+    pub fn sent_template(&self) -> &str {
+        self.takeover.as_ref().unwrap_or(&self.template)
+    }
+
+    /// A text that is the same for the same content, whatever exists already: a creation that has
+    /// been interrupted finds resources of its own.
     pub fn fingerprint(&self) -> String {
         format!("{:?}", (&self.template, &self.parameters, &self.tags, &self.service_role))
     }
@@ -167,7 +174,7 @@ async fn create(
     operation: &Operation,
     content: &StackContent,
 ) -> Result<(), Failure> {
-    let body = content.template_url.is_none().then(|| content.template.clone());
+    let body = content.template_url.is_none().then(|| content.sent_template().to_owned());
     let parameter = |(key, value): &(String, String)| {
         Parameter::builder().parameter_key(key).parameter_value(value).build()
     };
@@ -192,7 +199,7 @@ async fn create(
         Kind::Create => call
             .change_set_type(ChangeSetType::Create)
             .on_stack_failure(OnStackFailure::Rollback)
-            .set_import_existing_resources(content.takes_over.then_some(true)),
+            .set_import_existing_resources(content.takeover.is_some().then_some(true)),
         Kind::Update | Kind::Delete => call.change_set_type(ChangeSetType::Update),
     };
     match call.send().await {
@@ -280,6 +287,24 @@ async fn describe(session: &Session, stack: &str, name: &str) -> Result<ChangeSe
             });
         }
     }
+}
+
+/// Whether a stack has a change set of this name.
+///
+/// # Errors
+/// When CloudFormation cannot be asked.
+pub async fn exists(contact: &mut ResilientSession, stack: &str, name: &str) -> Result<bool, Failure> {
+    contact
+        .keep(async |session| {
+            let call = session.cloudformation.describe_change_set().stack_name(stack).change_set_name(name);
+            match call.send().await {
+                Ok(_) => Ok(true),
+                Err(e) if e.code().is_some_and(|code| code.starts_with("ChangeSetNotFound")) => Ok(false),
+                Err(e) if is_missing_stack(&e) => Ok(false),
+                Err(e) => Err(looking(session, stack, &e)),
+            }
+        })
+        .await
 }
 
 /// Executes a change set. The call can be repeated: a change set that has been executed is left as

@@ -3,7 +3,9 @@
 use aws_sdk_s3::primitives::ByteStream;
 use awsb_model::cluster::facts::NetworkError;
 use awsb_model::cluster::validate::{validate_account, validate_network, validate_types};
-use awsb_model::cluster::{ClusterConfig, ClusterName, OBJECT_BYTES, ResolvedNetwork, bucket_name, template};
+use awsb_model::cluster::{
+    BODY_BYTES, ClusterConfig, ClusterName, OBJECT_BYTES, ResolvedNetwork, bucket_name, template,
+};
 use sha2::{Digest, Sha256};
 
 use super::change_set::StackContent;
@@ -57,12 +59,14 @@ pub async fn content(
     }
     if current.is_none() {
         let bucket = content.parameters.first().map(|(_, bucket)| bucket.as_str());
-        content.takes_over = has_leftovers(session, name, bucket).await;
+        if has_leftovers(session, name, bucket).await {
+            content.takeover = Some(template.with_static_names(name.as_str(), bucket).to_json());
+        }
     }
-    if !template.fits_a_request() {
+    if content.sent_template().len() > BODY_BYTES {
         let own = current.and_then(|stack| stack.fact(BUCKET_PARAMETER));
         let bucket = template_bucket.or(own);
-        content.template_url = Some(store(session, name, &content.template, bucket).await?);
+        content.template_url = Some(store(session, name, content.sent_template(), bucket).await?);
     }
     Ok(content)
 }

@@ -60,7 +60,7 @@ impl Operation {
     /// The name of its change set (API `CreateChangeSet`: letters, digits and hyphens, the first
     /// one a letter).
     pub fn change_set(&self) -> String {
-        format!("awsb-{}", self.token)
+        format!("{CHANGE_SET_PREFIX}{}", self.token)
     }
 
     /// Whether this change set, by its name or its ARN, is that of the operation.
@@ -68,6 +68,15 @@ impl Operation {
         let name = self.change_set();
         change_set == name || change_set.split('/').nth(1) == Some(name.as_str())
     }
+}
+
+/// The beginning of the names of our change sets. A token follows.
+const CHANGE_SET_PREFIX: &str = "awsb-";
+
+/// Whether a change set, by its name or its ARN, is one of an operation of bcluster.
+pub fn is_own_change_set(change_set: &str) -> bool {
+    let name = change_set.split('/').nth(1).unwrap_or(change_set);
+    name.strip_prefix(CHANGE_SET_PREFIX).is_some_and(|token| Uuid::try_parse(token).is_ok())
 }
 
 /// The journal of one cluster in one account and region. It holds a lock, so that two commands of

@@ -24,7 +24,10 @@ mod standing;
 mod status;
 
 pub use cause::{Cause, kind};
-pub use change_set::{ChangeSet, Prepared, StackContent, execute, prepare, remove as remove_change_set};
+pub use change_set::{
+    ChangeSet, Prepared, StackContent, execute, exists as has_change_set, prepare,
+    remove as remove_change_set,
+};
 pub use content::content;
 pub use events::{Event, Watch, all as events, mark_of_operation, newest as newest_event};
 pub use follow::follow;

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use aws_sdk_cloudformation::types::{Stack as Described, TemplateStage};
 use serde::Serialize;
 
-use super::status::StackStatus;
+use super::journal::is_own_change_set;
+use super::status::{Phase, StackStatus};
 use crate::aws::{Session, explain, is_missing_stack};
 use crate::ui::Failure;
 
@@ -60,7 +61,10 @@ impl Stack {
     pub fn maker(&self) -> Maker {
         let is_parallelcluster = self.tags.contains_key(PARALLELCLUSTER_TAG)
             || (self.name.starts_with("parallelcluster-") && self.tags.contains_key(PARALLELCLUSTER_2_TAG));
-        if self.tags.contains_key(CLUSTER_TAG) {
+        // A stack has no tags before its first change set is executed.
+        let is_planned =
+            self.status.phase() == Phase::Review && self.change_set.as_deref().is_some_and(is_own_change_set);
+        if self.tags.contains_key(CLUSTER_TAG) || is_planned {
             Maker::Awsb
         } else if is_parallelcluster && self.fact("Scheduler") == Some("awsbatch") {
             Maker::ParallelCluster
@@ -213,6 +217,12 @@ mod tests {
         Stack { name: name.into(), tags: pairs(tags), parameters: pairs(parameters), ..Stack::default() }
     }
 
+    /// A stack that has nothing but a change set.
+    fn planned(change_set: &str) -> Stack {
+        let change_set = format!("arn:aws:cloudformation:eu-west-1:111122223333:changeSet/{change_set}/1");
+        Stack { status: "REVIEW_IN_PROGRESS".into(), change_set: Some(change_set), ..stack("lab", &[], &[]) }
+    }
+
     #[test]
     fn who_made_a_stack_and_what_the_cluster_is_called() {
         let batch = [("Scheduler", "awsbatch")];
@@ -226,6 +236,9 @@ mod tests {
                 "hpc",
             ),
             (stack("web", &[("Version", "2")], &batch), Maker::Other, "web"),
+            (planned("awsb-0a5b7a6c-6a6c-4b54-9d5e-0f0a0b0c0d0e"), Maker::Awsb, "lab"),
+            (planned("awsb-website"), Maker::Other, "lab"),
+            (planned("mine"), Maker::Other, "lab"),
         ] {
             assert_eq!((stack.maker(), stack.cluster()), (maker, cluster), "{stack:?}");
         }

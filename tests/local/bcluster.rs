@@ -141,3 +141,76 @@ fn a_cluster_with_jobs_and_data_goes() {
     let job = sandbox.run("bstat", ["-c", "local", "--json", id.trim()]).ok().json();
     assert_eq!(job[0]["status"], "FAILED", "{job}");
 }
+
+/// The events of the stack `lab` about one resource: their states.
+fn states_of(sandbox: &Sandbox, logical: &str) -> Vec<String> {
+    let events = bcluster(sandbox, &["show", "lab", "--events", "--json"]).ok().json();
+    let events = events.as_array().cloned().unwrap_or_default();
+    let is_of_it = |event: &&Value| event["logicalResourceId"] == logical;
+    let state = |event: &Value| event["resourceStatus"].as_str().unwrap_or_default().to_owned();
+    events.iter().filter(is_of_it).map(state).collect()
+}
+
+#[story]
+fn a_cluster_takes_over_the_data_of_an_earlier_one() {
+    let sandbox = Sandbox::with_aws();
+    bcluster(&sandbox, &["create", "lab", "-c", "local", "--yes"]).ok();
+    let job =
+        sandbox.run("bsub", ["-c", "lab", "-K", "--parsable", "--wrap", "echo from the first lab"]).ok();
+    let shown = bcluster(&sandbox, &["show", "lab", "--json"]).ok().json();
+    let bucket = shown[0]["outputs"]["ResourcesS3Bucket"].as_str().expect("the bucket").to_owned();
+    sandbox.file("result.txt", "42\n");
+    sandbox.run("aws", ["s3", "cp", "result.txt", &format!("s3://{bucket}/awsb/result.txt")]).ok();
+    bcluster(&sandbox, &["delete", "lab", "--yes"]).ok();
+
+    let plan = bcluster(&sandbox, &["create", "lab", "-c", "local", "--plan"]).ok();
+    assert!(plan.stdout.contains("it takes over the bucket Bucket of an earlier cluster"), "{plan}");
+    assert!(plan.stdout.contains("it takes over the log group JobLogs of an earlier cluster"), "{plan}");
+    // A creation that fails leaves the data where it was.
+    let faults = sandbox.local_home().join("stack-faults.json");
+    let fault = r#"{"resources": [{"resource": "QueueSpot", "action": "create", "times": 1}]}"#;
+    std::fs::write(&faults, fault).expect("the file of faults");
+    bcluster(&sandbox, &["create", "lab", "-c", "local", "--yes"]).ended_with(1);
+    let result = ["s3", "cp", &format!("s3://{bucket}/awsb/result.txt"), "-"];
+    assert_eq!(sandbox.run("aws", result).ok().stdout, "42\n");
+
+    bcluster(&sandbox, &["create", "lab", "-c", "local", "--yes"]).ok();
+    for part in ["Bucket", "JobLogs", "EventLogs"] {
+        assert_eq!(states_of(&sandbox, part), ["IMPORT_IN_PROGRESS", "IMPORT_COMPLETE"], "{part}");
+    }
+    assert_eq!(sandbox.run("aws", result).ok().stdout, "42\n");
+    assert_eq!(sandbox.run("bout", ["-c", "lab", job.stdout.trim()]).ok().stdout, "from the first lab\n");
+    // The names are as before, so there is nothing to change.
+    assert_eq!(
+        bcluster(&sandbox, &["update", "lab", "--yes"]).ok().stdout,
+        "The cluster lab has no changes.\n"
+    );
+    bcluster(&sandbox, &["delete", "lab", "--yes", "--delete-data"]).ok();
+    assert!(!sandbox.run("aws", ["s3", "ls"]).ok().stdout.contains(&bucket));
+    let groups = sandbox.run("aws", ["logs", "describe-log-groups"]).ok().stdout;
+    assert!(!groups.contains("awsb/lab"), "{groups}");
+}
+
+/// An account has ten resource policies of CloudWatch Logs (CloudWatch Logs User Guide,
+/// "CloudWatch Logs quotas"). A cluster needs none of them for its job events: their log group has a
+/// policy of its own.
+#[story]
+fn more_clusters_fit_than_the_account_has_resource_policies_of_logs() {
+    let sandbox = Sandbox::new();
+    sandbox.file("lab.toml", "[environment.cpu]\ntype = \"on-demand\"\n[definition.job]\nimage = \"host\"\n");
+    let names: Vec<String> = (1..=11).map(|number| format!("lab-{number}")).collect();
+    for name in &names {
+        bcluster(&sandbox, &["create", name, "-c", "local", "--yes", "-f", "lab.toml"]).ok();
+        let template = bcluster(&sandbox, &["template", name, "--current"]).ok().json();
+        let resources = template["Resources"].as_object().expect("resources");
+        let kinds: Vec<&Value> = resources.values().map(|resource| &resource["Type"]).collect();
+        assert!(!kinds.iter().any(|kind| *kind == "AWS::Logs::ResourcePolicy"), "{kinds:?}");
+        let policy = &resources["EventLogs"]["Properties"]["ResourcePolicyDocument"];
+        assert_eq!(policy["Statement"][0]["Principal"]["Service"][0], "events.amazonaws.com", "{policy}");
+        assert_eq!(resources["EventRule"]["Properties"]["Targets"].as_array().map(Vec::len), Some(1));
+    }
+    let list = bcluster(&sandbox, &["list", "-c", "local", "--json"]).ok().json();
+    let list = list.as_array().expect("clusters");
+    assert_eq!(list.len(), names.len());
+    assert!(list.iter().all(|cluster| cluster["stackStatus"] == "CREATE_COMPLETE"), "{list:?}");
+}

@@ -583,6 +583,70 @@ print(json.dumps([set['Status'], set['StatusReason'], code(cfn.execute_change_se
     );
 }
 
+/// UG, "Import AWS resources into a CloudFormation stack automatically".
+#[story]
+fn resources_that_exist_are_imported_under_their_static_names() {
+    let sandbox = Sandbox::with_aws();
+    sandbox.file("template.json", "{}");
+    faults(
+        &sandbox,
+        &json!({"resources": [{"resource": "AWS::Batch::SchedulingPolicy", "action": "create", "times": 1}]}),
+    );
+    let found = boto3(
+        &sandbox,
+        r"
+s3.create_bucket(Bucket='mine-1')
+s3.put_object(Bucket='mine-1', Key='k', Body=b'kept')
+logs.create_log_group(logGroupName='mine')
+def template(bucket, group='mine', policy='RetainExceptOnCreate', **more):
+    of = lambda kind, **properties: {'Type': kind, 'DeletionPolicy': policy, 'Properties': properties}
+    resources = {'Bucket': of('AWS::S3::Bucket', BucketName=bucket), 'Group': of('AWS::Logs::LogGroup', LogGroupName=group)}
+    return json.dumps({'Parameters': {'Name': {'Type': 'String', 'Default': 'mine-1'}}, 'Resources': resources | more})
+def make(stack, body, imports=True):
+    made = cfn.create_change_set(StackName=stack, ChangeSetName='c', ChangeSetType='CREATE', TemplateBody=body,
+                                 ImportExistingResources=imports)
+    set = cfn.describe_change_set(ChangeSetName=made['Id'])
+    out = [set['Status'], [c['ResourceChange']['Action'] for c in set['Changes']], set['ImportExistingResources']]
+    if set['Status'] == 'CREATE_COMPLETE':
+        cfn.execute_change_set(ChangeSetName=made['Id'])
+        try:
+            wait('stack_create_complete', StackName=stack)
+        except WaiterError:
+            pass
+    out.append(cfn.describe_stacks(StackName=stack)['Stacks'][0]['StackStatus'])
+    return out
+def statuses(stack):
+    events = cfn.describe_stack_events(StackName=stack)['StackEvents']
+    return [e['ResourceStatus'] for e in reversed(events) if e['LogicalResourceId'] == 'Bucket']
+faults = {'Policy': {'Type': 'AWS::Batch::SchedulingPolicy', 'DependsOn': ['Bucket', 'Group'], 'Properties': {}}}
+out = {
+    'not asked for': make('a', template('mine-1'), imports=False),
+    'dynamic': make('b', template({'Ref': 'Name'})),
+    'not kept': make('c', template('mine-1', policy='Delete')),
+    'failing': make('d', template('mine-1', **faults)),
+    'rolled back': statuses('d'),
+    'imported': make('e', template('mine-1')),
+    'events': statuses('e'),
+    'taken': make('f', template('mine-1')),
+    'object': s3.get_object(Bucket='mine-1', Key='k')['Body'].read().decode(),
+}
+print(json.dumps(out))",
+    );
+    let refused = |imports: bool| json!(["FAILED", ["Add", "Add"], imports, "REVIEW_IN_PROGRESS"]);
+    assert_eq!(found["not asked for"], refused(false));
+    assert_eq!(found["dynamic"], json!(["FAILED", ["Add", "Import"], true, "REVIEW_IN_PROGRESS"]));
+    assert_eq!(found["not kept"], refused(true));
+    assert_eq!(
+        found["failing"],
+        json!(["CREATE_COMPLETE", ["Import", "Import", "Add"], true, "ROLLBACK_COMPLETE"])
+    );
+    assert_eq!(found["rolled back"], json!(["IMPORT_IN_PROGRESS", "IMPORT_COMPLETE", "DELETE_SKIPPED"]));
+    assert_eq!(found["imported"], json!(["CREATE_COMPLETE", ["Import", "Import"], true, "CREATE_COMPLETE"]));
+    assert_eq!(found["events"], json!(["IMPORT_IN_PROGRESS", "IMPORT_COMPLETE"]));
+    assert_eq!(found["taken"], refused(true));
+    assert_eq!(found["object"], "kept");
+}
+
 #[story]
 fn a_template_in_a_bucket_may_be_longer() {
     let sandbox = Sandbox::with_aws();

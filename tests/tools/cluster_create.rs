@@ -3,6 +3,7 @@
 
 mod fake;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -289,4 +290,29 @@ fn a_signal_leaves_the_creation_to_aws() {
     let outcome = running.wait().ended_with(130);
     assert!(outcome.stderr.contains("AWS goes on creating the cluster lab"), "{outcome}");
     assert!(outcome.stderr.contains("`bcluster show lab --wait` follows it"), "{outcome}");
+}
+
+#[story]
+fn credentials_that_expire_in_the_middle_are_told_and_the_same_command_goes_on() {
+    for action in ["CreateChangeSet", "DescribeChangeSet", "ExecuteChangeSet", "DescribeStackEvents"] {
+        let is_expired = Arc::new(AtomicBool::new(true));
+        let expired = Arc::clone(&is_expired);
+        let aws = Fake::with_faults(move |call, _| {
+            let message = "The security token included in the request is expired";
+            (call.action == action && expired.load(Ordering::SeqCst))
+                .then(|| (error("ExpiredToken", message), false))
+        });
+        let mut sandbox = aws.sandbox();
+        sandbox.set("AWSB_CONTACT_TIMEOUT", "1");
+        let outcome = create(&sandbox).ended_with(1);
+        let lines = outcome.stderr.lines().filter(|line| line.starts_with("bcluster: error: "));
+        let lines: Vec<&str> = lines.collect();
+        assert!(lines.len() == 1 && lines[0].contains("expired"), "{action}: {outcome}");
+        assert!(outcome.hints().contains("aws sso login"), "{action}: {outcome}");
+        is_expired.store(false, Ordering::SeqCst);
+        let again = create(&sandbox).ok();
+        assert!(again.stdout.contains("The cluster lab is ready"), "{action}: {again}");
+        assert_eq!((aws.made(), aws.calls("DeleteStack").len()), (1, 0), "{action}");
+        assert_eq!(settings(&sandbox).matches("[cluster.lab]").count(), 1, "{action}");
+    }
 }

@@ -14,7 +14,8 @@ use super::show::Shown;
 use super::tool::{TOOL, exit_of_plan};
 use crate::aws::{ResilientSession, Session};
 use crate::cloud::{
-    self, ChangeSet, Journal, Kind, Operation, Phase, Prepared, Stack, StackContent, Standing, Taken, Watch,
+    self, ChangeSet, Journal, Kind, Maker, Operation, Phase, Prepared, Stack, StackContent, Standing, Taken,
+    Watch,
 };
 use crate::config::{self, SettingsChange};
 use crate::ui::{Exit, Failure, Format, print_message, span};
@@ -125,6 +126,15 @@ impl<'a> Creation<'a> {
     ) -> Result<Step, Failure> {
         let wanted = Operation::new(Kind::Create, &content.fingerprint());
         loop {
+            // A stack has no tags before its change set is executed: an earlier run that was killed
+            // knows its own by the name of the change set.
+            if let (Some(stack), Some(operation)) = (&mut found, journal.current())
+                && matches!(stack.status.phase(), Phase::Review)
+                && stack.maker() == Maker::Other
+                && cloud::has_change_set(&mut self.contact, &stack.id, &operation.change_set()).await?
+            {
+                stack.change_set = Some(operation.change_set());
+            }
             let standing = cloud::standing(found.as_ref(), journal.current(), &wanted);
             match (standing, found.take()) {
                 (Standing::Free, _) => return Ok(Step::Prepare(wanted)),

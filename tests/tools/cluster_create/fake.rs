@@ -128,6 +128,10 @@ impl Fake {
     pub fn has_stack(&self, status: &str, tags: &[(&str, &str)]) {
         let mut state = lock(&self.state);
         state.status = Some(status.to_owned());
+        // A stack in review is known by its change set alone.
+        let set = "awsb-0a5b7a6c-6a6c-4b54-9d5e-0f0a0b0c0d0e";
+        state.change_set = Some(format!("arn:aws:cloudformation:{PLACE}:changeSet/{set}/1"));
+        state.executed = true;
         state.tags = tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         state.made = 1;
         state.event("lab", "AWS::CloudFormation::Stack", status, "");
@@ -252,10 +256,15 @@ impl State {
         let pair = |[k, v]: [&str; 2], (key, value): &(String, String)| {
             format!("<member><{k}>{key}</{k}><{v}>{value}</{v}></member>")
         };
-        let tags: String = self.tags.iter().map(|tag| pair(["Key", "Value"], tag)).collect();
-        let parameters: String =
-            self.parameters.iter().map(|p| pair(["ParameterKey", "ParameterValue"], p)).collect();
-        let set = self.change_set.as_deref().map(|set| format!("<ChangeSetId>{set}</ChangeSetId>"));
+        // A change set that is not executed gives its stack nothing.
+        let is_planned = self.status.as_deref() == Some("REVIEW_IN_PROGRESS");
+        let shown = |pairs: &[(String, String)], names: [&str; 2]| -> String {
+            pairs.iter().filter(|_| !is_planned).map(|of| pair(names, of)).collect()
+        };
+        let tags = shown(&self.tags, ["Key", "Value"]);
+        let parameters = shown(&self.parameters, ["ParameterKey", "ParameterValue"]);
+        let set = self.change_set.as_deref().filter(|_| self.executed);
+        let set = set.map(|set| format!("<ChangeSetId>{set}</ChangeSetId>"));
         format!(
             "<member><StackId>{}</StackId><StackName>lab</StackName><StackStatus>{}</StackStatus>\
              <CreationTime>2026-11-29T12:00:00.000Z</CreationTime>{}<Tags>{tags}</Tags>\

@@ -175,7 +175,7 @@ fn body_or_url(
     }
 }
 
-/// What a request says a stack is to be.
+/// The stack that a request wants.
 fn desired(
     request: &Request,
     objects: &s3::Store,
@@ -289,7 +289,7 @@ fn parameters(
     }
 }
 
-/// What a client's token stands for: a repeated request is the same one.
+/// The meaning of a client's token: a repeated request has the same one.
 fn fingerprint(parts: &[&str]) -> String {
     let mut digest = Sha256::new();
     for part in parts {
@@ -473,7 +473,7 @@ impl Api {
                     }
                 }
             };
-            // What is left is removed when the events expire.
+            // Events that are left are removed when they expire.
             let _ = tokio::task::spawn_blocking(remove).await;
         }
         Ok(if again == Value::Bool(true) { Turn::Again } else { Turn::Over })
@@ -509,7 +509,7 @@ impl Api {
                 }
                 let now = now_ms();
                 let mut stack = Stack::new(&name, desired, now);
-                // What cannot be evaluated is refused, and not begun.
+                // A template that cannot be evaluated is refused, and not begun.
                 change_set::plan(&stack, &template, &stack.desired).map_err(ApiError::from)?;
                 stack.disable_rollback = disable_rollback || on_failure == Some(OnFailure::DoNothing);
                 stack.is_protected = is_protected;
@@ -684,9 +684,7 @@ impl Api {
         if on_failure == Some(OnFailure::Delete) && !is_create {
             return Err(invalid("OnStackFailure DELETE is for change sets of the type CREATE"));
         }
-        if request.flag("ImportExistingResources")? == Some(true) {
-            return Err(invalid("The local cluster imports no existing resources"));
-        }
+        let imports_existing = request.flag("ImportExistingResources")?.unwrap_or(false);
         let (objects, faults) = (Arc::clone(&self.objects), Arc::clone(&self.faults));
         self.engine
             .change(move |store| {
@@ -726,13 +724,19 @@ impl Api {
                     }
                     return Err(exists(format!("ChangeSet [{name}] already exists")).into());
                 }
-                let plan = change_set::plan(&stack, &template, &desired).map_err(ApiError::from)?;
+                let mut plan = change_set::plan(&stack, &template, &desired).map_err(ApiError::from)?;
                 let mut world =
                     LocalWorld { store, objects: &objects, faults: &faults, removed_streams: Vec::new() };
                 let mut problems: Vec<Value> =
                     plan.problems.iter().map(|(logical, problem)| property_problem(logical, problem)).collect();
-                for new in &plan.new {
-                    if new.properties.to_string().contains(super::schema::KNOWN_AFTER_APPLY) && new.name.contains("{{") {
+                let mut imports = imports_existing.then(BTreeSet::new);
+                for new in &std::mem::take(&mut plan.new) {
+                    if let Some(imports) = &mut imports
+                        && template.resources.get(&new.logical).is_some_and(change_set::is_importable)
+                        && let Some(found) = world.existing(new)?
+                    {
+                        plan.import(&new.logical, &found.physical_id);
+                        imports.insert(new.logical.clone());
                         continue;
                     }
                     if let Err(e) = world.prepare(&stack, new)? {
@@ -768,10 +772,14 @@ impl Api {
                     desired,
                     changes: plan.changes,
                     on_failure,
+                    imports,
                     token,
                     execution_token: None,
                     problems,
                 };
+                if is_create {
+                    stack.change_set = Some(id.clone());
+                }
                 rows::put_change_set(db, &set)?;
                 rows::put(db, &mut stack)?;
                 Ok(json!({"Id": id, "StackId": stack.id}))
@@ -837,6 +845,7 @@ impl Api {
                 let options = Options {
                     request: token,
                     on_failure: set.on_failure,
+                    imports: set.imports.clone().unwrap_or_default(),
                     retain_except_on_create: request.flag("RetainExceptOnCreate")?.unwrap_or(false),
                     ..Options::default()
                 };
@@ -1169,7 +1178,7 @@ fn find_change_set(
     rows::change_set(db, &stack.id, name)?.ok_or_else(|| no_change_set(name))
 }
 
-/// What becomes of a stack's change sets when an operation is over.
+/// Removes or ends a stack's change sets when an operation is over.
 fn forget_change_sets(store: &Store, stack: &Stack) -> rusqlite::Result<()> {
     let db = store.connection();
     for mut set in rows::change_sets(db, &stack.id)? {

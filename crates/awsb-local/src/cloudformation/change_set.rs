@@ -12,8 +12,8 @@ use super::expression;
 use super::model::{Desired, New, OnFailure, Resource, ResourceStatus, Stack};
 use super::names;
 use super::operation;
-use super::schema::{self, Difference, KNOWN_AFTER_APPLY, Recreation, Schemas};
-use super::scope::StackScope;
+use super::schema::{self, Difference, Recreation, Schemas};
+use super::scope::{Properties, StackScope};
 use super::template::{Policy, ResourceTemplate, Template, TemplateError};
 
 /// The words of a change set without changes, which the `aws` CLI looks for.
@@ -43,28 +43,32 @@ pub struct ChangeSet {
     pub execution: String,
     /// Why it has failed.
     pub reason: Option<String>,
-    /// What the stack is to be.
+    /// The stack that it wants.
     pub desired: Desired,
     /// The changes, with all values.
     pub changes: Vec<Value>,
-    /// What follows a failure.
+    /// The reaction to a failure.
     pub on_failure: Option<OnFailure>,
+    /// The resources that exist already and are taken into the stack. `None`: that was not asked
+    /// for.
+    #[serde(default)]
+    pub imports: Option<BTreeSet<String>>,
     /// The client's token and the request it came with.
     pub token: Option<(String, String)>,
     /// The token of the request that has executed it.
     pub execution_token: Option<String>,
-    /// What AWS's validation before the deployment would find (API: DescribeEvents).
+    /// The findings of AWS's validation before the deployment (API: DescribeEvents).
     pub problems: Vec<Value>,
 }
 
-/// What a template would do to a stack.
+/// The effects of a template on a stack.
 #[derive(Debug, Default)]
 pub struct Plan {
     /// API: Change, with all values.
     pub changes: Vec<Value>,
     /// Whether the outputs change.
     pub changes_outputs: bool,
-    /// The resources that are to be made.
+    /// The resources that are to be made, and whose names are known.
     pub new: Vec<New>,
     /// Properties that are wrong: the logical ID, the path and what.
     pub problems: Vec<(String, schema::Problem)>,
@@ -89,7 +93,7 @@ fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// What a template would do to a stack.
+/// The effects of a template on a stack.
 ///
 /// # Errors
 /// When the template cannot be evaluated.
@@ -107,13 +111,20 @@ pub fn plan(stack: &Stack, template: &Template, desired: &Desired) -> Result<Pla
         let scope = StackScope::new(&stack.name, &stack.id, template, desired, &stack.resources, &unknown);
         let after = scope.properties(&logical).map_err(wrong)?;
         let old = stack.resources.get(&logical).filter(|old| is_there(old));
-        let problems = Schemas::built_in().of(&described.kind).map(|schema| schema.check(&after));
+        let problems =
+            Schemas::built_in().of(&described.kind).map(|schema| schema.check(&after.value, &after.unknown));
         let problems = problems.unwrap_or_default();
         match old {
             None => {
                 let generation = stack.resources.get(&logical).map_or(0, |old| old.generation + 1);
-                let name =
-                    names::physical(&described.kind, &stack.name, &stack.id, &logical, generation, &after);
+                let name = names::physical(
+                    &described.kind,
+                    &stack.name,
+                    &stack.id,
+                    &logical,
+                    generation,
+                    &after.value,
+                );
                 plan.problems.extend(problems.into_iter().map(|problem| (logical.clone(), problem)));
                 plan.changes.push(json!({
                     "Type": "Resource",
@@ -123,16 +134,18 @@ pub fn plan(stack: &Stack, template: &Template, desired: &Desired) -> Result<Pla
                         "ResourceType": described.kind,
                         "Scope": [],
                         "Details": [],
-                        "AfterContext": context(&after, described),
+                        "AfterContext": context(&after.value, described),
                     },
                 }));
-                plan.new.push(New {
+                let is_named = !names::property(&described.kind)
+                    .is_some_and(|property| after.unknown.is_within(&format!("#/{property}")));
+                plan.new.extend(is_named.then(|| New {
                     kind: described.kind.clone(),
                     logical: logical.clone(),
                     name,
-                    properties: after,
+                    properties: after.value,
                     generation,
-                });
+                }));
                 unknown.insert(logical);
             }
             Some(old) if old.kind != described.kind => kinds.push(logical),
@@ -185,6 +198,25 @@ pub fn plan(stack: &Stack, template: &Template, desired: &Desired) -> Result<Pla
     Ok(plan)
 }
 
+/// Whether a resource may be taken into a stack when it exists already: its name is a text of the
+/// template, and its deletion policy keeps it (UG, "Import AWS resources into a CloudFormation stack
+/// automatically").
+pub fn is_importable(described: &ResourceTemplate) -> bool {
+    names::is_static(&described.kind, &described.properties)
+        && matches!(described.deletion_policy, Policy::Retain | Policy::RetainExceptOnCreate)
+}
+
+impl Plan {
+    /// Takes an existing resource into the stack, in place of making it.
+    pub fn import(&mut self, logical: &str, physical_id: &str) {
+        let changes = self.changes.iter_mut().map(|change| &mut change["ResourceChange"]);
+        for change in changes.filter(|change| change["LogicalResourceId"] == logical) {
+            change["Action"] = json!("Import");
+            change["PhysicalResourceId"] = json!(physical_id);
+        }
+    }
+}
+
 fn context(properties: &Value, described: &ResourceTemplate) -> String {
     let mut context = Map::new();
     context.insert("Properties".to_owned(), properties.clone());
@@ -213,7 +245,7 @@ impl Replacement {
 fn modification(
     logical: &str,
     old: &Resource,
-    after: &Value,
+    after: &Properties,
     described: &ResourceTemplate,
     unknown: &BTreeSet<String>,
     stack: &Stack,
@@ -223,10 +255,10 @@ fn modification(
     let mut details = Vec::new();
     let mut scope = BTreeSet::new();
     let mut replacement = Replacement::False;
-    for difference in schema::differences(&old.properties, after) {
+    for difference in schema::differences(&old.properties, &after.value) {
         let recreation = schema.recreation(&difference);
-        let is_dynamic =
-            difference.after.as_ref().is_some_and(|after| after.to_string().contains(KNOWN_AFTER_APPLY));
+        let path: String = difference.path.iter().map(|name| format!("/{name}")).collect();
+        let is_dynamic = after.unknown.is_within(&format!("#{path}"));
         replacement = match (recreation, is_dynamic, replacement) {
             (Recreation::Always, false, _) | (_, _, Replacement::True) => Replacement::True,
             (Recreation::Never, _, so_far) => so_far,
@@ -278,13 +310,13 @@ fn modification(
             "Scope": scope,
             "Details": details,
             "BeforeContext": json!({"Properties": old.properties}).to_string(),
-            "AfterContext": context(after, described),
+            "AfterContext": context(&after.value, described),
         },
     });
     Some((change, replacement))
 }
 
-/// What makes a value change: a parameter, another resource, or the template.
+/// The source of a value's change: a parameter, another resource, or the template.
 fn source(
     difference: &Difference,
     described: &ResourceTemplate,

@@ -198,7 +198,7 @@ pub fn change_set_summary(set: &ChangeSet) -> Value {
         "CreationTime": time(set.created_at),
         "Description": set.description,
         "IncludeNestedStacks": false,
-        "ImportExistingResources": false,
+        "ImportExistingResources": set.imports.is_some(),
     })
 }
 

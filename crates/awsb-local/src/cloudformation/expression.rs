@@ -2,6 +2,7 @@
 //!
 //! The source is the CloudFormation User Guide, "Intrinsic function reference".
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use base64::Engine;
@@ -42,6 +43,42 @@ fn wrong<T>(message: impl Into<String>) -> Evaluated<T> {
     Err(ExpressionError(message.into()))
 }
 
+/// The text in place of a value that is known only once a resource has been made or changed (API,
+/// DescribeChangeSet, IncludePropertyValues). It is for people: [`Evaluation::unknown`] says which
+/// values those are.
+pub const KNOWN_AFTER_APPLY: &str = "{{changeSet:KNOWN_AFTER_APPLY}}";
+
+/// The values in properties that are not known yet, by their paths: `#/ComputeResources/Subnets/0`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unknown(BTreeSet<String>);
+
+impl Unknown {
+    /// No value at all.
+    pub const NONE: Self = Self(BTreeSet::new());
+
+    /// Whether the value at this path is not known as a whole.
+    pub fn has(&self, path: &str) -> bool {
+        self.0.contains(path)
+    }
+
+    /// Whether the value at this path, or one inside of it, is not known.
+    pub fn is_within(&self, path: &str) -> bool {
+        let is_in = |unknown: &String| {
+            unknown.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        self.0.iter().any(is_in)
+    }
+}
+
+/// A value with all its functions evaluated.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evaluation {
+    /// `None` is `AWS::NoValue`: the property is left out.
+    pub value: Option<Value>,
+    /// The values in it that are made of values which are not known yet.
+    pub unknown: Unknown,
+}
+
 /// The names that a template can refer to, and their values.
 pub trait Scope {
     /// The value of a parameter, a pseudo parameter, or a resource. `None` is `AWS::NoValue`.
@@ -54,6 +91,10 @@ pub trait Scope {
     fn mappings(&self) -> &Value;
     /// The zones of the region.
     fn zones(&self) -> Vec<String>;
+    /// Whether a value that is not known yet has been asked for since this was last called.
+    fn has_met_unknown(&self) -> bool {
+        false
+    }
 }
 
 /// The function of an object with one field, and its argument.
@@ -189,6 +230,67 @@ fn pieces(template: &str) -> Vec<Piece<'_>> {
     all
 }
 
+/// Evaluates all functions of a value, and finds the values in it that are not known yet.
+///
+/// # Errors
+/// When a function has arguments that it cannot have, or refers to a resource that is not there.
+pub fn evaluate_known(value: &Value, scope: &dyn Scope) -> Evaluated<Evaluation> {
+    let mut unknown = BTreeSet::new();
+    let value = trace(value, scope, "#", &mut unknown)?;
+    Ok(Evaluation { value, unknown: Unknown(unknown) })
+}
+
+/// Evaluates the value at a path, and records the paths of values that are not known yet.
+fn trace(
+    value: &Value,
+    scope: &dyn Scope,
+    path: &str,
+    unknown: &mut BTreeSet<String>,
+) -> Evaluated<Option<Value>> {
+    match value {
+        Value::Object(map) => match function(map) {
+            Some(("Fn::If", argument)) => trace(branch(argument, scope)?, scope, path, unknown),
+            Some((name, argument)) => {
+                scope.has_met_unknown();
+                let value = call(name, argument, scope)?;
+                if scope.has_met_unknown() {
+                    unknown.insert(path.to_owned());
+                }
+                Ok(value)
+            }
+            None => {
+                let mut evaluated = Map::new();
+                for (name, value) in map {
+                    if let Some(value) = trace(value, scope, &format!("{path}/{name}"), unknown)? {
+                        evaluated.insert(name.clone(), value);
+                    }
+                }
+                Ok(Some(Value::Object(evaluated)))
+            }
+        },
+        Value::Array(items) => {
+            let mut evaluated = Vec::new();
+            for item in items {
+                let path = format!("{path}/{}", evaluated.len());
+                evaluated.extend(trace(item, scope, &path, unknown)?);
+            }
+            Ok(Some(Value::Array(evaluated)))
+        }
+        other => Ok(Some(other.clone())),
+    }
+}
+
+/// The branch of an Fn::If that its condition chooses.
+fn branch<'a>(argument: &'a Value, scope: &dyn Scope) -> Evaluated<&'a Value> {
+    let Some([condition, yes, no]) = argument.as_array().map(Vec::as_slice) else {
+        return wrong("Fn::If requires a list argument with three elements");
+    };
+    let Some(condition) = condition.as_str() else {
+        return wrong("Fn::If requires a list argument with the first element being a condition");
+    };
+    Ok(if scope.condition(condition)? { yes } else { no })
+}
+
 /// A value with all its functions evaluated. `None` is `AWS::NoValue`: the property is left out.
 ///
 /// # Errors
@@ -294,15 +396,7 @@ fn call(name: &str, argument: &Value, scope: &dyn Scope) -> Evaluated<Option<Val
                 }
             }
         }
-        "Fn::If" => {
-            let [condition, yes, no] = arguments()? else {
-                return wrong("Fn::If requires a list argument with three elements");
-            };
-            let Some(condition) = condition.as_str() else {
-                return wrong("Fn::If requires a list argument with the first element being a condition");
-            };
-            return evaluate(if scope.condition(condition)? { yes } else { no }, scope);
-        }
+        "Fn::If" => return evaluate(branch(argument, scope)?, scope),
         "Fn::Equals" | "Fn::And" | "Fn::Or" | "Fn::Not" | "Condition" => json!(holds(name, argument, scope)?),
         other => return wrong(format!("the local cluster does not have the function {other}")),
     };
@@ -454,6 +548,19 @@ mod tests {
 
     fn value(expression: Value) -> Evaluated<Option<Value>> {
         evaluate(&expression, &Fixed(json!({"M": {"a": {"b": ["x"]}}})))
+    }
+
+    #[test]
+    fn paths_are_compared_by_their_parts() {
+        let unknown = Unknown(BTreeSet::from(["#/Name".to_owned(), "#/List/0/Id".to_owned()]));
+        assert!(unknown.has("#/Name") && !unknown.has("#/List") && !unknown.has("#/List/0"));
+        for path in ["#", "#/Name", "#/List", "#/List/0", "#/List/0/Id"] {
+            assert!(unknown.is_within(path), "{path}");
+        }
+        for path in ["#/Nam", "#/Name/x", "#/List/1", "#/List/0/Id2"] {
+            assert!(!unknown.is_within(path), "{path}");
+        }
+        assert!(!Unknown::NONE.is_within("#"));
     }
 
     #[test]

@@ -9,10 +9,10 @@
 //! | `template`   | templates: parsing and checking; `expression`: intrinsic functions; pure        |
 //! | `graph`      | the order of resources; pure                                                    |
 //! | `schema`     | the resource schemas; pure                                                      |
-//! | `scope`      | what a template's names mean for a stack; pure                                  |
+//! | `scope`      | the meaning of a template's names for a stack; pure                             |
 //! | `model`      | stacks, resources, events                                                       |
-//! | `operation`  | what happens to a stack: a state machine of small steps; pure                   |
-//! | `change_set` | what an update would do; pure                                                   |
+//! | `operation`  | the operations on a stack: a state machine of small steps; pure                 |
+//! | `change_set` | the effects of an update; pure                                                  |
 //! | `policy`     | stack policies; pure                                                            |
 //! | `names`      | the names that resources get; pure                                              |
 //! | `world`      | making real resources; `simulated`: those that are only kept                    |
@@ -40,3 +40,21 @@ mod tests;
 mod world;
 
 pub use api::{Api, asked};
+pub use template::TemplateError;
+
+/// Reads a template, and returns the number of changes of a new stack that has it.
+///
+/// # Errors
+/// When the template is wrong, or cannot be evaluated with the defaults of its parameters.
+pub fn plan_template(text: &str) -> Result<usize, TemplateError> {
+    let template = template::Template::parse(text, schema::Schemas::built_in())?;
+    let default =
+        |(name, parameter): (&String, &template::Parameter)| Some((name.clone(), parameter.default.clone()?));
+    let desired = model::Desired {
+        template: text.to_owned(),
+        parameters: template.parameters.iter().filter_map(default).collect(),
+        ..model::Desired::default()
+    };
+    let stack = model::Stack::new("lab", desired.clone(), 0);
+    Ok(change_set::plan(&stack, &template, &desired)?.changes.len())
+}

@@ -80,6 +80,9 @@ statuses! {
         UpdateInProgress = "UPDATE_IN_PROGRESS",
         UpdateFailed = "UPDATE_FAILED",
         UpdateComplete = "UPDATE_COMPLETE",
+        ImportInProgress = "IMPORT_IN_PROGRESS",
+        ImportFailed = "IMPORT_FAILED",
+        ImportComplete = "IMPORT_COMPLETE",
     }
 }
 
@@ -110,7 +113,7 @@ pub struct Resource {
     pub kind: String,
     /// Its ID outside of the stack; `None` while there is none.
     pub physical_id: Option<String>,
-    /// What it is in.
+    /// Its state.
     pub status: ResourceStatus,
     /// Why, in words.
     pub reason: Option<String>,
@@ -122,9 +125,9 @@ pub struct Resource {
     pub attributes: Map<String, Value>,
     /// The resources of the stack that it needs.
     pub depends_on: BTreeSet<String>,
-    /// What happens to it when it leaves the stack.
+    /// Its fate when it leaves the stack.
     pub deletion_policy: Policy,
-    /// What happens to it when another one takes its place.
+    /// Its fate when another one takes its place.
     pub update_replace_policy: Policy,
     /// Metadata, CreationPolicy and UpdatePolicy.
     pub other: BTreeMap<String, Value>,
@@ -176,7 +179,7 @@ pub struct OperationRecord {
     pub has_failed: bool,
 }
 
-/// What an operation does (API: OperationType).
+/// The kind of an operation (API: OperationType).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum OperationKind {
@@ -198,10 +201,10 @@ impl OperationKind {
     }
 }
 
-/// What follows when a stack cannot be made (API: OnFailure, OnStackFailure).
+/// The reaction to a stack that cannot be made (API: OnFailure, OnStackFailure).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OnFailure {
-    /// What has been made is deleted, and the stack stays.
+    /// The resources that have been made are deleted, and the stack stays.
     Rollback,
     /// The stack is deleted, too.
     Delete,
@@ -209,7 +212,7 @@ pub enum OnFailure {
     DoNothing,
 }
 
-/// What an operation is at.
+/// The part of an operation that is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
     /// Making and changing what the template says.
@@ -227,7 +230,7 @@ pub enum Phase {
 /// An operation that is under way.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Operation {
-    /// What it does.
+    /// Its kind.
     pub kind: OperationKind,
     pub phase: Phase,
     pub on_failure: OnFailure,
@@ -239,7 +242,10 @@ pub struct Operation {
     pub force: bool,
     /// The stack policy that holds for this update.
     pub policy: Option<String>,
-    /// What an update goes back to when it fails.
+    /// The resources that exist already and are taken into the stack.
+    #[serde(default)]
+    pub imports: BTreeSet<String>,
+    /// The stack before an update, to which a failure goes back.
     pub previous: Option<Box<Previous>>,
     /// The resources of the phase, by the logical ID, with a mark for those that were replaced.
     pub tasks: BTreeMap<String, Task>,
@@ -258,14 +264,14 @@ pub struct Previous {
     pub outputs: Vec<Output>,
 }
 
-/// What is done to a resource in a phase.
+/// The work on a resource in a phase.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Task {
     pub logical: String,
     /// The tasks that come before it.
     pub after: BTreeSet<String>,
     pub state: TaskState,
-    /// What is being done, once it has begun.
+    /// The work, once it has begun.
     pub work: Option<Work>,
     /// The resource that is to be deleted.
     pub target: Option<Resource>,
@@ -279,7 +285,7 @@ pub enum TaskState {
     Failed,
 }
 
-/// What is done to a resource.
+/// The kind of work on a resource.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Work {
     /// It is made, under this name.
@@ -288,6 +294,8 @@ pub enum Work {
     Update(New),
     /// Another one takes its place.
     Replace(New),
+    /// It exists already, and becomes a resource of the stack as it is.
+    Import(New),
     /// It is changed back to what it was.
     Restore,
     /// It is deleted.
@@ -316,7 +324,7 @@ pub struct Stack {
     pub id: String,
     /// Its name.
     pub name: String,
-    /// What it is in.
+    /// Its state.
     pub status: StackStatus,
     /// Why, in words.
     pub reason: Option<String>,
@@ -326,7 +334,7 @@ pub struct Stack {
     pub updated_at: Option<i64>,
     /// When the last deletion began.
     pub deleted_at: Option<i64>,
-    /// What it is to be, or was at last.
+    /// The stack that was asked for last.
     pub desired: Desired,
     /// The template's description.
     pub description: Option<String>,
@@ -348,7 +356,7 @@ pub struct Stack {
     pub retain_except_on_create: bool,
     /// As the request that has deleted it has it.
     pub deletion_mode: Option<String>,
-    /// What is being done.
+    /// The operation that is under way.
     pub operation: Option<Operation>,
     /// The update whose roll-back has failed.
     pub suspended: Option<Operation>,

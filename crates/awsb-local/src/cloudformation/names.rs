@@ -103,6 +103,16 @@ pub fn physical(
     format!("{}-{tail}", head.trim_end_matches('-'))
 }
 
+/// The property that gives a resource of this type its name.
+pub fn property(kind: &str) -> Option<&'static str> {
+    Naming::of(kind).map(|naming| naming.property)
+}
+
+/// Whether properties, before they are evaluated, give their resource a name without a function.
+pub fn is_static(kind: &str, properties: &Value) -> bool {
+    Naming::of(kind).is_some_and(|naming| properties[naming.property].is_string())
+}
+
 /// Why a resource with a name of its own cannot be replaced: the new one would have the same.
 pub fn conflict(old: &Value, new: &New) -> Option<String> {
     let naming = Naming::of(&new.kind)?;

@@ -1,4 +1,4 @@
-//! What happens to a stack: a state machine whose steps come one after another.
+//! The operations on a stack: a state machine whose steps come one after another.
 //!
 //! Each call of [`advance`] makes one step: it begins all resources that are ready, or completes
 //! one of those that have begun, or goes on to the next phase. A step and everything that it does
@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
+use super::expression::Unknown;
 use super::graph;
 use super::model::{
     Desired, New, OnFailure, Operation, OperationKind, OperationRecord, Phase, Previous, Resource,
@@ -26,9 +27,9 @@ use super::template::{Policy, Template};
 /// A resource that has been made or changed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Made {
-    /// What Ref gives.
+    /// The value of Ref.
     pub physical_id: String,
-    /// What Fn::GetAtt gives.
+    /// The values of Fn::GetAtt.
     pub attributes: Map<String, Value>,
     /// Something to say in the event.
     pub note: Option<String>,
@@ -66,7 +67,7 @@ impl HandlerError {
     }
 }
 
-/// What is done to a resource, for injected failures.
+/// The kind of work on a resource, for injected failures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Action {
@@ -78,13 +79,15 @@ pub enum Action {
 /// The outcome of what the world does: the outer error is the database's.
 pub type Outcome<T> = rusqlite::Result<Result<T, HandlerError>>;
 
-/// What makes, changes and deletes resources.
+/// The place in which resources are made, changed and deleted.
 pub trait World {
     /// Looks whether a resource can be made at all: what is found here is not looked at again when
     /// the server is killed before the resource has been made.
     fn prepare(&mut self, stack: &Stack, new: &New) -> Outcome<()>;
     /// Makes a resource. It may have been made already, by a server that was killed.
     fn create(&mut self, stack: &Stack, new: &New) -> Outcome<Made>;
+    /// The resource that this one is to be, if it exists already and no stack has it.
+    fn existing(&mut self, new: &New) -> rusqlite::Result<Option<Made>>;
     /// Changes a resource.
     fn update(&mut self, stack: &Stack, old: &Resource, new: &New) -> Outcome<Made>;
     /// Deletes a resource. One that is gone counts as deleted.
@@ -93,7 +96,7 @@ pub trait World {
     fn fault(&mut self, logical: &str, kind: &str, action: Action) -> Option<String>;
 }
 
-/// What comes after a step.
+/// The continuation after a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
     /// Another step.
@@ -102,12 +105,12 @@ pub enum Turn {
     Over,
 }
 
-/// What a request says beside the template.
+/// The options of a request beside the template.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// The operation of the API, the client's token, and what the request was.
     pub request: Option<(String, String, String)>,
-    /// What follows a failure of a creation.
+    /// The reaction to a creation that fails.
     pub on_failure: Option<OnFailure>,
     /// See [`Operation`].
     pub retain_except_on_create: bool,
@@ -115,6 +118,8 @@ pub struct Options {
     pub policy: Option<String>,
     /// A deletion goes on although resources cannot be deleted.
     pub force: bool,
+    /// The resources that exist already and are taken into the stack.
+    pub imports: BTreeSet<String>,
 }
 
 /// Begins to make a stack, which nothing has been done to yet.
@@ -157,7 +162,7 @@ pub fn update(stack: &mut Stack, template: &Template, desired: Desired, options:
 pub fn delete(stack: &mut Stack, retain: BTreeSet<String>, options: Options, now: i64) {
     adopt_begun(stack);
     let mut doomed: Vec<(String, Resource)> = Vec::new();
-    // What an update was about to delete.
+    // Resources that an update was about to delete.
     let left = stack.operation.take().into_iter().chain(stack.suspended.take());
     doomed.extend(left.flat_map(|operation| operation.superseded));
     end_record(stack, false, now);
@@ -243,6 +248,7 @@ fn begin(
         retain: BTreeSet::new(),
         force: options.force,
         policy: options.policy.or_else(|| stack.policy.clone()),
+        imports: options.imports,
         previous: None,
         tasks,
         superseded: Vec::new(),
@@ -413,7 +419,9 @@ fn is_retained(operation: &Operation, task: &Task, resource: &Resource) -> bool 
         return true;
     }
     match operation.phase {
-        // What a roll-back deletes was made by the operation that has failed.
+        // A resource that existed before the operation outlives its failure.
+        Phase::Rollback | Phase::RollbackCleanup if operation.imports.contains(&task.logical) => true,
+        // A roll-back deletes the resources that the failed operation has made.
         Phase::Rollback | Phase::RollbackCleanup => {
             resource.deletion_policy == Policy::Retain && !operation.retain_except_on_create && !is_replaced
         }
@@ -474,7 +482,7 @@ fn start_forward(
     };
     let none = BTreeSet::new();
     let scope = StackScope::new(&stack.name, &stack.id, template, &stack.desired, &stack.resources, &none);
-    let properties = scope.properties(&logical);
+    let properties = scope.properties(&logical).map(|properties| properties.value);
     let made_by = stack.operations.last().map(|record| record.id.clone()).unwrap_or_default();
     let old = stack.resources.get(&logical).filter(|old| {
         old.physical_id.is_some()
@@ -506,7 +514,11 @@ fn start_forward(
             let new = new_of(stack, &logical, &described.kind, properties.clone(), generation);
             let mut resource = shell(None, &properties);
             resource.generation = generation;
-            (resource, Some(Work::Create(new)), None)
+            let work = match operation.imports.contains(&logical) {
+                true => Work::Import(new),
+                false => Work::Create(new),
+            };
+            (resource, Some(work), None)
         }
         (Ok(properties), Some(old)) => {
             let resource = shell(Some(old), &properties);
@@ -533,7 +545,11 @@ fn start_forward(
     };
     settle(
         &mut resource,
-        if is_new { ResourceStatus::CreateInProgress } else { ResourceStatus::UpdateInProgress },
+        match &work {
+            Some(Work::Import(_)) => ResourceStatus::ImportInProgress,
+            _ if is_new => ResourceStatus::CreateInProgress,
+            _ => ResourceStatus::UpdateInProgress,
+        },
         match &work {
             Some(Work::Replace(_)) => {
                 Some("Requested update requires the creation of a new physical resource; hence creating one.")
@@ -552,7 +568,7 @@ fn start_forward(
             };
             checked.err().map(|e| e.reason())
         }
-        (None, Some(Work::Update(new))) => check(new).err().map(|e| e.reason()),
+        (None, Some(Work::Update(new) | Work::Import(new))) => check(new).err().map(|e| e.reason()),
         (failure, _) => failure,
     };
     task.work = work;
@@ -589,7 +605,7 @@ pub fn is_replacement(kind: &str, before: &Value, after: &Value) -> bool {
 /// Checks the properties of a resource against its schema.
 fn check(new: &New) -> Result<(), HandlerError> {
     let Some(schema) = Schemas::built_in().of(&new.kind) else { return Ok(()) };
-    let problems = schema.check(&new.properties);
+    let problems = schema.check(&new.properties, &Unknown::NONE);
     if problems.is_empty() {
         return Ok(());
     }
@@ -622,6 +638,14 @@ fn complete(
                 Err(e) => fail(stack, operation, &mut task, &e.reason(), now),
             }
         }
+        Some(Work::Import(new)) => match world.existing(&new)? {
+            Some(made) => finish(stack, &mut task, &new, made, None, now),
+            None => {
+                let message =
+                    format!("Resource of type '{}' with identifier '{}' was not found.", new.kind, new.name);
+                fail(stack, operation, &mut task, &HandlerError::new("NotFound", message).reason(), now);
+            }
+        },
         Some(Work::Replace(new)) => {
             let outcome = match world.fault(&new.logical, &new.kind, Action::Create) {
                 Some(words) => Err(HandlerError::new("GeneralServiceException", words)),
@@ -663,7 +687,11 @@ fn complete(
 /// A resource has been made or changed.
 fn finish(stack: &mut Stack, task: &mut Task, new: &New, made: Made, made_by: Option<String>, now: i64) {
     task.state = TaskState::Done;
-    let is_update = !matches!(task.work, Some(Work::Create(_)));
+    let (progress, complete) = match task.work {
+        Some(Work::Create(_)) => (ResourceStatus::CreateInProgress, ResourceStatus::CreateComplete),
+        Some(Work::Import(_)) => (ResourceStatus::ImportInProgress, ResourceStatus::ImportComplete),
+        _ => (ResourceStatus::UpdateInProgress, ResourceStatus::UpdateComplete),
+    };
     let Some(resource) = stack.resources.get_mut(&new.logical) else { return };
     let is_new_id = resource.physical_id.as_ref() != Some(&made.physical_id);
     resource.physical_id = Some(made.physical_id);
@@ -671,10 +699,7 @@ fn finish(stack: &mut Stack, task: &mut Task, new: &New, made: Made, made_by: Op
     resource.properties = new.properties.clone();
     resource.generation = new.generation;
     resource.made_by = made_by.unwrap_or_else(|| resource.made_by.clone());
-    let progress =
-        if is_update { ResourceStatus::UpdateInProgress } else { ResourceStatus::CreateInProgress };
-    let complete = if is_update { ResourceStatus::UpdateComplete } else { ResourceStatus::CreateComplete };
-    if is_new_id {
+    if is_new_id && progress != ResourceStatus::ImportInProgress {
         settle(resource, progress, Some("Resource creation Initiated"), now);
         let initiated = resource.clone();
         stack.tell(&new.logical, &initiated, now);
@@ -691,6 +716,7 @@ fn fail(stack: &mut Stack, operation: &mut Operation, task: &mut Task, reason: &
     task.state = TaskState::Failed;
     let failed = |resource: &Resource| match resource.status {
         ResourceStatus::CreateInProgress => ResourceStatus::CreateFailed,
+        ResourceStatus::ImportInProgress => ResourceStatus::ImportFailed,
         _ => ResourceStatus::UpdateFailed,
     };
     if let Some(resource) = stack.resources.get_mut(&task.logical) {
@@ -703,6 +729,7 @@ fn fail(stack: &mut Stack, operation: &mut Operation, task: &mut Task, reason: &
         let Some(resource) = stack.resources.get_mut(&other.logical) else { continue };
         let reason = match resource.status {
             ResourceStatus::CreateInProgress => "Resource creation cancelled",
+            ResourceStatus::ImportInProgress => "Resource import cancelled",
             _ => "Resource update cancelled",
         };
         settle(resource, failed(resource), Some(reason), now);
@@ -830,7 +857,7 @@ fn end_phase(stack: &mut Stack, mut operation: Operation, now: i64) -> rusqlite:
         (Phase::Forward, _, false) => return over(stack, StackStatus::CreateComplete, None),
         (Phase::Forward, OperationKind::Update, true) => {
             if operation.on_failure == OnFailure::DoNothing {
-                // What an update of it goes back to.
+                // An update of the stack goes back to it.
                 stack.suspended = Some(operation);
                 return over(stack, StackStatus::UpdateFailed, Some(&why));
             }
@@ -942,7 +969,9 @@ fn failures(stack: &Stack, failed: &[String]) -> String {
             false => format!("The following resource(s) failed to {verb}: [{}]. ", names.join(", ")),
         }
     };
-    of("create", ResourceStatus::CreateFailed) + &of("update", ResourceStatus::UpdateFailed)
+    of("create", ResourceStatus::CreateFailed)
+        + &of("import", ResourceStatus::ImportFailed)
+        + &of("update", ResourceStatus::UpdateFailed)
 }
 
 fn operation_failed(status: StackStatus) -> bool {

@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-/// What an update is about to do to a resource.
+/// The change of a resource that an update is about to make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Change {

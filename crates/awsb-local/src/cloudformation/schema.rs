@@ -9,9 +9,7 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// The value of a property that is known only once a resource has been made or changed (API,
-/// DescribeChangeSet, with IncludePropertyValues).
-pub const KNOWN_AFTER_APPLY: &str = "{{changeSet:KNOWN_AFTER_APPLY}}";
+use super::expression::Unknown;
 
 static SCHEMAS: LazyLock<Schemas> = LazyLock::new(|| {
     let text = include_str!("../../schemas/cloudformation.json");
@@ -27,7 +25,7 @@ pub struct Schemas {
     types: BTreeMap<String, TypeSchema>,
 }
 
-/// What is known of a type.
+/// The schema of a type.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TypeSchema {
@@ -45,7 +43,7 @@ pub struct TypeSchema {
     pub tag_property: Option<String>,
 }
 
-/// What is known of a value.
+/// The schema of a value.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Schema {
@@ -61,7 +59,7 @@ struct Schema {
     #[serde(default)]
     required_xor: Vec<String>,
     items: Option<Box<Schema>>,
-    /// What the values of a map are.
+    /// The schema of a map's values.
     values: Option<Box<Schema>>,
     #[serde(rename = "enum")]
     one_of: Option<Vec<Value>>,
@@ -82,7 +80,7 @@ enum Kinds {
     Several(Vec<String>),
 }
 
-/// What is wrong with a property.
+/// A mistake in a property.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// Where, as in `#/ComputeResources/Type`; `#` are the properties themselves.
@@ -232,10 +230,11 @@ impl TypeSchema {
         }
     }
 
-    /// What is wrong with properties, which have been evaluated and coerced.
-    pub fn check(&self, properties: &Value) -> Vec<Problem> {
+    /// The mistakes of properties, which have been evaluated and coerced. A value that is not known
+    /// yet is not checked.
+    pub fn check(&self, properties: &Value, unknown: &Unknown) -> Vec<Problem> {
         let mut problems = Vec::new();
-        self.check_value(&self.root, properties, "#", &mut problems);
+        self.check_value(&self.root, properties, "#", unknown, &mut problems);
         for path in &self.read_only_properties {
             if !path.contains('/') && properties.get(path).is_some() {
                 problems.push(Problem {
@@ -247,10 +246,17 @@ impl TypeSchema {
         problems
     }
 
-    fn check_value(&self, schema: &Schema, value: &Value, path: &str, problems: &mut Vec<Problem>) {
+    fn check_value(
+        &self,
+        schema: &Schema,
+        value: &Value,
+        path: &str,
+        unknown: &Unknown,
+        problems: &mut Vec<Problem>,
+    ) {
         let schema = self.resolve(schema);
         let mut add = |message: String| problems.push(Problem { path: path.to_owned(), message });
-        if value.as_str().is_some_and(|text| text.contains(KNOWN_AFTER_APPLY)) {
+        if unknown.has(path) {
             return;
         }
         if let Some(kinds) = &schema.kind {
@@ -305,11 +311,11 @@ impl TypeSchema {
                 }
                 if let Some(of) = &schema.items {
                     for (index, item) in items.iter().enumerate() {
-                        self.check_value(of, item, &format!("{path}/{index}"), problems);
+                        self.check_value(of, item, &format!("{path}/{index}"), unknown, problems);
                     }
                 }
             }
-            Value::Object(map) => self.check_object(schema, map, path, problems),
+            Value::Object(map) => self.check_object(schema, map, path, unknown, problems),
             Value::Null | Value::Bool(_) => {}
         }
     }
@@ -319,6 +325,7 @@ impl TypeSchema {
         schema: &Schema,
         map: &Map<String, Value>,
         path: &str,
+        unknown: &Unknown,
         problems: &mut Vec<Problem>,
     ) {
         let mut add = |message: String| problems.push(Problem { path: path.to_owned(), message });
@@ -336,9 +343,9 @@ impl TypeSchema {
             let inner = format!("{path}/{name}");
             match (&schema.properties, &schema.values) {
                 (Some(properties), _) if properties.contains_key(name) => {
-                    self.check_value(&properties[name], value, &inner, problems);
+                    self.check_value(&properties[name], value, &inner, unknown, problems);
                 }
-                (_, Some(of)) => self.check_value(of, value, &inner, problems),
+                (_, Some(of)) => self.check_value(of, value, &inner, unknown, problems),
                 (Some(_), None) => problems.push(Problem {
                     path: path.to_owned(),
                     message: format!("extraneous key [{name}] is not permitted"),
@@ -433,7 +440,7 @@ mod tests {
 
     fn problems(kind: &str, properties: Value) -> Vec<String> {
         let schema = Schemas::built_in().of(kind).unwrap();
-        let problems = schema.check(&schema.coerce(&properties));
+        let problems = schema.check(&schema.coerce(&properties), &Unknown::NONE);
         problems.into_iter().map(|problem| format!("{}: {}", problem.path, problem.message)).collect()
     }
 
@@ -460,7 +467,6 @@ mod tests {
         );
         assert_eq!(problems("AWS::Batch::JobQueue", json!({})), ["#: required key [Priority] not found"]);
         assert!(queue(json!({"Tags": {"any": "name"}})).is_empty());
-        assert!(queue(json!({"State": KNOWN_AFTER_APPLY})).is_empty());
         let role = json!({"AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": []}});
         assert!(problems("AWS::IAM::Role", role).is_empty());
     }

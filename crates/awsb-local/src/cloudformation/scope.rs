@@ -1,13 +1,13 @@
 //! The names that a stack's template can refer to.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::expression::{self, ExpressionError, Scope};
+use super::expression::{self, ExpressionError, KNOWN_AFTER_APPLY, Scope, Unknown};
 use super::model::{Desired, Output, Resource};
-use super::schema::{KNOWN_AFTER_APPLY, Schemas};
+use super::schema::Schemas;
 use super::template::Template;
 use crate::constants::{ACCOUNT, REGION};
 
@@ -29,6 +29,17 @@ pub struct StackScope<'a> {
     pub unknown: &'a BTreeSet<String>,
     /// The conditions that are being evaluated, to find circles.
     pub open: RefCell<Vec<String>>,
+    /// Whether a value that is not known yet has been asked for.
+    met_unknown: Cell<bool>,
+}
+
+/// The evaluated properties of a resource.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Properties {
+    /// Their values.
+    pub value: Value,
+    /// Those of the values that are not known yet.
+    pub unknown: Unknown,
 }
 
 impl<'a> StackScope<'a> {
@@ -41,7 +52,16 @@ impl<'a> StackScope<'a> {
         resources: &'a BTreeMap<String, Resource>,
         unknown: &'a BTreeSet<String>,
     ) -> Self {
-        Self { name, id, template, desired, resources, unknown, open: RefCell::default() }
+        Self {
+            name,
+            id,
+            template,
+            desired,
+            resources,
+            unknown,
+            open: RefCell::default(),
+            met_unknown: Cell::default(),
+        }
     }
 
     /// Whether a part of the template is there under its condition.
@@ -67,16 +87,20 @@ impl<'a> StackScope<'a> {
     ///
     /// # Errors
     /// When they cannot be evaluated.
-    pub fn properties(&self, logical: &str) -> Result<Value, ExpressionError> {
+    pub fn properties(&self, logical: &str) -> Result<Properties, ExpressionError> {
         let Some(resource) = self.template.resources.get(logical) else {
             return Err(ExpressionError(format!("there is no resource {logical}")));
         };
-        let mut properties = expression::evaluate(&resource.properties, self)?.unwrap_or_else(|| json!({}));
-        let Some(schema) = Schemas::built_in().of(&resource.kind) else { return Ok(properties) };
+        let evaluation = expression::evaluate_known(&resource.properties, self)?;
+        let unknown = evaluation.unknown;
+        let mut properties = evaluation.value.unwrap_or_else(|| json!({}));
+        let Some(schema) = Schemas::built_in().of(&resource.kind) else {
+            return Ok(Properties { value: properties, unknown });
+        };
         if let Some(name) = schema.tag_property.as_deref().filter(|_| !self.desired.tags.is_empty()) {
             add_tags(&mut properties, name, schema.has_tags_as_map(), &self.desired.tags);
         }
-        Ok(schema.coerce(&properties))
+        Ok(Properties { value: schema.coerce(&properties), unknown })
     }
 
     /// The outputs.
@@ -150,6 +174,7 @@ impl Scope for StackScope<'_> {
                     }));
                 }
                 if self.unknown.contains(name) {
+                    self.met_unknown.set(true);
                     return Ok(Some(json!(KNOWN_AFTER_APPLY)));
                 }
                 match self.resources.get(name).and_then(|resource| resource.physical_id.as_ref()) {
@@ -165,6 +190,7 @@ impl Scope for StackScope<'_> {
 
     fn attribute(&self, resource: &str, attribute: &str) -> Result<Value, ExpressionError> {
         if self.unknown.contains(resource) || self.unknown.contains(&format!("{resource}.{attribute}")) {
+            self.met_unknown.set(true);
             return Ok(json!(KNOWN_AFTER_APPLY));
         }
         let Some(resource_state) = self.resources.get(resource) else {
@@ -191,6 +217,10 @@ impl Scope for StackScope<'_> {
 
     fn mappings(&self) -> &Value {
         &self.template.mappings
+    }
+
+    fn has_met_unknown(&self) -> bool {
+        self.met_unknown.take()
     }
 
     fn zones(&self) -> Vec<String> {
@@ -253,7 +283,7 @@ mod tests {
         let scope = StackScope::new("lab", "arn", &template, &test, &none, &nothing);
         assert_eq!(scope.active().unwrap(), BTreeSet::from(["Environment".to_owned()]));
         assert_eq!(
-            scope.properties("Environment").unwrap(),
+            scope.properties("Environment").unwrap().value,
             json!({
                 "Type": "MANAGED",
                 "ComputeResources": {"Type": "EC2", "MaxvCpus": 2, "Subnets": ["a", "b"]},
@@ -268,11 +298,59 @@ mod tests {
         assert_eq!(scope.active().unwrap().len(), 2);
         // A tag of the resource's own wins.
         assert_eq!(
-            scope.properties("Bucket").unwrap()["Tags"],
+            scope.properties("Bucket").unwrap().value["Tags"],
             json!([{"Key": "owner", "Value": "mine"}, {"Key": "x", "Value": "y"}])
         );
         assert_eq!(scope.outputs().unwrap()[0].value, KNOWN_AFTER_APPLY);
-        assert_eq!(scope.properties("Environment").unwrap()["ComputeResources"]["Ec2KeyPair"], json!("k"));
+        assert_eq!(
+            scope.properties("Environment").unwrap().value["ComputeResources"]["Ec2KeyPair"],
+            json!("k")
+        );
+    }
+
+    #[test]
+    fn values_that_are_not_known_yet_are_found_by_their_origin() {
+        let template = json!({
+            "Conditions": {"Never": {"Fn::Equals": ["a", "b"]}},
+            "Resources": {
+                "Group": {"Type": "AWS::EC2::SecurityGroup", "Properties": {"GroupDescription": "d"}},
+                "Environment": {
+                    "Type": "AWS::Batch::ComputeEnvironment",
+                    "Properties": {
+                        "Type": "MANAGED",
+                        // A text of the user's is a text, whatever it is.
+                        "ServiceRole": KNOWN_AFTER_APPLY,
+                        "ComputeResources": {
+                            "Type": {"Fn::If": ["Never", {"Ref": "Group"}, "EC2"]},
+                            "MaxvCpus": 2,
+                            "Subnets": [{"Ref": "AWS::NoValue"}, "a", {"Fn::Sub": "x-${Group}"}],
+                            "SecurityGroupIds": {"Fn::Split": [",", {"Fn::GetAtt": ["Group", "GroupId"]}]},
+                            "Tags": {"Fn::If": ["Never", {}, {"group": {"Ref": "Group"}}]},
+                        },
+                    },
+                },
+            },
+        });
+        let template = Template::parse(&template.to_string(), Schemas::built_in()).unwrap();
+        let (none, desired) = (BTreeMap::new(), Desired::default());
+        let unknown = BTreeSet::from(["Group".to_owned()]);
+        let scope = StackScope::new("lab", "arn", &template, &desired, &none, &unknown);
+        let properties = scope.properties("Environment").unwrap();
+        let resources = &properties.value["ComputeResources"];
+        assert_eq!(resources["Subnets"], json!(["a", format!("x-{KNOWN_AFTER_APPLY}")]));
+        for (path, is_unknown) in [
+            ("#/ServiceRole", false),
+            ("#/ComputeResources", false),
+            ("#/ComputeResources/Type", false),
+            ("#/ComputeResources/Subnets/0", false),
+            ("#/ComputeResources/Subnets/1", true),
+            ("#/ComputeResources/SecurityGroupIds", true),
+            ("#/ComputeResources/Tags/group", true),
+        ] {
+            assert_eq!(properties.unknown.has(path), is_unknown, "{path}");
+        }
+        let schema = Schemas::built_in().of("AWS::Batch::ComputeEnvironment").unwrap();
+        assert_eq!(schema.check(&properties.value, &properties.unknown), []);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::names::{hexadecimal, upper};
 use super::operation::Made;
 use crate::constants::{ACCOUNT, REGION};
 
-/// What the event of such a resource says.
+/// The reason in the event of such a resource.
 pub const NOTE: &str = "Simulated: the local cluster keeps this resource, and nothing uses it";
 
 fn arn(service: &str, region: &str, resource: &str) -> String {

@@ -21,7 +21,7 @@ const MOST_RESOURCES: usize = 500;
 const MOST_PARAMETERS: usize = 200;
 const MOST_OUTPUTS: usize = 200;
 
-/// What is wrong with a template, in the words of a ValidationError.
+/// A mistake in a template, in the words of a ValidationError.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TemplateError(pub String);
 
@@ -31,7 +31,7 @@ fn wrong<T>(message: impl Into<String>) -> Checked<T> {
     Err(TemplateError(format!("Template format error: {}", message.into())))
 }
 
-/// What happens to a resource that leaves the stack (UG, "DeletionPolicy attribute" and
+/// The fate of a resource that leaves the stack (UG, "DeletionPolicy attribute" and
 /// "UpdateReplacePolicy attribute").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Policy {
@@ -78,7 +78,7 @@ pub struct Parameter {
     pub default: Option<String>,
     /// Whether its value is shown as `****`.
     pub no_echo: bool,
-    /// What it is for.
+    /// Its purpose.
     pub description: Option<String>,
     /// The only values that it may have; none: any.
     pub allowed_values: Vec<String>,
@@ -100,9 +100,9 @@ pub struct ResourceTemplate {
     pub condition: Option<String>,
     /// The resources that its template names or refers to.
     pub depends_on: BTreeSet<String>,
-    /// What happens to it when it leaves the stack.
+    /// Its fate when it leaves the stack.
     pub deletion_policy: Policy,
-    /// What happens to the old one when it is replaced.
+    /// The fate of the old one when it is replaced.
     pub update_replace_policy: Policy,
     /// Metadata, CreationPolicy and UpdatePolicy, which have no effect here.
     pub other: BTreeMap<String, Value>,
@@ -113,7 +113,7 @@ pub struct ResourceTemplate {
 pub struct OutputTemplate {
     /// Not evaluated yet.
     pub value: Value,
-    /// What it is.
+    /// Its value.
     pub description: Option<String>,
     /// The condition under which it exists.
     pub condition: Option<String>,
@@ -124,7 +124,7 @@ pub struct OutputTemplate {
 /// A template whose parts fit together.
 #[derive(Debug, Clone)]
 pub struct Template {
-    /// What it is for.
+    /// Its purpose.
     pub description: Option<String>,
     /// Its Metadata section.
     pub metadata: Option<Value>,
@@ -247,7 +247,7 @@ impl Template {
         Ok(parsed)
     }
 
-    /// What refers to what, and that there are no circles.
+    /// Finds the references between resources, and refuses circles.
     fn check(&self) -> Checked<()> {
         let mut unresolved = BTreeSet::new();
         let mut conditions: Vec<(&str, &str)> = Vec::new();

@@ -15,11 +15,11 @@ use super::template::Template;
 /// A world in which every resource can be made, except for those that are to fail.
 #[derive(Debug, Default)]
 struct Imagined {
-    /// What exists, by its ID.
+    /// The resources that exist, by their IDs.
     there: BTreeMap<String, Value>,
-    /// What is to fail: `create A`.
+    /// The work that is to fail: `create A`.
     failing: BTreeSet<String>,
-    /// What has been done: `create A`.
+    /// The work that has been done: `create A`.
     done: Vec<String>,
 }
 
@@ -53,6 +53,11 @@ impl World for Imagined {
             let attributes = Map::from_iter([("Arn".to_owned(), json!(format!("arn:{id}")))]);
             Made { physical_id: id, attributes, note: None }
         }))
+    }
+
+    fn existing(&mut self, new: &New) -> rusqlite::Result<Option<Made>> {
+        let is_there = self.there.contains_key(&new.name);
+        Ok(is_there.then(|| Made { physical_id: new.name.clone(), attributes: Map::new(), note: None }))
     }
 
     fn update(&mut self, _: &Stack, old: &Resource, new: &New) -> Outcome<Made> {

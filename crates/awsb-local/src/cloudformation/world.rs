@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use super::faults::Faults;
-use super::model::{New, Resource, Stack};
+use super::model::{New, Resource, ResourceStatus, Stack};
 use super::operation::{Action, HandlerError, Made, Outcome, World};
 use super::schema::{self, Difference, Recreation, Schemas};
 use super::{rows, simulated};
@@ -107,6 +107,10 @@ fn made(physical_id: &str, attributes: Value) -> Made {
     Made { physical_id: physical_id.to_owned(), attributes, note: None }
 }
 
+fn made_group(group: &GroupName) -> Made {
+    made(group.as_str(), json!({"Arn": format!("{}:*", group.arn())}))
+}
+
 /// The kind of a resource of Batch that is stored as one.
 fn resource_kind(kind: &str) -> Option<(ResourceKind, &'static str)> {
     match kind {
@@ -172,7 +176,7 @@ impl LocalWorld<'_> {
         done!(told(outcome)?);
         if let Some(mut stored) = self.store.resource(kind, &name)? {
             stored["tags"] = body.get("tags").cloned().unwrap_or_else(|| json!({}));
-            // What the template does not have any more goes.
+            // A property that the template has no more is removed.
             if kind == ResourceKind::ComputeEnvironment {
                 stored["computeResources"] = body["computeResources"].take();
             }
@@ -228,7 +232,7 @@ impl LocalWorld<'_> {
         }
         let days = new.properties["RetentionInDays"].as_i64();
         done!(self.store.change_logs(&Change::Retain(group.clone(), days), now_ms())?.map_err(of_api));
-        Ok(Ok(made(&new.name, json!({"Arn": format!("{}:*", group.arn())}))))
+        Ok(Ok(made_group(&group)))
     }
 
     fn bucket(&self, new: &New) -> Made {
@@ -365,6 +369,31 @@ impl World for LocalWorld<'_> {
             },
             _ => Ok(Ok(simulated::made(&stack.id, new, None))),
         }
+    }
+
+    fn existing(&mut self, new: &New) -> rusqlite::Result<Option<Made>> {
+        let found = match new.kind.as_str() {
+            "AWS::S3::Bucket" => self.objects.require_bucket(&new.name).is_ok().then(|| self.bucket(new)),
+            "AWS::Logs::LogGroup" => match GroupName::parse(&new.name) {
+                Ok(group) => log_streams::has_group(self.db(), &group)?.then(|| made_group(&group)),
+                Err(_) => None,
+            },
+            // Simulated resources are forgotten with their stack.
+            _ => None,
+        };
+        let Some(made) = found else { return Ok(None) };
+        let has_it = |stack: &Stack| {
+            stack.resources.values().any(|resource| {
+                resource.kind == new.kind
+                    && resource.physical_id.as_deref() == Some(&made.physical_id)
+                    && !matches!(
+                        resource.status,
+                        ResourceStatus::DeleteComplete | ResourceStatus::DeleteSkipped
+                    )
+            })
+        };
+        let is_taken = rows::all(self.db(), false)?.iter().any(has_it);
+        Ok((!is_taken).then_some(made))
     }
 
     fn update(&mut self, stack: &Stack, old: &Resource, new: &New) -> Outcome<Made> {

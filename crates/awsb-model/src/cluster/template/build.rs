@@ -68,6 +68,31 @@ impl Template {
         resources.filter_map(|(id, resource)| Some((id.as_str(), resource.get("Type")?.as_str()?)))
     }
 
+    /// The same template for one stack, with the names of its bucket and log groups as plain texts.
+    /// CloudFormation takes existing resources over only under such names (User Guide, `Import AWS
+    /// resources into a CloudFormation stack automatically`: "Dynamic names (using !Ref or other
+    /// functions) are not currently supported").
+    #[must_use]
+    pub fn with_static_names(&self, stack: &str, bucket: Option<&str>) -> Self {
+        let mut template = self.0.clone();
+        let resources = template.get_mut("Resources").and_then(Value::as_object_mut).into_iter().flatten();
+        for (_, resource) in resources {
+            let name = match resource["Type"].as_str() {
+                Some("AWS::S3::Bucket") => ("BucketName", bucket.map(str::to_owned)),
+                Some("AWS::Logs::LogGroup") => {
+                    let name = resource["Properties"]["LogGroupName"]["Fn::Sub"].as_str();
+                    let name = name.map(|name| name.replace("${AWS::StackName}", stack));
+                    ("LogGroupName", name.filter(|name| !name.contains("${")))
+                }
+                _ => continue,
+            };
+            if let (property, Some(name)) = name {
+                resource["Properties"][property] = name.into();
+            }
+        }
+        Self(template)
+    }
+
     /// Whether it can be sent with a request, without S3.
     pub fn fits_a_request(&self) -> bool {
         self.to_json().len() <= BODY_BYTES

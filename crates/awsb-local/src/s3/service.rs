@@ -187,7 +187,7 @@ impl S3 for LocalS3 {
             ));
         }
         let gone = keys.clone();
-        self.with(move |store| keys.iter().try_for_each(|key| store.delete(&input.bucket, key))).await?;
+        self.with(move |store| store.delete_all(&input.bucket, &keys)).await?;
         let deleted = gone.into_iter().map(|key| DeletedObject { key: Some(key), ..Default::default() });
         Ok(S3Response::new(DeleteObjectsOutput {
             deleted: (!quiet).then(|| deleted.collect()),

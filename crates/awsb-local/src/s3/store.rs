@@ -458,32 +458,40 @@ impl Store {
     /// Removes an object. One that does not exist is not an error (as on S3). On a full disk that
     /// makes room, and first takes a little: a part of the reserve is released for it.
     pub fn delete(&self, bucket: &str, key: &str) -> Result<(), StoreError> {
-        match self.delete_now(bucket, key) {
+        self.delete_all(bucket, &[key])
+    }
+
+    /// Removes several objects, as [`Store::delete`] does one: in one step, which takes as long as
+    /// one of them.
+    pub fn delete_all<K: AsRef<str>>(&self, bucket: &str, keys: &[K]) -> Result<(), StoreError> {
+        match self.delete_now(bucket, keys) {
             Err(StoreError::Io(e))
                 if database::no_space_within(self.home(), &e).is_some()
                     && Reserve::open(self.home()).release() =>
             {
-                self.delete_now(bucket, key)
+                self.delete_now(bucket, keys)
             }
             outcome => outcome,
         }
     }
 
-    fn delete_now(&self, bucket: &str, key: &str) -> Result<(), StoreError> {
-        let mut index = self.index();
-        let tx = index.transaction()?;
-        require_bucket(&tx, bucket)?;
-        let blob: Option<String> = tx
-            .query_row(
-                "DELETE FROM objects WHERE bucket = ?1 AND key = ?2 RETURNING blob",
-                [bucket, key],
-                |r| r.get::<_, Text>(0).map(|blob| blob.0),
-            )
-            .optional()?;
-        self.commits.commit(tx)?;
-        if let Some(blob) = blob {
-            self.discard(&blob);
+    fn delete_now<K: AsRef<str>>(&self, bucket: &str, keys: &[K]) -> Result<(), StoreError> {
+        let mut blobs = Vec::new();
+        {
+            let mut index = self.index();
+            let tx = index.transaction()?;
+            require_bucket(&tx, bucket)?;
+            {
+                let sql = "DELETE FROM objects WHERE bucket = ?1 AND key = ?2 RETURNING blob";
+                let mut statement = tx.prepare_cached(sql)?;
+                for key in keys {
+                    let row = statement.query_row([bucket, key.as_ref()], |row| row.get::<_, Text>(0));
+                    blobs.extend(row.optional()?.map(|blob| blob.0));
+                }
+            }
+            self.commits.commit(tx)?;
         }
+        blobs.iter().for_each(|blob| self.discard(blob));
         Ok(())
     }
 

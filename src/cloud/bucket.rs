@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::pin::pin;
 
 use aws_sdk_s3::error::ProvideErrorMetadata;
+use aws_sdk_s3::operation::list_multipart_uploads::ListMultipartUploadsOutput;
 use aws_sdk_s3::types::{Delete, EncodingType, ObjectIdentifier};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
@@ -92,8 +93,8 @@ pub async fn empty(session: &Session, bucket: &str, report: impl Fn(u64)) -> Res
         while let Some(outcome) = pages.next().await {
             outcome?;
         }
-        abort_uploads(session, bucket).await?;
-        if removed.get() == before {
+        let uploads = abort_uploads(session, bucket).await?;
+        if removed.get() == before && uploads == 0 {
             return Ok(removed.get());
         }
     }
@@ -153,28 +154,48 @@ async fn remove(session: &Session, bucket: &str, objects: &[ObjectIdentifier]) -
     ))
 }
 
-async fn abort_uploads(session: &Session, bucket: &str) -> Result<(), Failure> {
-    let doing = format!("removing unfinished uploads from the bucket {bucket}");
-    let call = session.s3.list_multipart_uploads().bucket(bucket).encoding_type(EncodingType::Url);
-    let page = match call.send().await {
-        Ok(page) => page,
-        Err(e) if e.code() == Some("NoSuchBucket") => return Ok(()),
-        Err(e) => return Err(explain(session, Call::new(&doing).bucket(bucket), &e)),
-    };
+/// Removes all uploads that are not complete, and returns their number.
+async fn abort_uploads(session: &Session, bucket: &str) -> Result<usize, Failure> {
+    let mut aborted = 0;
+    let (mut key, mut id) = (None::<String>, None::<String>);
+    loop {
+        let doing = format!("removing unfinished uploads from the bucket {bucket}");
+        let call = session.s3.list_multipart_uploads().bucket(bucket).encoding_type(EncodingType::Url);
+        let page = match call.set_key_marker(key).set_upload_id_marker(id).send().await {
+            Ok(page) => page,
+            Err(e) if e.code() == Some("NoSuchBucket") => return Ok(aborted),
+            Err(e) => return Err(explain(session, Call::new(&doing).bucket(bucket), &e)),
+        };
+        let has_more = page.is_truncated().unwrap_or_default();
+        let next_key = page.next_key_marker.as_deref();
+        key = next_key.map(|key| decode_key(key, page.encoding_type.as_ref()));
+        id = page.next_upload_id_marker.clone();
+        aborted += abort(session, bucket, page, &doing).await?;
+        if !has_more || key.is_none() {
+            return Ok(aborted);
+        }
+    }
+}
+
+/// Removes the uploads of a page, and returns their number.
+async fn abort(
+    session: &Session,
+    bucket: &str,
+    page: ListMultipartUploadsOutput,
+    doing: &str,
+) -> Result<usize, Failure> {
     let encoding = page.encoding_type.clone();
     let uploads = page.uploads.unwrap_or_default().into_iter();
     let uploads =
         uploads.filter_map(|upload| Some((decode_key(&upload.key?, encoding.as_ref()), upload.upload_id?)));
-    let calls = uploads.map(|(key, id)| {
-        let doing = &doing;
-        async move {
-            let call = session.s3.abort_multipart_upload().bucket(bucket).key(key).upload_id(id);
-            match call.send().await {
-                Ok(_) => Ok(()),
-                Err(e) if e.code() == Some("NoSuchUpload") => Ok(()),
-                Err(e) => Err(explain(session, Call::new(doing).bucket(bucket), &e)),
-            }
+    let calls = uploads.map(|(key, id)| async move {
+        let call = session.s3.abort_multipart_upload().bucket(bucket).key(key).upload_id(id);
+        match call.send().await {
+            Ok(_) => Ok(()),
+            Err(e) if e.code() == Some("NoSuchUpload") => Ok(()),
+            Err(e) => Err(explain(session, Call::new(doing).bucket(bucket), &e)),
         }
     });
-    stream::iter(calls).buffer_unordered(CONCURRENCY).try_collect::<()>().await
+    let calls = stream::iter(calls).buffer_unordered(CONCURRENCY);
+    calls.try_fold(0, |count, ()| std::future::ready(Ok(count + 1))).await
 }

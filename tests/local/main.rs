@@ -5,6 +5,8 @@
 mod aws_cli;
 mod batch;
 mod bcluster;
+mod bcluster_buckets;
+mod bcluster_calls;
 mod cloudformation;
 mod containers;
 mod crash;

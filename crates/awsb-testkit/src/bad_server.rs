@@ -18,6 +18,8 @@ pub enum Answer {
     Reset,
     /// No answer, and the connection stays open.
     Hang,
+    /// A whole answer, byte for byte, after which the connection is closed.
+    Raw(Vec<u8>),
 }
 
 impl Answer {
@@ -163,6 +165,10 @@ fn converse(stream: TcpStream, requests: &Requests, answer: &dyn Fn(&Request, us
             // A socket that may not linger is not closed in good order: the kernel sends a reset.
             Answer::Reset => {
                 let _ = socket2::SockRef::from(&writer).set_linger(Some(Duration::ZERO));
+                return;
+            }
+            Answer::Raw(bytes) => {
+                let _ = writer.write_all(&bytes);
                 return;
             }
             // Until the client gives up.

@@ -11,6 +11,7 @@
 //!   docker/.
 //! * [`BadServer`]: a server that misbehaves, at the network; [`Chaos`] is one that really has jobs
 //!   and objects.
+//! * [`Relay`]: a recorder of the calls to the local cluster, which holds those that a test chooses.
 //! * [`SmallDisk`]: a disk of a few megabytes, which can be filled.
 //! * [`Terminal`]: a terminal of a given width, programs run on it, and what is on its screen.
 //! * [`shells`]: jobs run as a container would run them, under every shell.
@@ -41,6 +42,7 @@ mod log_writer;
 mod moto;
 mod proxy;
 mod registry;
+mod relay;
 mod sandbox;
 pub mod shells;
 mod slow;
@@ -63,6 +65,7 @@ pub use log_writer::{NetworkFaults, Writer};
 pub use moto::{Moto, MotoCluster};
 pub use proxy::LossyProxy;
 pub use registry::Registry;
+pub use relay::{Call, Relay, Verdict};
 pub use sandbox::{Outcome, Running, Sandbox};
 pub use slow::{Slow, Wire};
 pub use small_disk::SmallDisk;

@@ -57,6 +57,8 @@ struct Found {
     resources: Vec<StackResource>,
     /// The resources that stay when the stack is deleted.
     kept: Vec<StackResource>,
+    /// The names of its job definitions.
+    definitions: Vec<String>,
     parts: Parts,
     jobs: BTreeMap<String, Vec<Job>>,
     buckets: Vec<(String, Option<BucketContent>)>,
@@ -72,14 +74,13 @@ impl Args {
         let session = open(common, Some(name)).await?;
         let stack = match own_cluster(&session, name, "delete").await {
             Ok(stack) => stack,
-            // A run that was killed behind the deletion: the settings may still have the cluster.
+            // A run that was killed behind the deletion: its data and settings may still be there.
             Err(failure) => {
-                let was_deleting = Journal::open(&session, super::account::stack_name(&session, name))
-                    .is_ok_and(|journal| journal.current().is_some_and(|o| o.kind == Kind::Delete));
-                if was_deleting && !self.plan {
-                    return self.finish_killed(&session);
-                }
-                return Err(failure);
+                let journal = Journal::open(&session, super::account::stack_name(&session, name));
+                return match journal {
+                    Ok(journal) if !self.plan => self.finish_killed(session, journal, failure).await,
+                    _ => Err(failure),
+                };
             }
         };
         let mut contact = ResilientSession::new(session, TOOL);
@@ -133,6 +134,8 @@ impl Args {
             }
         };
         let (mut resources, template) = tokio::try_join!(cloud::resources(session, &stack.id), template)?;
+        let definitions = drain::physical_ids(&resources, "AWS::Batch::JobDefinition");
+        let definitions = definitions.iter().map(|arn| definition_name(arn).to_owned()).collect();
         resources.retain(|resource| resource.resource_status != "DELETE_COMPLETE");
         let kept = cloud::kept_ids(&template);
         let kept: Vec<StackResource> = resources
@@ -155,7 +158,7 @@ impl Args {
             Ok::<_, Failure>(buckets)
         };
         let (jobs, buckets) = tokio::try_join!(jobs, buckets)?;
-        Ok(Found { stack, resources, kept, parts, jobs, buckets })
+        Ok(Found { stack, resources, kept, definitions, parts, jobs, buckets })
     }
 
     /// What goes and what stays, in lines.
@@ -261,8 +264,9 @@ impl Args {
                     }
                 };
             if status.phase() == Phase::Deleted {
+                let exit = self.finish(contact, found, &retained, deletes_data).await?;
                 journal.forget();
-                return self.finish(contact, found, &retained, deletes_data).await;
+                return Ok(exit);
             }
             let failed = failed_resources(&progress, &found.resources);
             match attempt {
@@ -334,12 +338,8 @@ impl Args {
         deletes_data: bool,
     ) -> Result<Exit, Failure> {
         let session = contact.session().clone();
-        let definitions: Vec<String> = drain::physical_ids(&found.resources, "AWS::Batch::JobDefinition")
-            .iter()
-            .map(|arn| definition_name(arn).to_owned())
-            .collect();
         let mut failures = Vec::new();
-        failures.extend(cloud::data::deregister(&session, &definitions).await.err());
+        failures.extend(cloud::data::deregister(&session, &found.definitions).await.err());
         let mut left: Vec<Leftover> =
             retained.iter().map(|resource| Leftover::of(resource, &session.region)).collect();
         for resource in &found.kept {
@@ -379,13 +379,36 @@ impl Args {
         Ok(if failures.is_empty() { Exit::Done } else { Exit::Failed })
     }
 
-    /// Ends a deletion whose last run was killed when the stack was gone.
-    fn finish_killed(&self, session: &Session) -> Result<Exit, Failure> {
-        let stack = super::account::stack_name(session, self.name.as_str());
-        Journal::open(session, stack)?.forget();
-        self.finish_settings(session)?;
-        print_message(format!("{TOOL}: the cluster {} is deleted", self.name));
-        Ok(Exit::Done)
+    /// Ends a deletion whose last run was killed when the stack was gone. `failure` says that there
+    /// is no cluster.
+    async fn finish_killed(
+        &self,
+        session: Session,
+        mut journal: Journal,
+        failure: Failure,
+    ) -> Result<Exit, Failure> {
+        let Some(operation) = journal.current().filter(|operation| operation.kind == Kind::Delete) else {
+            return Err(failure);
+        };
+        // API `DescribeStacks`: a deleted stack is shown by its ID for 90 days.
+        let stack = match &operation.stack_id {
+            Some(id) => cloud::find(&session, id).await?,
+            None => None,
+        };
+        let mut contact = ResilientSession::new(session, TOOL);
+        let exit = match stack.filter(|stack| stack.status.phase() == Phase::Deleted) {
+            Some(stack) => {
+                let found = self.look(&contact, stack).await?;
+                self.finish(&mut contact, &found, &[], self.delete_data).await?
+            }
+            None => {
+                self.finish_settings(contact.session())?;
+                print_message(format!("{TOOL}: the cluster {} is deleted", self.name));
+                Exit::Done
+            }
+        };
+        journal.forget();
+        Ok(exit)
     }
 
     /// Removes the cluster from the settings file.

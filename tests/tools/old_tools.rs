@@ -243,6 +243,35 @@ fn queues_and_hosts_are_the_same_to_the_successors() {
     }
 }
 
+/// `bcluster` makes stacks with the parameters and outputs of ParallelCluster's, so the old tools
+/// find everything in the stack, without a file of settings.
+#[story]
+fn a_stack_of_bcluster_is_a_cluster_to_the_old_tools() {
+    let mut sandbox = Sandbox::new();
+    sandbox.use_python();
+    sandbox.run("bcluster", ["create", "lab", "-c", "local", "--yes"]).ok();
+    sandbox.use_local_exports();
+    let id =
+        awsbsub(&sandbox, &["-c", "lab", "-jn", "old", "-p", "2", "-m", "256", "echo", "hello", "friend"]);
+    let shown = eventually("awsbstat shows the end", Duration::from_secs(60), || {
+        let shown = sandbox.run("awsbstat", ["-c", "lab", &id]).ok().stdout;
+        (shown.contains("FAILED") || shown.contains("SUCCEEDED")).then_some(shown)
+    });
+    assert!(shown.contains("SUCCEEDED"), "{shown}");
+    // awsbout reads the log group /aws/batch/job alone, and our clusters have one of their own.
+    let theirs = sandbox.run("awsbout", ["-c", "lab", &id]);
+    assert!(theirs.code() != 0 && theirs.stderr.contains("log stream does not exist"), "{theirs}");
+    assert_eq!(sandbox.run("bout", ["-c", "lab", &id]).ok().stdout, "hello friend\n");
+    // The old tools know one queue and one environment of a cluster: those that come first.
+    let queues = sandbox.run("awsbqueues", ["-c", "lab"]).ok().stdout;
+    assert!(queues.contains("lab-on-demand") && queues.contains("VALID"), "{queues}");
+    let host = sandbox.run("bhosts", ["-c", "lab", "--json"]).ok().json()[0]["ec2InstanceId"].clone();
+    let hosts = sandbox.run("awsbhosts", ["-c", "lab"]).ok().stdout;
+    assert!(hosts.contains(host.as_str().unwrap_or("a host")), "{hosts}");
+    let id = awsbsub(&sandbox, &["-c", "lab", "-jn", "long", "sleep", "1000"]);
+    sandbox.run("awsbkill", ["-c", "lab", &id]).ok();
+}
+
 #[story]
 fn a_queue_without_a_status_reason_is_shown() {
     let moto = Moto::without_containers();

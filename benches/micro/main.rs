@@ -8,6 +8,7 @@
 //! them.
 
 mod archive;
+mod cluster;
 mod log_merge;
 mod table;
 

@@ -3,6 +3,7 @@
 //! A target looks for panics, overflows and endless loops. It asserts what must hold beyond that.
 #![no_main]
 
+mod clusters;
 mod ignore_file;
 mod requests;
 mod s3;
@@ -16,16 +17,18 @@ use libfuzzer_sys::fuzz_target;
 type Target = fn(&[u8]);
 
 /// The targets' names, which their folders in `seeds/` have, too.
-const TARGETS: [(&str, Target); 9] = [
+const TARGETS: [(&str, Target); 11] = [
     ("chunked", s3::chunked),
     ("directives", directives),
     ("ignore_file", ignore_file::ignore_file),
     ("jobs", requests::jobs),
+    ("parallelcluster", clusters::parallelcluster),
     ("pattern", requests::pattern),
     ("s3", s3::s3),
     ("settings", settings::settings),
     ("signature", requests::signature),
     ("tasks", tasks),
+    ("template", clusters::template),
 ];
 
 static TARGET: OnceLock<Target> = OnceLock::new();

@@ -72,6 +72,7 @@ mod time;
 pub mod internals {
     pub use crate::access::{Credentials, KeyMaterial, Keys};
     pub use crate::batch::request;
+    pub use crate::cloudformation::plan_template;
     pub use crate::home::files::OBJECTS;
     pub use crate::http::body::json_object;
     pub use crate::http::signature;

@@ -56,7 +56,9 @@ impl Call {
             _ => {
                 let target = request.header("x-amz-target").unwrap_or_default();
                 let action = target.rsplit('.').next().unwrap_or_default().to_owned();
-                (action, text(&["logGroupName", "logGroupNamePrefix"]))
+                let repository = json["repositoryNames"][0].as_str().unwrap_or_default();
+                let resource = text(&["logGroupName", "logGroupNamePrefix", "repositoryName"]);
+                (action, if resource.is_empty() { repository.to_owned() } else { resource })
             }
         };
         let query = request.target.split_once('?').map_or("", |(_, query)| query).to_owned();

@@ -109,8 +109,8 @@ fn parameter(query: &str, name: &str) -> Option<usize> {
 
 #[story]
 fn listings_of_a_huge_bucket_are_removed_in_parallel_and_with_progress() {
-    const WIRE: Duration = Duration::from_millis(100);
-    let versions = objects(50 * PAGE);
+    const WIRE: Duration = Duration::from_secs(2);
+    let versions = objects(30 * PAGE);
     let sandbox = Sandbox::new();
     let relay = Relay::before(&sandbox);
     made(&sandbox);
@@ -140,11 +140,11 @@ fn listings_of_a_huge_bucket_are_removed_in_parallel_and_with_progress() {
     // Each page is removed with one call, and listed once; the first ten are counted before.
     assert_eq!(count("DeleteObjectVersion"), pages);
     assert!(count("ListBucketVersions") <= pages + 10 + 5, "{}", count("ListBucketVersions"));
-    // Several calls are under way at the same time.
+    // Several calls are under way at the same time: those that came while one was answered.
     let removals = calls.iter().filter(|call| call.action == "DeleteObjectVersion");
     let times: Vec<Duration> = removals.map(|call| call.at).collect();
-    let spread = times[times.len() - 1] - times[0];
-    println!("{versions} versions: gone in {elapsed:?}, {spread:?} between the first and last removal");
-    let parallel = times.windows(2).filter(|pair| pair[1] - pair[0] < WIRE).count();
-    assert!(parallel * 2 > times.len(), "{parallel} of {} calls were made beside another", times.len());
+    let beside = |at: &Duration| times.iter().filter(|other| *other <= at && *at - **other < WIRE).count();
+    let most = times.iter().map(beside).max().unwrap_or_default();
+    println!("{versions} versions: gone in {elapsed:?}, up to {most} removals at a time");
+    assert!((3..=8).contains(&most), "{most} removals at a time");
 }

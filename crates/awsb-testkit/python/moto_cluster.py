@@ -36,6 +36,7 @@ import os
 import shutil
 import sys
 import time
+import types
 from pathlib import Path
 
 # Before anything reads the clock; see above.
@@ -157,6 +158,14 @@ def main():
     if not arguments.no_recording:
         os.environ["MOTO_RECORDER_FILEPATH"] = str(arguments.folder / "requests.jsonl")
         os.environ["MOTO_ENABLE_RECORDING"] = "true"
+
+    # moto's CloudFormation loads its API Gateway, which checks definitions of APIs with this package (one of 20 that it
+    # brings). No template of a cluster has one.
+    for name in ["", ".validation", ".validation.exceptions"]:
+        module = types.ModuleType(f"openapi_spec_validator{name}")
+        module.__path__ = []
+        module.validate_spec = module.validate = module.OpenAPIValidationError = Exception
+        sys.modules[module.__name__] = module
 
     # Imported late: moto reads its environment variables when it is imported.
     from moto.core.config import default_user_config

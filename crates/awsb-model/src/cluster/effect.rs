@@ -3,7 +3,7 @@
 //! CloudFormation says which property changes and whether the resource is replaced. A plan says it
 //! in Batch's words: whether jobs go on, end, or lose their data.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use super::config::{ClusterConfig, Environment};
 use crate::Period;
@@ -264,7 +264,8 @@ impl Effect {
 /// leads to, `before` the one that the stack has. Changes of helpers, such as a launch template,
 /// count for the environment that they belong to.
 pub fn effects(before: &ClusterConfig, config: &ClusterConfig, changes: &[Change]) -> Vec<Effect> {
-    let mut found: Vec<Effect> = changes.iter().filter_map(|change| effect(before, config, change)).collect();
+    let names = part_names(before, config);
+    let mut found: Vec<Effect> = changes.iter().filter_map(|change| effect(before, &names, change)).collect();
     // A security group of the environment that is replaced, or a launch template with a new
     // version, shows as a change of the environment as well: only the worst of each part counts.
     let mut worst: Vec<Effect> = Vec::new();
@@ -282,8 +283,8 @@ pub fn effects(before: &ClusterConfig, config: &ClusterConfig, changes: &[Change
     worst
 }
 
-fn effect(before: &ClusterConfig, config: &ClusterConfig, change: &Change) -> Option<Effect> {
-    let part = part(before, config, &change.logical_id);
+fn effect(before: &ClusterConfig, names: &BTreeMap<String, String>, change: &Change) -> Option<Effect> {
+    let part = part(names, &change.logical_id);
     let class = match change.action {
         Action::Add | Action::Import => EffectClass::New,
         Action::Remove => removed(change),
@@ -406,32 +407,33 @@ fn environment<'a>(config: &'a ClusterConfig, logical_id: &str) -> Option<&'a En
     config.environments.iter().find(|e| e.name.logical_id("Environment") == logical_id)
 }
 
-/// The part that a logical ID belongs to.
-fn part(before: &ClusterConfig, config: &ClusterConfig, logical_id: &str) -> Part {
-    let mut names: BTreeSet<(String, String)> = BTreeSet::new();
+/// The names of parts, by the logical IDs of their resources.
+fn part_names(before: &ClusterConfig, config: &ClusterConfig) -> BTreeMap<String, String> {
+    let mut names = BTreeMap::new();
     for config in [before, config] {
         for environment in &config.environments {
             for prefix in ["Environment", "LaunchTemplate", "PlacementGroup"] {
                 let id = environment.name.logical_id(prefix);
-                names.insert((id, format!("environment.{}", environment.name)));
+                names.insert(id, format!("environment.{}", environment.name));
             }
         }
         for queue in &config.queues {
             for prefix in ["Queue", "SchedulingPolicy"] {
-                names.insert((queue.name.logical_id(prefix), format!("queue.{}", queue.name)));
+                names.insert(queue.name.logical_id(prefix), format!("queue.{}", queue.name));
             }
         }
         for definition in &config.definitions {
-            names.insert((
-                definition.name.logical_id("Definition"),
-                format!("definition.{}", definition.name),
-            ));
+            names.insert(definition.name.logical_id("Definition"), format!("definition.{}", definition.name));
         }
         for shared in &config.shared {
-            names.insert((shared.name.logical_id("Shared"), format!("shared.{}", shared.name)));
+            names.insert(shared.name.logical_id("Shared"), format!("shared.{}", shared.name));
         }
     }
-    let named = names.into_iter().find(|(id, _)| id == logical_id).map(|(_, part)| part);
+    names
+}
+
+/// The part that a logical ID belongs to.
+fn part(names: &BTreeMap<String, String>, logical_id: &str) -> Part {
     let of_section = || {
         let section = match logical_id {
             "Bucket" | "BucketPolicy" => "bucket",
@@ -446,7 +448,7 @@ fn part(before: &ClusterConfig, config: &ClusterConfig, logical_id: &str) -> Par
         };
         section.to_owned()
     };
-    Part(named.unwrap_or_else(of_section))
+    Part(names.get(logical_id).cloned().unwrap_or_else(of_section))
 }
 
 fn is_of_network(id: &str) -> bool {

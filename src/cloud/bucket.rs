@@ -72,7 +72,7 @@ where
 /// `report` is told how many have been removed so far. A bucket that does not exist is empty.
 ///
 /// # Errors
-/// When S3 refuses or cannot be asked. What has been removed until then stays removed; the same
+/// When S3 refuses or cannot be asked. Objects that were removed until then stay removed; the same
 /// call goes on.
 pub async fn empty(session: &Session, bucket: &str, report: impl Fn(u64)) -> Result<u64, Failure> {
     let removed = Cell::new(0_u64);

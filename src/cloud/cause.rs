@@ -12,7 +12,7 @@ pub struct Cause {
     pub resource: String,
     /// Why it failed.
     pub reason: String,
-    /// What to change, a line each.
+    /// The changes that help, a line each.
     pub advice: Vec<String>,
 }
 
@@ -22,7 +22,7 @@ struct Known {
     words: &'static [&'static str],
     /// The words for it, if CloudFormation's are not plain.
     plain: Option<&'static str>,
-    /// What to change.
+    /// The change that helps.
     advice: &'static [&'static str],
 }
 

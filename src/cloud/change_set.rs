@@ -20,7 +20,7 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 /// The intervals between two questions whether a change set is there.
 const INTERVALS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
 
-/// What a stack is to be.
+/// The wanted content of a stack.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StackContent {
     /// The template.

@@ -21,7 +21,7 @@ use crate::ui::Failure;
 /// An operation that has been begun.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Operation {
-    /// What it does.
+    /// Whether it creates, updates or deletes the stack.
     pub kind: Kind,
     /// Its token: the change set is named after it, and calls carry it.
     pub token: String,
@@ -164,7 +164,7 @@ impl Journal {
     }
 }
 
-/// What distinguishes the accounts and regions in which a stack may be.
+/// The account and region of a stack, as far as they are known without a call.
 fn scope(session: &Session) -> Vec<String> {
     let profile = session.cluster.profile.clone().or_else(|| std::env::var("AWS_PROFILE").ok());
     vec![profile.unwrap_or_default(), session.endpoint().unwrap_or_default(), session.region.clone()]

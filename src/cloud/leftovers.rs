@@ -1,4 +1,4 @@
-//! What a cluster leaves behind: resources that its template keeps, and those that could not be
+//! The remains of a cluster: resources that its template keeps, and those that could not be
 //! deleted; and the command that removes each. Nothing here calls AWS.
 
 use std::collections::BTreeSet;

@@ -1,5 +1,4 @@
-//! What `create` has to do with a stack that has the cluster's name already. Nothing here calls
-//! AWS.
+//! The next step of `create` when a stack has the cluster's name already. Nothing here calls AWS.
 
 use super::journal::{Kind, Operation};
 use super::stack::{Maker, Stack};
@@ -16,8 +15,8 @@ pub enum Standing {
     Follow(Operation),
     /// The cluster exists, and an earlier run of this command has made it.
     Made(Operation),
-    /// What an earlier attempt has left is removed first. The operation of that attempt, if it was
-    /// one of ours, is at an end.
+    /// The remains of an earlier attempt are removed first. The operation of that attempt, if it
+    /// was one of ours, is at an end.
     Remove,
     /// A stack of this name is being deleted: its end is awaited first.
     AwaitDeletion,

@@ -9,7 +9,7 @@ use serde::Serialize;
 #[serde(transparent)]
 pub struct StackStatus(String);
 
-/// What a stack is doing, or what became of its last operation.
+/// The operation that a stack is in, or the end of its last one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// It has a change set and no resources yet.

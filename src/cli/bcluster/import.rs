@@ -174,7 +174,7 @@ async fn fetch(session: &Session, stack: &Stack, name: &str) -> Result<String, F
     String::from_utf8(bytes.to_vec()).map_err(|_| Failure::failed(format!("{place}: it is not a text")))
 }
 
-/// What the user may want to know about the file systems that a cluster has made.
+/// The remarks about the file systems that a cluster has made.
 fn file_systems(stack: &Stack) -> Option<String> {
     let ids = stack.fact("EFSIds")?;
     Some(format!(

@@ -97,7 +97,7 @@ impl View {
             "DELETE_SKIPPED" => "kept",
             "IMPORT_COMPLETE" => "taken over",
             _ if step.ends_with("_FAILED") => {
-                // What failed because something else did is no news.
+                // A resource that failed because another one did is not reported.
                 let is_cause = progress.cause().is_some_and(|cause| cause.event_id == event.event_id);
                 if is_cause && !self.has_failed {
                     self.has_failed = true;

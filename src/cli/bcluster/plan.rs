@@ -16,7 +16,7 @@ pub(super) struct Plan {
     /// The lines before the effects.
     head: Vec<String>,
     changes: Vec<Change>,
-    /// What the changes mean. A new cluster is described by its configuration instead.
+    /// The effects of the changes. A new cluster is described by its configuration instead.
     effects: Vec<Effect>,
     /// The jobs of each part.
     jobs: PartJobs,

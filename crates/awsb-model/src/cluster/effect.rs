@@ -1,4 +1,4 @@
-//! What the changes of a CloudFormation change set mean for jobs and data.
+//! The effects of a CloudFormation change set on jobs and data.
 //!
 //! CloudFormation says which property changes and whether the resource is replaced. A plan says it
 //! in Batch's words: whether jobs go on, end, or lose their data.
@@ -15,11 +15,11 @@ pub struct Change {
     pub logical_id: String,
     /// Its type, such as `AWS::Batch::JobQueue`.
     pub resource_type: String,
-    /// What CloudFormation does with it.
+    /// The action of CloudFormation.
     pub action: Action,
     /// Whether it is replaced. Only a modification has this.
     pub replacement: Replacement,
-    /// What happens to the resource that goes.
+    /// The fate of the resource that goes.
     pub policy_action: PolicyAction,
     /// The properties that change.
     pub properties: Vec<PropertyChange>,
@@ -150,7 +150,7 @@ pub struct RunningJobs {
     pub retried: u32,
 }
 
-/// What a plan says about one part of the cluster.
+/// A line of a plan, about one part of the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Effect {
     /// The part.

@@ -33,7 +33,7 @@ pub struct NewBucket {
 pub struct Expire {
     /// Scripts and inputs.
     pub bundles: Option<Period>,
-    /// What jobs have left.
+    /// The files that jobs have left.
     pub outputs: Option<Period>,
     /// Contexts of image builds.
     pub contexts: Option<Period>,

@@ -65,7 +65,7 @@ pub struct Ec2 {
     pub single_zone: bool,
     /// How long an instance stays after its last job. `None`: Batch decides.
     pub keep_idle: Option<Period>,
-    /// What happens to jobs when instances are replaced.
+    /// The fate of jobs when instances are replaced.
     pub on_update: OnUpdate,
     /// Tags of instances and volumes, besides the cluster's.
     pub tags: Vec<Tag>,
@@ -83,7 +83,7 @@ pub enum Purchase {
     },
 }
 
-/// What happens to jobs when instances are replaced (Batch API, `UpdatePolicy`).
+/// The fate of jobs when instances are replaced (Batch API, `UpdatePolicy`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OnUpdate {
     /// How long jobs may still run on the old instances. Whole minutes, 1 to 7200.

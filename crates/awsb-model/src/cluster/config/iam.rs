@@ -33,7 +33,7 @@ pub enum JobRole {
     Existing(RoleArn),
 }
 
-/// What the jobs' role may do besides reading their bundles and writing their outputs.
+/// The permissions of the jobs' role besides reading their bundles and writing their outputs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NewJobRole {
     /// More managed policies.

@@ -6,7 +6,7 @@
 pub struct Key {
     /// The path, with `NAME` for the name of a part, and `KEY` for a free key.
     pub path: &'static str,
-    /// What it is, in one sentence.
+    /// Its meaning, in one sentence.
     pub meaning: &'static str,
     /// The values that it takes.
     pub values: &'static str,
@@ -16,13 +16,13 @@ pub struct Key {
     pub examples: &'static [&'static str],
     /// Other keys that have to be set for it, as path and TOML value.
     pub takes: &'static [(&'static str, &'static str)],
-    /// What a change does.
+    /// The effect of a change.
     pub on_change: OnChange,
-    /// What it costs without jobs.
+    /// Its cost without jobs.
     pub idle_cost: IdleCost,
 }
 
-/// What a change of a key does to a cluster with jobs.
+/// The effect that a change of a key has on a cluster with jobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnChange {
     /// Nothing is interrupted.
@@ -52,7 +52,7 @@ impl OnChange {
     }
 }
 
-/// What a key costs in a cluster without jobs.
+/// The cost of a key in a cluster without jobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IdleCost {
     /// Nothing.

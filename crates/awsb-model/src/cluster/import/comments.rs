@@ -47,7 +47,7 @@ pub(super) fn comment(
     out
 }
 
-/// What the report says about a key of the configuration.
+/// The remarks of the report about a key of the configuration.
 fn about(out: &mut String, key: &str, report: &Report) {
     let mut sources = Vec::new();
     let mut notes: Vec<&str> = Vec::new();

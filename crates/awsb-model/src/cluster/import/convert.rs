@@ -1,4 +1,4 @@
-//! What both versions of ParallelCluster have in common: from values of keys to a configuration.
+//! The part that both versions of ParallelCluster share: from values of keys to a configuration.
 
 use super::comments;
 use super::leaves::{At, Leaves};
@@ -426,7 +426,7 @@ impl<'o> Converter<'o> {
         }
     }
 
-    /// What is different for every cluster.
+    /// The differences that each cluster has.
     fn general_notes(&mut self) {
         let text = "ParallelCluster built an image for the jobs, and gave them 512 MiB. This image is a public one; \
                     `bimage build` builds yours, and `image = \":TAG\"` takes it.";

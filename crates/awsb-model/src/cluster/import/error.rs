@@ -8,7 +8,7 @@ pub struct ImportError {
     pub kind: ImportErrorKind,
     /// The file, the line, and what is wrong.
     pub message: String,
-    /// What to do.
+    /// The next step.
     pub hints: Vec<String>,
 }
 

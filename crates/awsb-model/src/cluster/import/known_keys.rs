@@ -10,7 +10,7 @@ pub(super) struct KnownKeys {
     rules: &'static [(&'static str, Rule)],
 }
 
-/// What becomes of a key, or of all keys under a section.
+/// The fate of a key, or of all keys under a section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rule {
     /// The key is read, and who reads it says what becomes of it.
@@ -70,7 +70,7 @@ impl KnownKeys {
         best.map(|(_, rule)| *rule)
     }
 
-    /// What becomes of a key that needs no reading.
+    /// The fate of a key that needs no reading.
     pub(super) fn outcome(&self, leaf: &Leaf) -> Option<Outcome> {
         match self.rule(&leaf.pattern) {
             Some(Rule::Read) if leaf.value == LeafValue::Nothing => {

@@ -1,4 +1,4 @@
-//! What an import is asked for, and what it gives.
+//! The options of an import, and its result.
 
 use super::report::Report;
 use crate::cluster::config::ClusterConfig;
@@ -12,11 +12,11 @@ pub struct Import {
     pub toml: String,
     /// The region that the file names. It is an option of `bcluster create`, not a key.
     pub region: Option<String>,
-    /// What became of each key.
+    /// The fate of each key.
     pub report: Report,
 }
 
-/// What a user decides about an import.
+/// The decisions of a user about an import.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ImportOptions {
     /// The `[cluster NAME]` of a file of version 2, instead of the one that `cluster_template`

@@ -1,17 +1,17 @@
-//! What became of the keys of a file.
+//! The fate of the keys of a file.
 
 use std::fmt;
 
 use crate::cluster::validate::Problem;
 
-/// What became of a file: of each key that it has, and of the configuration as a whole.
+/// The fate of a file: of each key that it has, and of the configuration as a whole.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
     /// The keys, in the file's order.
     pub entries: Vec<Entry>,
-    /// What is different although no key of the file says so.
+    /// The differences that no key of the file causes.
     pub notes: Vec<Note>,
-    /// What contradicts each other in the new configuration.
+    /// The contradictions within the new configuration.
     pub problems: Vec<Problem>,
 }
 
@@ -22,18 +22,18 @@ pub struct Entry {
     pub key: String,
     /// Its line. The first line of a file is 1.
     pub line: usize,
-    /// What became of it.
+    /// Its fate.
     pub outcome: Outcome,
 }
 
-/// What became of a key.
+/// The fate of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The configuration has the same.
     Mapped {
         /// The key of the configuration, such as `environment.compute.max`.
         to: String,
-        /// What is different. Empty: nothing.
+        /// The difference. Empty: there is none.
         note: String,
     },
     /// It is not in the configuration.
@@ -43,9 +43,9 @@ pub enum Outcome {
     },
     /// It cannot be read, or the configuration cannot have it.
     Error {
-        /// What is wrong with it.
+        /// The mistake in it.
         message: String,
-        /// What to do. Empty: the message says it.
+        /// The next step. Empty: the message says it.
         hint: String,
     },
 }

@@ -81,7 +81,7 @@ fn empty(line: usize) -> Node {
     Node { line, value: Value::Null }
 }
 
-/// What PyYAML reads as `None`.
+/// Whether PyYAML reads a text as `None`.
 fn is_null(text: &str) -> bool {
     matches!(text, "" | "~" | "null" | "Null" | "NULL")
 }

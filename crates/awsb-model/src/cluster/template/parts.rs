@@ -1,4 +1,4 @@
-//! What all parts of a template are made of.
+//! The pieces that all parts of a template are made of.
 
 use serde_json::{Map, Value, json};
 

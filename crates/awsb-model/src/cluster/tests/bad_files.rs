@@ -1,4 +1,4 @@
-//! What a user is told about a file that cannot be parsed.
+//! The messages about a file that cannot be parsed.
 
 use crate::cluster::ClusterConfig;
 

@@ -1,4 +1,4 @@
-//! What a plan says about changes.
+//! The words of a plan about changes.
 
 use super::parsed;
 use crate::cluster::effect::{

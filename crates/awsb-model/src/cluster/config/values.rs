@@ -36,6 +36,26 @@ macro_rules! text_type {
     };
 }
 
+/// Makes a type for the IDs of a kind of resource, which begin with the same prefix.
+macro_rules! id_type {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal, $kind:literal) => {
+        text_type!(
+            $(#[$doc])* $name, |text| is_id(text, $prefix),
+            concat!("the ID of ", $kind, " is such as ", $prefix, "0123456789abcdef0")
+        );
+    };
+}
+
+/// Makes a type for the ARNs of a kind of resource of a service.
+macro_rules! arn_type {
+    ($(#[$doc:meta])* $name:ident, $service:literal, $resource:literal, $kind:literal, $example:literal) => {
+        text_type!(
+            $(#[$doc])* $name, |text| is_arn(text, $service, $resource),
+            concat!("the ARN of ", $kind, " is such as ", $example)
+        );
+    };
+}
+
 /// Makes an enum whose variants are words of the configuration.
 macro_rules! word_type {
     ($(#[$doc:meta])* $name:ident { $($(#[$of:meta])* $variant:ident = $word:literal,)+ }) => {
@@ -101,59 +121,58 @@ fn is_arn(text: &str, service: &str, resource: &str) -> bool {
     }
 }
 
-text_type!(
+id_type!(
     /// The ID of a VPC.
-    VpcId, |text| is_id(text, "vpc-"), "the ID of a VPC is such as vpc-0123456789abcdef0"
+    VpcId, "vpc-", "a VPC"
 );
-text_type!(
+id_type!(
     /// The ID of a subnet.
-    SubnetId, |text| is_id(text, "subnet-"), "the ID of a subnet is such as subnet-0123456789abcdef0"
+    SubnetId, "subnet-", "a subnet"
 );
-text_type!(
+id_type!(
     /// The ID of a security group.
-    SecurityGroupId, |text| is_id(text, "sg-"), "the ID of a security group is such as sg-0123456789abcdef0"
+    SecurityGroupId, "sg-", "a security group"
 );
-text_type!(
+id_type!(
     /// The ID of an AMI.
-    AmiId, |text| is_id(text, "ami-"), "the ID of an AMI is such as ami-0123456789abcdef0"
+    AmiId, "ami-", "an AMI"
 );
-text_type!(
+id_type!(
     /// The ID of an EBS snapshot.
-    SnapshotId, |text| is_id(text, "snap-"), "the ID of a snapshot is such as snap-0123456789abcdef0"
+    SnapshotId, "snap-", "a snapshot"
 );
-text_type!(
+id_type!(
     /// The ID of an EFS file system.
-    FileSystemId, |text| is_id(text, "fs-"), "the ID of an EFS file system is such as fs-0123456789abcdef0"
+    FileSystemId, "fs-", "an EFS file system"
 );
-text_type!(
+id_type!(
     /// The ID of an EFS access point.
-    AccessPointId, |text| is_id(text, "fsap-"),
-    "the ID of an EFS access point is such as fsap-0123456789abcdef0"
+    AccessPointId, "fsap-", "an EFS access point"
 );
-text_type!(
+arn_type!(
     /// The ARN of an IAM role.
-    RoleArn, |text| is_arn(text, "iam", "role/"),
-    "the ARN of a role is such as arn:aws:iam::111122223333:role/NAME"
+    RoleArn, "iam", "role/", "a role",
+    "arn:aws:iam::111122223333:role/NAME"
 );
-text_type!(
+arn_type!(
     /// The ARN of an instance profile.
-    InstanceProfileArn, |text| is_arn(text, "iam", "instance-profile/"),
-    "the ARN of an instance profile is such as arn:aws:iam::111122223333:instance-profile/NAME"
+    InstanceProfileArn, "iam", "instance-profile/", "an instance profile",
+    "arn:aws:iam::111122223333:instance-profile/NAME"
 );
-text_type!(
+arn_type!(
     /// The ARN of a managed policy.
-    PolicyArn, |text| is_arn(text, "iam", "policy/"),
-    "the ARN of a policy is such as arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"
+    PolicyArn, "iam", "policy/", "a policy",
+    "arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"
 );
-text_type!(
+arn_type!(
     /// The ARN of a KMS key.
-    KmsKeyArn, |text| is_arn(text, "kms", "key/"),
-    "the ARN of a KMS key is such as arn:aws:kms:eu-west-1:111122223333:key/ID"
+    KmsKeyArn, "kms", "key/", "a KMS key",
+    "arn:aws:kms:eu-west-1:111122223333:key/ID"
 );
-text_type!(
+arn_type!(
     /// The ARN of a job queue.
-    QueueArn, |text| is_arn(text, "batch", "job-queue/"),
-    "the ARN of a job queue is such as arn:aws:batch:eu-west-1:111122223333:job-queue/NAME"
+    QueueArn, "batch", "job-queue/", "a job queue",
+    "arn:aws:batch:eu-west-1:111122223333:job-queue/NAME"
 );
 text_type!(
     /// The name of an availability zone.
@@ -273,7 +292,7 @@ impl InstanceTypeName {
     }
 
     /// The letters, the generation, and the attributes of a family: `c`, `7`, `gn`.
-    fn parts(&self) -> (&str, &str, &str) {
+    pub(in crate::cluster) fn parts(&self) -> (&str, &str, &str) {
         let family = self.family();
         let digit = family.find(|c: char| c.is_ascii_digit()).unwrap_or(family.len());
         let (letters, rest) = family.split_at(digit);

@@ -13,6 +13,7 @@ mod known_keys;
 mod leaves;
 mod options;
 mod report;
+mod sentences;
 mod storage;
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,7 @@ use super::known_keys::{KnownKeys, Rule};
 use super::leaves::{At, Leaf, LeafValue, Leaves};
 use super::options::{Import, ImportOptions};
 use super::report::Outcome;
+use super::sentences;
 use super::storage::EfsKeys;
 use super::version_3::FSX;
 use crate::ini::{Comments, Ini, IniKey, IniSection};
@@ -41,18 +42,10 @@ const RULES: &[(&str, Rule)] = &[
         ),
     ),
     ("vpc.use_public_ips", Rule::Drop("The subnet decides it.")),
-    ("ebs", Rule::Drop("It is for the EBS volume. EFS takes its place, and has neither a size nor a type.")),
+    ("ebs", Rule::Drop(sentences::EBS_VOLUME)),
     ("ebs.shared_dir", Rule::Read),
-    (
-        "ebs.ebs_snapshot_id",
-        Rule::Drop(
-            "The data have to be copied to EFS: make a volume from the snapshot, and attach it to an instance.",
-        ),
-    ),
-    (
-        "ebs.ebs_volume_id",
-        Rule::Drop("The data have to be copied to EFS: attach the volume to an instance that mounts both."),
-    ),
+    ("ebs.ebs_snapshot_id", Rule::Drop(sentences::COPY_SNAPSHOT)),
+    ("ebs.ebs_volume_id", Rule::Drop(sentences::COPY_VOLUME)),
     (
         "raid",
         Rule::Drop("It is for the EBS volumes. EFS takes their place, and has neither a size nor a type."),
@@ -60,38 +53,19 @@ const RULES: &[(&str, Rule)] = &[
     ("raid.shared_dir", Rule::Read),
     ("efs", Rule::Read),
     ("efs.encrypted", Rule::Drop("A new file system is always encrypted.")),
-    (
-        "efs.performance_mode",
-        Rule::Drop(
-            "A new file system has the mode generalPurpose, which AWS recommends; it cannot be changed.",
-        ),
-    ),
+    ("efs.performance_mode", Rule::Drop(sentences::PERFORMANCE_MODE)),
     ("fsx", Rule::Drop("It is for a file system that is an error: see `fsx_settings`.")),
     ("dcv", Rule::Drop("There is no head node whose desktop could be shown.")),
-    (
-        "cw_log.enable",
-        Rule::Drop("It was for the head node. The output of jobs is always in CloudWatch Logs."),
-    ),
+    ("cw_log.enable", Rule::Drop(sentences::HEAD_NODE_LOGS)),
     ("cw_log.retention_days", Rule::Read),
-    ("dashboard", Rule::Drop("It was for the head node. `bcluster show` and `bqueues` show the cluster.")),
+    ("dashboard", Rule::Drop(sentences::DASHBOARD)),
     ("queue", FOR_SLURM),
     ("compute_resource", FOR_SLURM),
-    (
-        "cluster.key_name",
-        Rule::Drop(
-            "There is no head node to log in to. For the instances of jobs, there is `environment.NAME.key_pair`.",
-        ),
-    ),
+    ("cluster.key_name", Rule::Drop(sentences::KEY_PAIR)),
     ("cluster.scheduler", Rule::Drop("A cluster is always one of AWS Batch.")),
     ("cluster.master_instance_type", Rule::Read),
     ("cluster.master_root_volume_size", HEAD_NODE),
-    (
-        "cluster.base_os",
-        Rule::Drop(
-            "Instances run Amazon Linux 2023, and the image of a job has its own system. ParallelCluster built one; \
-         `bimage` builds yours from a Dockerfile.",
-        ),
-    ),
+    ("cluster.base_os", Rule::Drop(sentences::SYSTEM)),
     (
         "cluster.compute_root_volume_size",
         Rule::Drop(
@@ -118,20 +92,12 @@ const RULES: &[(&str, Rule)] = &[
     ("cluster.enable_efa_gdr", Rule::Drop("ParallelCluster refused it for AWS Batch.")),
     ("cluster.ephemeral_dir", HEAD_NODE),
     ("cluster.encrypted_ephemeral", HEAD_NODE),
-    (
-        "cluster.custom_ami",
-        Rule::Drop(
-            "It was the head node's AMI, not that of jobs. For theirs, there is `environment.NAME.ami`.",
-        ),
-    ),
+    ("cluster.custom_ami", Rule::Drop(sentences::AMI)),
     ("cluster.pre_install", SCRIPTS),
     ("cluster.pre_install_args", SCRIPTS),
     ("cluster.post_install", SCRIPTS),
     ("cluster.post_install_args", SCRIPTS),
-    (
-        "cluster.additional_cfn_template",
-        Rule::Drop("Make a stack of its own from the template: `aws cloudformation deploy`."),
-    ),
+    ("cluster.additional_cfn_template", Rule::Drop(sentences::OWN_STACK)),
     ("cluster.tags", Rule::Read),
     ("cluster.enable_intel_hpc_platform", Rule::Drop("It was for the head node: install it in the image.")),
     ("cluster.scaling_settings", Rule::Read),
@@ -162,7 +128,7 @@ const RULES: &[(&str, Rule)] = &[
     ("cluster.maintain_initial_size", OTHER_SCHEDULERS),
     ("cluster.spot_price", OTHER_SCHEDULERS),
     ("cluster.min_vcpus", Rule::Read),
-    ("cluster.desired_vcpus", Rule::Drop("Batch decides how many vCPUs there are from `min` to `max`.")),
+    ("cluster.desired_vcpus", Rule::Drop(sentences::DESIRED_VCPUS)),
     ("cluster.max_vcpus", Rule::Read),
     ("cluster.cluster_type", Rule::Read),
     ("cluster.spot_bid_percentage", Rule::Read),
@@ -348,7 +314,7 @@ fn add_key(key: &IniKey, kind: &str, label: &str, ini: &Ini, is_twice: bool, lea
     leaves.push(leaf, outcome);
 }
 
-/// What became of a key that names sections.
+/// The fate of a key that names sections.
 fn follow(value: &str, kind: &str, ini: &Ini) -> Outcome {
     let exists = |of: &&str| ini.sections.iter().any(|section| label(section, kind) == Some(*of));
     match labels(value).find(|label| !exists(label)) {

@@ -6,6 +6,7 @@ use super::known_keys::{KnownKeys, Rule};
 use super::leaves::{At, Leaf, LeafValue, Leaves};
 use super::options::{Import, ImportOptions};
 use super::report::Outcome;
+use super::sentences;
 use super::storage::EfsKeys;
 use super::yaml::{self, Node, Value};
 
@@ -18,19 +19,8 @@ const RULES: &[(&str, Rule)] = &[
         "LoginNodes",
         Rule::Drop("There are no login nodes: jobs are submitted from any machine with credentials of AWS."),
     ),
-    (
-        "Image.Os",
-        Rule::Drop(
-            "Instances run Amazon Linux 2023, and the image of a job has its own system. ParallelCluster built one; \
-             `bimage` builds yours from a Dockerfile.",
-        ),
-    ),
-    (
-        "Image.CustomAmi",
-        Rule::Drop(
-            "It was the head node's AMI, not that of jobs. For theirs, there is `environment.NAME.ami`.",
-        ),
-    ),
+    ("Image.Os", Rule::Drop(sentences::SYSTEM)),
+    ("Image.CustomAmi", Rule::Drop(sentences::AMI)),
     ("HeadNode", Rule::Drop("There is no head node: commands run on any machine with credentials of AWS.")),
     ("HeadNode.InstanceType", Rule::Read),
     (
@@ -40,12 +30,7 @@ const RULES: &[(&str, Rule)] = &[
         ),
     ),
     ("HeadNode.Networking.Proxy", Rule::Read),
-    (
-        "HeadNode.Ssh",
-        Rule::Drop(
-            "There is no head node to log in to. For the instances of jobs, there is `environment.NAME.key_pair`.",
-        ),
-    ),
+    ("HeadNode.Ssh", Rule::Drop(sentences::KEY_PAIR)),
     (
         "HeadNode.LocalStorage",
         Rule::Drop(
@@ -68,12 +53,7 @@ const RULES: &[(&str, Rule)] = &[
     ),
     ("HeadNode.Iam.AdditionalIamPolicies", Rule::Read),
     ("HeadNode.Iam.S3Access", Rule::Read),
-    (
-        "HeadNode.Image",
-        Rule::Drop(
-            "It was the head node's AMI, not that of jobs. For theirs, there is `environment.NAME.ami`.",
-        ),
-    ),
+    ("HeadNode.Image", Rule::Drop(sentences::AMI)),
     ("Scheduling.Scheduler", Rule::Drop("A cluster is always one of AWS Batch.")),
     ("Scheduling.ScalingStrategy", Rule::Drop("It is for Slurm. Batch starts what its queue needs.")),
     (
@@ -90,41 +70,19 @@ const RULES: &[(&str, Rule)] = &[
         "Scheduling.AwsBatchQueues[].Networking.AssignPublicIp",
         Rule::Drop("The subnet decides it, as it did before: ParallelCluster only compared the two."),
     ),
-    (
-        "Scheduling.AwsBatchQueues[].ComputeResources[].DesiredvCpus",
-        Rule::Drop("Batch decides how many vCPUs there are from `min` to `max`."),
-    ),
+    ("Scheduling.AwsBatchQueues[].ComputeResources[].DesiredvCpus", Rule::Drop(sentences::DESIRED_VCPUS)),
     ("SharedStorage", Rule::Read),
-    (
-        "SharedStorage[].EbsSettings",
-        Rule::Drop("It is for the EBS volume. EFS takes its place, and has neither a size nor a type."),
-    ),
-    (
-        "SharedStorage[].EbsSettings.SnapshotId",
-        Rule::Drop(
-            "The data have to be copied to EFS: make a volume from the snapshot, and attach it to an instance.",
-        ),
-    ),
-    (
-        "SharedStorage[].EbsSettings.VolumeId",
-        Rule::Drop("The data have to be copied to EFS: attach the volume to an instance that mounts both."),
-    ),
+    ("SharedStorage[].EbsSettings", Rule::Drop(sentences::EBS_VOLUME)),
+    ("SharedStorage[].EbsSettings.SnapshotId", Rule::Drop(sentences::COPY_SNAPSHOT)),
+    ("SharedStorage[].EbsSettings.VolumeId", Rule::Drop(sentences::COPY_VOLUME)),
     ("SharedStorage[].EfsSettings.Encrypted", Rule::Drop("A new file system is always encrypted.")),
-    (
-        "SharedStorage[].EfsSettings.PerformanceMode",
-        Rule::Drop(
-            "A new file system has the mode generalPurpose, which AWS recommends; it cannot be changed.",
-        ),
-    ),
+    ("SharedStorage[].EfsSettings.PerformanceMode", Rule::Drop(sentences::PERFORMANCE_MODE)),
     (
         "SharedStorage[].EfsSettings.EncryptionInTransit",
         Rule::Drop("The connection to a file system of EFS is always encrypted."),
     ),
-    ("Monitoring", Rule::Drop("It was for the head node. `bcluster show` and `bqueues` show the cluster.")),
-    (
-        "Monitoring.Logs.CloudWatch.Enabled",
-        Rule::Drop("It was for the head node. The output of jobs is always in CloudWatch Logs."),
-    ),
+    ("Monitoring", Rule::Drop(sentences::DASHBOARD)),
+    ("Monitoring.Logs.CloudWatch.Enabled", Rule::Drop(sentences::HEAD_NODE_LOGS)),
     ("Monitoring.Logs.CloudWatch.RetentionInDays", Rule::Read),
     ("Monitoring.Logs.CloudWatch.DeletionPolicy", Rule::Read),
     (
@@ -147,10 +105,7 @@ const RULES: &[(&str, Rule)] = &[
     ("Region", Rule::Read),
     ("Imds", Rule::Drop("Instances take version 2 only, which was the default.")),
     ("CustomS3Bucket", Rule::Read),
-    (
-        "AdditionalResources",
-        Rule::Drop("Make a stack of its own from the template: `aws cloudformation deploy`."),
-    ),
+    ("AdditionalResources", Rule::Drop(sentences::OWN_STACK)),
     ("DevSettings", Rule::Drop("It is for the development of ParallelCluster.")),
     ("DeploymentSettings", Rule::Drop("The cluster has neither Lambda functions nor a head node.")),
 ];
@@ -409,7 +364,7 @@ fn storage(to: &mut Converter<'_>, section: &str) {
             }
         }
     }
-    // What the kind has not read belongs to another kind, or to one that is an error.
+    // A key that the kind has not read belongs to another kind, or is an error.
     let is_good = to.config.shared.iter().any(|shared| shared.name == name);
     for at in [kind_at, named_at].into_iter().flatten().filter(|_| is_good) {
         to.leaves.mapped(at, format!("shared.{name}"), "");

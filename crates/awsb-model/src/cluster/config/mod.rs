@@ -14,6 +14,7 @@ mod queue;
 mod reference;
 mod section;
 mod shared;
+mod starter;
 mod values;
 mod writer;
 
@@ -33,8 +34,9 @@ pub use logs::{Events, Logs, Retention};
 pub use names::{ClusterName, PartName};
 pub use network::{AddressBlock, Network, Vpc, Zones};
 pub use queue::{CancelAfter, FairShare, NewQueue, Queue, QueueSource};
-pub use reference::{commented_file, reference};
+pub use reference::reference;
 pub use shared::{Efs, InfrequentAfter, Owner, Shared, SharedSource, Throughput};
+pub use starter::Starter;
 pub use values::{
     AccessPointId, AmiId, Architecture, BucketName, Ec2Name, FileSystemId, IamPath, InstanceProfileArn,
     InstanceTypeName, KmsKeyArn, PolicyArn, ProjectName, QueueArn, RoleArn, SecurityGroupId, SharePattern,

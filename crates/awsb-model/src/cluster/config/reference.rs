@@ -1,6 +1,7 @@
-//! The reference of all keys as Markdown, and a file in which all keys are comments.
+//! The reference of all keys as Markdown.
 
 use super::keys::{KEYS, Key};
+use super::starter::is_toml;
 
 /// The sections of the file, in the order of the table, without the file's own keys.
 fn sections() -> Vec<&'static str> {
@@ -43,51 +44,9 @@ pub fn reference() -> String {
     text
 }
 
-/// A file in which all keys are comments with their meaning, to start from. It is the default
-/// cluster.
-pub fn commented_file() -> String {
-    let mut text = String::new();
-    for section in std::iter::once("").chain(sections()) {
-        if !section.is_empty() {
-            text.push_str(&format!("\n# [{section}]\n"));
-        }
-        for key in keys_of(section) {
-            let value = match key.examples.first() {
-                _ if is_toml(key.default) => key.default,
-                Some(example) => example,
-                None => "…",
-            };
-            text.push_str(&format!("# {} ({})\n", key.meaning, key.values));
-            text.push_str(&format!("# {} = {value}\n", key.name()));
-        }
-    }
-    text
-}
-
-/// Whether a default of the table is TOML and not words.
-fn is_toml(default: &str) -> bool {
-    let is_word = ["true", "false"].contains(&default) || default.parse::<f64>().is_ok();
-    is_word || (default.starts_with(['"', '[']) && !default.contains(';'))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::ClusterConfig;
     use super::*;
-
-    #[test]
-    fn the_commented_file_is_the_default_cluster_and_has_all_keys() {
-        let text = commented_file();
-        assert_eq!(ClusterConfig::from_toml("file", &text), Ok(ClusterConfig::default()));
-        for key in KEYS {
-            assert!(
-                text.contains(&format!("\n# {} = ", key.name())) || text.starts_with("# "),
-                "{}",
-                key.path
-            );
-        }
-        insta::assert_snapshot!(text);
-    }
 
     #[test]
     fn the_reference_has_a_row_for_each_key() {

@@ -114,7 +114,19 @@ fn scope() -> PolicyScope {
         cluster: Some("lab-1".parse().unwrap()),
         path: "/awsb/".parse().unwrap(),
         boundary: None,
+        existing_roles: Vec::new(),
+        existing_bucket: None,
     }
+}
+
+/// The documents of policies, each with a name of its own.
+fn parts<'a>(
+    policies: impl IntoIterator<Item = (&'a str, Vec<serde_json::Value>)>,
+) -> impl Iterator<Item = (String, serde_json::Value)> {
+    let named = |(name, documents): (&'a str, Vec<serde_json::Value>)| {
+        documents.into_iter().zip(1..).map(move |(document, part)| (format!("{name}{part}"), document))
+    };
+    policies.into_iter().flat_map(named)
 }
 
 /// cfn-lint knows all actions of IAM. It reads the policies as resources of a template.
@@ -130,7 +142,7 @@ fn cfn_lint_finds_nothing_in_the_policies() {
     let resource =
         |policy| json!({ "Type": "AWS::IAM::ManagedPolicy", "Properties": { "PolicyDocument": policy } });
     let resources: serde_json::Map<_, _> =
-        policies.into_iter().map(|(name, policy)| (name.to_owned(), resource(policy))).collect();
+        parts(policies).map(|(name, policy)| (name, resource(policy))).collect();
     let template = json!({ "AWSTemplateFormatVersion": "2010-09-09", "Resources": resources });
     std::fs::write(folder.path().join("policies.json"), format!("{template:#}")).unwrap();
     let found = findings(folder.path(), &["us-east-1"]);
@@ -146,7 +158,9 @@ fn cfn_lint_finds_nothing_in_the_policies() {
 fn the_policy_of_cloudformation_allows_what_the_resource_types_need() {
     let folder = tempfile::tempdir().unwrap();
     let policy = folder.path().join("policy.json");
-    std::fs::write(&policy, cloudformation(&scope()).to_string()).unwrap();
+    let documents = cloudformation(&scope());
+    assert_eq!(documents.len(), 1);
+    std::fs::write(&policy, documents[0].to_string()).unwrap();
     let config = ClusterConfig::from_toml(
         "file",
         "[network]\nvpc = \"new\"\n[shared.home]\npath = \"/home\"\n[environment.a]\ntype = \"on-demand\"\n\

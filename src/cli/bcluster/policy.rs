@@ -3,12 +3,15 @@
 use std::path::PathBuf;
 
 use awsb_model::cluster::ClusterName;
-use awsb_model::cluster::policy::{self, PolicyScope};
+use awsb_model::cluster::config::Iam;
+use awsb_model::cluster::policy::{self, POLICY_CHARACTERS, PolicyScope};
+use awsb_model::words;
 use clap::ValueEnum;
 
 use super::super::CommonArgs;
 use super::blueprint::read_config;
-use crate::ui::{Exit, Failure, Format, Output};
+use super::tool::TOOL;
+use crate::ui::{Exit, Failure, Format, Output, print_message};
 
 /// The arguments of `bcluster policy`.
 #[derive(Debug, clap::Args)]
@@ -23,6 +26,9 @@ pub struct Args {
     /// The configuration of the cluster: existing queues, buckets and roles in it are in the policy
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
+    /// Which document of a policy that is too long for one
+    #[arg(long, value_name = "NUMBER")]
+    part: Option<usize>,
     /// The account; without it, all that the holder reaches
     #[arg(long, value_name = "NUMBER")]
     account: Option<String>,
@@ -48,15 +54,38 @@ impl Args {
             region: common.region.clone(),
             account: self.account.clone(),
             cluster: self.name.clone(),
-            path: config.iam.path.clone(),
-            boundary: config.iam.boundary.clone(),
-        };
-        let document = match self.holder {
+            path: Iam::default().path,
+            boundary: None,
+            existing_roles: Vec::new(),
+            existing_bucket: None,
+        }
+        .with_config(&config);
+        let documents = match self.holder {
             Holder::Admin => policy::admin(&scope),
             Holder::User => policy::user(&scope, &config),
             Holder::Cloudformation => policy::cloudformation(&scope),
         };
-        Output::new(Format::Plain).write(format!("{document:#}\n").as_bytes())?;
+        let count = documents.len();
+        let output = Output::new(Format::Plain);
+        if common.json {
+            output.write(format!("{:#}\n", serde_json::Value::from(documents)).as_bytes())?;
+            return Ok(Exit::Done);
+        }
+        let part = self.part.unwrap_or(1);
+        let Some(document) = part.checked_sub(1).and_then(|index| documents.get(index)) else {
+            return Err(Failure::usage(format!(
+                "the policy has {}, and no part {part}",
+                words::many(count, "part")
+            )));
+        };
+        output.write(format!("{document:#}\n").as_bytes())?;
+        if self.part.is_none() && count > 1 {
+            print_message(format!(
+                "{TOOL}: note: this is the first of {count} documents, as IAM takes {POLICY_CHARACTERS} characters \
+                 in one; the holder needs all of them\nhint: `--part 2` prints the second one, `--json` an array \
+                 of all"
+            ));
+        }
         Ok(Exit::Done)
     }
 }

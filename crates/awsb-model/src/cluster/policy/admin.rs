@@ -16,7 +16,13 @@ pub(super) fn own_calls(scope: &PolicyScope) -> Vec<Statement> {
     let definitions = format!("{BATCH}:job-definition/${{AWS::StackName}}-*");
     let jobs = format!("{BATCH}:job/*");
     let buckets = scope.buckets();
-    let objects: Vec<String> = buckets.iter().map(|bucket| format!("{bucket}/*")).collect();
+    let existing = scope.existing_bucket.iter().map(|name| format!("arn:${{AWS::Partition}}:s3:::{name}"));
+    let objects: Vec<String> =
+        buckets.iter().cloned().chain(existing).map(|bucket| format!("{bucket}/*")).collect();
+    let groups = [
+        format!("{LOGS}/awsb/${{AWS::StackName}}/*"),
+        format!("{LOGS}/aws/events/awsb/${{AWS::StackName}}:*"),
+    ];
     vec![
         Statement::allow(
             "Stacks",
@@ -42,6 +48,7 @@ pub(super) fn own_calls(scope: &PolicyScope) -> Vec<Statement> {
                 "cloudformation:DescribeStacks",
                 "cloudformation:ListStacks",
                 "ec2:Describe*",
+                "ecr:GetAuthorizationToken",
                 "elasticfilesystem:Describe*",
                 "logs:DescribeLogGroups",
                 "servicequotas:GetServiceQuota",
@@ -69,6 +76,7 @@ pub(super) fn own_calls(scope: &PolicyScope) -> Vec<Statement> {
             &["s3:AbortMultipartUpload", "s3:DeleteObject*", "s3:GetObject", "s3:PutObject"],
             objects.iter().map(String::as_str),
         ),
+        Statement::allow("DeleteLogs", &["logs:DeleteLogGroup"], groups.iter().map(String::as_str)),
     ]
 }
 
@@ -179,10 +187,11 @@ fn iam(scope: &PolicyScope) -> Vec<Statement> {
     if scope.boundary.is_none() {
         actions.push("iam:DeleteRolePermissionsBoundary");
     }
+    let passed = std::iter::once(roles.as_str()).chain(scope.existing_roles.iter().map(String::as_str));
     vec![
         make,
         Statement::allow("Roles", &actions, [roles.as_str(), &profiles, &policies]),
-        Statement::allow("PassRoles", &["iam:PassRole"], [roles.as_str()]).when(
+        Statement::allow("PassRoles", &["iam:PassRole"], passed).when(
             "StringEquals",
             "iam:PassedToService",
             ["codebuild.amazonaws.com", "ec2.amazonaws.com", "ecs-tasks.amazonaws.com"],

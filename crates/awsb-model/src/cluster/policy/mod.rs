@@ -1,7 +1,7 @@
 //! The least IAM policies of those who make a cluster and of those who use it.
 //!
-//! A managed policy has at most [`POLICY_CHARACTERS`]. Each of these fits, for clusters whose names
-//! have at most 20 characters; the administrators' policy of one with a longer name may not.
+//! A managed policy has at most [`POLICY_CHARACTERS`]. A policy that is longer, such as that of
+//! administrators of a cluster with a long name, is several documents; its holder gets all of them.
 
 mod admin;
 mod scope;
@@ -10,31 +10,70 @@ pub(in crate::cluster) mod user;
 
 pub use scope::PolicyScope;
 
+use std::collections::VecDeque;
+
 use serde_json::Value;
 
+use self::statement::Statement;
 use super::config::ClusterConfig;
 
 /// Characters of a managed policy, without white space (IAM User Guide, `reference_iam-quotas`).
 pub const POLICY_CHARACTERS: usize = 6144;
 
-/// The policy of those who make, change and delete clusters with `bcluster`. Resources can be made
-/// only through CloudFormation.
-pub fn admin(scope: &PolicyScope) -> Value {
+/// The policy of those who make, change and delete clusters with `bcluster`, as documents of which
+/// each fits into a managed policy. Resources can be made only through CloudFormation.
+pub fn admin(scope: &PolicyScope) -> Vec<Value> {
     let mut statements = admin::own_calls(scope);
-    let through = |statement: statement::Statement| {
+    let through = |statement: Statement| {
         statement.when("ForAnyValue:StringEquals", "aws:CalledVia", ["cloudformation.amazonaws.com"])
     };
     statements.extend(admin::calls_of_cloudformation(scope).into_iter().map(through));
-    statement::document(&statements, |text| scope.resolve(text).into())
+    documents(statements, scope)
 }
 
 /// The policy of a role that CloudFormation assumes to make clusters, for accounts where users may
-/// not make resources themselves.
-pub fn cloudformation(scope: &PolicyScope) -> Value {
-    statement::document(&admin::calls_of_cloudformation(scope), |text| scope.resolve(text).into())
+/// not make resources themselves. The documents are as of [`admin()`].
+pub fn cloudformation(scope: &PolicyScope) -> Vec<Value> {
+    documents(admin::calls_of_cloudformation(scope), scope)
 }
 
-/// The policy of a cluster's users: what the tools from `bsub` to `bimage` need.
-pub fn user(scope: &PolicyScope, config: &ClusterConfig) -> Value {
-    statement::document(&user::statements(config), |text| scope.resolve(text).into())
+/// The policy of a cluster's users: what the tools from `bsub` to `bimage` need. The documents are
+/// as of [`admin()`].
+pub fn user(scope: &PolicyScope, config: &ClusterConfig) -> Vec<Value> {
+    documents(user::statements(config), scope)
+}
+
+/// Documents with all of these statements in their order, at least one. Each has at most
+/// [`POLICY_CHARACTERS`].
+fn documents(statements: Vec<Statement>, scope: &PolicyScope) -> Vec<Value> {
+    let document =
+        |statements: &[Statement]| statement::document(statements, |text| scope.resolve(text).into());
+    let fits = |statements: &[Statement]| document(statements).to_string().len() <= POLICY_CHARACTERS;
+    let mut waiting: VecDeque<Statement> = statements.into();
+    let (mut documents, mut current) = (Vec::new(), Vec::new());
+    while let Some(statement) = waiting.pop_front() {
+        current.push(statement);
+        if fits(&current) {
+            continue;
+        }
+        match current.pop() {
+            // A statement that is too long by itself becomes two, each with half of the resources.
+            Some(long) if !fits(std::slice::from_ref(&long)) && long.resources.len() > 1 => {
+                let (first, second) = long.halves();
+                waiting.push_front(second);
+                waiting.push_front(first);
+            }
+            Some(next) => {
+                if !current.is_empty() {
+                    documents.push(document(&current));
+                }
+                current = vec![next];
+            }
+            None => {}
+        }
+    }
+    if !current.is_empty() {
+        documents.push(document(&current));
+    }
+    documents
 }

@@ -1,7 +1,7 @@
 //! Where a policy applies.
 
 use crate::cluster::bucket_name::{HASH_LENGTH, bucket_prefix};
-use crate::cluster::config::{ClusterName, IamPath, PolicyArn};
+use crate::cluster::config::{Bucket, BucketName, ClusterConfig, ClusterName, IamPath, JobRole, PolicyArn};
 
 /// The account, the region and the cluster that a policy is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,9 +18,43 @@ pub struct PolicyScope {
     pub path: IamPath,
     /// The permissions boundary that every role has to have (`iam.boundary`).
     pub boundary: Option<PolicyArn>,
+    /// The roles that exist and that the cluster's resources get (ARNs).
+    pub existing_roles: Vec<String>,
+    /// The bucket that exists and that the cluster uses.
+    pub existing_bucket: Option<BucketName>,
 }
 
 impl PolicyScope {
+    /// The same scope with the path, the boundary, the roles and the bucket of a configuration.
+    #[must_use]
+    pub fn with_config(self, config: &ClusterConfig) -> Self {
+        let iam = &config.iam;
+        let job_role = match &config.job_role {
+            JobRole::Existing(arn) => Some(arn),
+            JobRole::New(_) => None,
+        };
+        let roles = [job_role, iam.execution_role.as_ref(), iam.build_role.as_ref()];
+        let mut existing_roles: Vec<String> = roles.into_iter().flatten().map(ToString::to_string).collect();
+        // Whoever gives a machine its profile passes on the role in it, whose name the profile
+        // does not say. The console and most tools give both the same one.
+        existing_roles.extend(
+            iam.instance_profile.iter().map(|arn| arn.as_str().replacen(":instance-profile/", ":role/", 1)),
+        );
+        existing_roles.sort();
+        existing_roles.dedup();
+        let existing_bucket = match &config.bucket {
+            Bucket::Existing(name) => Some(name.clone()),
+            Bucket::New(_) => None,
+        };
+        Self {
+            path: iam.path.clone(),
+            boundary: iam.boundary.clone(),
+            existing_roles,
+            existing_bucket,
+            ..self
+        }
+    }
+
     /// A text with CloudFormation's variables, for this scope.
     pub(super) fn resolve(&self, text: &str) -> String {
         let any = "*".to_owned();

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 /// A statement that allows something.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Statement {
-    /// What the statement is for, as its `Sid`: letters and digits.
+    /// The purpose of the statement, as its `Sid`: letters and digits.
     pub sid: &'static str,
     /// The actions.
     pub actions: Vec<&'static str>,
@@ -47,6 +47,13 @@ impl Statement {
         let values = values.into_iter().map(str::to_owned).collect();
         self.conditions.push(Condition { operator, key, values });
         self
+    }
+
+    /// Two statements, each for half of the resources.
+    pub(super) fn halves(mut self) -> (Self, Self) {
+        let resources = self.resources.split_off(self.resources.len() / 2);
+        let second = Self { resources, ..self.clone() };
+        (self, second)
     }
 }
 

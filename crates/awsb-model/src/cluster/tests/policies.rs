@@ -1,5 +1,7 @@
 //! The IAM policies.
 
+use serde_json::Value;
+
 use super::parsed;
 use crate::cluster::policy::{POLICY_CHARACTERS, PolicyScope, admin, cloudformation, user};
 
@@ -11,32 +13,96 @@ fn scope(cluster: Option<&str>) -> PolicyScope {
         cluster: cluster.map(|name| name.parse().unwrap()),
         path: "/awsb/".parse().unwrap(),
         boundary: None,
+        existing_roles: Vec::new(),
+        existing_bucket: None,
     }
 }
 
+/// All statements of some documents.
+fn statements(documents: &[Value]) -> Vec<&Value> {
+    documents.iter().flat_map(|document| document["Statement"].as_array().unwrap()).collect()
+}
+
 #[test]
-fn every_policy_fits_into_a_managed_one_and_has_no_variable_left() {
+fn each_document_fits_into_a_managed_policy_and_has_no_variable_left() {
     let boundary = Some("arn:aws:iam::111122223333:policy/boundary".parse().unwrap());
-    // The policy of administrators has the name some thirty times: with a longer one it does not
-    // fit.
-    let long = scope(Some(&"x".repeat(20)));
-    for scope in [scope(None), scope(Some("lab")), long, PolicyScope { boundary, ..scope(None) }] {
-        for (name, policy) in [
+    let longest = PolicyScope {
+        partition: "aws-us-gov".to_owned(),
+        path: format!("/{}/", "p".repeat(398)).parse().unwrap(),
+        boundary: Some(
+            format!("arn:aws-us-gov:iam::111122223333:policy/{}", "b".repeat(128)).parse().unwrap(),
+        ),
+        ..scope(Some(&"x".repeat(60)))
+    };
+    for scope in [scope(None), scope(Some("lab")), longest, PolicyScope { boundary, ..scope(None) }] {
+        for (name, documents) in [
             ("admin", admin(&scope)),
             ("cloudformation", cloudformation(&scope)),
             ("user", user(&scope, &parsed("[job_role]\nwrite = [\"results\"]\n"))),
         ] {
-            let text = policy.to_string();
-            assert!(text.len() <= POLICY_CHARACTERS, "{name}: {} characters", text.len());
-            assert!(!text.contains("${"), "{name}: {text}");
+            assert!(!documents.is_empty(), "{name}");
+            for document in &documents {
+                let text = document.to_string();
+                assert!(text.len() <= POLICY_CHARACTERS, "{name}: {} characters", text.len());
+                assert!(!text.contains("${"), "{name}: {text}");
+            }
         }
     }
 }
 
 #[test]
+fn a_short_name_needs_one_document_and_a_long_one_has_the_same_statements() {
+    assert_eq!(admin(&scope(Some("lab"))).len(), 1);
+    let long = "x".repeat(60);
+    let documents = admin(&scope(Some(&long)));
+    assert!(documents.len() > 1);
+    let short = admin(&scope(Some("lab")));
+    let sids = |documents: &[Value]| -> Vec<String> {
+        statements(documents).iter().map(|statement| statement["Sid"].to_string()).collect()
+    };
+    assert_eq!(sids(&documents), sids(&short));
+}
+
+#[test]
+fn a_statement_that_is_too_long_is_split_by_its_resources() {
+    let queue = |n: usize| {
+        format!(
+            "[queue.q{n}]\narn = \"arn:aws:batch:eu-west-1:111122223333:job-queue/{}-{n}\"\n",
+            "q".repeat(110)
+        )
+    };
+    let text: String = (0..50).map(queue).collect();
+    let config = parsed(&format!("default_queue = \"q0\"\n{text}"));
+    let documents = user(&scope(Some("lab")), &config);
+    assert!(documents.iter().all(|document| document.to_string().len() <= POLICY_CHARACTERS));
+    let submitted: Vec<&str> = statements(&documents)
+        .into_iter()
+        .filter(|statement| statement["Sid"] == "Submit")
+        .flat_map(|statement| statement["Resource"].as_array().unwrap())
+        .filter_map(Value::as_str)
+        .filter(|resource| resource.contains("qqq"))
+        .collect();
+    assert_eq!(submitted.len(), 50);
+}
+
+#[test]
+fn roles_and_buckets_that_exist_are_in_the_policy() {
+    let config = parsed(
+        "[iam]\nexecution_role = \"arn:aws:iam::111122223333:role/execution\"\n[bucket]\nexisting = \"results\"\n",
+    );
+    let text = admin(&scope(Some("lab")).with_config(&config))[0].to_string();
+    assert!(text.contains("arn:aws:iam::111122223333:role/execution"), "{text}");
+    assert!(text.contains("arn:aws:s3:::results/*"), "{text}");
+}
+
+#[test]
 fn the_policies_of_a_cluster() {
     let scope = scope(Some("lab"));
-    insta::assert_snapshot!("admin", format!("{:#}", admin(&scope)));
-    insta::assert_snapshot!("cloudformation", format!("{:#}", cloudformation(&scope)));
-    insta::assert_snapshot!("user", format!("{:#}", user(&scope, &parsed(""))));
+    let only = |documents: Vec<Value>| {
+        assert_eq!(documents.len(), 1);
+        format!("{:#}", documents[0])
+    };
+    insta::assert_snapshot!("admin", only(admin(&scope)));
+    insta::assert_snapshot!("cloudformation", only(cloudformation(&scope)));
+    insta::assert_snapshot!("user", only(user(&scope, &parsed(""))));
 }

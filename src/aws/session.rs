@@ -20,11 +20,13 @@ use awsb_local::{Connected, Program};
 use super::answer_limit::limited;
 use super::cache::Cache;
 use super::ec2::Ec2;
+use super::efs::Efs;
 use super::endpoints::exported;
 use super::error_text::{self, Call, CallContext, Resource};
 use super::parallelcluster_stack;
 use super::proxy::{self, Proxy};
 use super::rate_limit::RateLimiter;
+use super::service_quotas::ServiceQuotas;
 use super::sts::Sts;
 use super::trace::Trace;
 use crate::config::{self, Cluster, ClusterEntry, ClusterSelector};
@@ -198,6 +200,12 @@ impl Session {
         (self.cluster.is_local && is_ours).then_some("blocal stop && blocal start")
     }
 
+    /// The command of a shell that makes the `aws` CLI speak to this cluster's services. `None`:
+    /// the CLI does so already.
+    pub fn command_for_aws_cli(&self) -> Option<&'static str> {
+        self.cluster.is_local.then_some("eval \"$(blocal env)\"")
+    }
+
     /// The cache of the capacity of queues. That of a local cluster lives as long as its server, as
     /// the next server may have another size.
     pub fn capacity_cache(&self) -> Cache {
@@ -232,6 +240,16 @@ impl Session {
             codebuild = codebuild.interceptor(trace());
         }
         aws_sdk_codebuild::Client::from_conf(codebuild.build())
+    }
+
+    /// A client of Service Quotas. It is made on demand, as few tools need it.
+    pub fn service_quotas(&self) -> ServiceQuotas {
+        ServiceQuotas::new(&self.config, &self.region, self.debug.then(trace))
+    }
+
+    /// A client of EFS. It is made on demand, as few tools need it.
+    pub fn efs(&self) -> Efs {
+        Efs::new(&self.config, &self.region, self.debug.then(trace))
     }
 
     /// Whether the ECR is AWS's own: neither the settings nor the environment name another
@@ -328,11 +346,11 @@ impl Session {
         let queried = Ec2::new(&config, trace.clone()).zip(Sts::new(&config, trace.clone()));
         let regional = config.region().map(ToString::to_string).zip(queried);
         let Some((region, (ec2, sts))) = regional else {
-            return Err(Failure::usage(format!("no AWS region is set for the cluster `{}`", cluster.name))
-                .hint(format!(
-                    "give `--region NAME`, or set `region = \"…\"` in [cluster.{}] of the settings file",
-                    cluster.name
-                )));
+            let message = format!("no AWS region is set for the cluster `{}`", cluster.name);
+            return Err(Failure::new(ErrorKind::NoRegion, message).hint(format!(
+                "give `--region NAME`, or set `region = \"…\"` in [cluster.{}] of the settings file",
+                cluster.name
+            )));
         };
         config::parse_region(&region).map_err(|e| {
             Failure::usage(format!("the region `{region}` of the cluster `{}`: {e}", cluster.name))

@@ -14,6 +14,8 @@ use super::messages::print_message;
 pub enum ErrorKind {
     /// The command line, the settings or the script are wrong.
     Usage,
+    /// No AWS region is set.
+    NoRegion,
     /// A service has throttled the call.
     Throttled,
     /// No connection came about, so nothing was done.
@@ -59,7 +61,7 @@ impl ErrorKind {
     /// own.
     fn exit(self) -> Option<Exit> {
         match self {
-            Self::Usage => Some(Exit::Usage),
+            Self::Usage | Self::NoRegion => Some(Exit::Usage),
             Self::ContactLost => Some(Exit::ContactLost),
             Self::TimedOut => Some(Exit::TimedOut),
             Self::Interrupted(signal) => Some(Exit::Interrupted(signal)),
@@ -189,11 +191,20 @@ impl Failure {
     /// Prints the failure on stderr in the name of `tool`. A stderr that cannot be written is not a
     /// further error.
     pub fn report(&self, tool: &str) {
+        self.report_as("error", tool);
+    }
+
+    /// Prints the failure as a warning, where the tool has done what it was asked for.
+    pub fn report_warning(&self, tool: &str) {
+        self.report_as("warning", tool);
+    }
+
+    fn report_as(&self, rank: &str, tool: &str) {
         if self.is_reader_gone() {
             return;
         }
         let hints = self.hints.iter().map(|hint| format!("\nhint: {}", one_line(hint)));
-        print_message(format!("{tool}: error: {}{}", one_line(&self.message), hints.collect::<String>()));
+        print_message(format!("{tool}: {rank}: {}{}", one_line(&self.message), hints.collect::<String>()));
     }
 }
 

@@ -104,6 +104,14 @@ impl Ec2 {
         all("vpc-id", ids, 100, &self.vpcs).await
     }
 
+    /// The number of VPCs in the region.
+    ///
+    /// # Errors
+    /// When EC2 cannot be asked.
+    pub async fn count_vpcs(&self) -> Result<usize, CallError> {
+        Ok(all("state", &["available".to_owned(), "pending".to_owned()], 1000, &self.vpcs).await?.len())
+    }
+
     /// The subnets of a VPC.
     ///
     /// # Errors

@@ -17,7 +17,9 @@ const OTHERS: [&str; 2] = ["amazonaws.com", "api.aws"];
 
 /// The endpoint, as the SDK's own clients find theirs: what was set for the client, for the
 /// service, for all services, or AWS's.
-pub fn url(config: &SdkConfig, service: &str, region: &str) -> String {
+///
+/// `service` is the service's name in the SDKs, such as `EC2`, and `host` its name in hosts.
+pub fn url(config: &SdkConfig, service: &str, host: &str, region: &str) -> String {
     let for_all = config.endpoint_url().map(str::to_owned);
     let set = match config.get_origin("endpoint_url").is_client_config() {
         true => for_all,
@@ -26,16 +28,14 @@ pub fn url(config: &SdkConfig, service: &str, region: &str) -> String {
     let aws = || {
         let (fips, dual) =
             (config.use_fips().unwrap_or_default(), config.use_dual_stack().unwrap_or_default());
-        awss(service, region, fips, dual)
+        awss(host, region, fips, dual)
     };
     set.unwrap_or_else(aws)
 }
 
 /// Such as `AWS_ENDPOINT_URL_EC2`, or `ec2` among the profile's services.
 fn for_service(config: &SdkConfig, service: &str) -> Option<String> {
-    // The names of these services in the SDKs are those in hosts, in upper case.
-    let id = service.to_ascii_uppercase();
-    let key = ServiceConfigKey::builder().service_id(&id).env("AWS_ENDPOINT_URL").profile("endpoint_url");
+    let key = ServiceConfigKey::builder().service_id(service).env("AWS_ENDPOINT_URL").profile("endpoint_url");
     config.service_config()?.load_config(key.build().ok()?)
 }
 

@@ -6,6 +6,7 @@
 //! ours.
 
 mod endpoint;
+pub(super) mod json;
 
 use std::fmt;
 
@@ -112,7 +113,7 @@ impl Parameters {
     }
 }
 
-/// One operation, with what the SDK's own clients have around theirs.
+/// One operation of the query protocol.
 pub(super) fn operation<A: Answer>(
     service: &Service,
     name: &'static str,
@@ -121,6 +122,27 @@ pub(super) fn operation<A: Answer>(
     trace: Option<Trace>,
 ) -> Operation<Parameters, A, QueryError> {
     let Service { name: service_name, signing_name, version, read_error } = *service;
+    signed(
+        (service_name, signing_name, name),
+        (config, region, trace),
+        move |form: Parameters| form.request(name, version),
+        move |response| read::<A>(response, read_error),
+    )
+}
+
+/// One operation, with what the SDK's own clients have around theirs. `names` are those of the
+/// service in the SDKs and in signatures, and that of the operation.
+fn signed<I, O>(
+    names: (&'static str, &'static str, &'static str),
+    (config, region, trace): (&SdkConfig, &str, Option<Trace>),
+    serialize: impl Fn(I) -> Result<HttpRequest, BoxError> + Send + Sync + 'static,
+    deserialize: impl Fn(&HttpResponse) -> Result<O, OrchestratorError<QueryError>> + Send + Sync + 'static,
+) -> Operation<I, O, QueryError>
+where
+    I: fmt::Debug + Send + Sync + 'static,
+    O: fmt::Debug + Send + Sync + 'static,
+{
+    let (service_name, signing_name, name) = names;
     let mut layer = Layer::new(service_name);
     layer.store_put(AuthSchemeOptionResolverParams::new(()));
     layer.store_put(ApiMetadata::new(signing_name, env!("CARGO_PKG_VERSION")));
@@ -151,7 +173,7 @@ pub(super) fn operation<A: Answer>(
         .service_name(service_name)
         .operation_name(name)
         .behavior_version(config.behavior_version().unwrap_or(BehaviorVersion::latest()))
-        .endpoint_url(&endpoint::url(config, signing_name, region))
+        .endpoint_url(&endpoint::url(config, service_name, signing_name, region))
         .runtime_plugin(StaticRuntimePlugin::new().with_config(layer.freeze()).with_runtime_components(parts))
         .with_connection_poisoning()
         .interceptor(ServiceClockSkewInterceptor::new())
@@ -171,10 +193,7 @@ pub(super) fn operation<A: Answer>(
     if let Some(trace) = trace {
         operation = operation.interceptor(trace);
     }
-    operation
-        .serializer(move |form: Parameters| form.request(name, version))
-        .deserializer(move |response| read::<A>(response, read_error))
-        .build()
+    operation.serializer(serialize).deserializer(deserialize).build()
 }
 
 /// Reads an answer.

@@ -125,6 +125,30 @@ pub fn account(
     }
 }
 
+/// A place in which clusters are.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The account and region, or this machine. The latter is a cluster as well, without a stack.
+    pub cluster: Cluster,
+    /// Whether it may have stacks. The local cluster may, if it runs or if the settings name one.
+    pub may_have_stacks: bool,
+}
+
+/// The places in which clusters are that nobody has narrowed down: the account of the AWS
+/// configuration, and this machine, unless a region or a profile is chosen.
+///
+/// # Errors
+/// When the settings cannot be read.
+pub fn places(choice: &ClusterSelector) -> Result<Vec<Place>, Failure> {
+    let aws = Place { cluster: account(choice, None, None, None)?, may_have_stacks: true };
+    if choice.region.is_some() || choice.profile.is_some() {
+        return Ok(vec![aws]);
+    }
+    let names_local = read()?.0.is_some_and(|s| s.clusters.iter().any(|(_, section)| section.local));
+    let may_have_stacks = names_local || awsb_local::running().is_some();
+    Ok(vec![Place { cluster: local(), may_have_stacks }, aws])
+}
+
 /// The options that `bsub` gets by default: those of `[defaults]`, then those of the cluster that
 /// is meant, which beat them. Nothing but the settings is read for it.
 ///

@@ -3,7 +3,7 @@
 use super::super::CommonArgs;
 use crate::aws::Session;
 use crate::cloud::{self, Maker, Stack};
-use crate::config::{self, ClusterSelector};
+use crate::config::{self, ClusterSelector, Place};
 use crate::ui::Failure;
 
 /// Opens a session with the account in which the cluster `name` is, or is to be: that of the
@@ -13,10 +13,42 @@ use crate::ui::Failure;
 /// # Errors
 /// When the cluster of `--cluster` does not exist or no region is set.
 pub(super) async fn open(common: &CommonArgs, name: Option<&str>) -> Result<Session, Failure> {
-    let variable = std::env::var("AWSB_CLUSTER").ok().filter(|name| !name.is_empty());
-    let choice = ClusterSelector { cluster: None, ..common.choice() };
-    let cluster = config::account(&choice, common.cluster.as_deref(), name, variable.as_deref())?;
+    let choice = choice_of_account(common);
+    let cluster = config::account(&choice, common.cluster.as_deref(), name, variable().as_deref())?;
     Session::open_account(cluster, &choice, common.debug).await
+}
+
+/// The places in which clusters are, and whether the user has named one: that of the cluster which
+/// `--cluster` or AWSB_CLUSTER names, else all that are known without a name.
+///
+/// # Errors
+/// When the named cluster does not exist, or the settings cannot be read.
+pub(super) fn places(common: &CommonArgs) -> Result<(Vec<Place>, bool), Failure> {
+    let choice = choice_of_account(common);
+    match common.cluster.clone().or_else(variable) {
+        Some(name) => {
+            let cluster = config::account(&choice, Some(&name), None, None)?;
+            Ok((vec![Place { cluster, may_have_stacks: true }], true))
+        }
+        None => Ok((config::places(&choice)?, false)),
+    }
+}
+
+/// Opens a session with a place.
+///
+/// # Errors
+/// When no region is set, or a local cluster cannot be started.
+pub(super) async fn open_place(common: &CommonArgs, place: &Place) -> Result<Session, Failure> {
+    Session::open_account(place.cluster.clone(), &choice_of_account(common), common.debug).await
+}
+
+fn variable() -> Option<String> {
+    std::env::var("AWSB_CLUSTER").ok().filter(|name| !name.is_empty())
+}
+
+/// The options that choose an account and a region.
+fn choice_of_account(common: &CommonArgs) -> ClusterSelector {
+    ClusterSelector { cluster: None, ..common.choice() }
 }
 
 /// The name of the stack of a cluster: what the settings say, else the cluster's name.

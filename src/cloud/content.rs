@@ -1,19 +1,23 @@
-//! What the stack of a cluster is to be: the template of a configuration in an account.
+//! The wanted content of a cluster's stack: the template of a configuration in an account.
 
 use aws_sdk_s3::primitives::ByteStream;
+use awsb_model::cluster::config::{Repository, Vpc};
 use awsb_model::cluster::facts::NetworkError;
-use awsb_model::cluster::validate::{validate_account, validate_network, validate_types};
+use awsb_model::cluster::validate::{
+    validate_account, validate_file_systems, validate_network, validate_types,
+};
 use awsb_model::cluster::{
-    BODY_BYTES, ClusterConfig, ClusterName, OBJECT_BYTES, ResolvedNetwork, bucket_name, template,
+    BODY_BYTES, ClusterConfig, ClusterName, NetworkFacts, OBJECT_BYTES, ResolvedNetwork, bucket_name,
+    repository_name, template,
 };
 use sha2::{Digest, Sha256};
 
 use super::change_set::StackContent;
-use super::facts::gather;
+use super::facts::{gather, network};
 use super::problems::check;
 use super::stack::{CLUSTER_TAG, Stack};
 use crate::aws::{Call, Session, explain};
-use crate::ui::Failure;
+use crate::ui::{Failure, print_message};
 
 /// The parameter that names the bucket, as ParallelCluster has it.
 const BUCKET_PARAMETER: &str = "ResourcesS3Bucket";
@@ -31,17 +35,28 @@ pub async fn content(
     current: Option<&Stack>,
     template_bucket: Option<&str>,
 ) -> Result<StackContent, Failure> {
-    let identity = async {
+    // A bucket that is made now gets its name, of which the account is a part.
+    let needs_account = config.bucket.made().is_some() && current.is_none();
+    let account = async {
+        if !needs_account {
+            return Ok(String::new());
+        }
         let identity = session.sts.identity().await;
-        identity.map_err(|e| explain(session, "asking whose credentials these are", &*e))
+        let identity = identity.map_err(|e| explain(session, "asking whose credentials these are", &*e))?;
+        Ok(identity.account)
     };
-    let (facts, identity) = tokio::try_join!(gather(session, config), identity)?;
-    let network =
-        ResolvedNetwork::resolve(config, &facts.network).map_err(|why| no_network(&session.place(), why))?;
+    let (facts, account) = tokio::try_join!(gather(session, config, current.is_none()), account)?;
+    let network = resolved(session, config, &facts.network)?;
     let mut problems = validate_network(config, &facts.network);
     problems.extend(validate_types(config, &facts.network, &facts.types));
     problems.extend(validate_account(config, &facts.account));
+    if let Some(systems) = &facts.file_systems {
+        problems.extend(validate_file_systems(config, &facts.network, systems));
+    }
     check(&problems)?;
+    for why in &facts.unchecked {
+        print_message(format!("bcluster: note: not checked: {why}"));
+    }
     let template = template(name, config, &network);
     let mut content = StackContent {
         template: template.to_json(),
@@ -53,13 +68,13 @@ pub async fn content(
         // over.
         let bucket = match current {
             Some(stack) => stack.parameters.get(BUCKET_PARAMETER).cloned().unwrap_or_default(),
-            None => bucket_name(name, &identity.account, &session.region).to_string(),
+            None => bucket_name(name, &account, &session.region).to_string(),
         };
         content.parameters.push((BUCKET_PARAMETER.to_owned(), bucket));
     }
     if current.is_none() {
         let bucket = content.parameters.first().map(|(_, bucket)| bucket.as_str());
-        if has_leftovers(session, name, bucket).await {
+        if has_leftovers(session, name, config, bucket).await {
             content.takeover = Some(template.with_static_names(name.as_str(), bucket).to_json());
         }
     }
@@ -71,9 +86,50 @@ pub async fn content(
     Ok(content)
 }
 
-/// Whether an earlier cluster of this name has left its bucket or its log groups. Who may not ask
-/// is told by CloudFormation that they exist.
-async fn has_leftovers(session: &Session, name: &ClusterName, bucket: Option<&str>) -> bool {
+/// The template of a new cluster. AWS is asked for its network alone, and not for a new VPC.
+///
+/// # Errors
+/// When the account does not have the network that the configuration names, or cannot be asked.
+pub async fn new_template(
+    session: &Session,
+    name: &ClusterName,
+    config: &ClusterConfig,
+) -> Result<String, Failure> {
+    let facts = match config.network.vpc {
+        Vpc::New { .. } => NetworkFacts::default(),
+        Vpc::Default | Vpc::Given { .. } => network(session, config).await?,
+    };
+    let network = resolved(session, config, &facts)?;
+    check(&validate_network(config, &facts))?;
+    Ok(template(name, config, &network).to_json())
+}
+
+/// The network that a configuration means in the account.
+fn resolved(
+    session: &Session,
+    config: &ClusterConfig,
+    facts: &NetworkFacts,
+) -> Result<ResolvedNetwork, Failure> {
+    ResolvedNetwork::resolve(config, facts).map_err(|why| no_network(&session.place(), why))
+}
+
+/// Whether an earlier cluster of this name has left its bucket, its repository or its log groups.
+/// Who may not ask is told by CloudFormation that they exist.
+async fn has_leftovers(
+    session: &Session,
+    name: &ClusterName,
+    config: &ClusterConfig,
+    bucket: Option<&str>,
+) -> bool {
+    let has_repository = async {
+        match &config.images.repository {
+            Repository::New(_) => {
+                let call = session.ecr().describe_repositories().repository_names(repository_name(name));
+                call.send().await.is_ok_and(|found| !found.repositories().is_empty())
+            }
+            Repository::None | Repository::Existing(_) => false,
+        }
+    };
     let has_bucket = async {
         match bucket {
             Some(bucket) => session.s3.head_bucket().bucket(bucket).send().await.is_ok(),
@@ -84,12 +140,13 @@ async fn has_leftovers(session: &Session, name: &ClusterName, bucket: Option<&st
         let groups = session.logs.describe_log_groups().log_group_name_prefix(&group).send().await;
         groups.is_ok_and(|groups| groups.log_groups().iter().any(|g| g.log_group_name() == Some(&group)))
     };
-    let (bucket, jobs, events) = tokio::join!(
+    let (bucket, repository, jobs, events) = tokio::join!(
         has_bucket,
+        has_repository,
         has_group(format!("/awsb/{name}/jobs")),
         has_group(format!("/aws/events/awsb/{name}"))
     );
-    bucket || jobs || events
+    bucket || repository || jobs || events
 }
 
 /// The failure of a network that the account does not have.

@@ -4,37 +4,179 @@
 use std::collections::BTreeMap;
 
 use awsb_model::cluster::ClusterConfig;
-use awsb_model::cluster::config::{Ec2Name, InstanceTypeName, SecurityGroupId, SubnetId, Vpc};
-use awsb_model::cluster::facts::{
-    AccountFacts, NetworkFacts, OfferedType, SecurityGroupFacts, SubnetFacts, TypeOfferings, WayOut,
+use awsb_model::cluster::config::{
+    Ec2Name, FileSystemId, InstanceTypeName, SecurityGroupId, SharedSource, SubnetId, Vpc,
 };
+use awsb_model::cluster::facts::{
+    AccountFacts, FileSystemFacts, NetworkFacts, OfferedType, Quotas, SecurityGroupFacts, SubnetFacts,
+    TypeOfferings, WayOut,
+};
+use awsb_model::cluster::quota::{self, ResourceQuota, VcpuQuota, vcpu_quotas};
+use futures_util::future::join_all;
 
-use crate::aws::{RouteTable, Session, Subnet, WayOut as RouteOut, explain};
+use crate::aws::{MountTarget, RouteTable, Session, Subnet, WayOut as RouteOut, explain};
 use crate::ui::Failure;
 
-/// What AWS says about the account, as far as a configuration needs it.
+/// The facts about the account that a configuration needs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Facts {
     /// The network.
     pub network: NetworkFacts,
     /// The instance types.
     pub types: TypeOfferings,
+    /// The file systems of shared directories. `None`: EFS could not be asked.
+    pub file_systems: Option<Vec<FileSystemFacts>>,
     /// The rest.
     pub account: AccountFacts,
+    /// The checks that could not be made, each with its reason.
+    pub unchecked: Vec<String>,
 }
 
-/// Gathers the facts that a configuration needs.
+/// Gathers the facts that a configuration needs. With `is_new`, the quotas of what a new cluster
+/// takes are among them.
 ///
 /// # Errors
-/// When EC2 cannot be asked.
-pub async fn gather(session: &Session, config: &ClusterConfig) -> Result<Facts, Failure> {
-    let (network, types, key_pairs) =
-        tokio::try_join!(network(session, config), types(session, config), key_pairs(session, config))?;
-    Ok(Facts { network, types, account: AccountFacts { key_pairs, ..AccountFacts::default() } })
+/// When EC2 cannot be asked. Quotas and file systems that cannot be asked for are not checked.
+pub async fn gather(session: &Session, config: &ClusterConfig, is_new: bool) -> Result<Facts, Failure> {
+    let asked = async {
+        tokio::try_join!(network(session, config), types(session, config), key_pairs(session, config))
+    };
+    let (asked, (quotas, mut unchecked), file_systems) =
+        tokio::join!(asked, quotas(session, config, is_new), file_systems(session, config));
+    let (network, types, key_pairs) = asked?;
+    let file_systems = match file_systems {
+        Ok(file_systems) => Some(file_systems),
+        Err(failure) => {
+            unchecked.push(failure.to_string());
+            None
+        }
+    };
+    Ok(Facts { network, types, file_systems, account: AccountFacts { key_pairs, quotas }, unchecked })
+}
+
+/// The file systems that exist and that shared directories are on. One that the region does not
+/// have is left out.
+async fn file_systems(session: &Session, config: &ClusterConfig) -> Result<Vec<FileSystemFacts>, Failure> {
+    let mut ids: Vec<&FileSystemId> = config
+        .shared
+        .iter()
+        .filter_map(|shared| match &shared.source {
+            SharedSource::Efs { file_system, .. } => Some(file_system),
+            SharedSource::New { .. } | SharedSource::Mounted { .. } => None,
+        })
+        .collect();
+    ids.sort();
+    ids.dedup();
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let efs = session.efs();
+    let of_each = ids.into_iter().map(async |id| {
+        let targets = efs.mount_targets(id.as_str()).await;
+        let doing = format!("looking for the mount targets of the file system {id}");
+        let targets = targets.map_err(|e| explain(session, &doing, &*e))?;
+        let zones = |targets: Vec<MountTarget>| {
+            targets.iter().filter_map(|t| t.availability_zone_name.as_deref()?.parse().ok()).collect()
+        };
+        Ok::<_, Failure>(targets.map(|targets| FileSystemFacts { id: id.clone(), zones: zones(targets) }))
+    });
+    Ok(futures_util::future::try_join_all(of_each).await?.into_iter().flatten().collect())
+}
+
+/// The quotas that a configuration needs, and the checks that could not be made.
+async fn quotas(session: &Session, config: &ClusterConfig, is_new: bool) -> (Quotas, Vec<String>) {
+    let mut wanted: Vec<VcpuQuota> = config.environments.iter().flat_map(vcpu_quotas).collect();
+    wanted.sort();
+    wanted.dedup();
+    let client = session.service_quotas();
+    let vcpus = join_all(wanted.into_iter().map(async |quota| {
+        let value = client.quota(quota.service, quota.code).await;
+        let doing = format!("asking for the quota {}", quota.code);
+        Ok::<_, Failure>(value.map_err(|e| explain(session, &doing, &*e))?.map(|value| (quota, value)))
+    }));
+    let (environments, queues, vpcs) = (
+        async {
+            let call = session.batch.describe_compute_environments();
+            let pages = call.into_paginator().items().send().collect::<Result<Vec<_>, _>>().await;
+            let count = pages.map(|all| all.len());
+            count.map_err(|e| explain(session, "counting the compute environments", &e))
+        },
+        async {
+            let pages = session
+                .batch
+                .describe_job_queues()
+                .into_paginator()
+                .items()
+                .send()
+                .collect::<Result<Vec<_>, _>>();
+            pages.await.map(|all| all.len()).map_err(|e| explain(session, "counting the job queues", &e))
+        },
+        async {
+            let count = session.ec2.count_vpcs().await;
+            count.map_err(|e| explain(session, "counting the VPCs", &*e))
+        },
+    );
+    let made = config.queues.iter().filter(|queue| queue.made().is_some()).count();
+    let new_vpcs = usize::from(matches!(config.network.vpc, Vpc::New { .. }));
+    let (vcpus, environments, queues, vpcs) = tokio::join!(
+        vcpus,
+        free(session, quota::ENVIRONMENTS, environments, if is_new { config.environments.len() } else { 0 }),
+        free(session, quota::QUEUES, queues, if is_new { made } else { 0 }),
+        free(session, quota::VPCS, vpcs, if is_new { new_vpcs } else { 0 }),
+    );
+    let mut unchecked: Vec<String> = Vec::new();
+    let mut note = |failure: Failure| {
+        let text = failure.to_string();
+        // One missing permission is one note.
+        if unchecked.is_empty() {
+            unchecked.push(text);
+        }
+    };
+    let mut quotas = Quotas::default();
+    for value in vcpus {
+        match value {
+            Ok(value) => quotas.vcpus.extend(value),
+            Err(failure) => note(failure),
+        }
+    }
+    let mut known = |free: Result<Option<u32>, Failure>| {
+        free.unwrap_or_else(|failure| {
+            note(failure);
+            None
+        })
+    };
+    quotas.free_environments = known(environments);
+    quotas.free_queues = known(queues);
+    quotas.free_vpcs = known(vpcs);
+    (quotas, unchecked)
+}
+
+/// How many resources can still be made. Service Quotas is asked only if `needed` is more than what
+/// an account has that has asked for nothing.
+async fn free(
+    session: &Session,
+    quota: ResourceQuota,
+    count: impl Future<Output = Result<usize, Failure>>,
+    needed: usize,
+) -> Result<Option<u32>, Failure> {
+    if needed == 0 {
+        return Ok(None);
+    }
+    let used = u32::try_from(count.await?).unwrap_or(u32::MAX);
+    let free = |quota: u32| quota.saturating_sub(used);
+    if usize::try_from(free(quota.default)).is_ok_and(|free| free >= needed) {
+        return Ok(Some(free(quota.default)));
+    }
+    let value = session.service_quotas().quota(quota.service, quota.code).await;
+    let doing = format!("asking for the quota {}", quota.code);
+    Ok(value.map_err(|e| explain(session, &doing, &*e))?.map(free))
 }
 
 /// The VPC and subnets that the configuration means, and those that it names.
-async fn network(session: &Session, config: &ClusterConfig) -> Result<NetworkFacts, Failure> {
+///
+/// # Errors
+/// When EC2 cannot be asked.
+pub async fn network(session: &Session, config: &ClusterConfig) -> Result<NetworkFacts, Failure> {
     let environments = config.environments.iter();
     let mut named: Vec<String> =
         environments.clone().flat_map(|e| &e.subnets).map(ToString::to_string).collect();

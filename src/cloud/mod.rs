@@ -28,7 +28,7 @@ pub use change_set::{
     ChangeSet, Prepared, StackContent, execute, exists as has_change_set, prepare,
     remove as remove_change_set,
 };
-pub use content::content;
+pub use content::{content, new_template};
 pub use events::{Event, Watch, all as events, mark_of_operation, newest as newest_event};
 pub use follow::follow;
 pub use journal::{Journal, Kind, Operation};

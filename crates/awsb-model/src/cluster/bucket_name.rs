@@ -1,4 +1,4 @@
-//! The name of the bucket that a cluster makes.
+//! The names of the bucket and of the repository that a cluster makes.
 
 use sha2::{Digest, Sha256};
 
@@ -12,6 +12,11 @@ pub fn bucket_name(name: &ClusterName, account: &str, region: &str) -> BucketNam
     let hash = hex::encode(Sha256::digest(format!("{account} {region} {name}")));
     let text = format!("{}{}", bucket_prefix(name), hash.get(..HASH_LENGTH).unwrap_or(&hash));
     text.parse().expect("a prefix of lower-case letters and digits, and hexadecimal digits, are a valid name")
+}
+
+/// The name of the repository that a cluster makes.
+pub fn repository_name(name: &ClusterName) -> String {
+    format!("awsb/{}", name.lower_case())
 }
 
 /// The beginning of the name of a cluster's bucket, for policies.

@@ -5,6 +5,7 @@ use super::config::{
     ClusterConfig, Ec2Name, Environment, FileSystemId, InstanceTypeName, SecurityGroupId, SubnetId, Vpc,
     VpcId, ZoneName,
 };
+use super::quota::VcpuQuota;
 
 /// A subnet (EC2 API, DescribeSubnets and DescribeRouteTables).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,19 +96,15 @@ pub struct FileSystemFacts {
 pub struct AccountFacts {
     /// The region's key pairs. `None`: nobody has asked.
     pub key_pairs: Option<Vec<Ec2Name>>,
-    /// Quotas. `None`: unknown.
+    /// Quotas.
     pub quotas: Quotas,
 }
 
 /// Quotas of the account in the region (Service Quotas), and their use. `None`: unknown.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Quotas {
-    /// vCPUs of on-demand standard instances (`L-1216C47A`).
-    pub on_demand_vcpus: Option<u32>,
-    /// vCPUs of standard instances on Spot (`L-34B43A08`).
-    pub spot_vcpus: Option<u32>,
-    /// vCPUs on Fargate (`L-3032A538`).
-    pub fargate_vcpus: Option<u32>,
+    /// The quotas of vCPUs that are known, each with its value.
+    pub vcpus: Vec<(VcpuQuota, u32)>,
     /// Compute environments that can still be made.
     pub free_environments: Option<u32>,
     /// Job queues that can still be made.

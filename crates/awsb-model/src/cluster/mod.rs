@@ -10,10 +10,11 @@ pub mod effect;
 pub mod facts;
 pub mod import;
 pub mod policy;
+pub mod quota;
 mod template;
 pub mod validate;
 
-pub use bucket_name::bucket_name;
+pub use bucket_name::{bucket_name, repository_name};
 pub use config::{ClusterConfig, ClusterName};
 pub use effect::{Change, Effect, EffectClass, effects};
 pub use facts::{NetworkFacts, ResolvedNetwork};

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::parts::{Context, Resources, days, kept, minutes, reference, text};
+use crate::cluster::bucket_name::repository_name;
 use crate::cluster::config::{
     Architecture, Capacity, DefinitionImage, DefinitionKind, Environment, Machine, Project, Repository,
 };
@@ -37,7 +38,7 @@ impl Context<'_> {
             "Repository",
             "AWS::ECR::Repository",
             json!({
-                "RepositoryName": format!("awsb/{}", self.name.lower_case()),
+                "RepositoryName": repository_name(self.name),
                 "EmptyOnDelete": true,
                 "ImageScanningConfiguration": { "ScanOnPush": repository.scan },
                 "ImageTagMutability": if repository.immutable_tags { "IMMUTABLE" } else { "MUTABLE" },

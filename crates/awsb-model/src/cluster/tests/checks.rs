@@ -1,4 +1,4 @@
-//! What contradicts each other in a configuration, and what contradicts the account.
+//! Contradictions within a configuration, and between it and the account.
 
 use super::{default_network, parsed};
 use crate::cluster::config::InstanceTypeName;
@@ -6,6 +6,7 @@ use crate::cluster::facts::{
     AccountFacts, FileSystemFacts, NetworkFacts, OfferedType, Quotas, ResolvedNetwork, SecurityGroupFacts,
     TypeOfferings, WayOut,
 };
+use crate::cluster::quota::vcpu_quotas;
 use crate::cluster::validate::{
     Problem, validate, validate_account, validate_file_systems, validate_network, validate_types,
 };
@@ -156,21 +157,28 @@ fn types_that_the_zones_do_not_have() {
 
 #[test]
 fn key_pairs_quotas_and_mount_targets() {
+    let config = parsed(
+        "[environment.a]\ntype = \"on-demand\"\nkey_pair = \"ann\"\n[environment.b]\ntype = \"spot\"\nmin = 64\n\
+         [environment.c]\ntype = \"fargate\"\n\
+         [shared.x]\npath = \"/x\"\nsource = \"fs-0000aaaa\"\n[shared.y]\npath = \"/y\"\nsource = \"fs-0000bbbb\"\n",
+    );
+    let vcpus = [32, 32, 0];
     let quotas = Quotas {
-        on_demand_vcpus: Some(32),
+        vcpus: config.environments.iter().flat_map(vcpu_quotas).zip(vcpus).collect(),
         free_queues: Some(1),
         free_environments: Some(50),
         ..Quotas::default()
     };
     let facts_of_account = AccountFacts { key_pairs: Some(vec!["anna".parse().unwrap()]), quotas };
-    let config = parsed(
-        "[environment.a]\ntype = \"on-demand\"\nkey_pair = \"ann\"\n[environment.b]\ntype = \"spot\"\n\
-         [shared.x]\npath = \"/x\"\nsource = \"fs-0000aaaa\"\n[shared.y]\npath = \"/y\"\nsource = \"fs-0000bbbb\"\n",
-    );
     let system =
         FileSystemFacts { id: "fs-0000aaaa".parse().unwrap(), zones: vec!["eu-west-1a".parse().unwrap()] };
     let mut problems = validate_account(&config, &facts_of_account);
     problems.extend(validate_file_systems(&config, &facts(), &[system]));
     insta::assert_snapshot!(told(&problems));
     assert_eq!(validate_account(&config, &AccountFacts::default()), []);
+    // A quota below `max` is no reason to refuse the cluster: it is that of each new account.
+    let fatal = problems.iter().filter(|problem| problem.kind.is_fatal()).map(|problem| problem.key.as_str());
+    let fatal: Vec<&str> = fatal.collect();
+    assert!(!fatal.contains(&"environment.a.max"), "{fatal:?}");
+    assert!(fatal.contains(&"environment.b.min") && fatal.contains(&"environment.c"), "{fatal:?}");
 }

@@ -9,6 +9,7 @@ use crate::cluster::facts::{
     AccountFacts, FileSystemFacts, NetworkError, NetworkFacts, OfferedType, ResolvedNetwork, SubnetFacts,
     TypeOfferings, WayOut,
 };
+use crate::cluster::quota::{VcpuQuota, vcpu_quotas};
 use crate::toml_reader::nearest_hint;
 
 /// Checks the network.
@@ -291,20 +292,7 @@ pub fn validate_account(config: &ClusterConfig, facts: &AccountFacts) -> Vec<Pro
 fn check_quotas(config: &ClusterConfig, facts: &AccountFacts, problems: &mut Problems) {
     let quotas = &facts.quotas;
     for environment in &config.environments {
-        let (quota, what) = match environment.ec2().map(|ec2| ec2.purchase) {
-            Some(Purchase::OnDemand) => {
-                (quotas.on_demand_vcpus, "Running On-Demand Standard instances (L-1216C47A)")
-            }
-            Some(Purchase::Spot { .. }) => {
-                (quotas.spot_vcpus, "All Standard Spot Instance Requests (L-34B43A08)")
-            }
-            None => (quotas.fargate_vcpus, "Fargate On-Demand vCPU resource count (L-3032A538)"),
-        };
-        if let Some(quota) = quota.filter(|quota| *quota < environment.max_vcpus) {
-            let message = format!("is {}, and the account's quota is {quota} vCPUs", environment.max_vcpus);
-            let advice = format!("make it smaller, or ask AWS for more of the quota \"{what}\"");
-            problems.add(ProblemKind::Quota, of_environment(&environment.name, "max"), message, advice);
-        }
+        check_vcpus(environment, &quotas.vcpus, problems);
     }
     let made = config.queues.iter().filter(|queue| queue.made().is_some()).count();
     let has_new_vpc = usize::from(matches!(config.network.vpc, Vpc::New { .. }));
@@ -318,6 +306,38 @@ fn check_quotas(config: &ClusterConfig, facts: &AccountFacts, problems: &mut Pro
             let advice = "delete some that are not needed, or ask AWS for a larger quota";
             problems.add(ProblemKind::Quota, key, message, advice);
         }
+    }
+}
+
+/// Checks the vCPUs of an environment against those that the account may have.
+fn check_vcpus(environment: &Environment, known: &[(VcpuQuota, u32)], problems: &mut Problems) {
+    let quotas = vcpu_quotas(environment);
+    let value = |quota: &VcpuQuota| known.iter().find(|(other, _)| other == quota).map(|(_, value)| *value);
+    let Some(values) = quotas.iter().map(value).collect::<Option<Vec<u32>>>().filter(|v| !v.is_empty())
+    else {
+        return;
+    };
+    let total = values.into_iter().fold(0, u32::saturating_add);
+    let names: Vec<String> = quotas.iter().map(|quota| format!("{} ({})", quota.name, quota.code)).collect();
+    let names = names.join(" and ");
+    let min = environment.ec2().map_or(0, |ec2| ec2.min_vcpus);
+    let of = |key: &str| of_environment(&environment.name, key);
+    if total == 0 {
+        let message = "cannot have machines: the account's quota for them is 0 vCPUs";
+        let advice = format!("ask AWS for some of the quota \"{names}\", or take other types");
+        let key = format!("environment.{}", environment.name);
+        problems.add(ProblemKind::Quota, key, message, advice);
+    } else if total < min {
+        let message = format!("is {min}, and the account's quota is {total} vCPUs");
+        let advice = format!("make it smaller, or ask AWS for more of the quota \"{names}\"");
+        problems.add(ProblemKind::Quota, of("min"), message, advice);
+    } else if total < environment.max_vcpus {
+        let message = format!(
+            "is {}, and the account's quota is {total} vCPUs: more jobs than fit there wait",
+            environment.max_vcpus
+        );
+        let advice = format!("make it smaller, or ask AWS for more of the quota \"{names}\"");
+        problems.add(ProblemKind::VcpuQuota, of("max"), message, advice);
     }
 }
 

@@ -11,9 +11,9 @@ pub struct Problem {
     pub kind: ProblemKind,
     /// The key, such as `environment.gpu.max`.
     pub key: String,
-    /// What is wrong.
+    /// The contradiction.
     pub message: String,
-    /// What to change.
+    /// The change that helps.
     pub advice: String,
 }
 
@@ -84,14 +84,16 @@ pub enum ProblemKind {
     MaxBelowSmallestType,
     /// A key pair that does not exist.
     KeyPair,
-    /// A quota that is too small.
+    /// A quota that is too small for the cluster to be made, or for any job.
     Quota,
+    /// A quota of vCPUs below what the cluster may use: fewer machines run at the same time.
+    VcpuQuota,
 }
 
 impl ProblemKind {
     /// Whether a cluster with this problem cannot work. The others may be intended.
     pub fn is_fatal(self) -> bool {
-        !matches!(self, Self::NoWayOut | Self::TypeNotInZone | Self::Quota | Self::Addresses)
+        !matches!(self, Self::NoWayOut | Self::TypeNotInZone | Self::VcpuQuota | Self::Addresses)
     }
 }
 

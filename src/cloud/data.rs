@@ -1,10 +1,12 @@
-//! The data that a cluster leaves: deletes buckets, log groups, and the revisions of job
-//! definitions.
+//! The data that a cluster leaves: deletes buckets, log groups, file systems, repositories, and the
+//! revisions of job definitions.
 
 use aws_sdk_batch::error::ProvideErrorMetadata;
+use aws_sdk_batch::types::JobDefinition;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use crate::aws::{Call, Session, explain};
+use crate::batch::definition::DERIVED_FROM_TAG;
 use crate::ui::Failure;
 
 /// At most this many job definitions are deregistered at the same time.
@@ -36,23 +38,53 @@ pub async fn delete_log_group(session: &Session, group: &str) -> Result<(), Fail
     }
 }
 
-/// Deregisters all active revisions of these job definitions (names). CloudFormation deregisters
-/// the newest one, and an update keeps the older ones for jobs that name them. Returns their
-/// number.
+/// Deletes a file system that nothing mounts any more. One that does not exist is deleted already.
+///
+/// # Errors
+/// When EFS refuses or cannot be asked.
+pub async fn delete_file_system(session: &Session, file_system: &str) -> Result<(), Failure> {
+    let deleted = session.efs().delete_file_system(file_system).await;
+    deleted.map_err(|e| explain(session, &format!("deleting the file system {file_system}"), &*e))
+}
+
+/// Deletes a repository with its images. One that does not exist is deleted already, and so is one
+/// in a place without ECR.
+///
+/// # Errors
+/// When ECR refuses or cannot be asked.
+pub async fn delete_repository(session: &Session, repository: &str) -> Result<(), Failure> {
+    match session.ecr().delete_repository().repository_name(repository).force(true).send().await {
+        Ok(_) => Ok(()),
+        Err(e) if matches!(e.code(), Some("RepositoryNotFoundException" | "UnknownOperationException")) => {
+            Ok(())
+        }
+        Err(e) => Err(explain(session, &format!("deleting the repository {repository}"), &e)),
+    }
+}
+
+/// Deregisters all active revisions of these job definitions (names), and of those that `bsub` has
+/// derived from them. CloudFormation deregisters the newest one, and an update keeps the older ones
+/// for jobs that name them. Returns their number.
 ///
 /// # Errors
 /// When Batch refuses or cannot be asked.
 pub async fn deregister(session: &Session, names: &[String]) -> Result<usize, Failure> {
+    if names.is_empty() {
+        return Ok(0);
+    }
+    let is_theirs = |definition: &JobDefinition| {
+        let base = definition.tags().and_then(|tags| tags.get(DERIVED_FROM_TAG));
+        let base = base.map(|arn| definition_name(arn));
+        let own = definition.job_definition_name();
+        own.into_iter().chain(base).any(|name| names.iter().any(|other| other == name))
+    };
     let mut revisions = Vec::new();
-    for name in names {
-        let call = session.batch.describe_job_definitions().job_definition_name(name).status("ACTIVE");
-        let mut pages = call.into_paginator().send();
-        while let Some(page) = pages.next().await {
-            let doing = format!("listing the revisions of the job definition {name}");
-            let page = page.map_err(|e| explain(session, &doing, &e))?;
-            let arns = page.job_definitions().iter().filter_map(|definition| definition.job_definition_arn());
-            revisions.extend(arns.map(str::to_owned));
-        }
+    // Batch has no filter for the beginning of a name, nor for a tag.
+    let mut pages = session.batch.describe_job_definitions().status("ACTIVE").into_paginator().send();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|e| explain(session, "listing the job definitions", &e))?;
+        let theirs = page.job_definitions().iter().filter(|definition| is_theirs(definition));
+        revisions.extend(theirs.filter_map(|definition| definition.job_definition_arn().map(str::to_owned)));
     }
     let count = revisions.len();
     let calls = revisions.into_iter().map(|arn| async move {
@@ -61,4 +93,10 @@ pub async fn deregister(session: &Session, names: &[String]) -> Result<usize, Fa
     });
     stream::iter(calls).buffer_unordered(CONCURRENCY).try_collect::<()>().await?;
     Ok(count)
+}
+
+/// The name in the ARN of a job definition: `arn:…:job-definition/NAME:1`.
+pub fn definition_name(arn: &str) -> &str {
+    let name = arn.rsplit_once('/').map_or(arn, |(_, name)| name);
+    name.split(':').next().unwrap_or(name)
 }

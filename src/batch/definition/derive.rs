@@ -17,7 +17,7 @@ use crate::ui::Failure;
 use awsb_model::{ContainerChanges, limits};
 
 /// The tag of a derived job definition with the ARN of the one that it derives from.
-const TAG: &str = "awsb:derived-from";
+pub const DERIVED_FROM_TAG: &str = "awsb:derived-from";
 
 /// A resource has at most 50 tags (UG `tag-restrictions`).
 const TAGS: usize = 50;
@@ -181,7 +181,7 @@ fn tags(base: &JobDefinition, arn: &str) -> HashMap<String, String> {
     let mut tags = base.tags().cloned().unwrap_or_default();
     tags.retain(|name, _| !name.starts_with("aws:"));
     if tags.len() < TAGS {
-        tags.insert(TAG.to_owned(), arn.to_owned());
+        tags.insert(DERIVED_FROM_TAG.to_owned(), arn.to_owned());
     }
     tags
 }
@@ -325,7 +325,7 @@ mod tests {
         assert_eq!((made.scheduling_priority(), made.propagate_tags()), (Some(7), Some(true)));
         assert_eq!(made.platform_capabilities(), [PlatformCapability::Ec2]);
         let tags = made.tags().unwrap();
-        assert_eq!((tags.len(), tags["team"].as_str(), tags[TAG].as_str()), (2, "x", ARN));
+        assert_eq!((tags.len(), tags["team"].as_str(), tags[DERIVED_FROM_TAG].as_str()), (2, "x", ARN));
         Ok(())
     }
 

@@ -9,7 +9,9 @@ mod derive;
 mod inspect;
 mod summary;
 
-pub use derive::{JobDefinitionRef, Registration, forget, register_definition, registration_request};
+pub use derive::{
+    DERIVED_FROM_TAG, JobDefinitionRef, Registration, forget, register_definition, registration_request,
+};
 pub(super) use inspect::takes_no_overrides;
 pub use inspect::{DefinitionRequest, InspectedDefinition, inspect_definition};
 pub(super) use summary::missing;

@@ -40,7 +40,7 @@ pub struct Args {
     /// Let the jobs of the cluster end by themselves, and wait for them
     #[arg(long)]
     wait_jobs: bool,
-    /// Delete the data, too: all objects of the bucket, and the logs
+    /// Delete the data, too: all objects of the bucket, the logs, and what else would be kept
     #[arg(long)]
     delete_data: bool,
     /// Keep the data without asking
@@ -51,7 +51,7 @@ pub struct Args {
     force: bool,
 }
 
-/// What the command found.
+/// The cluster as it is before the deletion.
 struct Found {
     stack: Stack,
     resources: Vec<StackResource>,
@@ -135,7 +135,7 @@ impl Args {
         };
         let (mut resources, template) = tokio::try_join!(cloud::resources(session, &stack.id), template)?;
         let definitions = drain::physical_ids(&resources, "AWS::Batch::JobDefinition");
-        let definitions = definitions.iter().map(|arn| definition_name(arn).to_owned()).collect();
+        let definitions = definitions.iter().map(|arn| cloud::data::definition_name(arn).to_owned()).collect();
         resources.retain(|resource| resource.resource_status != "DELETE_COMPLETE");
         let kept = cloud::kept_ids(&template);
         let kept: Vec<StackResource> = resources
@@ -161,7 +161,7 @@ impl Args {
         Ok(Found { stack, resources, kept, definitions, parts, jobs, buckets })
     }
 
-    /// What goes and what stays, in lines.
+    /// The lines of the plan: the parts that go and those that stay.
     fn plan_lines(&self, found: &Found, place: &str) -> Vec<String> {
         let stack = &found.stack;
         let mut lines = vec![format!(
@@ -356,6 +356,12 @@ impl Args {
                 (true, "AWS::Logs::LogGroup") => {
                     cloud::data::delete_log_group(&session, &id).await.map(|()| true)
                 }
+                (true, "AWS::EFS::FileSystem") => {
+                    cloud::data::delete_file_system(&session, &id).await.map(|()| true)
+                }
+                (true, "AWS::ECR::Repository") => {
+                    cloud::data::delete_repository(&session, &id).await.map(|()| true)
+                }
                 _ => Ok(false),
             };
             match deleted {
@@ -372,6 +378,7 @@ impl Args {
         let mut lines = vec![format!("The cluster {} is deleted.", self.name)];
         if !left.is_empty() {
             lines.push("These are kept, each with the command that removes it:".to_owned());
+            lines.extend(session.command_for_aws_cli().map(|command| format!("  before: {command}")));
             lines.extend(left.iter().map(|left| format!("  {}: {}", left.what, left.command)));
         }
         let output = ui::Output::new(ui::Format::Plain).outliving_its_reader();
@@ -460,12 +467,6 @@ fn failed_resources(progress: &Progress, resources: &[StackResource]) -> Vec<Sta
         failed.iter().any(|event| event.logical_resource_id == resource.logical_resource_id)
     };
     resources.iter().filter(is_failed).cloned().collect()
-}
-
-/// The name in the ARN of a job definition: `arn:…:job-definition/NAME:1`.
-fn definition_name(arn: &str) -> &str {
-    let name = arn.rsplit_once('/').map_or(arn, |(_, name)| name);
-    name.split(':').next().unwrap_or(name)
 }
 
 /// Empties a bucket, with its progress on a terminal.

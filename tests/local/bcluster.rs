@@ -1,7 +1,7 @@
 //! `bcluster` on the local cluster: a cluster is made, runs jobs, is changed and goes away, without
 //! AWS.
 
-use awsb_testkit::{Outcome, Sandbox, story};
+use awsb_testkit::{Outcome, Sandbox, python, story};
 use serde_json::Value;
 
 /// The settings file of a sandbox.
@@ -38,6 +38,12 @@ fn a_cluster_is_made_runs_jobs_and_goes() {
 
     let list = bcluster(&sandbox, &["list", "-c", "local", "--no-header"]).ok();
     assert!(list.stdout.starts_with("lab"), "{list}");
+    // Without a region, AWS cannot be asked, and the local clusters are listed all the same.
+    let list = bcluster(&sandbox, &["list", "--json"]).ok();
+    assert!(list.stderr.contains("no AWS region is set"), "{list}");
+    let names: Vec<Value> =
+        list.json().as_array().into_iter().flatten().map(|c| c["cluster"].clone()).collect();
+    assert_eq!(names, ["local", "lab"]);
     let shown = bcluster(&sandbox, &["show", "lab", "--json"]).ok().json();
     assert_eq!(shown[0]["stackStatus"], "CREATE_COMPLETE", "{shown}");
     assert_eq!(shown[0]["computeEnvironments"].as_array().map(Vec::len), Some(2), "{shown}");
@@ -213,4 +219,40 @@ fn more_clusters_fit_than_the_account_has_resource_policies_of_logs() {
     let list = list.as_array().expect("clusters");
     assert_eq!(list.len(), names.len());
     assert!(list.iter().all(|cluster| cluster["stackStatus"] == "CREATE_COMPLETE"), "{list:?}");
+}
+
+/// The job definitions of the local cluster that are active and begin with `lab-`: their names.
+fn definitions_of_lab(sandbox: &Sandbox) -> Vec<String> {
+    let args = ["batch", "describe-job-definitions", "--status", "ACTIVE", "--output", "json"];
+    let listed = sandbox.run("aws", args).ok().json();
+    let all = listed["jobDefinitions"].as_array().cloned().unwrap_or_default();
+    let name = |definition: &Value| definition["jobDefinitionName"].as_str().unwrap_or_default().to_owned();
+    all.iter().map(name).filter(|name| name.starts_with("lab-")).collect()
+}
+
+#[story]
+fn definitions_that_bsub_has_derived_go_with_the_cluster() {
+    python();
+    let mut sandbox = Sandbox::new();
+    sandbox.use_local_exports();
+    sandbox.file("lab.toml", "[shared.home]\npath = \"/home\"\n[images]\nkeep = true\n");
+    // The local cluster does not take over what an earlier cluster has left, so that one comes last.
+    for deletes_data in [true, false] {
+        bcluster(&sandbox, &["create", "lab", "-c", "local", "--yes", "-f", "lab.toml"]).ok();
+        // The local cluster has no EFS. The definition is derived before it refuses the job.
+        sandbox.run("bsub", ["-c", "lab", "--image", "busybox:1.36", "--wrap", "true"]).ended_with(1);
+        let before = definitions_of_lab(&sandbox);
+        assert!(before.iter().any(|name| name.contains("-awsb-")), "{before:?}");
+        let option = if deletes_data { "--delete-data" } else { "--keep-data" };
+        let gone = bcluster(&sandbox, &["delete", "lab", "--yes", option]).ok();
+        assert_eq!(definitions_of_lab(&sandbox), [""; 0]);
+        // A file system and a repository stay with the data, and go with it.
+        assert_eq!(
+            gone.stdout.contains("aws efs delete-file-system --file-system-id"),
+            !deletes_data,
+            "{gone}"
+        );
+        assert_eq!(gone.stdout.contains("aws ecr delete-repository --force"), !deletes_data, "{gone}");
+        assert_eq!(gone.stdout.contains("before: eval \"$(blocal env)\""), !deletes_data, "{gone}");
+    }
 }

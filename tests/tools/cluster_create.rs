@@ -1,7 +1,7 @@
 //! `bcluster create`, against a CloudFormation that loses answers, throttles and fails: a cluster
 //! is never made twice, and what fails is told by its cause.
 
-mod fake;
+pub(crate) mod fake;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -91,7 +91,10 @@ fn nobody_is_asked_without_a_terminal() {
     let mut asked = Terminal::new(120).start(&sandbox, "bcluster", ["create", "lab"]);
     asked.until("the question", |screen| screen.contains("Make the cluster lab? [y/N]"));
     asked.types("y\n");
+    asked.until("the second question", |screen| screen.contains("Make lab the default cluster? [y/N]"));
+    asked.types("y\n");
     let seen = asked.wait().ok();
+    assert!(settings(&sandbox).starts_with("default_cluster = \"lab\"\n"), "{}", settings(&sandbox));
     assert!(seen.screen().contains("The cluster lab is ready"), "{}", seen.screen());
 }
 

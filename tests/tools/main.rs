@@ -8,6 +8,7 @@ mod bad_answers;
 mod bad_input;
 mod bad_network;
 mod bstat;
+mod cluster_accounts;
 mod cluster_create;
 mod cluster_import;
 mod cluster_moto;

@@ -23,6 +23,22 @@ pub(super) struct Input {
     template_bucket: Option<String>,
 }
 
+/// The cluster, and how far the command goes: to the plan, to a question, or to the end.
+#[derive(Debug, clap::Args)]
+pub(super) struct Execution {
+    #[command(flatten)]
+    pub(super) input: Input,
+    /// Show what would be made or changed, and do nothing
+    #[arg(long)]
+    pub(super) plan: bool,
+    /// With --plan: end with exit code 3 if there is something to do
+    #[arg(long, requires = "plan")]
+    pub(super) exit_code: bool,
+    /// Do it without asking
+    #[arg(short, long)]
+    pub(super) yes: bool,
+}
+
 impl Input {
     /// Reads and checks the configuration. AWS is not asked.
     ///
@@ -117,6 +133,14 @@ impl Blueprint {
     /// Its configuration.
     pub(super) fn config(&self) -> &ClusterConfig {
         &self.config
+    }
+
+    /// Its template, in the account and region of a session.
+    ///
+    /// # Errors
+    /// When the account does not have the network that the configuration names, or cannot be asked.
+    pub(super) async fn template(&self, session: &Session) -> Result<String, Failure> {
+        cloud::new_template(session, &self.name, &self.config).await
     }
 
     /// The content of its stack, in the account and region of a session.

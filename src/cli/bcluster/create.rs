@@ -3,11 +3,13 @@
 //! Each step can be repeated by another run of the same command: the operation is in the journal
 //! before AWS is asked for it, and its token tells AWS that it is the same one.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use super::super::CommonArgs;
 use super::account::{open, stack_name};
-use super::blueprint::{Blueprint, Input};
+use super::blueprint::{Blueprint, Execution};
+use super::image::ImageBuild;
 use super::operation::{self, Outcome, check_can_ask, confirm, interrupted};
 use super::plan::Plan;
 use super::show::Shown;
@@ -18,40 +20,35 @@ use crate::cloud::{
     Watch,
 };
 use crate::config::{self, SettingsChange};
-use crate::ui::{Exit, Failure, Format, print_message, span};
+use crate::ui::{self, Exit, Failure, Format, print_message, span};
 
 /// The arguments of `bcluster create`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    input: Input,
-    /// Show what would be made, and make nothing
-    #[arg(long)]
-    plan: bool,
-    /// With --plan: end with exit code 3 if there is something to make
-    #[arg(long, requires = "plan")]
-    exit_code: bool,
-    /// Make it without asking
-    #[arg(short, long)]
-    yes: bool,
+    execution: Execution,
     /// Make it the default cluster of the settings file
     #[arg(long)]
     default: bool,
+    /// Build the image of this folder's Dockerfile, too, once the cluster is there
+    #[arg(long, value_name = "DIR")]
+    image: Option<PathBuf>,
 }
 
 impl Args {
     /// Makes the cluster.
     pub(super) async fn run(&self, common: &CommonArgs) -> Result<Exit, Failure> {
-        let blueprint = self.input.read()?;
-        if !self.plan {
-            check_can_ask(self.yes, "make a cluster", "`--plan` shows what would be made")?;
+        let blueprint = self.execution.input.read()?;
+        if !self.execution.plan {
+            check_can_ask(self.execution.yes, "make a cluster", "`--plan` shows what would be made")?;
         }
+        let image = self.image.as_deref().map(ImageBuild::gather).transpose()?;
         let session = open(common, Some(blueprint.name())).await?;
-        let blueprint = match self.input.file {
+        let blueprint = match self.execution.input.file {
             Some(_) => blueprint,
             None => blueprint.with_default_image(&session),
         };
-        Creation::new(self, common, session, blueprint)?.run().await
+        Creation::new(self, common, session, blueprint, image)?.run().await
     }
 }
 
@@ -60,12 +57,13 @@ struct Creation<'a> {
     args: &'a Args,
     common: &'a CommonArgs,
     blueprint: Blueprint,
+    image: Option<ImageBuild>,
     stack: String,
     contact: ResilientSession,
     begun: Instant,
 }
 
-/// What is to be done next.
+/// The next step.
 enum Step {
     /// Begin, or go on with, this operation.
     Prepare(Operation),
@@ -81,11 +79,12 @@ impl<'a> Creation<'a> {
         common: &'a CommonArgs,
         session: Session,
         blueprint: Blueprint,
+        image: Option<ImageBuild>,
     ) -> Result<Self, Failure> {
         let stack = stack_name(&session, blueprint.name()).to_owned();
         config::check_free(&session.settings_entry(blueprint.name(), &stack))?;
         let contact = ResilientSession::new(session, TOOL);
-        Ok(Self { args, common, blueprint, stack, contact, begun: Instant::now() })
+        Ok(Self { args, common, blueprint, image, stack, contact, begun: Instant::now() })
     }
 
     fn name(&self) -> &str {
@@ -112,7 +111,7 @@ impl<'a> Creation<'a> {
             }
             Step::Finish(stack) => {
                 journal.forget();
-                self.finish(&stack)
+                self.finish(&stack).await
             }
         }
     }
@@ -204,7 +203,7 @@ impl<'a> Creation<'a> {
         journal.record(&operation)?;
         let prepared = match cloud::prepare(&mut self.contact, &self.stack, &operation, content).await {
             Ok(prepared) => prepared,
-            // What CloudFormation refuses leaves an empty stack behind.
+            // A change set that CloudFormation refuses leaves an empty stack behind.
             Err(failure) if !failure.is_recoverable() => {
                 self.give_up(journal).await;
                 return Err(failure);
@@ -222,8 +221,8 @@ impl<'a> Creation<'a> {
         journal.record(&operation)?;
         if !set.is_executed && !self.is_confirmed(&set).await? {
             self.give_up(journal).await;
-            if self.args.plan {
-                return Ok(exit_of_plan(true, self.args.exit_code));
+            if self.args.execution.plan {
+                return Ok(exit_of_plan(true, self.args.execution.exit_code));
             }
             print_message(format!("{TOOL}: nothing has been made"));
             return Ok(Exit::Failed);
@@ -235,12 +234,12 @@ impl<'a> Creation<'a> {
     /// Shows the plan, and asks whether to carry it out.
     async fn is_confirmed(&self, set: &ChangeSet) -> Result<bool, Failure> {
         let plan = Plan::of_creation(&self.blueprint, &self.contact.session().place(), set.changes.clone());
-        if self.args.plan {
+        if self.args.execution.plan {
             plan.print(&self.common.output())?;
             return Ok(false);
         }
         plan.print_message();
-        match self.args.yes {
+        match self.args.execution.yes {
             true => Ok(true),
             false => confirm(&format!("Make the cluster {}?", self.name())).await,
         }
@@ -278,7 +277,7 @@ impl<'a> Creation<'a> {
             journal.forget();
             let stack =
                 found.ok_or_else(|| Failure::failed(format!("{}: the stack is gone again", self.doing())))?;
-            return self.finish(&stack);
+            return self.finish(&stack).await;
         }
         let failure = operation::failure(&self.doing(), &status, &progress);
         if status.phase() != Phase::Deleted {
@@ -313,26 +312,34 @@ impl<'a> Creation<'a> {
         }
     }
 
-    /// Writes the settings, and says how the cluster is used.
-    fn finish(&self, stack: &Stack) -> Result<Exit, Failure> {
+    /// Writes the settings, says how the cluster is used, and builds its image.
+    async fn finish(mut self, stack: &Stack) -> Result<Exit, Failure> {
+        let image = self.image.take();
         let session = self.contact.session();
         let name = self.name();
         let entry = session.settings_entry(name, &stack.name);
-        let change = config::add_cluster(&entry, self.args.default)?;
+        // The section is there before anybody is asked, who may be away.
+        let mut change = config::add_cluster(&entry, self.args.default)?;
         let output = self.common.output().outliving_its_reader();
-        match output.format() {
-            Format::Json => output.show(&Shown::of_stack(session, stack))?,
-            Format::Plain => {
-                let elapsed = span(i64::try_from(self.begun.elapsed().as_millis()).unwrap_or(i64::MAX));
-                let by = if self.args.default { "bsub".to_owned() } else { format!("bsub -c {name}") };
-                output.write(
-                    format!(
-                        "The cluster {name} is ready ({}, {elapsed}).\n  {by} script.sh\n",
-                        session.place()
-                    )
-                    .as_bytes(),
-                )?;
-            }
+        let is_json = output.format() == Format::Json;
+        if is_json {
+            output.show(&Shown::of_stack(session, stack))?;
+        } else {
+            let elapsed = span(i64::try_from(self.begun.elapsed().as_millis()).unwrap_or(i64::MAX));
+            let place = session.place();
+            output.write(format!("The cluster {name} is ready ({place}, {elapsed}).\n").as_bytes())?;
+        }
+        let becomes_default = !self.args.default && self.becomes_default().await?;
+        if becomes_default {
+            change = match (config::add_cluster(&entry, true)?, change) {
+                (SettingsChange::Unchanged(_), earlier) => earlier,
+                (change, _) => change,
+            };
+        }
+        if !is_json {
+            let is_default = self.args.default || becomes_default;
+            let by = if is_default { "bsub".to_owned() } else { format!("bsub -c {name}") };
+            output.write(format!("  {by} script.sh\n").as_bytes())?;
         }
         match change {
             SettingsChange::Written(path) => {
@@ -343,11 +350,22 @@ impl<'a> Creation<'a> {
                 print_message(format!("{TOOL}: note: in the settings file {}, {advice}", path.display()));
             }
         }
+        if let Some(image) = image {
+            image.build(self.common, name).await;
+        }
         Ok(Exit::Done)
+    }
+
+    /// Whether the cluster is to be the default one: asks on a terminal, if there is no default.
+    async fn becomes_default(&self) -> Result<bool, Failure> {
+        if self.args.execution.yes || self.common.json || !ui::can_ask() || config::has_default()? {
+            return Ok(false);
+        }
+        confirm(&format!("Make {} the default cluster?", self.name())).await
     }
 }
 
-/// What a stack is doing.
+/// The state of a stack that is in the way, in words.
 fn busy(phase: Phase) -> &'static str {
     match phase {
         Phase::Creating => "being created by somebody else",

@@ -135,7 +135,8 @@ impl Args {
         };
         let (mut resources, template) = tokio::try_join!(cloud::resources(session, &stack.id), template)?;
         let definitions = drain::physical_ids(&resources, "AWS::Batch::JobDefinition");
-        let definitions = definitions.iter().map(|arn| cloud::data::definition_name(arn).to_owned()).collect();
+        let definitions =
+            definitions.iter().map(|arn| cloud::data::definition_name(arn).to_owned()).collect();
         resources.retain(|resource| resource.resource_status != "DELETE_COMPLETE");
         let kept = cloud::kept_ids(&template);
         let kept: Vec<StackResource> = resources

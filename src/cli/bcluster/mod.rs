@@ -4,6 +4,7 @@ mod account;
 mod blueprint;
 mod create;
 mod delete;
+mod image;
 mod import;
 mod init;
 mod list;

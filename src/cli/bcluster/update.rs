@@ -4,7 +4,7 @@ use awsb_model::cluster::ClusterConfig;
 
 use super::super::CommonArgs;
 use super::account::{open, own_cluster};
-use super::blueprint::{Blueprint, Input};
+use super::blueprint::{Blueprint, Execution};
 use super::operation::{self, Outcome, check_can_ask, confirm, interrupted};
 use super::plan::Plan;
 use super::tool::{TOOL, exit_of_plan};
@@ -20,16 +20,7 @@ use crate::ui::{Exit, Failure, Format, print_message};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    input: Input,
-    /// Show what would change, and change nothing
-    #[arg(long)]
-    plan: bool,
-    /// With --plan: end with exit code 3 if there are changes
-    #[arg(long, requires = "plan")]
-    exit_code: bool,
-    /// Change it without asking
-    #[arg(short, long)]
-    yes: bool,
+    execution: Execution,
     /// Allow a change that may end jobs of this part of the cluster
     #[arg(long, value_name = "PART")]
     may_end_jobs: Vec<String>,
@@ -42,17 +33,17 @@ impl Args {
     /// Changes the cluster.
     pub(super) async fn run(&self, common: &CommonArgs) -> Result<Exit, Failure> {
         // A mistake in the file is found before anything is asked.
-        let given = self.input.file.is_some().then(|| self.input.read()).transpose()?;
-        if !self.plan {
-            check_can_ask(self.yes, "change a cluster", "`--plan` shows what would change")?;
+        let given = self.execution.input.file.is_some().then(|| self.execution.input.read()).transpose()?;
+        if !self.execution.plan {
+            check_can_ask(self.execution.yes, "change a cluster", "`--plan` shows what would change")?;
         }
-        let name = self.input.name.as_str();
+        let name = self.execution.input.name.as_str();
         let session = open(common, Some(name)).await?;
         let stack = own_cluster(&session, name, "change").await?;
         check_phase(&stack, name)?;
         let blueprint = match given {
             Some(blueprint) => blueprint,
-            None => self.input.of_stack(&session, &stack).await?,
+            None => self.execution.input.of_stack(&session, &stack).await?,
         };
         let content = blueprint.content(&session, Some(&stack)).await?;
         let mut journal = Journal::open(&session, &stack.name)?;
@@ -109,7 +100,7 @@ impl Args {
         if set.is_executed {
             return self.follow(contact, journal, stack, operation).await;
         }
-        let before = self.input.current_config(contact.session(), stack).await?;
+        let before = self.execution.input.current_config(contact.session(), stack).await?;
         let jobs = jobs_of_parts(contact, stack, &before).await?;
         let place = contact.session().place();
         let plan = Plan::of_update(blueprint, &before, &place, set.changes.clone(), jobs);
@@ -120,8 +111,8 @@ impl Args {
                 cloud::remove_change_set(contact, &set.id).await?;
                 journal.forget();
                 refused?;
-                if self.plan {
-                    return Ok(exit_of_plan(true, self.exit_code));
+                if self.execution.plan {
+                    return Ok(exit_of_plan(true, self.execution.exit_code));
                 }
                 print_message(format!("{TOOL}: nothing has been changed"));
                 return Ok(Exit::Failed);
@@ -132,15 +123,15 @@ impl Args {
 
     /// Shows the plan, and asks whether to carry it out.
     async fn is_agreed(&self, common: &CommonArgs, plan: &Plan) -> Result<bool, Failure> {
-        if self.plan {
+        if self.execution.plan {
             plan.print(&common.output())?;
             return Ok(false);
         }
         plan.print_message();
         plan.check_allowed(&self.may_end_jobs, &self.may_lose_data)?;
-        match self.yes {
+        match self.execution.yes {
             true => Ok(true),
-            false => confirm(&format!("Change the cluster {}?", self.input.name)).await,
+            false => confirm(&format!("Change the cluster {}?", self.execution.input.name)).await,
         }
     }
 
@@ -163,7 +154,7 @@ impl Args {
         stack: &Stack,
         operation: Operation,
     ) -> Result<Exit, Failure> {
-        let name = self.input.name.as_str();
+        let name = self.execution.input.name.as_str();
         let mut watch = Watch::new(&stack.id, operation.mark.clone());
         let (status, progress) = match operation::follow(contact, &mut watch).await? {
             Outcome::Ended(status, progress) => (status, progress),
@@ -193,7 +184,9 @@ impl Args {
         match output.format() {
             Format::Json => output.write(b"[]\n")?,
             Format::Plain => {
-                output.write(format!("The cluster {} has no changes.\n", self.input.name).as_bytes())?;
+                output.write(
+                    format!("The cluster {} has no changes.\n", self.execution.input.name).as_bytes(),
+                )?;
             }
         }
         Ok(Exit::Done)

@@ -110,6 +110,11 @@ impl Fake {
         lock(&self.state).calls.iter().filter(|call| call.action == action).cloned().collect()
     }
 
+    /// How many calls there were.
+    pub fn all_calls(&self) -> usize {
+        lock(&self.state).calls.len()
+    }
+
     /// All actions that change something, in order.
     pub fn changes(&self) -> Vec<String> {
         let calls = lock(&self.state).calls.clone();
@@ -135,6 +140,12 @@ impl Fake {
         state.tags = tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         state.made = 1;
         state.event("lab", "AWS::CloudFormation::Stack", status, "");
+    }
+
+    /// The parameters of the stack that is there.
+    pub fn has_parameters(&self, parameters: &[(&str, &str)]) {
+        let owned = parameters.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        lock(&self.state).parameters = owned.collect();
     }
 
     /// The state of the stack.
@@ -208,6 +219,14 @@ impl State {
             // S3 and CloudWatch Logs: nothing of an earlier cluster is there.
             "s3" => Answer::s3_error(404, "NoSuchBucket", ""),
             "logs" => Answer::json(serde_json::json!({ "logGroups": [] })),
+            // An account without anything in Batch, in a region whose quotas nobody knows.
+            "describecomputeenvironments" => Answer::json(serde_json::json!({ "computeEnvironments": [] })),
+            "describejobqueues" => Answer::json(serde_json::json!({ "jobQueues": [] })),
+            "servicequotas" => Answer::Http(
+                400,
+                serde_json::json!({ "__type": "NoSuchResourceException", "message": "" }).to_string(),
+                Vec::new(),
+            ),
             "DescribeVpcs" => ec2(
                 "DescribeVpcs",
                 "<vpcSet><item><vpcId>vpc-0123456789abcdef0</vpcId><isDefault>true</isDefault></item></vpcSet>",

@@ -22,6 +22,7 @@ pub(super) fn own_calls(scope: &PolicyScope) -> Vec<Statement> {
     let groups = [
         format!("{LOGS}/awsb/${{AWS::StackName}}/*"),
         format!("{LOGS}/aws/events/awsb/${{AWS::StackName}}:*"),
+        scope.repository(),
     ];
     vec![
         Statement::allow(
@@ -76,7 +77,11 @@ pub(super) fn own_calls(scope: &PolicyScope) -> Vec<Statement> {
             &["s3:AbortMultipartUpload", "s3:DeleteObject*", "s3:GetObject", "s3:PutObject"],
             objects.iter().map(String::as_str),
         ),
-        Statement::allow("DeleteLogs", &["logs:DeleteLogGroup"], groups.iter().map(String::as_str)),
+        Statement::allow(
+            "LogsAndImages",
+            &["ecr:*", "logs:DeleteLogGroup"],
+            groups.iter().map(String::as_str),
+        ),
     ]
 }
 

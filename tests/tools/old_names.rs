@@ -131,7 +131,7 @@ impl Beside {
         let mut differing = Vec::new();
         for pair in self.run(cases) {
             let seen = |ran: &Ran| (ran.code, ran.stdout.clone());
-            let differs = seen(&pair.old) != seen(&pair.new) || words(&pair.old) != words(&pair.new);
+            let differs = seen(&pair.old) != seen(&pair.new) || words_of(&pair.old) != words_of(&pair.new);
             if is_different(&pair.name) {
                 assert!(differs, "{}: nothing differs any more: {:#?}", pair.name, pair.new);
                 differing.push(pair);
@@ -149,7 +149,7 @@ fn is_different(name: &str) -> bool {
 
 /// What a failure begins with on stderr, before the words of AWS or of the SDK; of wrong usage, the
 /// last line.
-fn words(ran: &Ran) -> String {
+fn words_of(ran: &Ran) -> String {
     match ran.code {
         0 => String::new(),
         2 => ran.stderr.lines().last().unwrap_or_default().to_owned(),
@@ -637,6 +637,52 @@ fn wrong_command_lines() {
         "awsbout --s x",
     ];
     beside.compare(&lines.map(line));
+}
+
+/// Command lines of any words: both tools find the same ones wrong, and say the same of them.
+#[story]
+fn random_command_lines() {
+    let beside = Beside::new(&World::new());
+    let home = beside.sandbox.get("HOME").expect("a home");
+    std::fs::remove_file(format!("{home}/.parallelcluster/awsbatch-cli.cfg")).expect("it was there");
+    let words = [
+        (
+            "awsbstat",
+            "-c -s -e -d -ll --cluster --stat=RUNNING --expand -de -ds -dsRUNNING -cx -c=x x y -1 --e --no -l -lldebug",
+        ),
+        (
+            "awsbout",
+            "-c -hd -t -s -sp -ll 3 x -t3 -hd=3 --head --tail --stream --stream-p --st -st -sp4 --hea=4 1_0 +4",
+        ),
+        ("awsbkill", "-c -r -ll x y --reason --rea=a -rx -1 - -rr --c"),
+        (
+            "awsbsub",
+            "-jn -cf -w -pw -if -p -m -e -eb -r -t -n -a -d -ll x y 1 -j -i -l -aw -a3 -p2 --env --env- --en=x -jnx -jn=x -ebA",
+        ),
+    ];
+    let mut random = Random(5);
+    let cases: Vec<Case> = (0..240)
+        .map(|_| {
+            let (tool, words) = random.of(&words);
+            let words: Vec<&str> = words.split(' ').collect();
+            let count = random.below(6);
+            let line = (0..count).map(|_| *random.of(&words));
+            let line: Vec<&str> = std::iter::once(*tool).chain(line).collect();
+            case(line.join(" "), line)
+        })
+        .collect();
+    let (mut wrong, mut right) = (0, 0);
+    for pair in beside.run(&cases) {
+        assert_eq!(pair.old.code, pair.new.code, "{pair:#?}");
+        match pair.old.code {
+            2 => {
+                assert_eq!(words_of(&pair.old), words_of(&pair.new), "{pair:#?}");
+                wrong += 1;
+            }
+            _ => right += 1,
+        }
+    }
+    assert!(wrong > 50 && right > 50, "{wrong} wrong and {right} right ones");
 }
 
 #[story]

@@ -86,7 +86,7 @@ fn table(headers: &[&str], columns: &[Vec<&str>]) -> Vec<String> {
 }
 
 /// Whether Python's `int` or `float` reads a text. They read `1_000`, too.
-fn is_number(text: &str) -> bool {
+pub fn is_number(text: &str) -> bool {
     let chars: Vec<char> = text.chars().collect();
     let is_digit = |at: Option<usize>| at.and_then(|at| chars.get(at)).is_some_and(char::is_ascii_digit);
     let separates = |at: usize| is_digit(at.checked_sub(1)) && is_digit(Some(at + 1));

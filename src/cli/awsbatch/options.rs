@@ -8,6 +8,8 @@ use std::ffi::{OsStr, OsString};
 
 use clap::{Arg, ArgAction, Command};
 
+use super::listing::is_number;
+
 /// The value of an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Takes {
@@ -114,7 +116,7 @@ impl Values {
 
 /// A number as Python's `int` reads it.
 fn number(text: &str) -> Option<i64> {
-    text.trim().parse().ok()
+    is_number(text.trim()).then(|| text.trim().replace('_', "").parse().ok())?
 }
 
 /// A word of a command line.
@@ -201,23 +203,18 @@ impl Definition {
                 Word::Operand | Word::Dashes => {
                     let is_operand = |kind: &&Word| matches!(kind, Word::Operand | Word::Dashes);
                     let end = at + kinds[at..].iter().take_while(is_operand).count();
-                    let mut group = words[at..end].to_vec();
-                    if let Some(dashes) = kinds[at..end].iter().position(|kind| matches!(kind, Word::Dashes))
-                    {
-                        group.remove(dashes);
-                    }
                     // The operands that come first are all that count.
-                    if values.operands.is_empty() {
-                        let rest = group.split_off(if self.operands == Operands::One {
-                            group.len().min(1)
-                        } else {
-                            group.len()
-                        });
-                        values.operands = group;
-                        unknown.extend(rest);
-                    } else {
-                        unknown.extend(group);
+                    let group = if values.operands.is_empty() { at..end } else { at..at };
+                    at = group.start;
+                    for place in group {
+                        match kinds[place] {
+                            Word::Dashes => {}
+                            _ if self.operands == Operands::One && !values.operands.is_empty() => break,
+                            _ => values.operands.push(words[place].clone()),
+                        }
+                        at = place + 1;
                     }
+                    unknown.extend_from_slice(&words[at..end]);
                     at = end;
                 }
             }
@@ -306,7 +303,8 @@ impl Values {
             };
             self.options.push((opt.long, OsString::new()));
             let rest = Some(&letters[spelling.len() - 1..]).filter(|rest| !rest.is_empty());
-            return self.take(definition, &other, &spelling, rest, next);
+            let took_next = self.take(definition, &other, &spelling, rest, next)?;
+            return if opt.long == HELP.long { Err(NoValues::Help) } else { Ok(took_next) };
         }
         let value = match (attached, next) {
             (Some(value), _) => OsString::from(value),
@@ -377,6 +375,7 @@ mod tests {
             ("-c x -- -d -- y", &[("cluster", "x")], "-d -- y"),
             ("a -- -d", &[], "a -d"),
             ("- -1", &[], "- -1"),
+            ("-p 1_0", &[("vcpus", "1_0")], ""),
         ] {
             let values = parse(&TOOL, line).unwrap();
             let found: Vec<(&str, &str)> =
@@ -393,26 +392,24 @@ mod tests {
             ("-p x", "argument -p/--vcpus: invalid int value: 'x'"),
             ("--details=x", "argument -d/--details: ignored explicit argument 'x'"),
             ("-dx", "argument -d/--details: ignored explicit argument 'x'"),
-            ("--env-", "unrecognized arguments: --env-"),
+            ("--env-", "argument -eb/--env-blacklist: expected one argument"),
             ("--e x", "ambiguous option: --e could match --env, --env-blacklist"),
             ("-x a -y", "unrecognized arguments: -x -y"),
             // The first operands are all that count.
             ("a -d b", "unrecognized arguments: b"),
+            ("a -d -- b", "unrecognized arguments: -- b"),
         ] {
             let says = NoValues::Wrong(says.to_owned());
-            if line == "--env-" {
-                // It is the beginning of one option.
-                assert_eq!(
-                    parse(&TOOL, line),
-                    Err(NoValues::Wrong("argument -eb/--env-blacklist: expected one argument".into()))
-                );
-                continue;
-            }
             assert_eq!(parse(&TOOL, line), Err(says), "{line}");
         }
-        assert_eq!(parse(&TOOL, "-x -h -p x"), Err(NoValues::Help));
+        for line in ["-x -h -p x", "-hd -c"] {
+            assert_eq!(parse(&TOOL, line), Err(NoValues::Help), "{line}");
+        }
         let one = Definition { operands: Operands::One, operand: ("job_id", ""), ..TOOL };
-        assert_eq!(parse(&one, "a b"), Err(NoValues::Wrong("unrecognized arguments: b".into())));
+        for (line, says) in [("a b", "b"), ("a -- b", "b"), ("a b -- c", "b -- c"), ("-- a b", "b")] {
+            let says = format!("unrecognized arguments: {says}");
+            assert_eq!(parse(&one, line), Err(NoValues::Wrong(says)), "{line}");
+        }
         assert_eq!(
             parse(&one, "-d --"),
             Err(NoValues::Wrong("the following arguments are required: job_id".into()))

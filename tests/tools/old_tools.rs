@@ -262,6 +262,17 @@ fn a_stack_of_bcluster_is_a_cluster_to_the_old_tools() {
     let theirs = sandbox.run("awsbout", ["-c", "lab", &id]);
     assert!(theirs.code() != 0 && theirs.stderr.contains("log stream does not exist"), "{theirs}");
     assert_eq!(sandbox.run("bout", ["-c", "lab", &id]).ok().stdout, "hello friend\n");
+    // Ours of the same name reads the cluster's.
+    let ours = |words: &[&str]| sandbox.run("awsb", [words, &["-c", "lab"]].concat()).ok().stdout;
+    assert!(ours(&["awsbout", &id]).ends_with(": hello friend\n"));
+    // The vCPUs and the memory of ours change the cluster's definition, which has
+    // `resourceRequirements`; AWS takes no notice of those of theirs.
+    let resources = "\nvcpus                    : 2\nmemory[MB]               : 256\n";
+    assert!(!ours(&["awsbstat", &id]).contains(resources));
+    let own = id_in(&on_terminal(&sandbox, &["awsbsub", "-c", "lab", "-p", "2", "-m", "256", "true"]));
+    let shown = ours(&["awsbstat", &own]);
+    assert!(shown.contains(resources), "{shown}");
+    assert!(ours(&["awsbhosts"]).starts_with("ec2InstanceId "));
     // The old tools know one queue and one environment of a cluster: those that come first.
     let queues = sandbox.run("awsbqueues", ["-c", "lab"]).ok().stdout;
     assert!(queues.contains("lab-on-demand") && queues.contains("VALID"), "{queues}");

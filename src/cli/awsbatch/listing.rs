@@ -66,7 +66,7 @@ fn table(headers: &[&str], columns: &[Vec<&str>]) -> Vec<String> {
         .map(|(header, cells)| {
             let cells: Vec<&str> = cells.iter().map(|cell| cell.trim()).collect();
             let is_bool = |cell: &&str| matches!(*cell, "True" | "False");
-            let are_numbers = !cells.iter().all(is_bool) && cells.iter().all(|c| is_number(c) || is_bool(&c));
+            let are_numbers = !cells.iter().all(is_bool) && cells.iter().all(|c| is_number(c) || is_bool(c));
             let widths = cells.iter().map(|cell| cell.chars().count());
             let width = widths.max().unwrap_or(0).max(header.chars().count() + 2);
             (are_numbers, width, cells)

@@ -735,7 +735,10 @@ fn the_names_are_those_of_links() {
 
 #[story]
 fn an_interrupted_tool_ends_well() {
-    let server = BadServer::start(|_, _| Answer::Hang);
+    let server = BadServer::start(|request: &Request, _| match request.service.as_str() {
+        "s3" => Answer::stored(),
+        _ => Answer::Hang,
+    });
     let mut beside = Beside::new(&World::new());
     beside.sandbox.set("AWS_ENDPOINT_URL", server.endpoint());
     let running = beside.sandbox.start("awsb", ["awsbstat"]);
@@ -744,4 +747,14 @@ fn an_interrupted_tool_ends_well() {
     });
     running.signal(nix::sys::signal::Signal::SIGINT);
     assert_eq!(running.wait().ok().stdout, "Exiting...\n");
+
+    // There may be a job by now, which is no good end.
+    let running = beside.sandbox.start("awsb", ["awsbsub", "true"]);
+    awsb_testkit::eventually("it submits", Duration::from_secs(30), || {
+        (!server.requests("submitjob").is_empty()).then_some(())
+    });
+    running.signal(nix::sys::signal::Signal::SIGINT);
+    let outcome = running.wait();
+    assert_eq!((outcome.code(), outcome.stdout.as_str()), (130, ""), "{outcome}");
+    assert!(outcome.stderr.contains("whether the job true exists is not known"), "{outcome}");
 }

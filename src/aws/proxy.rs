@@ -70,7 +70,7 @@ pub fn client(cluster: &Cluster) -> Result<SharedHttpClient, Failure> {
     let tls = Builder::new().build_with_connector_fn(move |settings, components| {
         let mut connector = Connector::builder()
             .proxy_config(config.clone())
-            .tls_provider(Provider::Rustls(CryptoMode::AwsLc));
+            .tls_provider(Provider::Rustls(CryptoMode::Ring));
         connector.set_connector_settings(settings.cloned());
         connector.set_sleep_impl(components.and_then(|c| c.sleep_impl()));
         connector.build()

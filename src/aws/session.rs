@@ -3,8 +3,10 @@
 use std::error::Error;
 use std::time::Duration;
 
-use aws_config::default_provider::region::DefaultRegionChain;
-use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::environment::EnvironmentVariableRegionProvider;
+use aws_config::imds::region::ImdsRegionProvider;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
 use aws_config::provider_config::ProviderConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
@@ -471,19 +473,32 @@ async fn aws_config(cluster: &Cluster) -> Result<SdkConfig, Failure> {
     if let Some(profile) = &cluster.profile {
         // In the SDK's own order, keys in the environment have precedence over a profile given by
         // name.
+        let provided = ProviderConfig::default().with_http_client(client);
         let region = match &cluster.region {
             Some(region) => Some(Region::new(region.clone())),
-            None => DefaultRegionChain::builder().profile_name(profile).build().region().await,
+            None => region_of_profile(profile, &provided).await,
         };
         let provider = ProfileFileCredentialsProvider::builder()
             .profile_name(profile)
-            .configure(&ProviderConfig::default().with_http_client(client).with_region(region));
+            .configure(&provided.with_region(region));
         config = config.profile_name(profile).credentials_provider(provider.build());
     }
     if let Ok(name) = AppName::new("awsb") {
         config = config.app_name(name);
     }
     Ok(config.timeout_config(timeouts()).retry_config(retries()).load().await)
+}
+
+/// The region of a profile, by the SDK's own order. The SDK's chain (`DefaultRegionChain`) takes no
+/// HTTP client, which the instance's metadata need.
+async fn region_of_profile(profile: &str, provided: &ProviderConfig) -> Option<Region> {
+    let of_profile = ProfileFileRegionProvider::builder().configure(provided).profile_name(profile);
+    let of_instance = ImdsRegionProvider::builder().configure(provided);
+    RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
+        .or_else(of_profile.build())
+        .or_else(of_instance.build())
+        .region()
+        .await
 }
 
 fn timeouts() -> TimeoutConfig {

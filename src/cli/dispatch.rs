@@ -100,6 +100,11 @@ fn run_awsb(mut words: Vec<OsString>) -> ExitCode {
         words.remove(0);
         return start(&tool, words);
     }
+    if first == "doctor" {
+        let names = TOOLS.map(|tool| tool.name);
+        let words = std::iter::once("awsb doctor".into()).chain(words.into_iter().skip(1));
+        return super::doctor::main(words.collect(), &names);
+    }
     match (first.to_str(), words.get(1)) {
         (Some("-h" | "--help" | "help"), None) => report(print(&overview())),
         (Some("-V" | "--version"), _) => report(print(&format!("awsb {}\n", env!("CARGO_PKG_VERSION")))),
@@ -136,6 +141,7 @@ fn overview() -> String {
     text.push_str(
         "\nEach tool is a program, and a command of this one: `awsb stat` is `bstat`.\n\
          `TOOL --help` lists its options, `TOOL --man` prints its manual page.\n\
+         `awsb doctor` checks what they need on this machine and in the cluster.\n\
          The tools of ParallelCluster are here under their old names: `awsb awsbstat`.\n\n\
          To begin, run a job on this machine and see its output; no AWS account is needed:\n\n  \
          bsub -I --wrap 'echo hello from job $AWS_BATCH_JOB_ID'\n",

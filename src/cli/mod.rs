@@ -28,6 +28,7 @@ pub mod bstat;
 pub mod bsub;
 pub mod bwait;
 mod dispatch;
+mod doctor;
 mod foreign;
 mod job_args;
 pub mod job_filter;

@@ -22,7 +22,8 @@ pub use image_settings::{Builder, Images};
 pub use parallelcluster_stack::Stack;
 pub use region::parse_region;
 pub use resolve::{
-    Cluster, ClusterSelector, Place, account, defaults, lsf_unit, old_env_blacklist, places, resolve, secrets,
+    Cluster, ClusterSelector, Place, account, defaults, lsf_unit, old_env_blacklist, places, resolve,
+    secrets, settings_path,
 };
 
 // The fuzz targets (`fuzz/`) call these.

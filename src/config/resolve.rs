@@ -1,5 +1,6 @@
 //! Which cluster is meant.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::defaults::Defaults;
@@ -169,6 +170,11 @@ pub fn defaults(choice: &ClusterSelector) -> Result<Defaults, Failure> {
 /// When the settings cannot be read.
 pub fn old_env_blacklist() -> Result<Option<String>, Failure> {
     Ok(OldSettings::read()?.env_blacklist)
+}
+
+/// Where the settings file is, or would be. `None`: this user has no home.
+pub fn settings_path() -> Option<PathBuf> {
+    Settings::path().map(|(path, _)| path)
 }
 
 /// The words that mark a variable as a secret: the usual ones, and those of the settings.

@@ -20,6 +20,7 @@ mod damaged_bundle;
 mod definitions;
 mod dialects;
 mod docs;
+mod doctor;
 mod first_job;
 mod hosts;
 mod inputs;

@@ -49,7 +49,7 @@ fn a_tool_is_a_word_of_awsb_with_or_without_its_b() {
 #[story]
 fn another_word_is_wrong_usage() {
     let sandbox = Sandbox::new();
-    for word in ["stta", "--stat", "Bsub", "doctor", "awsbsu", "", "help-me"] {
+    for word in ["stta", "--stat", "Bsub", "doctors", "awsbsu", "", "help-me"] {
         let outcome = sandbox.run("awsb", [word]);
         assert_eq!(outcome.failed_with(2), format!("`{word}` is not a tool of awsb"));
     }

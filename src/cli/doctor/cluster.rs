@@ -1,0 +1,205 @@
+//! The checks of the cluster: credentials, clock, bucket, queue, job definition, log group.
+
+use std::time::Duration;
+
+use aws_sdk_s3::primitives::ByteStream;
+
+use super::finding::Finding;
+use crate::aws::{ServerClock, Session, explain};
+use crate::batch::{self, definition::describe_uncached};
+use crate::ui::{ErrorKind, Failure, span};
+
+/// AWS refuses requests whose time differs from its own by more than this (Signature Version 4).
+const MAX_SKEW: Duration = Duration::from_secs(5 * 60);
+/// A difference that is worth a word: times in tables are wrong by as much.
+const NOTABLE_SKEW: Duration = Duration::from_secs(5);
+/// The name of the object that the check of the bucket writes, below the cluster's prefix.
+const OBJECT: &str = "doctor";
+
+/// All checks of a cluster, at the same time.
+pub async fn check(session: &Session) -> Vec<Finding> {
+    let clock = ServerClock::default();
+    let (credentials, bucket, queue, definitions, logs) = tokio::join!(
+        credentials(session),
+        bucket(session, &clock),
+        queue(session),
+        definitions(session),
+        log_group(session)
+    );
+    [vec![credentials, skew(&clock)], bucket, vec![queue], definitions, vec![logs]].concat()
+}
+
+/// Whose credentials are used.
+async fn credentials(session: &Session) -> Finding {
+    match session.sts.identity().await {
+        Ok(identity) => {
+            Finding::ok("credentials", format!("{} (account {})", identity.arn, identity.account))
+        }
+        Err(e) => Finding::failed("credentials", &explain(session, "asking STS who I am", &*e)),
+    }
+}
+
+/// The difference between the clocks of this machine and the service, from the last answer.
+fn skew(clock: &ServerClock) -> Finding {
+    let Some((answered, here)) = clock.last() else {
+        return Finding::warning("clock", "no answer said what time it is");
+    };
+    let (difference, word) = match answered.duration_since(here) {
+        Ok(behind) => (behind, "behind"),
+        Err(e) => (e.duration(), "ahead of"),
+    };
+    // The header has whole seconds.
+    if difference < NOTABLE_SKEW {
+        return Finding::ok("clock", "as the service's");
+    }
+    let message = format!(
+        "this machine is {} {word} the service",
+        span(i64::try_from(difference.as_millis()).unwrap_or(i64::MAX))
+    );
+    let finding = if difference > MAX_SKEW {
+        Finding::error("clock", message)
+    } else {
+        Finding::warning("clock", message)
+    };
+    finding.hint("set the clock: `timedatectl` shows whether it is synchronized")
+}
+
+/// Whether the bucket can be read and written.
+async fn bucket(session: &Session, clock: &ServerClock) -> Vec<Finding> {
+    let name = &session.cluster.bucket;
+    if name.is_empty() {
+        return vec![Finding::warning(
+            "bucket",
+            "the cluster has none: long scripts, inputs and results need one",
+        )];
+    }
+    let listed = session.s3.list_objects_v2().bucket(name).prefix(key(session, "")).max_keys(1);
+    let read = async {
+        match listed.customize().interceptor(clock.clone()).send().await {
+            Ok(_) => Finding::ok("bucket", format!("{name} can be listed")),
+            Err(e) => {
+                let failure = explain(session, format!("listing the bucket {name}").as_str(), &e);
+                match failure.kind() {
+                    // Jobs run without it; only `bout --files` needs it.
+                    ErrorKind::AccessDenied => Finding::unknown("bucket", &failure),
+                    _ => Finding::failed("bucket", &failure),
+                }
+            }
+        }
+    };
+    let object = key(session, OBJECT);
+    let put =
+        session.s3.put_object().bucket(name).key(&object).body(ByteStream::from_static(b"awsb doctor\n"));
+    let written = async {
+        match put.send().await {
+            Ok(_) => Finding::ok("bucket", format!("{name} can be written (s3://{name}/{object})")),
+            Err(e) => Finding::failed(
+                "bucket",
+                &explain(session, format!("writing s3://{name}/{object}").as_str(), &e),
+            ),
+        }
+    };
+    let (read, written) = tokio::join!(read, written);
+    vec![read, written]
+}
+
+/// The key of an object below the cluster's prefix.
+fn key(session: &Session, name: &str) -> String {
+    match session.cluster.prefix.as_str() {
+        "" => name.to_owned(),
+        prefix => format!("{prefix}/{name}"),
+    }
+}
+
+/// Whether the queue takes jobs.
+async fn queue(session: &Session) -> Finding {
+    let name = &session.cluster.job_queue;
+    let queues = match batch::queues(session, std::slice::from_ref(name)).await {
+        Ok(queues) => queues,
+        Err(failure) => return unless_denied("queue", &failure),
+    };
+    let Some(queue) = queues.first() else {
+        return Finding::error("queue", format!("there is no job queue {name}"))
+            .hint(session.cluster.hint_to_setting("job_queue", "\"…\"", "names another one"));
+    };
+    let (state, status) = (queue.state.as_deref().unwrap_or("-"), queue.status.as_deref().unwrap_or("-"));
+    let message = format!("{} is {state} and {status}", queue.job_queue_name);
+    match (state, status) {
+        ("ENABLED", "VALID") => Finding::ok("queue", message),
+        ("ENABLED", _) => Finding::error("queue", message).hint(format!("`bqueues {name}` shows why")),
+        _ => Finding::error("queue", message).hint(
+            "a disabled queue takes no jobs; `bcluster start` or `aws batch update-job-queue` enables it",
+        ),
+    }
+}
+
+/// Whether the job definitions can be used.
+async fn definitions(session: &Session) -> Vec<Finding> {
+    let cluster = &session.cluster;
+    let names = [Some(&cluster.job_definition), cluster.job_definition_mnp.as_ref()];
+    let mut findings = Vec::new();
+    for name in names.into_iter().flatten() {
+        findings.push(match describe_uncached(session, name).await {
+            Ok(Some(definition)) => Finding::ok("definition", definition.arn),
+            Ok(None) => Finding::error("definition", format!("there is no active job definition {name}"))
+                .hint(cluster.hint_to_setting("job_definition", "\"…\"", "names another one")),
+            Err(failure) => unless_denied("definition", &failure),
+        });
+    }
+    findings
+}
+
+/// Whether the log group of the jobs' output is there.
+async fn log_group(session: &Session) -> Finding {
+    let name = &session.cluster.log_group;
+    let listed = session.logs.describe_log_groups().log_group_name_prefix(name).send().await;
+    match listed {
+        Ok(page) if page.log_groups().iter().any(|group| group.log_group_name() == Some(name)) => {
+            Finding::ok("log group", name.as_str())
+        }
+        // AWS makes it with the first job (AWS Batch user guide, "Using the awslogs log driver").
+        Ok(_) if name == "/aws/batch/job" => {
+            Finding::ok("log group", format!("{name} is not there yet: the first job makes it"))
+        }
+        Ok(_) => Finding::error("log group", format!("there is no log group {name}"))
+            .hint(session.cluster.hint_to_setting("log_group", "\"…\"", "names another one")),
+        Err(e) => unless_denied("log group", &explain(session, "looking for the log group", &e)),
+    }
+}
+
+/// A failed check; a warning where the caller may only not look.
+fn unless_denied(check: &'static str, failure: &Failure) -> Finding {
+    match failure.kind() {
+        ErrorKind::AccessDenied => Finding::unknown(check, failure),
+        _ => Finding::failed(check, failure),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::cli::doctor::finding::State;
+
+    #[test]
+    fn a_wrong_clock_is_an_error_only_where_requests_fail() {
+        let now = SystemTime::now();
+        let at = |seconds: i64| match u64::try_from(seconds) {
+            Ok(seconds) => now + Duration::from_secs(seconds),
+            Err(_) => now - Duration::from_secs(seconds.unsigned_abs()),
+        };
+        for (seconds, state) in [
+            (0, State::Ok),
+            (2, State::Ok),
+            (-2, State::Ok),
+            (60, State::Warning),
+            (-60, State::Warning),
+            (301, State::Error),
+            (-3600, State::Error),
+        ] {
+            let clock = ServerClock::of(at(seconds), now);
+            assert_eq!(skew(&clock).state, state, "{seconds}");
+        }
+    }
+}

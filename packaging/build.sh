@@ -1,0 +1,168 @@
+#!/usr/bin/env bash
+# Makes the packages of this commit, in target/packages:
+#
+#     packaging/build.sh [--dev] [wheel|tarball|deb|rpm|all]...
+#
+# On Linux the programs run where glibc is 2.17 or later; on macOS there is the wheel alone. With
+# --dev the wheel is made quickly instead: unoptimised, and for this machine. The same commit gives
+# the same bytes, on the same kind of machine with the same Rust. The tools are installed where they
+# are missing: Python packages into target/packaging, those of crates.io into a cache.
+set -euo pipefail
+
+cd "$(dirname "$0")/.."
+cargo_deb_version=3.8.0
+cargo_generate_rpm_version=0.21.1
+cargo_about_version=0.9.3
+cache="${XDG_CACHE_HOME:-${HOME:?}/.cache}/awsb-packaging"
+work=$PWD/target/packaging
+packages=$PWD/target/packages
+old_names=(awsbsub awsbstat awsbout awsbkill awsbqueues awsbhosts)
+
+fail() {
+    echo "packaging/build.sh: error: $1" >&2
+    exit "${2:-1}"
+}
+
+dev=
+formats=()
+for word in "$@"; do
+    case $word in
+    --dev) dev=1 ;;
+    wheel | tarball | deb | rpm) formats+=("$word") ;;
+    all) formats+=(wheel tarball deb rpm) ;;
+    *) fail "\`$word\` is not a format; wheel, tarball, deb, rpm and all are" 2 ;;
+    esac
+done
+[ ${#formats[@]} != 0 ] || formats=(wheel tarball deb rpm)
+if [ -n "$dev" ] && [ "${formats[*]}" != wheel ]; then fail "--dev makes a wheel only" 2; fi
+
+machine=$(uname -m)
+system=$(uname -s)
+if [ "$system" = Darwin ] && [ "${formats[*]}" != wheel ]; then fail "on macOS there is the wheel alone" 2; fi
+version=$(sed -n '/^\[package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
+# The times of all files in packages.
+SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
+export SOURCE_DATE_EPOCH
+if [ -n "$(git status --porcelain)" ]; then echo "packaging/build.sh: there are changes that are not committed" >&2; fi
+
+# The tools of Python, in an environment of their own.
+install_python_tools() {
+    venv=$work/venv
+    if ! cmp -s packaging/requirements.txt "$venv/requirements.txt"; then
+        python3 -m venv --clear "$venv"
+        "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement packaging/requirements.txt
+        cp packaging/requirements.txt "$venv/"
+    fi
+    export PATH=$venv/bin:$PATH
+}
+
+# install_tool NAME VERSION: a program of crates.io, once for each version.
+install_tool() {
+    local root=$cache/$1-$2
+    if ! [ -x "$root/bin/$1" ]; then
+        echo "building $1 $2 (once)"
+        CARGO_PROFILE_DEV_DEBUG=false cargo install --quiet --locked --debug --version "$2" --root "$root" \
+            --target-dir "$work/tools" "$1"
+    fi
+    export PATH=$root/bin:$PATH
+}
+
+# Compiles, and names the folder of the programs.
+compile() {
+    # Messages of panics name files. Where these lay is not the same elsewhere.
+    export RUSTFLAGS="${RUSTFLAGS:-} --remap-path-prefix=$PWD=/awsb --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
+    local target=$machine-unknown-linux-gnu target_glibc=$machine-unknown-linux-gnu.2.17
+    export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target/packaging/build}
+    if [ -n "$dev" ]; then
+        # The programs of a debug build, without their debug information.
+        unset RUSTFLAGS
+        build=(maturin build --profile dev --strip --compatibility linux)
+        programs=$CARGO_TARGET_DIR/debug
+        cargo build --locked --package awsb --bins
+    elif [ "$system" = Darwin ]; then
+        build=(maturin build --release)
+        programs=$CARGO_TARGET_DIR/release
+        cargo build --release --locked --package awsb --bins
+    else
+        build=(maturin build --release --zig --compatibility manylinux2014 --target "$target")
+        programs=$CARGO_TARGET_DIR/$target/release
+        cargo zigbuild --release --locked --package awsb --bins --target "$target_glibc"
+    fi
+}
+
+# Everything but the programs: manual pages, completions, licences.
+write_documents() {
+    local tool tools share=$work/share
+    rm -rf "$share"
+    mkdir -p "$share"/{man/man1,bash-completion/completions,zsh/site-functions,fish/vendor_completions.d,doc/awsb}
+    tools=$(cd bin && printf '%s\n' *.rs | sed 's/\.rs$//')
+    for tool in $tools; do
+        "$programs/$tool" --man >"$share/man/man1/$tool.1"
+        "$programs/$tool" --completions bash >"$share/bash-completion/completions/$tool"
+        "$programs/$tool" --completions zsh >"$share/zsh/site-functions/_$tool"
+        "$programs/$tool" --completions fish >"$share/fish/vendor_completions.d/$tool.fish"
+    done
+    cp LICENSE "$share/doc/awsb/"
+    if [ -z "$dev" ]; then
+        cargo about generate --locked --fail --config packaging/about.toml packaging/about.hbs >"$share/doc/awsb/LICENSES-OF-DEPENDENCIES"
+    fi
+    # The names of the tools of ParallelCluster, for formats that have no links.
+    scripts=$work/scripts
+    rm -rf "$scripts"
+    mkdir -p "$scripts"
+    for tool in "${old_names[@]}"; do
+        sed "s/NAME/$tool/" packaging/old-name.sh >"$scripts/$tool"
+        chmod 755 "$scripts/$tool"
+    done
+}
+
+# A tree with everything in its place below `$1`, with links for the names of the tools.
+write_tree() {
+    local root=$1 tool
+    rm -rf "$root"
+    mkdir -p "$root/bin"
+    install -m 755 "$programs/awsb" "$root/bin/awsb"
+    for tool in $(cd bin && printf '%s\n' *.rs | sed 's/\.rs$//') "${old_names[@]}"; do
+        [ "$tool" = awsb ] || ln -s awsb "$root/bin/$tool"
+    done
+    cp -r "$work/share" "$root/share"
+    gzip -9n "$root"/share/man/man1/*.1
+}
+
+make_wheel() {
+    rm -rf "$work/awsb.data"
+    mkdir -p "$work/awsb.data/data"
+    cp -r "$work/share" "$work/awsb.data/data/share"
+    cp -r "$scripts" "$work/awsb.data/scripts"
+    "${build[@]}" --out "$packages"
+}
+
+make_tarball() {
+    local name=awsb-$version-$machine-linux
+    write_tree "$work/$name"
+    cp packaging/install.sh README.md LICENSE "$work/$name/"
+    tar --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner --format=ustar \
+        -C "$work" -c "$name" | gzip -9n >"$packages/$name.tar.gz"
+}
+
+make_deb() {
+    install_tool cargo-deb "$cargo_deb_version"
+    write_tree "$work/root"
+    cargo deb --no-build --no-strip --locked --target "$machine-unknown-linux-gnu" --output "$packages/"
+}
+
+make_rpm() {
+    install_tool cargo-generate-rpm "$cargo_generate_rpm_version"
+    write_tree "$work/root"
+    cargo generate-rpm --target "$machine-unknown-linux-gnu" --output "$packages/"
+}
+
+mkdir -p "$work" "$packages"
+install_python_tools
+if [ -z "$dev" ]; then install_tool cargo-about "$cargo_about_version"; fi
+compile
+write_documents
+for format in "${formats[@]}"; do "make_$format"; done
+if command -v sha256sum >/dev/null; then sums=(sha256sum); else sums=(shasum -a 256); fi
+(cd "$packages" && "${sums[@]}" -- awsb[-_]* >SHA256SUMS)
+ls -l "$packages"

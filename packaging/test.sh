@@ -1,0 +1,229 @@
+#!/usr/bin/env bash
+# Tries the packages in target/packages as a user would:
+#
+#     packaging/test.sh [wheel|tarball|deb|rpm|symbols]...      (default: all)
+#
+# Each is installed into a folder of its own, runs a job on the local cluster, shows a manual page
+# and completions, and is removed; nothing but settings, history and the local cluster may be left.
+# The .deb and the tarball are tried in the oldest and the newest Debian that debootstrap finds
+# (SUITES), which needs root and is left out without it.
+set -euo pipefail
+
+cd "$(dirname "$0")/.."
+packages=$PWD/target/packages
+example=$PWD/examples/pi.sh
+read -ra suites <<<"${SUITES:-bullseye trixie}"
+scratch=$(mktemp -d)
+# The local cluster of each test is in its own home.
+export HOME=$scratch/home
+unset XDG_RUNTIME_DIR AWSB_CONFIG XDG_CONFIG_HOME XDG_DATA_HOME XDG_STATE_HOME XDG_CACHE_HOME AWS_PROFILE AWSB_CLUSTER
+mkdir -p "$HOME"
+roots=()
+
+finish() {
+    local root
+    for root in "${roots[@]}"; do
+        umount --lazy "$root/proc" 2>/dev/null || true
+    done
+    rm -rf --one-file-system "$scratch"
+}
+trap finish EXIT
+
+fail() {
+    echo "packaging/test.sh: error: $1" >&2
+    exit 1
+}
+
+# package PATTERN: the one package of this kind.
+package() {
+    local found
+    # shellcheck disable=SC2086  # the pattern is one
+    found=$(find "$packages" -maxdepth 1 -name "$1")
+    if [ -z "$found" ] || [ "$(wc -l <<<"$found")" != 1 ]; then
+        fail "there is not one $1 in $packages: packaging/build.sh makes it"
+    fi
+    echo "$found"
+}
+
+# try_tools FOLDER [COMMAND…]: every name is there, and a job runs. COMMAND runs what follows it.
+try_tools() {
+    local folder=$1 name output
+    shift
+    for name in awsb bsub bstat bout bkill bwait bqueues bhosts bimage bcluster blocal; do
+        output=$("$@" "$folder/$name" --version) || fail "$folder/$name does not run"
+        grep -q "^$name " <<<"$output" || fail "$folder/$name says that it is $output"
+    done
+    for name in awsbsub awsbstat awsbout awsbkill awsbqueues awsbhosts; do
+        "$@" "$folder/$name" --help >/dev/null || fail "$folder/$name does not run"
+    done
+    output=$("$@" "$folder/bsub" -I "$example" 200000) || fail "the example has failed: $output"
+    grep -q '^pi is about 3.1' <<<"$output" || fail "the example printed: $output"
+    "$@" "$folder/blocal" stop
+}
+
+# try_documents SHARE: a manual page and completions.
+try_documents() {
+    local share=$1 page
+    page=$(find "$share/man/man1" -name 'bsub.1*')
+    [ -n "$page" ] || fail "there is no manual page of bsub in $share"
+    man "$page" 2>/dev/null | grep -q 'Submit a job' || fail "man cannot show $page"
+    bash -c '. "$1" && complete -p bsub' bash "$share/bash-completion/completions/bsub" >/dev/null ||
+        fail "there is no completion of bsub in $share"
+}
+
+# nothing_left FOLDER: only what users have made.
+nothing_left() {
+    local left
+    left=$(cd "$1" && find . \( -type f -o -type l \) -not -path './proc/*' | sort)
+    [ -z "$left" ] || fail "removing it has left in $1: $left"
+}
+
+try_wheel() {
+    local venv=$scratch/venv wheel before
+    wheel=$(package 'awsb-*.whl')
+    [ "$(stat -c %s "$wheel")" -le 25000000 ] || fail "$wheel is larger than 25 MB"
+    python3 -m venv "$venv"
+    before=$(find "$venv" \( -type f -o -type l \) -not -name '*.pyc' | sort)
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --no-index "$wheel"
+    try_tools "$venv/bin"
+    "$venv/bin/python" -m awsb stat --version | grep -q '^bstat ' || fail "python -m awsb stat does not work"
+    # pipx and uv make links elsewhere.
+    mkdir -p "$scratch/links"
+    ln -s "$venv/bin/bstat" "$venv/bin/awsbstat" "$scratch/links/"
+    "$scratch/links/bstat" --version >/dev/null || fail "a link to bstat does not run"
+    "$scratch/links/awsbstat" --help >/dev/null || fail "a link to awsbstat does not run"
+    try_documents "$venv/share"
+    "$venv/bin/pip" uninstall --quiet --yes awsb
+    [ "$before" = "$(find "$venv" \( -type f -o -type l \) -not -name '*.pyc' | sort)" ] ||
+        fail "pip uninstall has left something"
+}
+
+try_tarball() {
+    local prefix=$scratch/prefix folder
+    mkdir "$scratch/tarball"
+    tar -xzf "$(package 'awsb-*-linux.tar.gz')" -C "$scratch/tarball"
+    folder=$(echo "$scratch"/tarball/*)
+    "$folder/install.sh" --prefix "$prefix"
+    try_tools "$prefix/bin"
+    try_documents "$prefix/share"
+    # A second time, over what is there.
+    "$folder/install.sh" --prefix "$prefix" >/dev/null
+    "$folder/install.sh" --prefix "$prefix" --uninstall
+    nothing_left "$prefix"
+    # What another has put there stays.
+    mkdir -p "$prefix/bin"
+    echo theirs >"$prefix/bin/bsub"
+    if "$folder/install.sh" --prefix "$prefix" 2>"$scratch/refused"; then fail "install.sh has replaced another's bsub"; fi
+    grep -q 'is not ours' "$scratch/refused" || fail "install.sh says: $(cat "$scratch/refused")"
+    [ "$(cat "$prefix/bin/bsub")" = theirs ] || fail "install.sh has changed another's bsub"
+    if [ "$(id -u)" = 0 ]; then try_full_disk "$folder"; else try_read_only "$folder"; fi
+}
+
+# A prefix that cannot be written.
+try_read_only() {
+    mkdir -m 555 "$scratch/read-only"
+    if "$1/install.sh" --prefix "$scratch/read-only/awsb" 2>"$scratch/refused"; then fail "a read-only prefix was no error"; fi
+    grep -q 'cannot be written' "$scratch/refused" || fail "install.sh says: $(cat "$scratch/refused")"
+}
+
+# A disk that is too small: the error says so, and what was begun can be removed.
+try_full_disk() {
+    local disk=$scratch/disk
+    mkdir "$disk"
+    mount -t tmpfs -o size=8m tmpfs "$disk"
+    if "$1/install.sh" --prefix "$disk/awsb" 2>"$scratch/refused"; then
+        umount "$disk"
+        fail "a full disk was no error"
+    fi
+    "$1/install.sh" --prefix "$disk/awsb" --uninstall >/dev/null
+    (nothing_left "$disk") || { umount "$disk"; fail "a full disk keeps files"; }
+    umount "$disk"
+    grep -q 'cannot be written' "$scratch/refused" || fail "install.sh says: $(cat "$scratch/refused")"
+}
+
+# debian SUITE: a Debian of its own in $root.
+debian() {
+    local mirror
+    # shellcheck disable=SC2016  # the words are apt's
+    mirror=$(apt-get indextargets --format '$(ORIGIN) $(REPO_URI)' 'Created-By: Packages' | awk '$1 == "Debian" { print $2; exit }')
+    root=$scratch/$1
+    debootstrap --variant=minbase --include=man-db,bash-completion "$1" "$root" "$mirror" >"$scratch/debootstrap.log" 2>&1 ||
+        return 1
+    mount --bind /proc "$root/proc"
+    roots+=("$root")
+    mkdir -p "$root/root/examples"
+    cp "$example" "$root/root/examples/"
+}
+
+inside() {
+    chroot "$root" env -i HOME=/root TERM=dumb LANG=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"
+}
+
+try_deb() {
+    local deb suite example=/root/examples/pi.sh
+    deb=$(package 'awsb_*.deb')
+    if command -v lintian >/dev/null; then lintian --fail-on error,warning "$deb"; fi
+    if [ "$(id -u)" != 0 ]; then
+        echo "packaging/test.sh: the .deb was not installed: that needs root"
+        return
+    fi
+    for suite in "${suites[@]}"; do
+        if ! debian "$suite"; then
+            echo "packaging/test.sh: $suite was not tried: debootstrap has no such Debian here"
+            continue
+        fi
+        cp "$deb" "$root/root/awsb.deb"
+        inside dpkg -i /root/awsb.deb
+        try_tools /usr/bin inside
+        inside sh -c 'man bsub | grep -q "Submit a job"' || fail "man bsub does not work on $suite"
+        inside bash -c '. /usr/share/bash-completion/completions/bsub && complete -p bsub' >/dev/null ||
+            fail "there is no completion of bsub on $suite"
+        inside dpkg --purge awsb
+        inside sh -c '! ls -d /usr/bin/awsb* /usr/bin/bsub /usr/share/doc/awsb 2>/dev/null' || fail "purging has left something on $suite"
+        # The tarball, for a user.
+        tar -xzf "$(package 'awsb-*-linux.tar.gz')" -C "$root/root"
+        inside sh -c '/root/awsb-*/install.sh --prefix /root/awsb' || fail "install.sh fails on $suite"
+        try_tools /root/awsb/bin inside
+        echo "$suite: the .deb and the tarball work"
+    done
+}
+
+try_rpm() {
+    local rpm root=$scratch/rpm
+    rpm=$(package 'awsb-*.rpm')
+    if ! command -v rpm2cpio >/dev/null; then
+        echo "packaging/test.sh: the .rpm was not tried: there is no rpm2cpio"
+        return
+    fi
+    mkdir "$root"
+    rpm2cpio "$rpm" | (cd "$root" && cpio -id --quiet)
+    try_tools "$root/usr/bin"
+    try_documents "$root/usr/share"
+    rpm -qp --requires "$rpm" | grep -q 'GLIBC' || fail "the .rpm does not say which glibc it needs"
+}
+
+# No symbol is younger than glibc 2.17.
+try_symbols() {
+    local newest
+    mkdir -p "$scratch/symbols"
+    tar -xzf "$(package 'awsb-*-linux.tar.gz')" -C "$scratch/symbols"
+    newest=$(objdump -T "$scratch"/symbols/*/bin/awsb | grep -o 'GLIBC_[0-9.]*' | sort -uV | tail -n 1)
+    [ "$(printf '%s\nGLIBC_2.17\n' "$newest" | sort -V | tail -n 1)" = GLIBC_2.17 ] || fail "awsb needs $newest"
+    echo "the newest symbol of glibc is $newest"
+}
+
+if [ $# = 0 ]; then set -- symbols wheel tarball deb rpm; fi
+for what in "$@"; do
+    case $what in
+    symbols | wheel | tarball | deb | rpm) ;;
+    *)
+        echo "packaging/test.sh: error: \`$what\` is not a package; wheel, tarball, deb, rpm and symbols are" >&2
+        exit 2
+        ;;
+    esac
+done
+for what in "$@"; do
+    echo "==> $what"
+    "try_$what"
+done
+echo "the packages work"

@@ -11,8 +11,8 @@ use aws_smithy_types::DateTime;
 use aws_smithy_types::config_bag::ConfigBag;
 use aws_smithy_types::date_time::Format;
 
-/// An interceptor that remembers the `Date` of the last answer, and the time of this machine when it
-/// came.
+/// An interceptor that remembers the `Date` of the last answer, and the time of this machine when
+/// it came.
 #[derive(Debug, Clone, Default)]
 pub struct ServerClock(Arc<Mutex<Option<(SystemTime, SystemTime)>>>);
 

@@ -197,9 +197,9 @@ fn a_cluster_takes_over_the_data_of_an_earlier_one() {
     assert!(!groups.contains("awsb/lab"), "{groups}");
 }
 
-/// An account has ten resource policies of CloudWatch Logs (CloudWatch Logs User Guide,
-/// "CloudWatch Logs quotas"). A cluster needs none of them for its job events: their log group has a
-/// policy of its own.
+/// An account has ten resource policies of CloudWatch Logs (CloudWatch Logs User Guide, "CloudWatch
+/// Logs quotas"). A cluster needs none of them for its job events: their log group has a policy of
+/// its own.
 #[story]
 fn more_clusters_fit_than_the_account_has_resource_policies_of_logs() {
     let sandbox = Sandbox::new();
@@ -236,7 +236,7 @@ fn definitions_that_bsub_has_derived_go_with_the_cluster() {
     let mut sandbox = Sandbox::new();
     sandbox.use_local_exports();
     sandbox.file("lab.toml", "[shared.home]\npath = \"/home\"\n[images]\nkeep = true\n");
-    // The local cluster does not take over what an earlier cluster has left, so that one comes last.
+    // The local cluster does not take over all that an earlier cluster has left: that one is last.
     for deletes_data in [true, false] {
         bcluster(&sandbox, &["create", "lab", "-c", "local", "--yes", "-f", "lab.toml"]).ok();
         // The local cluster has no EFS. The definition is derived before it refuses the job.

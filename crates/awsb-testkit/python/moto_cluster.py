@@ -159,8 +159,8 @@ def main():
         os.environ["MOTO_RECORDER_FILEPATH"] = str(arguments.folder / "requests.jsonl")
         os.environ["MOTO_ENABLE_RECORDING"] = "true"
 
-    # moto's CloudFormation loads its API Gateway, which checks definitions of APIs with this package (one of 20 that it
-    # brings). No template of a cluster has one.
+    # moto loads its API Gateway with CloudFormation, which checks APIs with this package
+    # (one of 20 that it brings). No template of a cluster has one.
     for name in ["", ".validation", ".validation.exceptions"]:
         module = types.ModuleType(f"openapi_spec_validator{name}")
         module.__path__ = []

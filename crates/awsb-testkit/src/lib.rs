@@ -11,7 +11,8 @@
 //!   docker/.
 //! * [`BadServer`]: a server that misbehaves, at the network; [`Chaos`] is one that really has jobs
 //!   and objects.
-//! * [`Relay`]: a recorder of the calls to the local cluster, which holds those that a test chooses.
+//! * [`Relay`]: a recorder of the calls to the local cluster, which holds those that a test
+//!   chooses.
 //! * [`SmallDisk`]: a disk of a few megabytes, which can be filled.
 //! * [`Terminal`]: a terminal of a given width, programs run on it, and what is on its screen.
 //! * [`shells`]: jobs run as a container would run them, under every shell.

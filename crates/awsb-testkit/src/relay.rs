@@ -203,8 +203,8 @@ impl Relay {
         self.shared.lock().calls.clone()
     }
 
-    /// Waits until a call is held, or until `is_over` says that none will be. Returns whether one is
-    /// held.
+    /// Waits until a call is held, or until `is_over` says that none will be. Returns whether one
+    /// is held.
     pub fn wait_until_held(&self, mut is_over: impl FnMut() -> bool) -> bool {
         let begun = Instant::now();
         let mut state = self.shared.lock();

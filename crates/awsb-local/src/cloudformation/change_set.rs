@@ -199,8 +199,8 @@ pub fn plan(stack: &Stack, template: &Template, desired: &Desired) -> Result<Pla
 }
 
 /// Whether a resource may be taken into a stack when it exists already: its name is a text of the
-/// template, and its deletion policy keeps it (UG, "Import AWS resources into a CloudFormation stack
-/// automatically").
+/// template, and its deletion policy keeps it (UG, "Import AWS resources into a CloudFormation
+/// stack automatically").
 pub fn is_importable(described: &ResourceTemplate) -> bool {
     names::is_static(&described.kind, &described.properties)
         && matches!(described.deletion_policy, Policy::Retain | Policy::RetainExceptOnCreate)

@@ -117,6 +117,7 @@ fn resources(stack: &Described) -> Result<Stack, StackError> {
             // ParallelCluster's project builds its own image and no other.
             codebuild_project: fact("ECRRepoUri").and(fact("CodeBuildDockerImageBuilderProject")),
             repository: fact("ECRRepoUri"),
+            log_group: fact("JobLogGroup"),
         }),
     }
 }

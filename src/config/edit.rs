@@ -284,13 +284,14 @@ fn default_line(text: &str) -> Option<(usize, usize)> {
     Some((key.span().start, value.span().end))
 }
 
-/// The text without a section, from its header to the next one. `None`: there is no such header,
-/// or a comment stands in the section.
+/// The text without a section, from its header to the next one. Comments behind its last key stay:
+/// they belong to what follows. `None`: there is no such header, or a comment stands among the keys.
 fn without_section(text: &str, name: &str) -> Option<String> {
     let header = format!("[cluster.{name}]");
     let mut offset = 0;
     let mut from = None;
     let mut to = text.len();
+    let mut comment = None;
     for line in text.split_inclusive('\n') {
         let trimmed = line.trim();
         match from {
@@ -299,12 +300,16 @@ fn without_section(text: &str, name: &str) -> Option<String> {
                 to = offset;
                 break;
             }
-            Some(_) if trimmed.contains('#') => return None,
+            Some(_) if trimmed.starts_with('#') => {
+                comment.get_or_insert(offset);
+            }
+            Some(_) if trimmed.contains('#') || !trimmed.is_empty() && comment.is_some() => return None,
             _ => {}
         }
         offset += line.len();
     }
     let from = from?;
+    let to = comment.unwrap_or(to);
     let (before, behind) = (&text[..from], &text[to..]);
     // One of the empty lines around the section goes with it.
     let before = if behind.is_empty() {
@@ -375,8 +380,12 @@ mod tests {
         }
         let between = format!("{}\n[cluster.big]\nstack = \"big\"\n", lab().text());
         assert_eq!(without_section(&between, "lab").as_deref(), Some("[cluster.big]\nstack = \"big\"\n"));
-        let commented = format!("{}# keep this\n", lab().text());
+        let commented = lab().text().replace("stack =", "# keep this\nstack =");
         assert_eq!(without_section(&commented, "lab"), None);
+        // A comment above the next section is of that one.
+        let followed = format!("{}\n# The big one.\n[cluster.big]\nstack = \"big\"\n", lab().text());
+        let rest = "# The big one.\n[cluster.big]\nstack = \"big\"\n";
+        assert_eq!(without_section(&followed, "lab").as_deref(), Some(rest));
         assert_eq!(without_section("[cluster]\nlab = { stack = \"lab\" }\n", "lab"), None);
     }
 

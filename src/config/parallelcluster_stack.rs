@@ -20,6 +20,9 @@ pub struct Stack {
     /// `ECRRepoUri`, which only a stack of `bcluster` has.
     #[serde(default)]
     pub repository: Option<String>,
+    /// `JobLogGroup`, which only a stack of `bcluster` has.
+    #[serde(default)]
+    pub log_group: Option<String>,
     /// `CodeBuildDockerImageBuilderProject`, of a stack that has a repository.
     #[serde(default)]
     pub codebuild_project: Option<String>,

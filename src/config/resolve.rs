@@ -93,7 +93,7 @@ pub fn resolve(choice: &ClusterSelector) -> Result<Cluster, Failure> {
 /// The cluster that stands for the account in which the stack of the cluster `name` is managed. It
 /// has a region, a profile and an endpoint, and no queue: the named one of the settings file
 /// (`at`), else the one that is called `name`, else `otherwise`, else the AWS configuration's
-/// account.
+/// account. A cluster of this machine is not meant where a region or a profile is chosen.
 ///
 /// # Errors
 /// When `at` or `otherwise` does not exist, or the settings cannot be read.
@@ -105,7 +105,8 @@ pub fn account(
 ) -> Result<Cluster, Failure> {
     let (settings, old) = read()?;
     let section = |name: &str| settings.as_ref().and_then(|s| s.cluster(name));
-    let own = name.filter(|name| section(name).is_some_and(|section| section.stack.is_some()));
+    let is_on_aws = choice.region.is_some() || choice.profile.is_some();
+    let own = name.filter(|name| section(name).is_some_and(|section| !(section.local && is_on_aws)));
     let Some(chosen) = at.or(own).or(otherwise) else {
         let name = name.unwrap_or("default");
         let stack = Section { stack: Some(name.to_owned()), ..Section::default() };
@@ -455,6 +456,9 @@ impl Cluster {
             self.prefix = if in_own_bucket { stack.prefix() } else { PREFIX.to_owned() };
         }
         self.job_definition_mnp = self.job_definition_mnp.or(stack.job_definition_mnp);
+        if self.log_group == LOG_GROUP {
+            self.log_group = stack.log_group.unwrap_or(self.log_group);
+        }
         // Images of the local cluster stay on this machine's engine, which runs its jobs.
         if !self.is_local {
             self.images.complete(stack.repository.as_deref(), stack.codebuild_project);
@@ -603,6 +607,7 @@ mod tests {
             job_definition_mnp: Some("stack-mnp".into()),
             proxy: None,
             repository: None,
+            log_group: Some("/awsb/s/jobs".into()),
             codebuild_project: None,
         };
         let section = |bucket: Option<&str>, definition: Option<&str>| Section {
@@ -615,6 +620,7 @@ mod tests {
         let given = cluster(section(None, Some("own"))).completed(stack.clone())?;
         assert_eq!((given.job_definition.as_str(), given.job_queue.as_str()), ("own", "stack-queue"));
         assert_eq!((given.bucket.as_str(), given.prefix.as_str()), ("stack-bucket", "hpc-1/batch"));
+        assert_eq!(given.log_group, "/awsb/s/jobs");
         // The stack's folder means nothing in another bucket.
         let given = cluster(section(Some("b"), Some("own"))).completed(stack.clone())?;
         assert_eq!((given.bucket.as_str(), given.prefix.as_str()), ("b", "awsb"));

@@ -35,6 +35,28 @@ fn the_clusters_on_aws_are_listed_beside_the_local_one() {
 }
 
 #[story]
+fn an_option_for_aws_beats_a_cluster_of_this_machine() {
+    let aws = Fake::start();
+    let sandbox = aws.sandbox();
+    sandbox.config("[cluster.lab]\nstack = \"lab\"\nlocal = true\n");
+    let outcome = sandbox.run("bcluster", ["show", "lab", "--region", "eu-west-1"]);
+    assert_eq!(outcome.failed_with(1), "there is no cluster `lab` in eu-west-1");
+    assert!(!sandbox.local_home().exists(), "the local cluster is not asked");
+}
+
+#[story]
+fn a_cluster_without_a_stack_gives_its_region() {
+    let aws = Fake::start();
+    let mut sandbox = aws.sandbox();
+    sandbox.unset("AWS_REGION");
+    sandbox.config(
+        "[cluster.mine]\nregion = \"eu-west-3\"\nbucket = \"b\"\njob_queue = \"q\"\njob_definition = \"d\"\n",
+    );
+    let outcome = sandbox.run("bcluster", ["show", "mine"]);
+    assert_eq!(outcome.failed_with(1), "there is no cluster `mine` in eu-west-3");
+}
+
+#[story]
 fn a_list_that_lacks_the_clusters_on_aws_is_not_a_success() {
     let aws = Fake::with_faults(|call, _| {
         let message =

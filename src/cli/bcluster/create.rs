@@ -270,7 +270,13 @@ impl<'a> Creation<'a> {
         let mut watch = Watch::new(stack_id, operation.mark.clone());
         let (status, progress) = match operation::follow(&mut self.contact, &mut watch).await? {
             Outcome::Ended(status, progress) => (status, progress),
-            Outcome::Interrupted(signal) => return Ok(interrupted(signal, self.name(), "creating")),
+            Outcome::Interrupted(signal) => {
+                let exit = interrupted(signal, self.name(), "creating");
+                print_message(
+                    "hint: the same `bcluster create` follows it, too, and puts it into the settings file",
+                );
+                return Ok(exit);
+            }
         };
         if status.phase() == Phase::Ready {
             let found = self.contact.keep(async |session| cloud::find(session, stack_id).await).await?;

@@ -116,9 +116,11 @@ impl Args {
 
     fn interrupted(&self, signal: EndSignal) -> Exit {
         let name = &self.name;
+        // Without the option, the same jobs would be terminated.
+        let option = if self.wait_jobs { " --wait-jobs" } else { "" };
         print_message(format!(
             "{TOOL}: {signal}; the cluster {name} takes no jobs any more, and is not deleted yet\nhint: \
-             `bcluster delete {name}` goes on, `bcluster start {name}` makes it take jobs again"
+             `bcluster delete {name}{option}` goes on, `bcluster start {name}` makes it take jobs again"
         ));
         Exit::Interrupted(signal)
     }

@@ -62,7 +62,7 @@ const NOTES: [(&str, &str); 12] = [
         "environment",
         "The compute environments: the machines that run the jobs. They come and go with the jobs.",
     ),
-    ("queue", "The queues. `bsub -q NAME` chooses one; in AWS it is called CLUSTER-NAME."),
+    ("queue", "The queues. In AWS one is called CLUSTER-NAME, and `bsub -q CLUSTER-NAME` chooses it."),
     ("definition", "The job definitions: what a job gets that asks for nothing else."),
     ("bucket", "The bucket: scripts, inputs and results."),
     ("efs", "The file system of the cluster."),

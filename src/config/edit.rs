@@ -12,6 +12,7 @@ use toml::de::DeTable;
 
 use super::settings::{LOCAL, Section, Settings};
 use crate::ui::Failure;
+use awsb_model::words;
 
 /// A section of the settings file for a cluster that has a stack.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -150,7 +151,9 @@ pub fn add_cluster(entry: &ClusterEntry, is_default: bool) -> Result<SettingsCha
         } else {
             String::new()
         };
-        format!("add these lines{default}: {}", entry.text().trim_end().replace('\n', "; "))
+        let text = entry.text();
+        let lines: Vec<String> = text.lines().map(|line| format!("`{line}`")).collect();
+        format!("add these lines{default}: {}", words::and(&lines))
     };
     file.write(&text, &after, by_hand)
 }

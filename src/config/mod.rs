@@ -14,6 +14,7 @@ pub(crate) mod proxy_url;
 mod region;
 mod resolve;
 mod settings;
+mod text_file;
 mod toml_reader;
 
 pub use defaults::{DefaultLine, Defaults};
@@ -25,6 +26,7 @@ pub use resolve::{
     Cluster, ClusterSelector, Place, account, defaults, lsf_unit, old_env_blacklist, places, resolve,
     secrets, settings_path,
 };
+pub use text_file::{read_text, shown_name};
 
 // The fuzz targets (`fuzz/`) call these.
 #[doc(hidden)]

@@ -11,6 +11,7 @@ use awsb_model::ini::{Comments, Ini};
 
 use super::defaults::{DefaultLine, Defaults};
 use super::settings::Section;
+use super::text_file::read_text;
 use crate::ui::Failure;
 
 /// The settings in the file.
@@ -36,7 +37,7 @@ impl OldSettings {
     pub fn read() -> Result<Self, Failure> {
         let Some(home) = std::env::home_dir() else { return Ok(Self::default()) };
         let path: PathBuf = home.join(".parallelcluster").join("awsbatch-cli.cfg");
-        match std::fs::read_to_string(&path) {
+        match read_text(&path) {
             Ok(text) => Self::parse(&path, &text),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
             Err(e) => Err(Failure::usage(format!("reading the old tools' settings {}: {e}", path.display()))),

@@ -15,6 +15,7 @@ use toml::de::DeValue;
 use super::defaults::Defaults;
 use super::image_settings::Builder;
 use super::proxy_url;
+use super::text_file::read_text;
 use super::toml_reader::{check_url, with_nearest};
 use crate::ui::Failure;
 use awsb_model::directives::LsfUnit;
@@ -120,7 +121,7 @@ impl Settings {
     /// names has to exist.
     pub fn read(elsewhere: &[&str]) -> Result<Option<Self>, Failure> {
         let Some((path, demanded)) = Self::path() else { return Ok(None) };
-        match std::fs::read_to_string(&path) {
+        match read_text(&path) {
             Ok(text) => Self::parse(&path, &text, elsewhere).map(Some),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound && !demanded => Ok(None),
             Err(e) => {

@@ -1,5 +1,6 @@
 //! The configuration of a cluster: from a file, from the stack of a cluster, or the default one.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use awsb_model::cluster::config::DefinitionImage;
@@ -7,6 +8,7 @@ use awsb_model::cluster::{ClusterConfig, ClusterName, Template, validate};
 
 use crate::aws::Session;
 use crate::cloud::{self, Stack, StackContent, check};
+use crate::config;
 use crate::ui::Failure;
 
 /// The cluster and its configuration, as arguments.
@@ -90,15 +92,19 @@ impl Input {
 pub(super) fn read_config(file: Option<&Path>) -> Result<ClusterConfig, Failure> {
     match file {
         None => Ok(ClusterConfig::default()),
-        Some(file) => parse(&format!("cluster configuration {}", file.display()), &read(file)?),
+        Some(file) => parse(&format!("cluster configuration {}", config::shown_name(file)), &read(file)?),
     }
 }
 
-/// Reads a file.
+/// Reads a file, or standard input (`-`).
 fn read(file: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(file).map_err(|e| {
-        Failure::usage(format!("reading the cluster configuration {}: {e}", file.display()))
-            .hint("`bcluster init FILE` writes one")
+    config::read_text(file).map_err(|e| {
+        let failure =
+            Failure::usage(format!("reading the cluster configuration {}: {e}", config::shown_name(file)));
+        match e.kind() {
+            ErrorKind::NotFound => failure.hint("`bcluster init FILE` writes one"),
+            _ => failure,
+        }
     })
 }
 

@@ -109,10 +109,7 @@ impl<'a> Creation<'a> {
                 ));
                 self.follow(&mut journal, operation, &stack_id).await
             }
-            Step::Finish(stack) => {
-                journal.forget();
-                self.finish(&stack).await
-            }
+            Step::Finish(stack) => self.finish(&mut journal, &stack).await,
         }
     }
 
@@ -280,10 +277,11 @@ impl<'a> Creation<'a> {
         };
         if status.phase() == Phase::Ready {
             let found = self.contact.keep(async |session| cloud::find(session, stack_id).await).await?;
-            journal.forget();
-            let stack =
-                found.ok_or_else(|| Failure::failed(format!("{}: the stack is gone again", self.doing())))?;
-            return self.finish(&stack).await;
+            let Some(stack) = found else {
+                journal.forget();
+                return Err(Failure::failed(format!("{}: the stack is gone again", self.doing())));
+            };
+            return self.finish(journal, &stack).await;
         }
         let failure = operation::failure(&self.doing(), &status, &progress);
         if status.phase() != Phase::Deleted {
@@ -319,13 +317,15 @@ impl<'a> Creation<'a> {
     }
 
     /// Writes the settings, says how the cluster is used, and builds its image.
-    async fn finish(mut self, stack: &Stack) -> Result<Exit, Failure> {
+    async fn finish(mut self, journal: &mut Journal, stack: &Stack) -> Result<Exit, Failure> {
         let image = self.image.take();
         let session = self.contact.session();
         let name = self.name();
         let entry = session.settings_entry(name, &stack.name);
         // The section is there before anybody is asked, who may be away.
         let mut change = config::add_cluster(&entry, self.args.default)?;
+        // Where the settings cannot be written, the same command comes here again.
+        journal.forget();
         let output = self.common.output().outliving_its_reader();
         let is_json = output.format() == Format::Json;
         if is_json {

@@ -1,7 +1,7 @@
 //! `bcluster import`: a configuration from ParallelCluster's.
 
 use std::fs::OpenOptions;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use awsb_model::cluster::ClusterName;
@@ -13,6 +13,7 @@ use super::account::{cluster, open};
 use super::tool::TOOL;
 use crate::aws::{Session, explain};
 use crate::cloud::{Maker, Stack};
+use crate::config;
 use crate::ui::{ErrorKind, Exit, Failure, Format, Layout, Output, View, print_message};
 
 /// The arguments of `bcluster import`.
@@ -76,16 +77,8 @@ impl Args {
             ));
         }
         let file = self.file.as_deref().unwrap_or(Path::new("-"));
-        if file.as_os_str() == "-" {
-            let mut text = String::new();
-            let read = std::io::stdin().read_to_string(&mut text);
-            read.map_err(|e| {
-                Failure::usage(format!("reading ParallelCluster's file from standard input: {e}"))
-            })?;
-            return Ok(("standard input".to_owned(), text, None));
-        }
-        let shown = file.display().to_string();
-        match std::fs::read_to_string(file) {
+        let shown = config::shown_name(file);
+        match config::read_text(file) {
             Ok(text) => Ok((shown, text, None)),
             Err(e) => Err(Failure::usage(format!("reading ParallelCluster's file {shown}: {e}"))
                 .hint("`bcluster import --stack NAME` fetches the file of a cluster of ParallelCluster 3")),

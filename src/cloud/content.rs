@@ -4,7 +4,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use awsb_model::cluster::config::{Repository, Vpc};
 use awsb_model::cluster::facts::NetworkError;
 use awsb_model::cluster::validate::{
-    validate_account, validate_file_systems, validate_network, validate_types,
+    validate_account, validate_file_systems, validate_network, validate_types, validate_user_policy,
 };
 use awsb_model::cluster::{
     BODY_BYTES, ClusterConfig, ClusterName, NetworkFacts, OBJECT_BYTES, ResolvedNetwork, bucket_name,
@@ -48,6 +48,7 @@ pub async fn content(
     let (facts, account) = tokio::try_join!(gather(session, config, current.is_none()), account)?;
     let network = resolved(session, config, &facts.network)?;
     let mut problems = validate_network(config, &facts.network);
+    problems.extend(validate_user_policy(name, &session.region, config));
     problems.extend(validate_types(config, &facts.network, &facts.types));
     problems.extend(validate_account(config, &facts.account));
     if let Some(systems) = &facts.file_systems {

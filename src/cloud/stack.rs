@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_cloudformation::types::{Stack as Described, TemplateStage};
+pub use awsb_model::cluster::CLUSTER_TAG;
 use serde::Serialize;
 
 use super::journal::is_own_change_set;
@@ -10,8 +11,6 @@ use super::status::{Phase, StackStatus};
 use crate::aws::{Session, explain, is_missing_stack};
 use crate::ui::Failure;
 
-/// The tag that a stack of ours has. Its value is the cluster's name.
-pub const CLUSTER_TAG: &str = "awsb:cluster";
 /// The tag that a stack of ParallelCluster has. Its value is ParallelCluster's version.
 const PARALLELCLUSTER_TAG: &str = "parallelcluster:version";
 /// The tag of ParallelCluster 2, which has it on its stack in place of the other.

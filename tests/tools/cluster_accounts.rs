@@ -72,7 +72,7 @@ fn a_list_that_lacks_the_clusters_on_aws_is_not_a_success() {
 fn a_policy_for_a_long_name_is_several_documents_that_iam_takes() {
     let sandbox = Sandbox::new();
     let name = "x".repeat(60);
-    let short = sandbox.run("bcluster", ["policy", "admin", "lab"]).ok();
+    let short = sandbox.run("bcluster", ["policy", "user", "lab"]).ok();
     assert_eq!(short.stderr, "");
     let first = sandbox.run("bcluster", ["policy", "admin", &name]).ok();
     assert!(first.stderr.contains("this is the first of 2 documents"), "{first}");
@@ -83,7 +83,7 @@ fn a_policy_for_a_long_name_is_several_documents_that_iam_takes() {
     assert_eq!(Value::from(parts.clone()), all);
     assert_eq!(first.json(), parts[0]);
     assert!(parts.iter().all(|part| part.to_string().len() <= 6144));
-    let none = sandbox.run("bcluster", ["policy", "admin", "lab", "--part", "2"]);
+    let none = sandbox.run("bcluster", ["policy", "user", "lab", "--part", "2"]);
     assert!(none.failed_with(2).contains("the policy has 1 part, and no part 2"), "{none}");
 }
 

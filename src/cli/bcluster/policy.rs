@@ -50,7 +50,7 @@ impl Args {
     pub(super) async fn run(&self, common: &CommonArgs) -> Result<Exit, Failure> {
         let config = read_config(self.file.as_deref())?;
         let scope = PolicyScope {
-            partition: partition(common.region.as_deref()).to_owned(),
+            partition: policy::partition_of(common.region.as_deref().unwrap_or_default()).to_owned(),
             region: common.region.clone(),
             account: self.account.clone(),
             cluster: self.name.clone(),
@@ -88,12 +88,4 @@ impl Args {
         }
         Ok(Exit::Done)
     }
-}
-
-/// The partition of a region (General Reference, `Amazon Resource Names`).
-fn partition(region: Option<&str>) -> &'static str {
-    const PARTITIONS: [(&str, &str); 3] =
-        [("cn-", "aws-cn"), ("us-gov-", "aws-us-gov"), ("eusc-", "aws-eusc")];
-    let region = region.unwrap_or_default();
-    PARTITIONS.iter().find(|(prefix, _)| region.starts_with(prefix)).map_or("aws", |(_, partition)| partition)
 }

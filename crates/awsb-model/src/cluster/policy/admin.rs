@@ -1,13 +1,9 @@
 //! The least permissions of those who make clusters, and of CloudFormation when it acts for them.
 
 use super::scope::PolicyScope;
-use super::statement::Statement;
+use super::statement::{BATCH, LOGS, STACK, Statement};
 
-const STACK: &str =
-    "arn:${AWS::Partition}:cloudformation:${AWS::Region}:${AWS::AccountId}:stack/${AWS::StackName}/*";
 const CHANGE_SETS: &str = "arn:${AWS::Partition}:cloudformation:${AWS::Region}:${AWS::AccountId}:changeSet/*";
-const BATCH: &str = "arn:${AWS::Partition}:batch:${AWS::Region}:${AWS::AccountId}";
-const LOGS: &str = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:";
 
 /// The calls of `bcluster` itself.
 pub(super) fn own_calls(scope: &PolicyScope) -> Vec<Statement> {
@@ -128,11 +124,39 @@ fn without_names() -> Statement {
             "elasticfilesystem:Describe*",
             "elasticfilesystem:PutBackupPolicy",
             "elasticfilesystem:PutLifecycleConfiguration",
+            // IAM has no type of resource for these (Service Authorization Reference, CloudWatch
+            // Logs), so a log group as their resource would allow nothing.
             "logs:DescribeLogGroups",
+            "logs:*IndexPolic*",
+            "logs:DeleteResourcePolicy",
             "logs:DescribeResourcePolicies",
+            "logs:PutResourcePolicy",
         ],
         ["*"],
     )
+}
+
+/// The calls that take the policy of users from those who have it: IAM deletes no policy that
+/// somebody has (IAM API, DeletePolicy). It may be attached to anybody, but no other policy can be
+/// detached.
+pub(super) fn detach(scope: &PolicyScope) -> Vec<Statement> {
+    let policies = of_iam("policy", scope);
+    let of = |kind: &str| format!("arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:{kind}/*");
+    let holders = [of("group"), of("role"), of("user")];
+    let actions = ["iam:DetachGroupPolicy", "iam:DetachRolePolicy", "iam:DetachUserPolicy"];
+    vec![
+        Statement::allow("DetachUserPolicy", &actions, holders.iter().map(String::as_str)).when(
+            "ArnLike",
+            "iam:PolicyARN",
+            [policies.as_str()],
+        ),
+        Statement::allow("SeeUsers", &["iam:ListEntitiesForPolicy"], [policies.as_str()]),
+    ]
+}
+
+/// The resources of IAM of this kind that are a cluster's.
+fn of_iam(kind: &str, scope: &PolicyScope) -> String {
+    format!("arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:{kind}{}${{AWS::StackName}}/*", scope.path)
 }
 
 fn batch() -> Statement {
@@ -157,10 +181,8 @@ fn batch() -> Statement {
 }
 
 fn iam(scope: &PolicyScope) -> Vec<Statement> {
-    let of = |kind: &str| {
-        format!("arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:{kind}{}${{AWS::StackName}}/*", scope.path)
-    };
-    let (roles, profiles, policies) = (of("role"), of("instance-profile"), of("policy"));
+    let (roles, profiles, policies) =
+        (of_iam("role", scope), of_iam("instance-profile", scope), of_iam("policy", scope));
     let make = Statement::allow(
         "MakeRoles",
         &["iam:AttachRolePolicy", "iam:CreateRole", "iam:PutRolePermissionsBoundary", "iam:PutRolePolicy"],
@@ -199,7 +221,13 @@ fn iam(scope: &PolicyScope) -> Vec<Statement> {
         Statement::allow("PassRoles", &["iam:PassRole"], passed).when(
             "StringEquals",
             "iam:PassedToService",
-            ["codebuild.amazonaws.com", "ec2.amazonaws.com", "ecs-tasks.amazonaws.com"],
+            // China's EC2 has a name of its own (as AWS's policy `AWSBatchServiceRole` has it).
+            [
+                "codebuild.amazonaws.com",
+                "ec2.amazonaws.com",
+                "ec2.amazonaws.com.cn",
+                "ecs-tasks.amazonaws.com",
+            ],
         ),
         Statement::allow(
             "ServiceRoles",

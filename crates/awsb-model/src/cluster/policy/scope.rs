@@ -3,6 +3,13 @@
 use crate::cluster::bucket_name::{HASH_LENGTH, bucket_prefix};
 use crate::cluster::config::{Bucket, BucketName, ClusterConfig, ClusterName, IamPath, JobRole, PolicyArn};
 
+/// The partition of a region (General Reference, `Amazon Resource Names`).
+pub fn partition_of(region: &str) -> &'static str {
+    const PARTITIONS: [(&str, &str); 3] =
+        [("cn-", "aws-cn"), ("us-gov-", "aws-us-gov"), ("eusc-", "aws-eusc")];
+    PARTITIONS.iter().find(|(prefix, _)| region.starts_with(prefix)).map_or("aws", |(_, partition)| partition)
+}
+
 /// The account, the region and the cluster that a policy is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyScope {

@@ -2,6 +2,14 @@
 
 use serde_json::{Map, Value, json};
 
+/// The ARN of the stack of a cluster.
+pub(super) const STACK: &str =
+    "arn:${AWS::Partition}:cloudformation:${AWS::Region}:${AWS::AccountId}:stack/${AWS::StackName}/*";
+/// The beginning of all ARNs of Batch.
+pub(super) const BATCH: &str = "arn:${AWS::Partition}:batch:${AWS::Region}:${AWS::AccountId}";
+/// The beginning of the ARNs of log groups.
+pub(super) const LOGS: &str = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:";
+
 /// A statement that allows something.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Statement {

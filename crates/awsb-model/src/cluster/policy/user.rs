@@ -1,11 +1,8 @@
 //! The least permissions of a cluster's users: the tools from `bsub` to `bimage`.
 
-use super::statement::Statement;
+use super::statement::{BATCH, LOGS, STACK, Statement};
 use crate::cluster::config::{Bucket, ClusterConfig, JobRole, Project, QueueSource, Repository};
-
-const BATCH: &str = "arn:${AWS::Partition}:batch:${AWS::Region}:${AWS::AccountId}";
-const LOGS: &str = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:";
-const PREFIX: &str = "awsb/batch";
+use crate::cluster::template::PREFIX;
 
 /// The statements, in a template of CloudFormation.
 pub(in crate::cluster) fn statements(config: &ClusterConfig) -> Vec<Statement> {
@@ -47,8 +44,6 @@ fn submit(config: &ClusterConfig) -> Vec<Statement> {
 fn look() -> Vec<Statement> {
     let jobs = format!("{LOGS}/awsb/${{AWS::StackName}}/*");
     let events = format!("{LOGS}/aws/events/awsb/${{AWS::StackName}}:*");
-    let stack =
-        "arn:${AWS::Partition}:cloudformation:${AWS::Region}:${AWS::AccountId}:stack/${AWS::StackName}/*";
     vec![
         Statement::allow(
             "Look",
@@ -65,7 +60,7 @@ fn look() -> Vec<Statement> {
             ],
             ["*"],
         ),
-        Statement::allow("ReadStack", &["cloudformation:DescribeStacks"], [stack]),
+        Statement::allow("ReadStack", &["cloudformation:DescribeStacks"], [STACK]),
         Statement::allow(
             "ReadLogs",
             &["logs:FilterLogEvents", "logs:GetLogEvents"],

@@ -12,3 +12,5 @@ mod roles;
 mod storage;
 
 pub use build::{BODY_BYTES, OBJECT_BYTES, Template, template};
+pub use parts::CLUSTER_TAG;
+pub(in crate::cluster) use storage::PREFIX;

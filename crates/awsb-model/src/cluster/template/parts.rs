@@ -102,8 +102,8 @@ pub(super) fn group_ids(groups: &[SecurityGroupId]) -> Value {
     groups.iter().map(|group| Value::from(group.as_str())).collect()
 }
 
-/// The tag of every resource of a cluster.
-pub(super) const CLUSTER_TAG: &str = "awsb:cluster";
+/// The tag of every resource of a cluster, and of its stack: the cluster's name.
+pub const CLUSTER_TAG: &str = "awsb:cluster";
 
 impl Context<'_> {
     /// The tags of a resource, as a list. Later ones win over earlier ones of the same key.

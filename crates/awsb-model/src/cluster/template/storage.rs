@@ -10,7 +10,7 @@ use crate::cluster::config::{Bucket, Expire, NewBucket, SharedSource, Throughput
 pub(super) const ROOT: &str = "awsb";
 /// The prefix of the cluster's objects: `batch` in the root folder, as ParallelCluster's tools have
 /// it.
-pub(super) const PREFIX: &str = "awsb/batch";
+pub(in crate::cluster) const PREFIX: &str = "awsb/batch";
 
 impl Context<'_> {
     /// The name of the bucket.

@@ -51,8 +51,8 @@ fn each_document_fits_into_a_managed_policy_and_has_no_variable_left() {
 }
 
 #[test]
-fn a_short_name_needs_one_document_and_a_long_one_has_the_same_statements() {
-    assert_eq!(admin(&scope(Some("lab"))).len(), 1);
+fn a_long_name_has_the_same_statements_as_a_short_one() {
+    assert_eq!(cloudformation(&scope(Some("lab"))).len(), 1);
     let long = "x".repeat(60);
     let documents = admin(&scope(Some(&long)));
     assert!(documents.len() > 1);
@@ -95,12 +95,43 @@ fn roles_and_buckets_that_exist_are_in_the_policy() {
     assert!(text.contains("arn:aws:s3:::results/*"), "{text}");
 }
 
+/// The statements that have this action.
+fn allowing<'a>(documents: &'a [Value], action: &str) -> Vec<&'a Value> {
+    let allows = |statement: &&Value| statement["Action"].as_array().unwrap().iter().any(|one| one == action);
+    statements(documents).into_iter().filter(allows).collect()
+}
+
+#[test]
+fn the_policy_of_an_event_log_is_made_with_a_permission_for_all_resources() {
+    for documents in [admin(&scope(Some("lab"))), cloudformation(&scope(Some("lab")))] {
+        for action in ["logs:PutResourcePolicy", "logs:DeleteResourcePolicy", "logs:*IndexPolic*"] {
+            let allowing = allowing(&documents, action);
+            assert!(allowing.iter().any(|statement| statement["Resource"][0] == "*"), "{action}");
+        }
+    }
+}
+
+#[test]
+fn the_policy_of_users_can_be_taken_from_those_who_have_it_and_no_other_one() {
+    for documents in [admin(&scope(Some("lab"))), cloudformation(&scope(Some("lab")))] {
+        for (action, holders) in [("iam:DetachUserPolicy", "user/*"), ("iam:DetachGroupPolicy", "group/*")] {
+            let allowing = allowing(&documents, action);
+            assert_eq!(allowing.len(), 1, "{action}");
+            assert!(allowing[0]["Resource"].to_string().contains(holders), "{}", allowing[0]);
+            assert_eq!(
+                allowing[0]["Condition"]["ArnLike"]["iam:PolicyARN"][0],
+                "arn:aws:iam::111122223333:policy/awsb/lab/*"
+            );
+        }
+    }
+}
+
 #[test]
 fn the_policies_of_a_cluster() {
     let scope = scope(Some("lab"));
-    let only = |documents: Vec<Value>| {
-        assert_eq!(documents.len(), 1);
-        format!("{:#}", documents[0])
+    let only = |documents: Vec<Value>| match &documents[..] {
+        [one] => format!("{one:#}"),
+        several => format!("{:#}", Value::from(several)),
     };
     insta::assert_snapshot!("admin", only(admin(&scope)));
     insta::assert_snapshot!("cloudformation", only(cloudformation(&scope)));

@@ -6,10 +6,12 @@
 mod account;
 mod jobs;
 mod machines;
+mod policy;
 mod problem;
 mod storage;
 
 pub use account::{validate_account, validate_file_systems, validate_network, validate_types};
+pub use policy::validate_user_policy;
 pub use problem::{Problem, ProblemKind};
 
 use super::config::ClusterConfig;

@@ -66,6 +66,8 @@ pub enum ProblemKind {
     SharedNeedsPrivileges,
     /// More managed policies than a role takes.
     Policies,
+    /// A policy of users that is longer than IAM takes.
+    PolicySize,
     /// The network does not exist.
     Network,
     /// A subnet without a way to AWS.

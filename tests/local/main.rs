@@ -7,6 +7,7 @@ mod batch;
 mod bcluster;
 mod bcluster_buckets;
 mod bcluster_calls;
+mod bcluster_changes;
 mod cloudformation;
 mod containers;
 mod crash;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use awsb_model::cluster::config::ClusterConfig;
-use awsb_model::cluster::{Change, Effect, EffectClass, effect, effects};
+use awsb_model::cluster::{Change, Effect, Refusal, effect, effect_of_each, effects};
 use awsb_model::words;
 use serde::Serialize;
 
@@ -16,8 +16,10 @@ pub(super) struct Plan {
     /// The lines before the effects.
     head: Vec<String>,
     changes: Vec<Change>,
-    /// The effects of the changes. A new cluster is described by its configuration instead.
+    /// The worst effect on each part. A new cluster is described by its configuration instead.
     effects: Vec<Effect>,
+    /// The effect of each change, in their order.
+    effect_of_each: Vec<Option<Effect>>,
     /// The jobs of each part.
     jobs: PartJobs,
 }
@@ -42,7 +44,7 @@ impl Plan {
             0 => "Without jobs, it costs only what is stored in it.".to_owned(),
             vcpus => format!("Without jobs, {vcpus} vCPUs are kept running, and cost."),
         });
-        Self { head, changes, effects: Vec::new(), jobs: PartJobs::default() }
+        Self { head, changes, effects: Vec::new(), effect_of_each: Vec::new(), jobs: PartJobs::default() }
     }
 
     /// The plan of a change from one configuration to another.
@@ -56,7 +58,8 @@ impl Plan {
         let effects = effects(before, blueprint.config(), &changes);
         let count = words::many(effects.len(), "part");
         let head = vec![format!("The cluster {} in {place}: {count} of it would change.", blueprint.name())];
-        Self { head, changes, effects, jobs }
+        let effect_of_each = effect_of_each(before, blueprint.config(), &changes);
+        Self { head, changes, effects, effect_of_each, jobs }
     }
 
     /// Prints the plan as the result of the command.
@@ -82,8 +85,18 @@ impl Plan {
         may_end_jobs: &[String],
         may_lose_data: &[String],
     ) -> Result<(), Failure> {
-        if let Some(refused) = self.effects.iter().find(|effect| effect.class == EffectClass::Refused) {
-            return Err(Failure::usage(format!("{}: {}", refused.part, refused.class.describe())));
+        for effect in &self.effects {
+            let jobs = self.jobs.of(&effect.part.to_string());
+            let failure = || Failure::usage(format!("{}: {}", effect.part, effect.describe(jobs)));
+            match effect.refusal(jobs) {
+                None => {}
+                Some(Refusal::Always) => return Err(failure()),
+                Some(Refusal::JobsRun) => {
+                    return Err(failure().hint(
+                        "wait until its jobs have ended, or end them with `bkill`; then give the command again",
+                    ));
+                }
+            }
         }
         let mut needed = Vec::new();
         let (mut ends_jobs, mut loses_data) = (false, false);
@@ -168,8 +181,8 @@ impl View for Plan {
     }
 
     fn json(&self) -> Vec<serde_json::Value> {
-        let changes = self.changes.iter().map(|change| {
-            let effect = self.effects.iter().find(|effect| effect.logical_id == change.logical_id);
+        let of_each = self.effect_of_each.iter().map(Option::as_ref).chain(std::iter::repeat(None));
+        let changes = self.changes.iter().zip(of_each).map(|(change, effect)| {
             let part = effect.map(|effect| effect.part.to_string());
             JsonChange {
                 action: action(change.action),
@@ -278,6 +291,7 @@ mod tests {
         Plan {
             head: Vec::new(),
             effects: effects(&config, &config, &changes),
+            effect_of_each: effect_of_each(&config, &config, &changes),
             changes,
             jobs: PartJobs([("environment.spot".to_owned(), jobs)].into()),
         }
@@ -295,6 +309,58 @@ mod tests {
         assert!(plan(2).check_allowed(&names(&["bucket"]), &names(&["environment.spot"])).is_err());
         // Without jobs, none can end.
         assert!(plan(0).check_allowed(&[], &names(&["bucket"])).is_ok());
+    }
+
+    #[test]
+    fn each_change_has_its_part_and_its_effect_in_json() {
+        let change = |id: &str, resource_type: &str| Change {
+            logical_id: id.into(),
+            resource_type: resource_type.into(),
+            ..Change::default()
+        };
+        let changes = vec![
+            change("SecurityGroup", "AWS::EC2::SecurityGroup"),
+            change("SecurityGroupNodes", "AWS::EC2::SecurityGroupIngress"),
+        ];
+        let config = ClusterConfig::default();
+        let plan = Plan {
+            head: Vec::new(),
+            effects: effects(&config, &config, &changes),
+            effect_of_each: effect_of_each(&config, &config, &changes),
+            changes,
+            jobs: PartJobs::default(),
+        };
+        assert_eq!(plan.effects.len(), 1, "one line for people");
+        for change in plan.json() {
+            assert_eq!(
+                (change["part"].as_str(), change["effect"].as_str()),
+                (Some("network"), Some("no interruption"))
+            );
+        }
+    }
+
+    #[test]
+    fn a_fargate_environment_with_jobs_is_not_removed() {
+        let text = "[environment.f]\ntype = \"fargate\"\n";
+        let config = ClusterConfig::from_toml("lab.toml", text).unwrap();
+        let plan = |running: u32| {
+            let changes = vec![Change {
+                action: Action::Remove,
+                logical_id: "EnvironmentF".into(),
+                resource_type: "AWS::Batch::ComputeEnvironment".into(),
+                ..Change::default()
+            }];
+            Plan {
+                head: Vec::new(),
+                effects: effects(&config, &config, &changes),
+                effect_of_each: effect_of_each(&config, &config, &changes),
+                changes,
+                jobs: PartJobs([("environment.f".to_owned(), RunningJobs { running, retried: 0 })].into()),
+            }
+        };
+        let failure = plan(1).check_allowed(&["environment.f".to_owned()], &[]).unwrap_err();
+        assert!(failure.hints()[0].contains("`bkill`"), "{:?}", failure.hints());
+        assert!(plan(0).check_allowed(&[], &[]).is_ok());
     }
 
     #[test]

@@ -235,6 +235,7 @@ fn objects(body: &Value, fields: &[&str]) -> Result<(), ChangeError> {
 pub fn update_environment(store: &Store, change: Value) -> Changed {
     let (name, mut body) =
         existing(store, ResourceKind::ComputeEnvironment, &change, "computeEnvironment", true)?;
+    check_fargate(&body, &change)?;
     if let Value::Object(resources) = &change["computeResources"] {
         for (field, value) in resources {
             body["computeResources"][field] = value.clone();
@@ -244,6 +245,46 @@ pub fn update_environment(store: &Store, change: Value) -> Changed {
     check_environment(&body)?;
     store.put_resource(ResourceKind::ComputeEnvironment, &name, &body)?;
     Ok(json!({"computeEnvironmentName": name, "computeEnvironmentArn": body["computeEnvironmentArn"]}))
+}
+
+/// The fields of `computeResources` that stay on Fargate, as Batch's answer lists them.
+const FIXED_ON_FARGATE: [&str; 12] = [
+    "allocationStrategy",
+    "bidPercentage",
+    "ec2Configuration",
+    "ec2KeyPair",
+    "imageId",
+    "instanceRole",
+    "instanceTypes",
+    "launchTemplate",
+    "placementGroup",
+    "tags",
+    "type",
+    "updateToLatestImageVersion",
+];
+
+/// User Guide, "Updating Fargate compute environments": only security groups, subnets and vCPUs
+/// change there. That an environment of EC2 does not move to Fargate either is not documented.
+fn check_fargate(body: &Value, change: &Value) -> Result<(), ChangeError> {
+    let is_fargate = |body: &Value| {
+        body["computeResources"]["type"].as_str().is_some_and(|kind| kind.starts_with("FARGATE"))
+    };
+    let changes = |field: &&&str| {
+        let value = &change["computeResources"][**field];
+        !value.is_null() && *value != body["computeResources"][**field]
+    };
+    let has_policy = !change["updatePolicy"].is_null();
+    let is_refused = match (is_fargate(body), is_fargate(change)) {
+        (true, _) => has_policy || FIXED_ON_FARGATE.iter().any(|field| changes(&field)),
+        (false, moves) => moves,
+    };
+    if is_refused {
+        let fields = FIXED_ON_FARGATE.join(", ");
+        return refused(format!(
+            "The following parameters can't be updated for Fargate compute environment: {fields}, updatePolicy."
+        ));
+    }
+    Ok(())
 }
 
 /// API, DeleteComputeEnvironment: "you must set its state to DISABLED … and disassociate it from
@@ -504,5 +545,25 @@ mod tests {
             assert!(check_policy(&bad).is_err(), "{bad}");
         }
         assert!(check_policy(&json!({"fairsharePolicy": {"shareDecaySeconds": 604_800}})).is_ok());
+    }
+
+    #[test]
+    fn an_environment_of_fargate_changes_its_network_and_its_size_alone() {
+        let fargate = json!({"computeResources": {"type": "FARGATE", "maxvCpus": 4, "subnets": ["a"]}});
+        let ec2 = json!({"computeResources": {"type": "EC2", "maxvCpus": 4}});
+        let of = |resources: Value| json!({ "computeResources": resources });
+        assert!(check_fargate(&fargate, &of(json!({"maxvCpus": 8, "subnets": ["b"]}))).is_ok());
+        assert!(check_fargate(&fargate, &of(json!({"type": "FARGATE"}))).is_ok());
+        assert!(check_fargate(&fargate, &json!({"state": "DISABLED"})).is_ok());
+        assert!(check_fargate(&ec2, &of(json!({"type": "SPOT"}))).is_ok());
+        for (before, change) in [
+            (&fargate, of(json!({"type": "FARGATE_SPOT"}))),
+            (&fargate, of(json!({"type": "EC2"}))),
+            (&fargate, of(json!({"tags": {"a": "b"}}))),
+            (&fargate, json!({"updatePolicy": {"terminateJobsOnUpdate": true}})),
+            (&ec2, of(json!({"type": "FARGATE"}))),
+        ] {
+            assert!(check_fargate(before, &change).is_err(), "{change}");
+        }
     }
 }

@@ -193,12 +193,24 @@ pub enum EffectClass {
     },
     /// The environment goes, or a new one takes its place: its jobs end.
     JobsEnd,
+    /// The same on Fargate. AWS deletes such an environment only when its jobs have ended before;
+    /// otherwise it stays and is invalid (Batch API, DeleteComputeEnvironment).
+    NeedsNoJobs,
     /// The queue goes, or a new one takes its place: its jobs end, those that wait as well.
     QueueGone,
     /// Data is lost.
     DataLost,
     /// AWS refuses such a change: the part needs another name.
     Refused,
+}
+
+/// Why a change of a plan cannot be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// AWS refuses it always.
+    Always,
+    /// AWS refuses it while jobs run on the part.
+    JobsRun,
 }
 
 impl EffectClass {
@@ -209,7 +221,7 @@ impl EffectClass {
 
     /// Whether jobs may end.
     pub fn may_end_jobs(self) -> bool {
-        matches!(self, Self::InstancesReplaced { .. } | Self::JobsEnd | Self::QueueGone)
+        matches!(self, Self::InstancesReplaced { .. } | Self::JobsEnd | Self::NeedsNoJobs | Self::QueueGone)
     }
 
     /// The class in words, without the number of jobs.
@@ -227,6 +239,9 @@ impl EffectClass {
                 format!("instances are replaced; jobs that still run after {after} end")
             }
             Self::JobsEnd => "the environment goes; its jobs end".to_owned(),
+            Self::NeedsNoJobs => {
+                "the environment goes; AWS deletes it only when no job runs there".to_owned()
+            }
             Self::QueueGone => "the queue goes; its jobs end, those that wait as well".to_owned(),
             Self::DataLost => "data is lost".to_owned(),
             Self::Refused => "AWS refuses this change; give the part another name".to_owned(),
@@ -250,6 +265,15 @@ impl Effect {
         }
     }
 
+    /// Whether the change cannot be made, with these jobs. `None`: it can.
+    pub fn refusal(&self, jobs: Option<RunningJobs>) -> Option<Refusal> {
+        match self.class {
+            EffectClass::Refused => Some(Refusal::Always),
+            EffectClass::NeedsNoJobs => jobs.filter(|jobs| jobs.running > 0).map(|_| Refusal::JobsRun),
+            _ => None,
+        }
+    }
+
     /// The word of the flag that allows this: the part's name. `None`: it needs none, as nothing is
     /// lost, or as no job runs there.
     pub fn consent(&self, jobs: Option<RunningJobs>) -> Option<&Part> {
@@ -264,8 +288,7 @@ impl Effect {
 /// leads to, `before` the one that the stack has. Changes of helpers, such as a launch template,
 /// count for the environment that they belong to.
 pub fn effects(before: &ClusterConfig, config: &ClusterConfig, changes: &[Change]) -> Vec<Effect> {
-    let names = part_names(before, config);
-    let mut found: Vec<Effect> = changes.iter().filter_map(|change| effect(before, &names, change)).collect();
+    let mut found: Vec<Effect> = effect_of_each(before, config, changes).into_iter().flatten().collect();
     // A security group of the environment that is replaced, or a launch template with a new
     // version, shows as a change of the environment as well: only the worst of each part counts.
     let mut worst: Vec<Effect> = Vec::new();
@@ -283,11 +306,22 @@ pub fn effects(before: &ClusterConfig, config: &ClusterConfig, changes: &[Change
     worst
 }
 
+/// The effect of each change of a change set, in their order. The arguments are as of
+/// [`effects()`].
+pub fn effect_of_each(
+    before: &ClusterConfig,
+    config: &ClusterConfig,
+    changes: &[Change],
+) -> Vec<Option<Effect>> {
+    let names = part_names(before, config);
+    changes.iter().map(|change| effect(before, &names, change)).collect()
+}
+
 fn effect(before: &ClusterConfig, names: &BTreeMap<String, String>, change: &Change) -> Option<Effect> {
     let part = part(names, &change.logical_id);
     let class = match change.action {
         Action::Add | Action::Import => EffectClass::New,
-        Action::Remove => removed(change),
+        Action::Remove => removed(before, change),
         Action::Modify | Action::Dynamic => modified(before, change)?,
     };
     let logical_id = change.logical_id.clone();
@@ -295,14 +329,22 @@ fn effect(before: &ClusterConfig, names: &BTreeMap<String, String>, change: &Cha
 }
 
 /// The class of a resource that goes.
-fn removed(change: &Change) -> EffectClass {
+fn removed(before: &ClusterConfig, change: &Change) -> EffectClass {
     let keeps = matches!(change.policy_action, PolicyAction::Retain | PolicyAction::Snapshot);
     match change.resource_type.as_str() {
-        "AWS::Batch::ComputeEnvironment" => EffectClass::JobsEnd,
+        "AWS::Batch::ComputeEnvironment" => environment_goes(before, change),
         "AWS::Batch::JobQueue" => EffectClass::QueueGone,
         kind if has_data(kind) && keeps => EffectClass::DataLeftBehind,
         kind if has_data(kind) => EffectClass::DataLost,
         _ => EffectClass::Removed,
+    }
+}
+
+/// The class of an environment that goes.
+fn environment_goes(before: &ClusterConfig, change: &Change) -> EffectClass {
+    match environment(before, &change.logical_id) {
+        Some(environment) if environment.ec2().is_none() => EffectClass::NeedsNoJobs,
+        Some(_) | None => EffectClass::JobsEnd,
     }
 }
 
@@ -372,14 +414,15 @@ const SCALING: [&str; 7] = [
 
 fn of_environment(before: &ClusterConfig, change: &Change, is_replaced: bool) -> EffectClass {
     if is_replaced {
-        return EffectClass::JobsEnd;
+        return environment_goes(before, change);
     }
-    // Batch moves an environment between on-demand and Spot, and not between EC2 and Fargate (Batch
-    // API, UpdateComputeEnvironment, `type`).
+    // Batch moves an environment of EC2 between on-demand and Spot. On Fargate the type stays (its
+    // answer: "The following parameters can't be updated for Fargate compute environment", with
+    // `type` among them).
     let is_fargate = |value: &Option<String>| value.as_ref().is_some_and(|value| value.contains("FARGATE"));
     let moves = |property: &PropertyChange| {
         property.path.ends_with("ComputeResources/Type")
-            && is_fargate(&property.before) != is_fargate(&property.after)
+            && (is_fargate(&property.before) || is_fargate(&property.after))
     };
     if change.properties.iter().any(moves) {
         return EffectClass::Refused;

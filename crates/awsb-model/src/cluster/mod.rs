@@ -16,7 +16,7 @@ pub mod validate;
 
 pub use bucket_name::{bucket_name, repository_name};
 pub use config::{ClusterConfig, ClusterName};
-pub use effect::{Change, Effect, EffectClass, effects};
+pub use effect::{Change, Effect, EffectClass, Refusal, effect_of_each, effects};
 pub use facts::{NetworkFacts, ResolvedNetwork};
 pub use template::{BODY_BYTES, CLUSTER_TAG, OBJECT_BYTES, Template, template};
 pub use validate::{Problem, ProblemKind, validate};

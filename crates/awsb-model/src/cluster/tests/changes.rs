@@ -2,8 +2,8 @@
 
 use super::parsed;
 use crate::cluster::effect::{
-    Action, Change, Effect, EffectClass, PolicyAction, PropertyChange, Recreation, Replacement, RunningJobs,
-    effects,
+    Action, Change, Effect, EffectClass, PolicyAction, PropertyChange, Recreation, Refusal, Replacement,
+    RunningJobs, effect_of_each, effects,
 };
 
 fn property(path: &str, before: Option<&str>, after: Option<&str>) -> PropertyChange {
@@ -63,11 +63,47 @@ fn an_environment_says_what_its_jobs_meet() {
     let mut moved = change("EnvironmentA", ENVIRONMENT, &[]);
     moved.properties = vec![property("ComputeResources/Type", Some("EC2"), Some("SPOT"))];
     assert_eq!(class(moved.clone()).describe(), rolls);
-    moved.properties = vec![property("ComputeResources/Type", Some("EC2"), Some("FARGATE"))];
-    assert_eq!(class(moved), EffectClass::Refused);
+    for (before, after) in [("EC2", "FARGATE"), ("FARGATE_SPOT", "EC2"), ("FARGATE", "FARGATE_SPOT")] {
+        moved.properties = vec![property("ComputeResources/Type", Some(before), Some(after))];
+        assert_eq!(class(moved.clone()), EffectClass::Refused, "{before} -> {after}");
+    }
     let mut removed = change("EnvironmentA", ENVIRONMENT, &[]);
     removed.action = Action::Remove;
     assert_eq!(class(removed), EffectClass::JobsEnd);
+}
+
+#[test]
+fn an_environment_of_fargate_goes_only_when_no_job_runs_there() {
+    let mut gone = change("EnvironmentF", "Batch::ComputeEnvironment", &[]);
+    gone.action = Action::Remove;
+    let mut replaced = change("EnvironmentF", "Batch::ComputeEnvironment", &["Tags"]);
+    replaced.replacement = Replacement::True;
+    for change in [gone, replaced] {
+        let told = told(&[change]);
+        let effect = told.first().unwrap();
+        let jobs = |running| Some(RunningJobs { running, retried: 0 });
+        assert_eq!(effect.refusal(jobs(1)), Some(Refusal::JobsRun));
+        assert_eq!(effect.refusal(jobs(0)), None);
+        assert_eq!(effect.consent(jobs(0)), None);
+        // Nobody knows whether jobs run there, so that the change needs the part's name.
+        assert_eq!(effect.refusal(None), None);
+        assert_eq!(effect.consent(None).map(ToString::to_string).as_deref(), Some("environment.f"));
+    }
+}
+
+#[test]
+fn each_change_has_an_effect_of_its_own() {
+    let config = parsed(CONFIG);
+    let changes = [
+        change("LaunchTemplateA", "EC2::LaunchTemplate", &["LaunchTemplateData"]),
+        change("EnvironmentA", "Batch::ComputeEnvironment", &["ComputeResources/LaunchTemplate/Version"]),
+    ];
+    let classes: Vec<String> = effect_of_each(&config, &config, &changes)
+        .into_iter()
+        .map(|effect| effect.map_or_else(String::new, |e| format!("{}: {}", e.part, e.class.describe())))
+        .collect();
+    let rolls = "environment.a: instances are replaced; jobs that still run after 2h end";
+    assert_eq!(classes, ["environment.a: no interruption", rolls]);
 }
 
 #[test]

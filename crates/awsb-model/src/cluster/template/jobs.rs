@@ -1,5 +1,7 @@
 //! The queues, the scheduling policies and the job definitions of a template.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::parts::{Context, Resources, attribute, reference, text};
@@ -207,17 +209,19 @@ impl Context<'_> {
         (volumes, mounts)
     }
 
-    /// The ARNs of the file systems that are mounted with the permissions of the job role.
-    pub(super) fn file_systems_with_iam(&self) -> Vec<String> {
-        let shared = self.config.shared.iter().filter_map(|shared| match &shared.source {
-            SharedSource::Efs { file_system, iam: true, .. } => Some(format!(
+    /// The ARNs of the file systems that are mounted with the permissions of the job role, each
+    /// once, and whether jobs may write to it: where one of its shared directories is not
+    /// read-only.
+    pub(super) fn file_systems_with_iam(&self) -> BTreeMap<String, bool> {
+        let mut systems = BTreeMap::new();
+        for shared in &self.config.shared {
+            let SharedSource::Efs { file_system, iam: true, .. } = &shared.source else { continue };
+            let arn = format!(
                 "arn:${{AWS::Partition}}:elasticfilesystem:${{AWS::Region}}:${{AWS::AccountId}}:file-system/{file_system}"
-            )),
-            SharedSource::New { .. } | SharedSource::Efs { .. } | SharedSource::Mounted { .. } => None,
-        });
-        let mut arns: Vec<String> = shared.collect();
-        arns.dedup();
-        arns
+            );
+            *systems.entry(arn).or_default() |= !shared.read_only;
+        }
+        systems
     }
 }
 

@@ -188,14 +188,16 @@ impl Context<'_> {
             let actions = ["kms:Decrypt", "kms:GenerateDataKey"];
             statements.push(Statement::allow("UseBucketKey", &actions, [key.as_str()]));
         }
-        let systems: Vec<String> = self.file_systems_with_iam();
+        let systems = self.file_systems_with_iam();
         if !systems.is_empty() {
-            let actions = [
-                "elasticfilesystem:ClientMount",
-                "elasticfilesystem:ClientWrite",
-                "elasticfilesystem:ClientRootAccess",
-            ];
-            statements.push(Statement::allow("MountEfs", &actions, systems.iter().map(String::as_str)));
+            let actions = ["elasticfilesystem:ClientMount"];
+            statements.push(Statement::allow("MountEfs", &actions, systems.keys().map(String::as_str)));
+        }
+        let writable = systems.iter().filter(|(_, is_writable)| **is_writable).map(|(arn, _)| arn.as_str());
+        let writable: Vec<&str> = writable.collect();
+        if !writable.is_empty() {
+            let actions = ["elasticfilesystem:ClientWrite", "elasticfilesystem:ClientRootAccess"];
+            statements.push(Statement::allow("WriteEfs", &actions, writable));
         }
         let managed = role.policies.iter().map(|arn| Value::from(arn.as_str())).collect();
         self.add_role(resources, "JobRole", &Service::EcsTasks, managed, &statements);

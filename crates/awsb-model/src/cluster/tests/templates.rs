@@ -165,3 +165,25 @@ proptest! {
         let _ = ClusterConfig::from_toml("file", &text);
     }
 }
+
+#[test]
+fn jobs_may_not_write_to_a_share_that_is_read_only() {
+    let share = |name: &str, system: &str, more: &str| {
+        format!("[shared.{name}]\npath = \"/{name}\"\nsource = \"{system}\"\niam = true\n{more}")
+    };
+    let (a, b) = ("fs-0000aaaa", "fs-0000bbbb");
+    let text = share("x", a, "read_only = true\n")
+        + &share("y", b, "")
+        + &share("z", a, "folder = \"/z\"\nread_only = true\n");
+    let config = parsed(&text);
+    let template = template(&"lab".parse().unwrap(), &config, &default_network());
+    let policies = &template.value()["Resources"]["JobRole"]["Properties"]["Policies"];
+    let statements = policies[0]["PolicyDocument"]["Statement"].as_array().unwrap();
+    let of = |sid: &str| statements.iter().find(|statement| statement["Sid"] == sid).unwrap();
+    let (mount, write) = (of("MountEfs"), of("WriteEfs"));
+    assert_eq!(mount["Action"], serde_json::json!(["elasticfilesystem:ClientMount"]));
+    // Each file system is there once.
+    assert_eq!(mount["Resource"].as_array().unwrap().len(), 2, "{mount}");
+    assert_eq!(write["Resource"].as_array().unwrap().len(), 1, "{write}");
+    assert!(write["Resource"].to_string().contains(b), "{write}");
+}

@@ -38,7 +38,7 @@ pub use parallelcluster_stack::is_missing_stack;
 pub use query::CallError as QueryCallError;
 pub use reconnect::{ResilientSession, contact_timeout};
 pub use server_clock::ServerClock;
-pub use service_quotas::ServiceQuotas;
+pub use service_quotas::{AccountQuota, ServiceQuotas};
 pub use session::{OPERATION_TIMEOUT, Session, explain, not_found};
 pub use spawn::spawn_call;
 pub use sts::{Identity, Sts};

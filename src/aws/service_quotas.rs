@@ -32,27 +32,46 @@ struct Quota {
     value: Option<f64>,
 }
 
+/// The quota of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccountQuota {
+    /// It has this value.
+    Applied(u32),
+    /// The account has the default value, which Service Quotas does not tell with it (API
+    /// Reference, GetServiceQuota: "For some quotas, only the default values are available").
+    Default,
+    /// Nothing that knows quotas is there.
+    Unknown,
+}
+
 impl ServiceQuotas {
     /// A client for a region; with `trace`, every exchange is shown.
     pub(super) fn new(config: &SdkConfig, region: &str, trace: Option<Trace>) -> Self {
         Self { quota: json_operation(&SERVICE_QUOTAS, "GetServiceQuota", config, region, trace) }
     }
 
-    /// The quota of a service, such as `ec2`, with this code. `None`: the region has no such quota,
-    /// or nothing that knows quotas is there.
+    /// The quota of a service, such as `ec2`, with this code.
     ///
     /// # Errors
     /// When Service Quotas cannot be asked.
-    pub async fn quota(&self, service: &str, code: &str) -> Result<Option<u32>, CallError> {
+    pub async fn quota(&self, service: &str, code: &str) -> Result<AccountQuota, CallError> {
         let parameters = json!({ "ServiceCode": service, "QuotaCode": code });
         let call = JsonCall::targeted("ServiceQuotasV20190624.GetServiceQuota", parameters);
         match self.quota.invoke(call).await {
-            Ok(answer) => Ok(answer.quota.value.map(whole)),
-            Err(e) if matches!(e.code(), Some("NoSuchResourceException" | "UnknownOperationException")) => {
-                Ok(None)
+            Ok(answer) => {
+                Ok(answer.quota.value.map(whole).map_or(AccountQuota::Unknown, AccountQuota::Applied))
             }
-            Err(e) => Err(Box::new(e)),
+            Err(e) => of_error(e.code()).ok_or_else(|| Box::new(e)),
         }
+    }
+}
+
+/// The quota that an error's code stands for. `None`: for none.
+fn of_error(code: Option<&str>) -> Option<AccountQuota> {
+    match code {
+        Some("NoSuchResourceException") => Some(AccountQuota::Default),
+        Some("UnknownOperationException") => Some(AccountQuota::Unknown),
+        Some(_) | None => None,
     }
 }
 
@@ -67,6 +86,13 @@ fn whole(value: f64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_quota_without_an_applied_value_has_the_default() {
+        assert_eq!(of_error(Some("NoSuchResourceException")), Some(AccountQuota::Default));
+        assert_eq!(of_error(Some("UnknownOperationException")), Some(AccountQuota::Unknown));
+        assert_eq!(of_error(Some("AccessDeniedException")), None);
+    }
 
     #[test]
     fn a_quota_is_a_whole_number() {

@@ -14,7 +14,7 @@ use awsb_model::cluster::facts::{
 use awsb_model::cluster::quota::{self, ResourceQuota, VcpuQuota, vcpu_quotas};
 use futures_util::future::join_all;
 
-use crate::aws::{MountTarget, RouteTable, Session, Subnet, WayOut as RouteOut, explain};
+use crate::aws::{AccountQuota, MountTarget, RouteTable, Session, Subnet, WayOut as RouteOut, explain};
 use crate::ui::Failure;
 
 /// The facts about the account that a configuration needs.
@@ -92,7 +92,11 @@ async fn quotas(session: &Session, config: &ClusterConfig, is_new: bool) -> (Quo
     let vcpus = join_all(wanted.into_iter().map(async |quota| {
         let value = client.quota(quota.service, quota.code).await;
         let doing = format!("asking for the quota {}", quota.code);
-        Ok::<_, Failure>(value.map_err(|e| explain(session, &doing, &*e))?.map(|value| (quota, value)))
+        // The defaults of vCPUs are not in the model: they are not the same in all accounts.
+        Ok::<_, Failure>(match value.map_err(|e| explain(session, &doing, &*e))? {
+            AccountQuota::Applied(value) => Some((quota, value)),
+            AccountQuota::Default | AccountQuota::Unknown => None,
+        })
     }));
     let (environments, queues, vpcs) = (
         async {
@@ -169,7 +173,16 @@ async fn free(
     }
     let value = session.service_quotas().quota(quota.service, quota.code).await;
     let doing = format!("asking for the quota {}", quota.code);
-    Ok(value.map_err(|e| explain(session, &doing, &*e))?.map(free))
+    Ok(limit(quota, value.map_err(|e| explain(session, &doing, &*e))?).map(free))
+}
+
+/// The most resources that an account may have. `None`: unknown.
+fn limit(quota: ResourceQuota, value: AccountQuota) -> Option<u32> {
+    match value {
+        AccountQuota::Applied(value) => Some(value),
+        AccountQuota::Default => Some(quota.default),
+        AccountQuota::Unknown => None,
+    }
 }
 
 /// The VPC and subnets that the configuration means, and those that it names.
@@ -189,9 +202,11 @@ pub async fn network(session: &Session, config: &ClusterConfig) -> Result<Networ
     let zones = async {
         match config.network.vpc {
             Vpc::New { .. } => {
-                session.ec2.zones().await.map_err(|e| explain(session, "listing the zones", &*e))
+                let zones = session.ec2.zones().await;
+                let zones = zones.map_err(|e| explain(session, "listing the zones", &*e))?;
+                Ok((zones, default_zones(session).await?))
             }
-            Vpc::Default | Vpc::Given { .. } => Ok(Vec::new()),
+            Vpc::Default | Vpc::Given { .. } => Ok((Vec::new(), Vec::new())),
         }
     };
     let subnets = async {
@@ -220,13 +235,27 @@ pub async fn network(session: &Session, config: &ClusterConfig) -> Result<Networ
         }
         Ok::<_, Failure>((default, with_routes(session, subnets).await?))
     };
-    let (security_groups, zones, (default, subnets)) = tokio::try_join!(groups, zones, subnets)?;
+    let (security_groups, (zones, default_zones), (default, subnets)) =
+        tokio::try_join!(groups, zones, subnets)?;
     Ok(NetworkFacts {
         default_vpc: default.and_then(|id| id.parse().ok()),
         subnets,
         security_groups,
         zones: zones.iter().filter_map(|zone| zone.parse().ok()).collect(),
+        default_zones: default_zones.iter().filter_map(|zone| zone.parse().ok()).collect(),
     })
+}
+
+/// The zones of the region that have a default subnet, in order.
+async fn default_zones(session: &Session) -> Result<Vec<String>, Failure> {
+    let wrong = |e: crate::aws::QueryCallError| explain(session, "looking at the default subnets", &*e);
+    let Some(vpc) = session.ec2.default_vpc().await.map_err(wrong)? else { return Ok(Vec::new()) };
+    let subnets = session.ec2.subnets_of(&vpc.vpc_id).await.map_err(wrong)?;
+    let default = subnets.into_iter().filter(|subnet| subnet.default_for_az);
+    let mut zones: Vec<String> = default.map(|subnet| subnet.availability_zone).collect();
+    zones.sort();
+    zones.dedup();
+    Ok(zones)
 }
 
 async fn security_groups(session: &Session, ids: &[String]) -> Result<Vec<SecurityGroupFacts>, Failure> {
@@ -333,6 +362,13 @@ async fn key_pairs(session: &Session, config: &ClusterConfig) -> Result<Option<V
 mod tests {
     use super::*;
     use crate::aws::Route;
+
+    #[test]
+    fn a_quota_that_nobody_has_changed_has_its_default() {
+        assert_eq!(limit(quota::ENVIRONMENTS, AccountQuota::Default), Some(50));
+        assert_eq!(limit(quota::VPCS, AccountQuota::Applied(8)), Some(8));
+        assert_eq!(limit(quota::QUEUES, AccountQuota::Unknown), None);
+    }
 
     #[test]
     fn a_subnet_without_a_route_table_of_its_own_has_the_main_one() {

@@ -55,10 +55,6 @@ pub struct Route {
     pub destination_cidr_block: Option<String>,
     /// `igw-…` of an internet gateway, `vgw-…`, or `local`.
     pub gateway_id: Option<String>,
-    /// `nat-…`.
-    pub nat_gateway_id: Option<String>,
-    /// `tgw-…`.
-    pub transit_gateway_id: Option<String>,
     /// `active` or `blackhole`.
     pub state: Option<String>,
 }
@@ -171,24 +167,19 @@ impl From<xml::RouteTable> for RouteTable {
 
 impl RouteTable {
     /// Whether it leads to the internet: by an internet gateway, for which an instance needs a
-    /// public address, or by a NAT or transit gateway.
+    /// public address, or by anything else that a default route can have as its target (VPC User
+    /// Guide, `route-table-options`). Whatever is behind the other targets is not known.
     pub fn way_out(&self) -> Option<WayOut> {
         let active = self.routes.iter().filter(|route| route.state.as_deref() != Some("blackhole"));
         let default = active.filter(|route| route.destination_cidr_block.as_deref() == Some("0.0.0.0/0"));
-        default
-            .filter_map(|route| {
-                let is_internet_gateway =
-                    route.gateway_id.as_deref().is_some_and(|id| id.starts_with("igw-"));
-                let is_other = [&route.gateway_id, &route.nat_gateway_id, &route.transit_gateway_id]
-                    .into_iter()
-                    .any(Option::is_some);
-                match (is_internet_gateway, is_other) {
-                    (true, _) => Some(WayOut::InternetGateway),
-                    (false, true) => Some(WayOut::Other),
-                    (false, false) => None,
-                }
-            })
-            .next()
+        let mut targets = default.map(|route| {
+            let gateway = route.gateway_id.as_deref();
+            match gateway.is_some_and(|id| id.starts_with("igw-")) {
+                true => WayOut::InternetGateway,
+                false => WayOut::Other,
+            }
+        });
+        targets.next()
     }
 }
 
@@ -197,7 +188,7 @@ impl RouteTable {
 pub enum WayOut {
     /// By an internet gateway: only instances with a public address do.
     InternetGateway,
-    /// By a NAT gateway, a transit gateway, or a gateway of another kind.
+    /// By anything else: a NAT gateway, a transit gateway, an instance, a peering connection.
     Other,
 }
 
@@ -314,7 +305,18 @@ mod tests {
         assert!(internet.is_main);
         assert_eq!(internet.subnets, ["subnet-1"]);
         assert_eq!(internet.way_out(), Some(WayOut::InternetGateway));
-        assert_eq!(route("<natGatewayId>nat-1</natGatewayId>", "active").way_out(), Some(WayOut::Other));
+        for target in [
+            "<natGatewayId>nat-1</natGatewayId>",
+            "<transitGatewayId>tgw-1</transitGatewayId>",
+            "<gatewayId>vgw-1</gatewayId>",
+            "<instanceId>i-1</instanceId><networkInterfaceId>eni-1</networkInterfaceId>",
+            "<networkInterfaceId>eni-1</networkInterfaceId>",
+            "<vpcPeeringConnectionId>pcx-1</vpcPeeringConnectionId>",
+            "<coreNetworkArn>arn:aws:networkmanager::111122223333:core-network/c</coreNetworkArn>",
+            "<carrierGatewayId>cagw-1</carrierGatewayId>",
+        ] {
+            assert_eq!(route(target, "active").way_out(), Some(WayOut::Other), "{target}");
+        }
         assert_eq!(route("<natGatewayId>nat-1</natGatewayId>", "blackhole").way_out(), None);
         assert_eq!(table("").way_out(), None);
     }

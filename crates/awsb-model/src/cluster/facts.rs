@@ -57,6 +57,8 @@ pub struct NetworkFacts {
     pub security_groups: Vec<SecurityGroupFacts>,
     /// The zones of the region, for a new VPC.
     pub zones: Vec<ZoneName>,
+    /// Those of them that have a default subnet, in order.
+    pub default_zones: Vec<ZoneName>,
 }
 
 /// The instance types of the region (EC2 API, DescribeInstanceTypeOfferings by zone, and
@@ -222,6 +224,12 @@ impl SubnetFacts {
 }
 
 impl NetworkFacts {
+    /// The zones that `Fn::GetAZs` returns, from which a new VPC takes its first ones: those with a
+    /// default subnet, or all if none has one (CloudFormation Template Reference, `Fn::GetAZs`).
+    pub fn zones_of_new_subnets(&self) -> &[ZoneName] {
+        if self.default_zones.is_empty() { &self.zones } else { &self.default_zones }
+    }
+
     /// The subnet of this ID.
     pub fn subnet(&self, id: &SubnetId) -> Option<&SubnetFacts> {
         self.subnets.iter().find(|subnet| subnet.id == *id)

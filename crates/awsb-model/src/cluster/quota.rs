@@ -23,14 +23,21 @@ pub struct ResourceQuota {
     pub code: &'static str,
     /// The value for an account that has asked for no other.
     pub default: u32,
+    /// Whether AWS raises it for an account that asks.
+    pub is_adjustable: bool,
 }
 
-/// Compute environments in a region (AWS Batch User Guide, `service_limits`).
-pub const ENVIRONMENTS: ResourceQuota = ResourceQuota { service: "batch", code: "L-144F0CA5", default: 50 };
-/// Job queues in a region (AWS Batch User Guide, `service_limits`).
-pub const QUEUES: ResourceQuota = ResourceQuota { service: "batch", code: "L-4CEA37AD", default: 50 };
+/// Compute environments in a region (AWS Batch User Guide, `service_limits`, which says that it
+/// cannot be changed).
+pub const ENVIRONMENTS: ResourceQuota =
+    ResourceQuota { service: "batch", code: "L-144F0CA5", default: 50, is_adjustable: false };
+/// Job queues in a region (AWS Batch User Guide, `service_limits`, which says that it cannot be
+/// changed).
+pub const QUEUES: ResourceQuota =
+    ResourceQuota { service: "batch", code: "L-4CEA37AD", default: 50, is_adjustable: false };
 /// VPCs in a region (Amazon VPC User Guide, `amazon-vpc-limits`).
-pub const VPCS: ResourceQuota = ResourceQuota { service: "vpc", code: "L-F678F1CE", default: 5 };
+pub const VPCS: ResourceQuota =
+    ResourceQuota { service: "vpc", code: "L-F678F1CE", default: 5, is_adjustable: true };
 
 /// The letters of the families, the quota of on-demand instances, and that of Spot, if there is
 /// one (EC2 User Guide, `ec2-on-demand-instances` and `using-spot-limits`). The last row is for all

@@ -161,7 +161,7 @@ pub const KEYS: &[Key] = &[
         "network.zone_names",
         "The zones in which a new VPC has a subnet.",
         "a list of two or three names of zones",
-        "the first zones of the region",
+        "the first zones of the region that have a default subnet; of all zones, if none has one",
         &["[\"eu-west-1a\", \"eu-west-1b\"]"],
         InstancesReplaced,
     )
@@ -185,7 +185,7 @@ pub const KEYS: &[Key] = &[
     ),
     Key::new(
         "environment.NAME.type",
-        "The machines: instances of EC2 or Fargate, on demand or on Spot. An environment stays on EC2 or on Fargate.",
+        "The machines: instances of EC2 or Fargate, on demand or on Spot. Only between `on-demand` and `spot` can it change: from or to Fargate, AWS refuses it.",
         "`on-demand`, `spot`, `fargate` or `fargate-spot`",
         "has to be given",
         &["\"on-demand\"", "\"spot\"", "\"fargate\"", "\"fargate-spot\""],

@@ -8,7 +8,8 @@ use crate::cluster::facts::{
 };
 use crate::cluster::quota::vcpu_quotas;
 use crate::cluster::validate::{
-    Problem, validate, validate_account, validate_file_systems, validate_network, validate_types,
+    Problem, ProblemKind, validate, validate_account, validate_file_systems, validate_network,
+    validate_types, validate_user_policy,
 };
 
 fn told(problems: &[Problem]) -> String {
@@ -84,7 +85,7 @@ fn contradictions_are_named_with_the_key_and_the_change() {
 fn facts() -> NetworkFacts {
     let ResolvedNetwork::Existing { vpc, subnets } = default_network() else { panic!("no subnets") };
     let zones = subnets.iter().map(|subnet| subnet.zone.clone()).collect();
-    NetworkFacts { default_vpc: Some(vpc), subnets, security_groups: Vec::new(), zones }
+    NetworkFacts { default_vpc: Some(vpc), subnets, zones, ..NetworkFacts::default() }
 }
 
 #[test]
@@ -122,6 +123,62 @@ fn networks_that_cannot_work() {
     .map(|(text, facts)| told(&validate_network(&parsed(text), &facts)));
     insta::assert_snapshot!(told.join("\n"));
     assert_eq!(validate_network(&parsed(""), &facts()), []);
+}
+
+#[test]
+fn a_new_vpc_is_in_the_zones_that_cloudformation_chooses_from() {
+    let zone = |name: &str| name.parse().unwrap();
+    let facts = NetworkFacts {
+        zones: vec![zone("eu-west-1a"), zone("eu-west-1b"), zone("eu-west-1c")],
+        default_zones: vec![zone("eu-west-1b"), zone("eu-west-1c")],
+        ..NetworkFacts::default()
+    };
+    let of = |network: &str| parsed(&format!("[network]\nvpc = \"new\"\n{network}"));
+    let told = told(&validate_network(&of("zones = 3\n"), &facts));
+    assert!(told.contains("zones with a default subnet: eu-west-1b, eu-west-1c"), "{told}");
+    assert_eq!(validate_network(&of("zones = 2\n"), &facts), []);
+    let named = "zone_names = [\"eu-west-1a\", \"eu-west-1b\", \"eu-west-1c\"]\n";
+    assert_eq!(validate_network(&of(named), &facts), []);
+    // The types have to be in the zones that are chosen, and not in the first ones of the region.
+    let offered = OfferedType {
+        name: "c7i.large".parse().unwrap(),
+        vcpus: 2,
+        memory_mib: 0,
+        gpus: 0,
+        zones: vec![zone("eu-west-1a"), zone("eu-west-1b")],
+    };
+    let config = of("zones = 2\n[environment.a]\ntype = \"on-demand\"\ninstance_types = [\"c7i.large\"]\n");
+    let problems = validate_types(&config, &facts, &TypeOfferings { types: vec![offered] });
+    assert!(self::told(&problems).contains("which eu-west-1c does not have"), "{problems:?}");
+}
+
+#[test]
+fn a_quota_that_aws_does_not_raise_is_not_asked_for() {
+    let quotas = Quotas { free_environments: Some(0), free_vpcs: Some(0), ..Quotas::default() };
+    let config = parsed("[network]\nvpc = \"new\"\n[environment.a]\ntype = \"spot\"\n");
+    let problems = validate_account(&config, &AccountFacts { quotas, ..AccountFacts::default() });
+    let advice = |key: &str| problems.iter().find(|problem| problem.key == key).unwrap().advice.clone();
+    assert!(advice("environment").contains("AWS does not raise this quota"), "{}", advice("environment"));
+    assert!(advice("network.vpc").contains("ask AWS for a larger quota"), "{}", advice("network.vpc"));
+}
+
+#[test]
+fn a_policy_of_users_that_is_longer_than_iam_takes_is_a_problem() {
+    let queue = |n: usize| {
+        let name = format!("{}-{n}", "q".repeat(60));
+        format!("[queue.q{n}]\narn = \"arn:aws:batch:eu-west-1:111122223333:job-queue/{name}\"\n")
+    };
+    let queues: String = (0..12).map(queue).collect();
+    let check =
+        |name: &str, text: &str| validate_user_policy(&name.parse().unwrap(), "eu-west-1", &parsed(text));
+    let with_queues = format!("default_queue = \"q0\"\n{queues}");
+    let long = "x".repeat(60);
+    let problems = check(&long, &with_queues);
+    assert_eq!(problems.iter().map(|problem| problem.kind).collect::<Vec<_>>(), [ProblemKind::PolicySize]);
+    assert!(problems[0].kind.is_fatal());
+    assert_eq!(problems[0].key, "iam.user_policy");
+    assert_eq!(check(&long, ""), []);
+    assert_eq!(check(&long, &format!("{with_queues}[iam]\nuser_policy = false\n")), []);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::cluster::facts::{
     AccountFacts, FileSystemFacts, NetworkError, NetworkFacts, OfferedType, ResolvedNetwork, SubnetFacts,
     TypeOfferings, WayOut,
 };
-use crate::cluster::quota::{VcpuQuota, vcpu_quotas};
+use crate::cluster::quota::{ENVIRONMENTS, QUEUES, VPCS, VcpuQuota, vcpu_quotas};
 use crate::toml_reader::nearest_hint;
 
 /// Checks the network.
@@ -60,6 +60,7 @@ fn check_zones(config: &ClusterConfig, facts: &NetworkFacts, problems: &mut Prob
         return;
     }
     let all: Vec<&str> = facts.zones.iter().map(ZoneName::as_str).collect();
+    let usable = facts.zones_of_new_subnets();
     match zones {
         Zones::First(count) if usize::from(*count) > all.len() => {
             let message = format!("is {count}, and the region has {}", all.join(", "));
@@ -69,6 +70,15 @@ fn check_zones(config: &ClusterConfig, facts: &NetworkFacts, problems: &mut Prob
                 message,
                 "take fewer zones, or another region",
             );
+        }
+        Zones::First(count) if usize::from(*count) > usable.len() => {
+            let usable: Vec<&str> = usable.iter().map(ZoneName::as_str).collect();
+            let message = format!(
+                "is {count}, and CloudFormation chooses among the zones with a default subnet: {}",
+                usable.join(", ")
+            );
+            let advice = format!("name the zones: `zone_names` takes any of {}", all.join(", "));
+            problems.add(ProblemKind::Network, "network.zones", message, advice);
         }
         Zones::First(_) => {}
         Zones::Named(names) => {
@@ -175,7 +185,7 @@ fn zones_of(config: &ClusterConfig, facts: &NetworkFacts, environment: &Environm
     let mut zones: Vec<ZoneName> = match (&config.network.vpc, ResolvedNetwork::resolve(config, facts)) {
         (Vpc::New { zones: Zones::Named(names), .. }, _) => names.clone(),
         (Vpc::New { zones: Zones::First(count), .. }, _) => {
-            facts.zones.iter().take(usize::from(*count)).cloned().collect()
+            facts.zones_of_new_subnets().iter().take(usize::from(*count)).cloned().collect()
         }
         (_, Ok(network)) => {
             network.subnets_of(config, environment).into_iter().map(|subnet| subnet.zone.clone()).collect()
@@ -296,14 +306,23 @@ fn check_quotas(config: &ClusterConfig, facts: &AccountFacts, problems: &mut Pro
     }
     let made = config.queues.iter().filter(|queue| queue.made().is_some()).count();
     let has_new_vpc = usize::from(matches!(config.network.vpc, Vpc::New { .. }));
-    for (key, needed, free, what) in [
-        ("environment", config.environments.len(), quotas.free_environments, "compute environments"),
-        ("queue", made, quotas.free_queues, "job queues"),
-        ("network.vpc", has_new_vpc, quotas.free_vpcs, "VPCs"),
+    for (key, needed, free, what, quota) in [
+        (
+            "environment",
+            config.environments.len(),
+            quotas.free_environments,
+            "compute environments",
+            ENVIRONMENTS,
+        ),
+        ("queue", made, quotas.free_queues, "job queues", QUEUES),
+        ("network.vpc", has_new_vpc, quotas.free_vpcs, "VPCs", VPCS),
     ] {
         if let Some(free) = free.filter(|free| usize::try_from(*free).is_ok_and(|free| free < needed)) {
             let message = format!("takes {needed} {what}, and the account's quota leaves {free}");
-            let advice = "delete some that are not needed, or ask AWS for a larger quota";
+            let advice = match quota.is_adjustable {
+                true => "delete some that are not needed, or ask AWS for a larger quota",
+                false => "delete some that are not needed: AWS does not raise this quota",
+            };
             problems.add(ProblemKind::Quota, key, message, advice);
         }
     }

@@ -711,3 +711,23 @@ fn a_server_that_is_killed_goes_on_and_makes_nothing_twice() {
     let queues = sandbox.run("aws", ["batch", "describe-job-queues"]).ok().json();
     assert_eq!(queues["jobQueues"].as_array().map(Vec::len), Some(1));
 }
+
+#[story]
+fn a_bucket_whose_policy_was_left_behind_takes_no_second_one() {
+    let sandbox = Sandbox::with_aws();
+    sandbox.run("aws", ["s3", "mb", "s3://kept-0001"]).ok();
+    let template = json!({"Resources": {"Policy": {
+        "Type": "AWS::S3::BucketPolicy",
+        "DeletionPolicy": "Retain",
+        "Properties": {"Bucket": "kept-0001", "PolicyDocument": {"Version": "2012-10-17", "Statement": []}},
+    }}});
+    sandbox.file("template.json", template.to_string());
+    let first = create(&sandbox);
+    in_status(&sandbox, &first, "CREATE_COMPLETE");
+    stacks(&sandbox, ["delete-stack", "--stack-name", "lab"]);
+    in_status(&sandbox, &first, "DELETE_COMPLETE");
+    let second = create(&sandbox);
+    in_status(&sandbox, &second, "ROLLBACK_COMPLETE");
+    let events = stacks(&sandbox, ["describe-stack-events", "--stack-name", &second]).to_string();
+    assert!(events.contains("The bucket policy already exists on bucket kept-0001."), "{events}");
+}

@@ -185,6 +185,27 @@ impl LocalWorld<'_> {
         Ok(Ok(Made { physical_id: id, attributes: old.attributes.clone(), note: None }))
     }
 
+    /// Whether a bucket still has the policy of a stack that has left it behind. A bucket that was
+    /// made again has none.
+    fn has_kept_policy(&self, stack: &Stack, new: &New) -> rusqlite::Result<bool> {
+        let Some(bucket) = new.properties["Bucket"].as_str() else { return Ok(false) };
+        let buckets = self.objects.buckets().unwrap_or_default();
+        let Some((_, made_at)) = buckets.into_iter().find(|(name, _)| name == bucket) else {
+            return Ok(false);
+        };
+        let is_kept = |resource: &Resource| {
+            resource.kind == new.kind
+                && resource.physical_id.as_deref() == Some(bucket)
+                && resource.status == ResourceStatus::DeleteSkipped
+                && resource.updated_at >= made_at
+        };
+        let others = rows::all(self.db(), true)?;
+        Ok(others
+            .iter()
+            .filter(|other| other.id != stack.id)
+            .any(|other| other.resources.values().any(is_kept)))
+    }
+
     /// Disables and deletes (Template Reference: CloudFormation does both).
     fn delete_batch(&self, kind: ResourceKind, id: &str) -> Outcome<()> {
         let name = kind.name_in(id);
@@ -326,6 +347,11 @@ impl World for LocalWorld<'_> {
                 return Ok(if is_there { Err(exists(&new.kind, &new.name)) } else { Ok(()) });
             }
             _ => {}
+        }
+        if new.kind == "AWS::S3::BucketPolicy" && self.has_kept_policy(stack, new)? {
+            let bucket = new.properties["Bucket"].as_str().unwrap_or_default();
+            let message = format!("The bucket policy already exists on bucket {bucket}.");
+            return Ok(Err(HandlerError::new("AlreadyExists", message)));
         }
         // Of simulated resources only stacks know.
         let id = simulated::made(&stack.id, new, None).physical_id;

@@ -79,7 +79,9 @@ impl Context<'_> {
                     }],
                 },
             }),
-            kept(bucket.keep),
+            // CloudFormation makes the policy anew with the next cluster, and takes none over: a
+            // policy that stayed with its bucket would fail that cluster.
+            kept(false),
         );
     }
 

@@ -27,7 +27,7 @@ struct Known {
 }
 
 /// The reasons that users meet, the more precise ones first.
-const KNOWN: [Known; 12] = [
+const KNOWN: [Known; 13] = [
     Known {
         words: &["AWSServiceRoleForBatch"],
         plain: None,
@@ -47,6 +47,12 @@ const KNOWN: [Known; 12] = [
         words: &["BucketAlreadyOwnedByYou"],
         plain: Some("you have a bucket of this name already"),
         advice: &["it is left of an earlier cluster: remove it, or give the cluster another name"],
+    },
+    Known {
+        words: &["attached to entities"],
+        plain: Some("users, groups or roles have the policy"),
+        // The failure of the deletion has the commands, which need the ARN.
+        advice: &[],
     },
     Known {
         words: &["permissions boundary"],
@@ -106,6 +112,8 @@ impl Cause {
         let reason = event.resource_status_reason.as_deref().unwrap_or("AWS gives no reason");
         let resource = if event.is_of_stack {
             format!("the stack {}", event.logical_resource_id)
+        } else if event.resource_type.is_empty() {
+            format!("the resource {}", event.logical_resource_id)
         } else {
             format!("the {} {}", kind(&event.resource_type), event.logical_resource_id)
         };

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use aws_sdk_cloudformation::error::ProvideErrorMetadata;
 use aws_sdk_cloudformation::types::{
-    Capability, ChangeAction, ChangeSetStatus, ChangeSetType, ExecutionStatus, OnStackFailure, Parameter,
-    PolicyAction as SdkPolicyAction, Replacement as SdkReplacement, RequiresRecreation, ResourceChange, Tag,
+    Capability, ChangeSetStatus, ChangeSetType, EventType, ExecutionStatus, OnStackFailure, OperationEvent,
+    Parameter, PolicyAction as SdkPolicyAction, Replacement as SdkReplacement, RequiresRecreation,
+    ResourceChange, Tag,
 };
 use awsb_model::cluster::Change;
 use awsb_model::cluster::effect::{Action, PolicyAction, PropertyChange, Recreation, Replacement};
 
+use super::cause::Cause;
+use super::events::Event;
 use super::journal::{Kind, Operation};
 use super::stack;
 use crate::aws::{CallError, ResilientSession, Session, explain, is_missing_stack, next_page};
@@ -76,7 +79,7 @@ pub enum Prepared {
     },
 }
 
-/// A change in the words of the model.
+/// A change in the words of the model. A word that this version does not know counts as the worst.
 fn change(change: ResourceChange) -> Change {
     let details = change.details.unwrap_or_default();
     let properties = details.into_iter().filter_map(|detail| detail.target).map(|target| PropertyChange {
@@ -85,34 +88,17 @@ fn change(change: ResourceChange) -> Change {
         }),
         before: target.before_value,
         after: target.after_value,
-        recreation: match target.requires_recreation {
-            Some(RequiresRecreation::Always) => Recreation::Always,
-            Some(RequiresRecreation::Conditionally) => Recreation::Conditionally,
-            _ => Recreation::Never,
-        },
+        recreation: Recreation::from_word(
+            target.requires_recreation.as_ref().map(RequiresRecreation::as_str),
+        ),
     });
     let properties = properties.collect();
     Change {
         logical_id: change.logical_resource_id.unwrap_or_default(),
         resource_type: change.resource_type.unwrap_or_default(),
-        action: match change.action {
-            Some(ChangeAction::Add) => Action::Add,
-            Some(ChangeAction::Modify) => Action::Modify,
-            Some(ChangeAction::Remove) => Action::Remove,
-            Some(ChangeAction::Import) => Action::Import,
-            _ => Action::Dynamic,
-        },
-        replacement: match change.replacement {
-            Some(SdkReplacement::True) => Replacement::True,
-            Some(SdkReplacement::Conditional) => Replacement::Conditional,
-            _ => Replacement::False,
-        },
-        policy_action: match change.policy_action {
-            Some(SdkPolicyAction::Delete | SdkPolicyAction::ReplaceAndDelete) => PolicyAction::Delete,
-            Some(SdkPolicyAction::Retain | SdkPolicyAction::ReplaceAndRetain) => PolicyAction::Retain,
-            Some(SdkPolicyAction::Snapshot | SdkPolicyAction::ReplaceAndSnapshot) => PolicyAction::Snapshot,
-            _ => PolicyAction::None,
-        },
+        action: change.action.map_or(Action::Dynamic, |action| Action::from_word(action.as_str())),
+        replacement: Replacement::from_word(change.replacement.as_ref().map(SdkReplacement::as_str)),
+        policy_action: PolicyAction::from_word(change.policy_action.as_ref().map(SdkPolicyAction::as_str)),
         properties,
     }
 }
@@ -137,10 +123,17 @@ pub async fn prepare(
         match status {
             Status::Pending => {}
             Status::Failed(id, reason) if is_no_change(&reason) => return Ok(Prepared::NoChanges { id }),
-            Status::Failed(_, reason) => {
+            Status::Failed(id, reason) => {
+                let set = if id.is_empty() { &name } else { &id };
+                // Who may not ask for the findings still gets the reason.
+                let findings = findings(contact.session(), stack, set).await.unwrap_or_default();
+                return Err(not_prepared(stack, set, &reason, &findings));
+            }
+            Status::Removed => {
                 return Err(Failure::failed(format!(
-                    "CloudFormation refuses the changes of {stack}: {reason}"
-                )));
+                    "preparing the changes of {stack}: somebody has removed the change set {name}"
+                ))
+                .hint("the same command makes a new one"));
             }
             Status::Ready { .. } => {
                 let set = contact.keep(async |session| describe(session, stack, &name).await).await?;
@@ -159,6 +152,58 @@ pub async fn prepare(
         polls += 1;
         tokio::time::sleep(interval).await;
     }
+}
+
+/// The findings for which CloudFormation has failed a change set before anything was changed (User
+/// Guide, `Validate stack deployments`), such as a name that exists already.
+async fn findings(session: &Session, stack: &str, set: &str) -> Result<Vec<Event>, Failure> {
+    let (mut found, mut token) = (Vec::new(), None::<String>);
+    loop {
+        let call = session.cloudformation.describe_events().change_set_name(set);
+        // A change set that is known by its name alone needs its stack.
+        let call = call.set_stack_name((!set.starts_with("arn:")).then(|| stack.to_owned()));
+        let answer = call.set_next_token(token.clone()).send().await;
+        let answer = answer.map_err(|e| looking(session, stack, &e))?;
+        found.extend(answer.operation_events.unwrap_or_default().into_iter().filter_map(finding));
+        token = next_page(token.as_deref(), answer.next_token)
+            .map_err(|e| Failure::failed(format!("reading the findings about the stack {stack}: {e}")))?;
+        if token.is_none() {
+            return Ok(found);
+        }
+    }
+}
+
+/// The finding that an event is, if it is one.
+fn finding(event: OperationEvent) -> Option<Event> {
+    let reason = match event.event_type? {
+        EventType::ValidationError => event.validation_status_reason,
+        EventType::HookInvocationError => event.hook_status_reason,
+        _ => return None,
+    };
+    Some(Event {
+        logical_resource_id: event.logical_resource_id.unwrap_or_default(),
+        resource_type: event.resource_type.unwrap_or_default(),
+        resource_status_reason: Some(reason.filter(|reason| !reason.is_empty())?),
+        ..Event::default()
+    })
+}
+
+/// The failure of a change set: each finding with its resource, else the reason of the set.
+fn not_prepared(stack: &str, set: &str, reason: &str, findings: &[Event]) -> Failure {
+    let doing = format!("CloudFormation refuses the changes of {stack}");
+    let causes: Vec<Cause> = findings.iter().map(Cause::of).collect();
+    if causes.is_empty() {
+        return Failure::failed(format!("{doing}: {reason}")).hint(format!(
+            "`aws cloudformation describe-events --change-set-name {set} --stack-name {stack}` shows what \
+             CloudFormation has found"
+        ));
+    }
+    let told: Vec<String> =
+        causes.iter().map(|cause| format!("{}: {}", cause.resource, cause.reason)).collect();
+    let mut advice: Vec<String> = causes.into_iter().flat_map(|cause| cause.advice).collect();
+    advice.dedup();
+    let failure = Failure::failed(format!("{doing}: {}", told.join("; ")));
+    advice.into_iter().fold(failure, Failure::hint)
 }
 
 /// The reasons for which CloudFormation fails a change set that has no changes (User Guide, `Create
@@ -230,8 +275,12 @@ fn refused(failure: Failure, error: &CallError) -> Failure {
 /// The state of a change set.
 enum Status {
     Pending,
-    Ready { is_executed: bool },
+    Ready {
+        is_executed: bool,
+    },
     Failed(String, String),
+    /// Somebody has removed it.
+    Removed,
 }
 
 async fn status(session: &Session, stack: &str, name: &str) -> Result<Status, Failure> {
@@ -245,6 +294,12 @@ async fn status(session: &Session, stack: &str, name: &str) -> Result<Status, Fa
             answer.change_set_id.unwrap_or_default(),
             answer.status_reason.unwrap_or_else(|| "it does not say why".to_owned()),
         ),
+        Some(
+            ChangeSetStatus::DeletePending
+            | ChangeSetStatus::DeleteInProgress
+            | ChangeSetStatus::DeleteComplete
+            | ChangeSetStatus::DeleteFailed,
+        ) => Status::Removed,
         _ => Status::Pending,
     })
 }
@@ -331,7 +386,11 @@ pub async fn execute(
                     // An earlier call has been carried out, and its answer was lost. The change set
                     // is in progress, or it is gone with its execution.
                     let was_executed = match e.code() {
-                        Some("InvalidChangeSetStatus" | "InvalidChangeSetStatusException") => {
+                        Some(
+                            "InvalidChangeSetStatus"
+                            | "InvalidChangeSetStatusException"
+                            | "TokenAlreadyExistsException",
+                        ) => {
                             matches!(
                                 status(session, &set.stack_id, &set.id).await,
                                 Ok(Status::Ready { is_executed: true })
@@ -368,4 +427,44 @@ pub async fn remove(contact: &mut ResilientSession, id: &str) -> Result<(), Fail
             }
         })
         .await
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_cloudformation::types::{ChangeAction, ResourceChangeDetail, ResourceTargetDefinition};
+
+    use super::*;
+
+    #[test]
+    fn words_of_a_later_cloudformation_count_as_the_worst() {
+        let target = ResourceTargetDefinition::builder().name("Type").requires_recreation("Perhaps".into());
+        let told = ResourceChange::builder()
+            .action(ChangeAction::Modify)
+            .replacement("Perhaps".into())
+            .details(ResourceChangeDetail::builder().target(target.build()).build());
+        let change = super::change(told.build());
+        assert_eq!((change.action, change.replacement), (Action::Modify, Replacement::True));
+        assert_eq!(change.properties[0].recreation, Recreation::Always);
+        // Without a word there is none.
+        let change = super::change(ResourceChange::builder().action(ChangeAction::Add).build());
+        assert_eq!((change.action, change.replacement), (Action::Add, Replacement::False));
+    }
+
+    #[test]
+    fn a_finding_is_told_with_its_resource() {
+        let event = |kind: EventType, reason: &str| {
+            let event = OperationEvent::builder().event_type(kind).logical_resource_id("JobLogs");
+            event.resource_type("AWS::Logs::LogGroup").validation_status_reason(reason).build()
+        };
+        assert_eq!(finding(event(EventType::StackEvent, "x")), None);
+        let found = finding(event(EventType::ValidationError, "The log group G already exists.")).unwrap();
+        let failure = not_prepared("lab", "awsb-1", "validation failed: [X]", &[found]);
+        assert_eq!(
+            failure.message(),
+            "CloudFormation refuses the changes of lab: the log group JobLogs: The log group G already exists."
+        );
+        assert!(failure.hints()[0].contains("another name"), "{failure:?}");
+        let failure = not_prepared("lab", "awsb-1", "validation failed: [X]", &[]);
+        assert!(failure.hints()[0].contains("describe-events --change-set-name awsb-1"), "{failure:?}");
+    }
 }

@@ -1,6 +1,6 @@
 //! The calls that delete stacks and set their protection.
 
-use aws_sdk_cloudformation::types::DeletionMode;
+use aws_sdk_cloudformation::error::ProvideErrorMetadata;
 
 use super::journal::Operation;
 use crate::aws::{ResilientSession, explain, is_missing_stack};
@@ -16,19 +16,19 @@ pub async fn delete(
     stack: &str,
     operation: &Operation,
     retained: &[String],
-    is_forced: bool,
 ) -> Result<(), Failure> {
     // One token is for one deletion: a second attempt is another one.
     let token = operation.token.as_str();
     contact
         .keep(async |session| {
             let call = session.cloudformation.delete_stack().stack_name(stack).client_request_token(token);
-            let call = call
-                .set_retain_resources((!retained.is_empty()).then(|| retained.to_vec()))
-                .set_deletion_mode(is_forced.then_some(DeletionMode::ForceDeleteStack));
+            let call = call.set_retain_resources((!retained.is_empty()).then(|| retained.to_vec()));
             match call.send().await {
                 Ok(_) => Ok(()),
                 Err(e) if is_missing_stack(&e) => Ok(()),
+                // The token is new with each deletion, so an earlier call of this one was carried
+                // out.
+                Err(e) if e.code() == Some("TokenAlreadyExistsException") => Ok(()),
                 Err(e) => Err(explain(session, &format!("deleting the stack {stack}"), &e)),
             }
         })

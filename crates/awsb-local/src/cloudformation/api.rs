@@ -728,7 +728,7 @@ impl Api {
                 let mut world =
                     LocalWorld { store, objects: &objects, faults: &faults, removed_streams: Vec::new() };
                 let mut problems: Vec<Value> =
-                    plan.problems.iter().map(|(logical, problem)| property_problem(logical, problem)).collect();
+                    plan.problems.iter().map(|(logical, problem)| property_problem(&template, logical, problem)).collect();
                 let mut imports = imports_existing.then(BTreeSet::new);
                 for new in &std::mem::take(&mut plan.new) {
                     if let Some(imports) = &mut imports
@@ -740,7 +740,7 @@ impl Api {
                         continue;
                     }
                     if let Err(e) = world.prepare(&stack, new)? {
-                        problems.push(name_problem(&new.logical, &e.message));
+                        problems.push(name_problem(&new.logical, &new.kind, &e.message));
                     }
                 }
                 let is_empty =
@@ -1136,11 +1136,12 @@ impl Api {
     }
 }
 
-fn property_problem(logical: &str, problem: &super::schema::Problem) -> Value {
+fn property_problem(template: &Template, logical: &str, problem: &super::schema::Problem) -> Value {
     json!({
         "EventId": uuid::Uuid::new_v4().to_string(),
         "EventType": "VALIDATION_ERROR",
         "LogicalResourceId": logical,
+        "ResourceType": template.resources.get(logical).map(|resource| &resource.kind),
         "ValidationFailureMode": "FAIL",
         "ValidationName": "AWS::EarlyValidation::PropertyValidation",
         "ValidationStatus": "FAILED",
@@ -1149,11 +1150,12 @@ fn property_problem(logical: &str, problem: &super::schema::Problem) -> Value {
     })
 }
 
-fn name_problem(logical: &str, message: &str) -> Value {
+fn name_problem(logical: &str, kind: &str, message: &str) -> Value {
     json!({
         "EventId": uuid::Uuid::new_v4().to_string(),
         "EventType": "VALIDATION_ERROR",
         "LogicalResourceId": logical,
+        "ResourceType": kind,
         "ValidationFailureMode": "FAIL",
         "ValidationName": "AWS::EarlyValidation::ResourceExistenceCheck",
         "ValidationStatus": "FAILED",

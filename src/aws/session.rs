@@ -180,6 +180,13 @@ impl Session {
         }
     }
 
+    /// The account, endpoint and region, as far as they can be distinguished without a call. The
+    /// local cluster has an account of its own, whatever the environment says.
+    pub fn scope(&self) -> Vec<String> {
+        let account = if self.cluster.is_local { Default::default() } else { account_of(&self.cluster) };
+        account.into_iter().chain([self.endpoint().unwrap_or_default(), self.region.clone()]).collect()
+    }
+
     /// The endpoint, which distinguishes clusters of the same name: the folder of a local cluster,
     /// whose port may change, or the URL of Batch where it is not AWS's own.
     pub fn endpoint(&self) -> Option<String> {
@@ -426,15 +433,21 @@ fn trace() -> Trace {
     Trace::new(config::secrets().unwrap_or_default())
 }
 
-/// The cache of an account and region, as far as these can be distinguished without a call.
-fn cache(cluster: &Cluster, region: &str) -> Cache {
+/// The account of a cluster, as far as it is known without a call: the name of its profile and the
+/// ID of its access key, each empty where there is none.
+fn account_of(cluster: &Cluster) -> [String; 2] {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let profile = cluster.profile.clone().or_else(|| variable("AWS_PROFILE"));
     // A profile that is given by name has precedence over keys in the environment.
     let key = if cluster.profile.is_none() { variable("AWS_ACCESS_KEY_ID") } else { None };
-    let endpoint = cluster.endpoint_url.clone().or_else(|| variable("AWS_ENDPOINT_URL"));
-    let scope = [profile, key, endpoint].map(Option::unwrap_or_default);
-    Cache::new(scope.into_iter().chain([region.to_owned()]).collect())
+    [profile, key].map(Option::unwrap_or_default)
+}
+
+/// The cache of an account and region, as far as these can be distinguished without a call.
+fn cache(cluster: &Cluster, region: &str) -> Cache {
+    let variable = || std::env::var("AWS_ENDPOINT_URL").ok().filter(|value| !value.is_empty());
+    let endpoint = cluster.endpoint_url.clone().or_else(variable).unwrap_or_default();
+    Cache::new(account_of(cluster).into_iter().chain([endpoint, region.to_owned()]).collect())
 }
 
 /// The configuration of the local cluster. The user's AWS configuration is not read.

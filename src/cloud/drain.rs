@@ -1,7 +1,7 @@
 //! Takes the jobs from a cluster: its queues accept no more jobs, its jobs end, its compute
 //! environments give their instances back. It also stops and starts a cluster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
 use aws_sdk_batch::error::ProvideErrorMetadata;
@@ -20,6 +20,8 @@ const QUEUES_AT_ONCE: usize = 4;
 /// The interval between two looks at jobs that are to end, and at environments that change.
 const INTERVAL: Duration = Duration::from_secs(2);
 const NEAR_INTERVAL: Duration = Duration::from_millis(100);
+/// The interval between two looks at jobs that take long to end: a look lists all active jobs.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(16);
 /// How long an environment or a queue may take to become free for a change, or to be changed. Batch
 /// says nothing about it; environments have taken two minutes.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(600);
@@ -222,36 +224,85 @@ pub async fn terminate(session: &Session, jobs: Vec<Job>, reason: &str) -> Vec<(
     failures
 }
 
-/// Waits until no job of these queues is left. `report` is told how many are left.
+/// The jobs at one look while a cluster is drained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JobsLeft {
+    /// All that have not ended.
+    pub all: usize,
+    /// Those among them that were not there at an earlier look.
+    pub new: usize,
+}
+
+/// Waits until no job of these queues is left. With a reason, it terminates the jobs: also those
+/// that come while it waits, as Batch disables a queue some time after it was asked to. `report` is
+/// told of each look.
 ///
 /// # Errors
-/// When contact is lost for good.
-pub async fn wait_for_jobs(
+/// When a job cannot be terminated, or contact is lost for good.
+pub async fn end_jobs(
     contact: &mut ResilientSession,
     queues: &[Queue],
-    mut report: impl FnMut(usize),
+    reason: Option<&str>,
+    mut report: impl FnMut(JobsLeft),
 ) -> Result<(), Failure> {
+    let mut known = HashSet::new();
+    let first = interval(contact.session());
+    let longest = if contact.session().is_near() { first } else { LONGEST_INTERVAL };
+    let mut pause = first;
     loop {
         let jobs = contact.keep(async |session| active_jobs(session, queues).await).await?;
-        let left = jobs.values().map(Vec::len).sum();
-        report(left);
-        if left == 0 {
+        let all = jobs.values().map(Vec::len).sum();
+        let new: Vec<Job> =
+            jobs.into_values().flatten().filter(|job| known.insert(job.job_id.clone())).collect();
+        report(JobsLeft { all, new: new.len() });
+        if all == 0 {
             return Ok(());
         }
-        tokio::time::sleep(interval(contact.session())).await;
+        if !new.is_empty() {
+            pause = first;
+            if let Some(reason) = reason {
+                let session = contact.session().clone();
+                let failed = terminate(&session, new, reason).await.into_iter().next();
+                if let Some((_, failure)) = failed {
+                    return Err(failure);
+                }
+            }
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(longest);
     }
 }
 
-/// The vCPUs that each environment of a template keeps running, by the logical ID.
+/// The vCPUs that each environment of a template keeps running, by the logical ID: without those
+/// whose number cannot be read, such as a reference to a parameter.
 pub fn minima(template: &str) -> BTreeMap<String, i32> {
     let Ok(template) = serde_json::from_str::<serde_json::Value>(template) else { return BTreeMap::new() };
     let resources = template["Resources"].as_object().into_iter().flatten();
     let environments = resources.filter(|(_, resource)| resource["Type"] == "AWS::Batch::ComputeEnvironment");
     let min = environments.filter_map(|(id, resource)| {
-        let min = resource["Properties"]["ComputeResources"]["MinvCpus"].as_i64().unwrap_or(0);
-        Some((id.clone(), i32::try_from(min).ok()?))
+        let min = match &resource["Properties"]["ComputeResources"] {
+            serde_json::Value::Object(machines) if machines.keys().any(|key| key.starts_with("Fn::")) => {
+                return None;
+            }
+            serde_json::Value::Object(machines) => match machines.get("MinvCpus") {
+                // API `ComputeResource`, minvCpus: the default is 0.
+                None => 0,
+                // CloudFormation takes a number as a text, too.
+                Some(serde_json::Value::String(text)) => text.parse().ok()?,
+                Some(min) => i32::try_from(min.as_i64()?).ok()?,
+            },
+            serde_json::Value::Null => 0,
+            _ => return None,
+        };
+        Some((id.clone(), min))
     });
     min.collect()
+}
+
+/// Whether an environment keeps vCPUs running, as Batch has it now.
+pub fn keeps_vcpus(environment: &ComputeEnvironment) -> Option<i32> {
+    let machines = environment.compute_resources.as_ref()?;
+    machines.minv_cpus.filter(|min| *min > 0 && !is_fargate(machines.kind.as_deref()))
 }
 
 #[cfg(test)]
@@ -262,10 +313,16 @@ mod tests {
     fn minima_are_those_of_the_template() {
         let template = serde_json::json!({"Resources": {
             "Spot": {"Type": "AWS::Batch::ComputeEnvironment", "Properties": {"ComputeResources": {"MinvCpus": 8}}},
+            "Text": {"Type": "AWS::Batch::ComputeEnvironment",
+                     "Properties": {"ComputeResources": {"MinvCpus": "4"}}},
+            "Parameter": {"Type": "AWS::Batch::ComputeEnvironment",
+                          "Properties": {"ComputeResources": {"MinvCpus": {"Ref": "MinSize"}}}},
+            "Function": {"Type": "AWS::Batch::ComputeEnvironment",
+                         "Properties": {"ComputeResources": {"Fn::If": ["Big", {"MinvCpus": 2}, {"MinvCpus": 1}]}}},
             "Fargate": {"Type": "AWS::Batch::ComputeEnvironment", "Properties": {"ComputeResources": {}}},
             "Queue": {"Type": "AWS::Batch::JobQueue", "Properties": {}},
         }});
-        let expected = [("Fargate".to_owned(), 0), ("Spot".to_owned(), 8)];
+        let expected = [("Fargate".to_owned(), 0), ("Spot".to_owned(), 8), ("Text".to_owned(), 4)];
         assert_eq!(minima(&template.to_string()), BTreeMap::from(expected));
         assert_eq!(minima("AWSTemplateFormatVersion: yaml"), BTreeMap::new());
     }

@@ -101,7 +101,7 @@ impl Journal {
             })?
             .join("awsb")
             .join("clusters");
-        Self::open_in(&folder, &scope(session), stack)
+        Self::open_in(&folder, &session.scope(), stack)
     }
 
     fn open_in(folder: &Path, scope: &[String], stack: &str) -> Result<Self, Failure> {
@@ -162,12 +162,6 @@ impl Journal {
         let _ = fs::remove_file(&self.path);
         self.current = None;
     }
-}
-
-/// The account and region of a stack, as far as they are known without a call.
-fn scope(session: &Session) -> Vec<String> {
-    let profile = session.cluster.profile.clone().or_else(|| std::env::var("AWS_PROFILE").ok());
-    vec![profile.unwrap_or_default(), session.endpoint().unwrap_or_default(), session.region.clone()]
 }
 
 /// The folder for state: `XDG_STATE_HOME`, or `~/.local/state`.

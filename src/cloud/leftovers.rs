@@ -75,6 +75,19 @@ impl Leftover {
     }
 }
 
+/// The advice about a resource that others may hold fast. `None`: only the cluster uses it.
+pub fn holders(resource: &StackResource) -> Option<String> {
+    let arn = resource.physical_resource_id.as_deref().map(shell_word)?;
+    // IAM API, DeletePolicy: the policy has to be detached from all users, groups and roles first.
+    (resource.resource_type == "AWS::IAM::ManagedPolicy").then(|| {
+        format!(
+            "`aws iam list-entities-for-policy --policy-arn {arn}` shows who has it; `aws iam detach-user-policy \
+             --user-name NAME --policy-arn {arn}` takes it from a user, `detach-group-policy --group-name` from a \
+             group, `detach-role-policy --role-name` from a role"
+        )
+    })
+}
+
 /// A word for a shell, in quotes where it needs them.
 fn shell_word(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@".contains(c);

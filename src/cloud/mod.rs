@@ -32,7 +32,7 @@ pub use content::{content, new_template};
 pub use events::{Event, Watch, all as events, mark_of_operation, newest as newest_event};
 pub use follow::follow;
 pub use journal::{Journal, Kind, Operation};
-pub use leftovers::{Leftover, kept_ids};
+pub use leftovers::{Leftover, holders, kept_ids};
 pub use operations::{delete, protect};
 pub use part_jobs::PartJobs;
 pub use problems::check;

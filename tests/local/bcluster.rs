@@ -191,6 +191,8 @@ fn a_cluster_takes_over_the_data_of_an_earlier_one() {
         bcluster(&sandbox, &["update", "lab", "--yes"]).ok().stdout,
         "The cluster lab has no changes.\n"
     );
+    // The policy of the bucket went with the first cluster, as a second one cannot be made.
+    assert_eq!(states_of(&sandbox, "BucketPolicy").last().map(String::as_str), Some("CREATE_COMPLETE"));
     bcluster(&sandbox, &["delete", "lab", "--yes", "--delete-data"]).ok();
     assert!(!sandbox.run("aws", ["s3", "ls"]).ok().stdout.contains(&bucket));
     let groups = sandbox.run("aws", ["logs", "describe-log-groups"]).ok().stdout;
@@ -255,4 +257,56 @@ fn definitions_that_bsub_has_derived_go_with_the_cluster() {
         assert_eq!(gone.stdout.contains("aws ecr delete-repository --force"), !deletes_data, "{gone}");
         assert_eq!(gone.stdout.contains("before: eval \"$(blocal env)\""), !deletes_data, "{gone}");
     }
+}
+
+#[story]
+fn a_bucket_that_exists_may_be_replaced_by_one_of_the_cluster() {
+    let sandbox = Sandbox::with_aws();
+    sandbox.run("aws", ["s3", "mb", "s3://mybucket-0001"]).ok();
+    let parts = "[environment.cpu]\ntype = \"on-demand\"\n[definition.job]\nimage = \"host\"\n";
+    sandbox.file("lab.toml", format!("[bucket]\nexisting = \"mybucket-0001\"\n{parts}"));
+    bcluster(&sandbox, &["create", "lab", "-c", "local", "--yes", "-f", "lab.toml"]).ok();
+    sandbox.file("lab.toml", parts);
+    let update = ["update", "lab", "--yes", "--may-lose-data", "bucket", "-f", "lab.toml"];
+    bcluster(&sandbox, &update).ok();
+    let shown = bcluster(&sandbox, &["show", "lab", "--json"]).ok().json();
+    let bucket = shown[0]["outputs"]["ResourcesS3Bucket"].as_str().expect("the bucket").to_owned();
+    assert!(bucket.starts_with("awsb-lab-"), "{bucket}");
+    let buckets = sandbox.run("aws", ["s3", "ls"]).ok().stdout;
+    assert!(buckets.contains(&bucket) && buckets.contains("mybucket-0001"), "{buckets}");
+    // From then on it keeps its name.
+    assert_eq!(bcluster(&sandbox, &update).ok().stdout, "The cluster lab has no changes.\n");
+}
+
+#[story]
+fn a_name_that_exists_is_told_with_its_resource() {
+    let sandbox = Sandbox::with_aws();
+    sandbox.run("aws", ["logs", "create-log-group", "--log-group-name", "/awsb/zz/builds"]).ok();
+    let failed = bcluster(&sandbox, &["create", "zz", "-c", "local", "--yes"]);
+    let told = failed.failed_with(1);
+    assert!(told.contains("CloudFormation refuses the changes of zz: the log group BuildLogs: "), "{failed}");
+    assert!(told.contains("/awsb/zz/builds") && told.contains("already exists"), "{failed}");
+    assert!(failed.stderr.contains("give the cluster another name"), "{failed}");
+}
+
+/// A managed policy that users have is not deleted (IAM API, DeletePolicy).
+#[story]
+fn a_policy_that_users_have_is_told_with_the_commands_that_detach_it() {
+    let sandbox = Sandbox::new();
+    bcluster(&sandbox, &["create", "lab", "-c", "local", "--yes"]).ok();
+    let faults = sandbox.local_home().join("stack-faults.json");
+    let message = "Resource handler returned message: \"Cannot delete a policy attached to entities. (Service: \
+                   Iam, Status Code: 409, Request ID: 1)\" (RequestToken: 2, HandlerErrorCode: ResourceConflict)";
+    let fault = serde_json::json!({
+        "resources": [{ "resource": "UserPolicy", "action": "delete", "message": message, "times": 2 }]
+    });
+    std::fs::write(&faults, fault.to_string()).expect("the file of faults");
+    let failed = bcluster(&sandbox, &["delete", "lab", "--yes"]).ended_with(1);
+    let told = &failed.stderr;
+    assert!(told.contains("users, groups or roles have the policy"), "{failed}");
+    for command in ["list-entities-for-policy", "detach-user-policy", "detach-group-policy"] {
+        assert!(told.contains(command), "{command}: {failed}");
+    }
+    assert!(told.contains("arn:aws:iam::"), "{failed}");
+    bcluster(&sandbox, &["delete", "lab", "--yes", "--delete-data"]).ok();
 }

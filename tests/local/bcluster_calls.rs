@@ -365,3 +365,70 @@ fn a_stack_is_followed_with_at_most_one_call_in_two_seconds() {
     // Beside those, it is the execution and one look at the stack that is ready.
     assert!(rest.len() <= 2, "{rest:?}");
 }
+
+/// Batch disables a queue some time after it was asked to, so jobs come to a queue whose jobs are
+/// terminated already.
+#[story]
+fn a_job_that_comes_while_a_cluster_is_drained_is_terminated() {
+    let sandbox = Sandbox::new();
+    let relay = Relay::before(&sandbox);
+    sandbox.file("lab.toml", lab_toml(16));
+    sandbox.run("bcluster", ["create", "lab", "-c", "local", "--yes", "-f", "lab.toml"]).ok();
+    sandbox.run("bsub", ["-c", "lab", "--parsable", "--wrap", "sleep 600"]).ok();
+    // Until the queue is drained, another job is seen in place of it.
+    let (mut is_disabled, mut is_terminated) = (false, false);
+    relay.rule(move |_, call| match call.action.to_lowercase().as_str() {
+        "updatejobqueue" => {
+            is_disabled = true;
+            Verdict::Pass
+        }
+        "listjobs" if is_disabled && !is_terminated => Verdict::Answer(Answer::json(serde_json::json!({
+            "jobSummaryList": [{
+                "jobId": "11111111-2222-3333-4444-555555555555",
+                "jobName": "first",
+                "status": "RUNNING",
+                "createdAt": 1,
+            }],
+        }))),
+        "terminatejob" if !is_terminated => {
+            is_terminated = true;
+            Verdict::Answer(Answer::json(serde_json::json!({})))
+        }
+        _ => Verdict::Pass,
+    });
+    let gone = sandbox.run("bcluster", ["delete", "lab", "--yes", "--delete-data"]).ok();
+    assert!(gone.stderr.contains("bcluster: terminating 1 more job\n"), "{gone}");
+    assert!(gone.stdout.contains("The cluster lab is deleted."), "{gone}");
+}
+
+/// The template of a cluster that another tool has made may be YAML, or name a parameter.
+#[story]
+fn a_cluster_whose_minimum_could_not_be_set_again_is_not_stopped() {
+    let sandbox = Sandbox::new();
+    let relay = Relay::before(&sandbox);
+    sandbox.file("lab.toml", lab_toml(16).replace("max =", "min = 2\nmax ="));
+    sandbox.run("bcluster", ["create", "lab", "-c", "local", "--yes", "-f", "lab.toml"]).ok();
+    relay.rule(|_, call| match call.action.as_str() {
+        "GetTemplate" => {
+            let body = "<GetTemplateResponse><GetTemplateResult><TemplateBody>Resources: {}</TemplateBody>\
+                        </GetTemplateResult></GetTemplateResponse>";
+            Verdict::Answer(Answer::Http(200, body.to_owned(), vec![("content-type", "text/xml".into())]))
+        }
+        _ => Verdict::Pass,
+    });
+    let refused = sandbox.run("bcluster", ["stop", "lab"]);
+    assert!(refused.failed_with(1).contains("keeps 2 vCPUs running"), "{refused}");
+    assert!(refused.stderr.contains("aws batch update-compute-environment"), "{refused}");
+    let shown = sandbox.run("bcluster", ["show", "lab", "--json"]).ok().json();
+    let environment = &shown[0]["computeEnvironments"][0];
+    assert_eq!(
+        (&environment["state"], &environment["computeResources"]["minvCpus"]),
+        (&"ENABLED".into(), &2.into())
+    );
+    // With its own template it can be.
+    relay.open();
+    sandbox.run("bcluster", ["stop", "lab"]).ok();
+    sandbox.run("bcluster", ["start", "lab"]).ok();
+    let shown = sandbox.run("bcluster", ["show", "lab", "--json"]).ok().json();
+    assert_eq!(shown[0]["computeEnvironments"][0]["computeResources"]["minvCpus"], 2);
+}

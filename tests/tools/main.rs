@@ -10,6 +10,7 @@ mod bad_network;
 mod bstat;
 mod cluster_accounts;
 mod cluster_create;
+mod cluster_delete;
 mod cluster_import;
 mod cluster_moto;
 mod cluster_templates;

@@ -60,29 +60,47 @@ pub(super) fn stack_name<'a>(session: &'a Session, name: &'a str) -> &'a str {
     }
 }
 
-/// The stack of a cluster, ours or ParallelCluster's.
+/// The stack that has the name of a cluster, whoever made it. `None`: there is none, or it is
+/// deleted.
 ///
 /// # Errors
-/// When there is none, or it is not a cluster.
-pub(super) async fn cluster(session: &Session, name: &str) -> Result<Stack, Failure> {
+/// When CloudFormation cannot be asked.
+pub(super) async fn find(session: &Session, name: &str) -> Result<Option<Stack>, Failure> {
     let stack = stack_name(session, name);
     let mut found = cloud::find(session, stack).await?;
     if found.is_none() {
         // ParallelCluster 2 made a stack of this name for the cluster NAME.
         found = cloud::find(session, &format!("parallelcluster-{stack}")).await?;
     }
-    let found = found.filter(|stack| stack.status.phase() != cloud::Phase::Deleted);
-    let place = session.place();
-    match found {
-        None => Err(Failure::failed(format!("there is no cluster `{name}` in {place}"))
-            .hint("`bcluster list` lists the clusters of this account and region")
-            .hint("`--region` and `--profile` choose others")),
-        Some(stack) if stack.maker() == Maker::Other => Err(Failure::failed(format!(
-            "the stack `{}` in {place} is not a cluster of bcluster or of ParallelCluster with AWS Batch",
-            stack.name
+    Ok(found.filter(|stack| stack.status.phase() != cloud::Phase::Deleted))
+}
+
+/// The failure for a cluster that does not exist.
+pub(super) fn missing(session: &Session, name: &str) -> Failure {
+    Failure::failed(format!("there is no cluster `{name}` in {}", session.place()))
+        .hint("`bcluster list` lists the clusters of this account and region")
+        .hint("`--region` and `--profile` choose others")
+}
+
+/// The stack of a cluster, ours or ParallelCluster's.
+///
+/// # Errors
+/// When there is none, or it is not a cluster.
+pub(super) async fn cluster(session: &Session, name: &str) -> Result<Stack, Failure> {
+    let stack = find(session, name).await?.ok_or_else(|| missing(session, name))?;
+    check_cluster(session, &stack)?;
+    Ok(stack)
+}
+
+fn check_cluster(session: &Session, stack: &Stack) -> Result<(), Failure> {
+    match stack.maker() {
+        Maker::Awsb | Maker::ParallelCluster => Ok(()),
+        Maker::Other => Err(Failure::failed(format!(
+            "the stack `{}` in {} is not a cluster of bcluster or of ParallelCluster with AWS Batch",
+            stack.name,
+            session.place()
         ))
         .hint("`bcluster list` lists the clusters of this account and region")),
-        Some(stack) => Ok(stack),
     }
 }
 
@@ -91,9 +109,19 @@ pub(super) async fn cluster(session: &Session, name: &str) -> Result<Stack, Fail
 /// # Errors
 /// When there is none, or it is not ours.
 pub(super) async fn own_cluster(session: &Session, name: &str, doing: &str) -> Result<Stack, Failure> {
-    let stack = cluster(session, name).await?;
+    let stack = find(session, name).await?.ok_or_else(|| missing(session, name))?;
+    check_own(session, &stack, name, doing)?;
+    Ok(stack)
+}
+
+/// Fails if the stack is not a cluster of ours. `doing` is the verb of the command.
+///
+/// # Errors
+/// As said.
+pub(super) fn check_own(session: &Session, stack: &Stack, name: &str, doing: &str) -> Result<(), Failure> {
+    check_cluster(session, stack)?;
     match stack.maker() {
-        Maker::Awsb => Ok(stack),
+        Maker::Awsb => Ok(()),
         Maker::ParallelCluster | Maker::Other => Err(Failure::usage(format!(
             "bcluster does not {doing} the cluster `{name}`: ParallelCluster made it"
         ))

@@ -4,23 +4,26 @@
 //! then is the stack deleted: an environment with jobs cannot be. Each step can be repeated.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use awsb_model::cluster::ClusterName;
 use awsb_model::words;
 
 use super::super::CommonArgs;
-use super::account::{open, own_cluster};
+use super::account::{self, check_own, open};
 use super::operation::{self, Outcome, check_can_ask, confirm, interrupted};
 use super::tool::TOOL;
 use crate::aws::{ResilientSession, Session};
 use crate::batch::Job;
 use crate::cloud::bucket::{self, BucketContent};
-use crate::cloud::drain::{self, Parts, Wanted};
+use crate::cloud::drain::{self, JobsLeft, Parts, Wanted};
 use crate::cloud::{
     self, Journal, Kind, Leftover, Operation, Phase, Progress, Stack, StackResource, StackStatus, Watch,
 };
 use crate::config::{self, SettingsChange};
-use crate::ui::{self, EndSignal, Exit, Failure, ProgressBar, SignalListener, print_message};
+use crate::ui::{
+    self, EndSignal, Exit, Failure, ProgressBar, SignalListener, StatusLines, print_message, span,
+};
 
 /// The reason that jobs get which end with their cluster.
 const REASON: &str = "the cluster is being deleted (bcluster)";
@@ -72,17 +75,16 @@ impl Args {
             check_can_ask(self.yes, "delete a cluster", "`--plan` shows what would be deleted")?;
         }
         let session = open(common, Some(name)).await?;
-        let stack = match own_cluster(&session, name, "delete").await {
-            Ok(stack) => stack,
+        let Some(stack) = account::find(&session, name).await? else {
             // A run that was killed behind the deletion: its data and settings may still be there.
-            Err(failure) => {
-                let journal = Journal::open(&session, super::account::stack_name(&session, name));
-                return match journal {
-                    Ok(journal) if !self.plan => self.finish_killed(session, journal, failure).await,
-                    _ => Err(failure),
-                };
-            }
+            let failure = account::missing(&session, name);
+            let journal = Journal::open(&session, account::stack_name(&session, name));
+            return match journal {
+                Ok(journal) if !self.plan => self.finish_killed(session, journal, failure).await,
+                _ => Err(failure),
+            };
         };
+        check_own(&session, &stack, name, "delete")?;
         let mut contact = ResilientSession::new(session, TOOL);
         let found = self.look(&contact, stack).await?;
         let lines = self.plan_lines(&found, &contact.session().place());
@@ -144,8 +146,6 @@ impl Args {
         let kept: Vec<StackResource> = resources
             .iter()
             .filter(|r| kept.contains(&r.logical_resource_id) && r.physical_resource_id.is_some())
-            // The policy of a bucket stays with it.
-            .filter(|r| r.resource_type != "AWS::S3::BucketPolicy")
             .cloned()
             .collect();
         let parts = drain::parts(session, &resources).await?;
@@ -213,23 +213,11 @@ impl Args {
         }
         let Parts { queues, environments } = &found.parts;
         drain::set_queues(contact, queues, Wanted::Disabled).await?;
-        // Jobs that were submitted until now, too.
-        let jobs = contact.keep(async |session| drain::active_jobs(session, queues).await).await?;
-        let jobs: Vec<Job> = jobs.into_values().flatten().collect();
-        if !jobs.is_empty() {
-            let count = words::many(jobs.len(), "job");
-            if self.wait_jobs {
-                print_message(format!("{TOOL}: waiting for {count}"));
-            } else {
-                print_message(format!("{TOOL}: terminating {count}"));
-                let session = contact.session().clone();
-                let failures = drain::terminate(&session, jobs, REASON).await;
-                if let Some((_, failure)) = failures.into_iter().next() {
-                    return Err(failure.hint("the same command goes on"));
-                }
-            }
-            drain::wait_for_jobs(contact, queues, |_| {}).await?;
-        }
+        let mut view = JobsView::new(if self.wait_jobs { "waiting for" } else { "terminating" });
+        let reason = (!self.wait_jobs).then_some(REASON);
+        let ended = drain::end_jobs(contact, queues, reason, |left| view.report(left)).await;
+        drop(view);
+        ended.map_err(|failure| failure.hint("the same command goes on"))?;
         drain::set_environments(contact, environments, Wanted::Disabled, |_| Some(0)).await?;
         if deletes_data {
             for (name, content) in &found.buckets {
@@ -306,7 +294,7 @@ impl Args {
         }
         journal.record(&operation)?;
         if !is_deleting {
-            cloud::delete(contact, &stack.id, &operation, retained, false).await?;
+            cloud::delete(contact, &stack.id, &operation, retained).await?;
         }
         let mut watch = Watch::new(&stack.id, operation.mark);
         operation::follow(contact, &mut watch).await
@@ -324,6 +312,7 @@ impl Args {
         let mut failure = operation::failure(&format!("deleting the cluster {name}"), status, progress);
         for resource in failed {
             let left = Leftover::of(resource, &session.region);
+            failure = cloud::holders(resource).into_iter().fold(failure, Failure::hint);
             failure = failure.hint(format!("{} is left; `{}` removes it", left.what, left.command));
         }
         failure.hint(format!(
@@ -389,27 +378,32 @@ impl Args {
         Ok(if failures.is_empty() { Exit::Done } else { Exit::Failed })
     }
 
-    /// Ends a deletion whose last run was killed when the stack was gone. `failure` says that there
-    /// is no cluster.
+    /// Ends a deletion whose last run was killed when the stack was gone. `failure` says that no
+    /// cluster has the name.
     async fn finish_killed(
         &self,
         session: Session,
         mut journal: Journal,
         failure: Failure,
     ) -> Result<Exit, Failure> {
-        let Some(operation) = journal.current().filter(|operation| operation.kind == Kind::Delete) else {
+        let recorded = journal.current().filter(|operation| operation.kind == Kind::Delete);
+        let Some(id) = recorded.and_then(|operation| operation.stack_id.clone()) else {
             return Err(failure);
         };
         // API `DescribeStacks`: a deleted stack is shown by its ID for 90 days.
-        let stack = match &operation.stack_id {
-            Some(id) => cloud::find(&session, id).await?,
-            None => None,
-        };
+        let stack = cloud::find(&session, &id).await?;
         let mut contact = ResilientSession::new(session, TOOL);
-        let exit = match stack.filter(|stack| stack.status.phase() == Phase::Deleted) {
-            Some(stack) => {
+        let exit = match stack {
+            Some(stack) if stack.status.phase() == Phase::Deleted => {
                 let found = self.look(&contact, stack).await?;
                 self.finish(&mut contact, &found, &[], self.delete_data).await?
+            }
+            // The stack is there: only its name, such as that of the settings, is another one now.
+            Some(stack) => {
+                return Err(failure.hint(format!(
+                    "an earlier deletion of this cluster has not ended: its stack {} is {}",
+                    stack.id, stack.status
+                )));
             }
             None => {
                 self.finish_settings(contact.session())?;
@@ -424,7 +418,7 @@ impl Args {
     /// Removes the cluster from the settings file.
     fn finish_settings(&self, session: &Session) -> Result<(), Failure> {
         let name = self.name.as_str();
-        let stack = super::account::stack_name(session, name);
+        let stack = account::stack_name(session, name);
         match config::remove_cluster(&session.settings_entry(name, stack))? {
             SettingsChange::Written(path) => {
                 print_message(format!(
@@ -438,6 +432,47 @@ impl Args {
             SettingsChange::Unchanged(_) => {}
         }
         Ok(())
+    }
+}
+
+/// Shows how many jobs are left: on a terminal in a line, else in a message each minute.
+struct JobsView {
+    /// `waiting for` or `terminating`.
+    verb: &'static str,
+    line: StatusLines,
+    begun: Instant,
+    /// When the last message was printed, and the count that it had.
+    last: Option<(Instant, usize)>,
+}
+
+impl JobsView {
+    /// The time between two messages.
+    const INTERVAL: Duration = Duration::from_secs(60);
+
+    fn new(verb: &'static str) -> Self {
+        Self { verb, line: StatusLines::new(), begun: Instant::now(), last: None }
+    }
+
+    fn report(&mut self, left: JobsLeft) {
+        let now = Instant::now();
+        if left.new > 0 {
+            let more = if self.last.is_some() { " more" } else { "" };
+            let jobs = if left.new == 1 { "job" } else { "jobs" };
+            print_message(format!("{TOOL}: {} {}{more} {jobs}", self.verb, left.new));
+            self.last = Some((now, left.all));
+        }
+        if left.all == 0 {
+            return;
+        }
+        let verb = if left.all == 1 { "has" } else { "have" };
+        let text = format!("{} {verb} not ended", words::many(left.all, "job"));
+        let elapsed = span(i64::try_from(self.begun.elapsed().as_millis()).unwrap_or(i64::MAX));
+        self.line.set("jobs", &format!("  {text}  {elapsed}"));
+        let is_due = |(at, count): &(Instant, usize)| at.elapsed() >= Self::INTERVAL && *count != left.all;
+        if !self.line.is_visible() && self.last.as_ref().is_some_and(is_due) {
+            print_message(format!("{TOOL}: {text}"));
+            self.last = Some((now, left.all));
+        }
     }
 }
 

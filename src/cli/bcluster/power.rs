@@ -1,5 +1,7 @@
 //! `bcluster stop` and `bcluster start`: a cluster that is not used costs nothing.
 
+use std::collections::BTreeMap;
+
 use awsb_model::cluster::ClusterName;
 use awsb_model::{Status, words};
 
@@ -28,6 +30,26 @@ struct Cluster {
     template: String,
 }
 
+/// The vCPUs that the environments of a cluster keep running by its template.
+struct Minima<'a> {
+    resources: &'a [StackResource],
+    by_logical_id: BTreeMap<String, i32>,
+}
+
+impl<'a> Minima<'a> {
+    fn of(resources: &'a [StackResource], template: &str) -> Self {
+        Self { resources, by_logical_id: drain::minima(template) }
+    }
+
+    /// The minimum of an environment. `None`: the template does not tell it.
+    fn get(&self, environment: &ComputeEnvironment) -> Option<i32> {
+        let is_it = |resource: &&StackResource| {
+            resource.physical_resource_id.as_deref().is_some_and(|id| environment.is(id))
+        };
+        self.by_logical_id.get(&self.resources.iter().find(is_it)?.logical_resource_id).copied()
+    }
+}
+
 impl Args {
     async fn read(&self, common: &CommonArgs) -> Result<Cluster, Failure> {
         let session = open(common, Some(self.name.as_str())).await?;
@@ -43,11 +65,33 @@ impl Args {
         Ok(Cluster { contact: ResilientSession::new(session, TOOL), resources, parts, template })
     }
 
+    /// Fails if `start` could not give an environment its minimum back.
+    fn check_restorable(&self, cluster: &Cluster) -> Result<(), Failure> {
+        let minima = Minima::of(&cluster.resources, &cluster.template);
+        let lost = |environment: &&ComputeEnvironment| minima.get(environment).is_none();
+        let mut environments = cluster.parts.environments.iter().filter(lost);
+        let found =
+            environments.find_map(|environment| Some((environment, drain::keeps_vcpus(environment)?)));
+        let Some((environment, min)) = found else { return Ok(()) };
+        let environment = &environment.compute_environment_name;
+        Err(Failure::failed(format!(
+            "stopping the cluster {}: the environment {environment} keeps {min} vCPUs running, and the template \
+             does not tell this number, so `bcluster start` could not set it again",
+            self.name
+        ))
+        .hint(format!(
+            "`aws batch update-compute-environment --compute-environment {environment} --compute-resources \
+             minvCpus=0` sets it to 0, and with `minvCpus={min}` back; then `bcluster stop {}` does the rest",
+            self.name
+        )))
+    }
+
     /// Disables the environments, and lets them keep no instance. Queues go on taking jobs, which
     /// wait.
     pub(super) async fn stop(&self, common: &CommonArgs) -> Result<Exit, Failure> {
         let mut cluster = self.read(common).await?;
         let environments = &cluster.parts.environments;
+        self.check_restorable(&cluster)?;
         drain::set_environments(&mut cluster.contact, environments, Wanted::Disabled, |_| Some(0)).await?;
         let mut lines = vec![format!(
             "The cluster {} is stopped: {} disabled. Its queues take jobs, which wait.",
@@ -72,21 +116,19 @@ impl Args {
     /// Enables the environments, with the minimum of the template.
     pub(super) async fn start(&self, common: &CommonArgs) -> Result<Exit, Failure> {
         let mut cluster = self.read(common).await?;
-        let minima = drain::minima(&cluster.template);
-        let resources = &cluster.resources;
-        let min = |environment: &ComputeEnvironment| {
-            let is_it = |resource: &&StackResource| {
-                resource.physical_resource_id.as_deref().is_some_and(|id| environment.is(id))
-            };
-            minima.get(&resources.iter().find(is_it)?.logical_resource_id).copied()
-        };
+        let minima = Minima::of(&cluster.resources, &cluster.template);
+        let min = |environment: &ComputeEnvironment| minima.get(environment);
         let Parts { queues, environments } = &cluster.parts;
         drain::set_environments(&mut cluster.contact, environments, Wanted::Enabled, min).await?;
         // A deletion that was interrupted has disabled them.
         drain::set_queues(&mut cluster.contact, queues, Wanted::Enabled).await?;
-        if minima.is_empty() {
+        let has_minimum = |environment: &&ComputeEnvironment| {
+            environment.compute_resources.as_ref().is_some_and(|machines| machines.minv_cpus.is_some())
+        };
+        for environment in environments.iter().filter(has_minimum).filter(|e| min(e).is_none()) {
             print_message(format!(
-                "{TOOL}: note: the template does not tell the least vCPUs of the environments; they stay as they are"
+                "{TOOL}: note: the template does not tell the least vCPUs of the environment {}; they stay as they are",
+                environment.compute_environment_name
             ));
         }
         say(vec![format!("The cluster {} is started: {} enabled.", self.name, count(environments))])

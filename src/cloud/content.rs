@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use super::change_set::StackContent;
 use super::facts::{gather, network};
 use super::problems::check;
-use super::stack::{CLUSTER_TAG, Stack};
+use super::stack::{self, CLUSTER_TAG, Stack, StackResource};
 use crate::aws::{Call, Session, explain};
 use crate::ui::{Failure, print_message};
 
@@ -35,8 +35,13 @@ pub async fn content(
     current: Option<&Stack>,
     template_bucket: Option<&str>,
 ) -> Result<StackContent, Failure> {
+    // The bucket of a cluster keeps its name for life.
+    let bucket_of_stack = match current {
+        Some(stack) if config.bucket.made().is_some() => made_bucket(session, stack).await?,
+        _ => None,
+    };
     // A bucket that is made now gets its name, of which the account is a part.
-    let needs_account = config.bucket.made().is_some() && current.is_none();
+    let needs_account = config.bucket.made().is_some() && bucket_of_stack.is_none();
     let account = async {
         if !needs_account {
             return Ok(String::new());
@@ -65,12 +70,9 @@ pub async fn content(
         ..StackContent::default()
     };
     if config.bucket.made().is_some() {
-        // The bucket keeps its name for life. A cluster that is made again takes its old bucket
-        // over.
-        let bucket = match current {
-            Some(stack) => stack.parameters.get(BUCKET_PARAMETER).cloned().unwrap_or_default(),
-            None => bucket_name(name, &account, &session.region).to_string(),
-        };
+        // A cluster that is made again has the same name, and takes its old bucket over.
+        let bucket =
+            bucket_of_stack.unwrap_or_else(|| bucket_name(name, &account, &session.region).to_string());
         content.parameters.push((BUCKET_PARAMETER.to_owned(), bucket));
     }
     if current.is_none() {
@@ -85,6 +87,17 @@ pub async fn content(
         content.template_url = Some(store(session, name, content.sent_template(), bucket).await?);
     }
     Ok(content)
+}
+
+/// The parameter for the bucket of a stack that has made its bucket. `None`: it has not, and the
+/// parameter names a bucket that existed before.
+async fn made_bucket(session: &Session, stack: &Stack) -> Result<Option<String>, Failure> {
+    let resources = stack::resources(session, &stack.id).await?;
+    let is_bucket = |resource: &StackResource| {
+        resource.logical_resource_id == "Bucket" && resource.resource_status != "DELETE_COMPLETE"
+    };
+    let name = || stack.parameters.get(BUCKET_PARAMETER).cloned().unwrap_or_default();
+    Ok(resources.iter().any(is_bucket).then(name))
 }
 
 /// The template of a new cluster. AWS is asked for its network alone, and not for a new VPC.

@@ -319,3 +319,36 @@ fn credentials_that_expire_in_the_middle_are_told_and_the_same_command_goes_on()
         assert_eq!(settings(&sandbox).matches("[cluster.lab]").count(), 1, "{action}");
     }
 }
+
+#[story]
+fn cloudformation_acts_with_the_role_that_is_named() {
+    let aws = Fake::start();
+    let sandbox = aws.sandbox();
+    let role = "arn:aws:iam::111122223333:role/clusters";
+    sandbox.run("bcluster", ["create", "lab", "--yes", "--service-role", role]).ok();
+    assert_eq!(aws.calls("CreateChangeSet")[0].get("RoleARN"), role);
+    let wrong = sandbox.run("bcluster", ["create", "lab", "--yes", "--service-role", "clusters"]);
+    assert!(wrong.failed_with(2).contains("--service-role"), "{wrong}");
+}
+
+#[story]
+fn a_change_set_that_somebody_has_removed_is_not_awaited() {
+    let aws = Fake::with_faults(|call, _| {
+        let body = "<DescribeChangeSetResponse><DescribeChangeSetResult><Status>DELETE_COMPLETE</Status>\
+                    </DescribeChangeSetResult></DescribeChangeSetResponse>";
+        let answer = || Answer::Http(200, body.to_owned(), vec![("content-type", "text/xml".into())]);
+        (call.action == "DescribeChangeSet").then(|| (answer(), false))
+    });
+    let outcome = create(&aws.sandbox());
+    assert!(outcome.failed_with(1).contains("somebody has removed the change set awsb-"), "{outcome}");
+}
+
+#[story]
+fn an_execution_whose_token_is_known_is_followed() {
+    let aws = Fake::with_faults(|call, before| {
+        let known = || error("TokenAlreadyExistsException", "A client request token already exists");
+        (call.action == "ExecuteChangeSet" && before == 0).then(|| (known(), true))
+    });
+    let outcome = create(&aws.sandbox()).ok();
+    assert!(outcome.stdout.starts_with("The cluster lab is ready"), "{outcome}");
+}

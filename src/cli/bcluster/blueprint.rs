@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use awsb_model::cluster::config::DefinitionImage;
+use awsb_model::cluster::config::{DefinitionImage, RoleArn};
 use awsb_model::cluster::{ClusterConfig, ClusterName, Template, validate};
 
 use crate::aws::Session;
@@ -39,6 +39,27 @@ pub(super) struct Execution {
     /// Do it without asking
     #[arg(short, long)]
     pub(super) yes: bool,
+    /// A role with which CloudFormation acts on this cluster, now and later, in place of your
+    /// permissions
+    #[arg(long, value_name = "ARN")]
+    service_role: Option<RoleArn>,
+}
+
+impl Execution {
+    /// The content of the stack that the command is to make. `current` is the stack as it is.
+    ///
+    /// # Errors
+    /// When the account does not have what the configuration names, or cannot be asked.
+    pub(super) async fn content(
+        &self,
+        blueprint: &Blueprint,
+        session: &Session,
+        current: Option<&Stack>,
+    ) -> Result<StackContent, Failure> {
+        let content = blueprint.content(session, current).await?;
+        let service_role = self.service_role.as_ref().map(ToString::to_string);
+        Ok(StackContent { service_role, ..content })
+    }
 }
 
 impl Input {
@@ -153,11 +174,7 @@ impl Blueprint {
     ///
     /// # Errors
     /// When the account does not have what the configuration names, or cannot be asked.
-    pub(super) async fn content(
-        &self,
-        session: &Session,
-        current: Option<&Stack>,
-    ) -> Result<StackContent, Failure> {
+    async fn content(&self, session: &Session, current: Option<&Stack>) -> Result<StackContent, Failure> {
         cloud::content(session, &self.name, &self.config, current, self.template_bucket.as_deref()).await
     }
 }

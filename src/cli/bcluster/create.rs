@@ -97,8 +97,10 @@ impl<'a> Creation<'a> {
 
     async fn run(mut self) -> Result<Exit, Failure> {
         let session = self.contact.session().clone();
-        let (content, found) =
-            tokio::try_join!(self.blueprint.content(&session, None), cloud::find(&session, &self.stack))?;
+        let (content, found) = tokio::try_join!(
+            self.args.execution.content(&self.blueprint, &session, None),
+            cloud::find(&session, &self.stack)
+        )?;
         let mut journal = Journal::open(&session, &self.stack)?;
         match self.next_step(&mut journal, &content, found).await? {
             Step::Prepare(operation) => self.make(&mut journal, operation, &content).await,
@@ -300,7 +302,7 @@ impl<'a> Creation<'a> {
     async fn remove(&mut self, stack_id: &str) -> Result<(), Failure> {
         let operation = Operation::new(Kind::Delete, stack_id);
         let mark = self.contact.keep(async |session| cloud::newest_event(session, stack_id).await).await?;
-        cloud::delete(&mut self.contact, stack_id, &operation, &[], false).await?;
+        cloud::delete(&mut self.contact, stack_id, &operation, &[]).await?;
         self.await_deletion(stack_id, mark).await
     }
 

@@ -45,7 +45,7 @@ impl Args {
             Some(blueprint) => blueprint,
             None => self.execution.input.of_stack(&session, &stack).await?,
         };
-        let content = blueprint.content(&session, Some(&stack)).await?;
+        let content = self.execution.content(&blueprint, &session, Some(&stack)).await?;
         let mut journal = Journal::open(&session, &stack.name)?;
         let mut contact = ResilientSession::new(session, TOOL);
         let wanted = Operation::new(Kind::Update, &content.fingerprint());

@@ -125,10 +125,61 @@ fn check_name(member: &str, name: &str) -> Result<(), ApiError> {
     }
 }
 
+/// API, ClientRequestToken: up to 128 characters, `[a-zA-Z0-9][-a-zA-Z0-9]*`.
+fn check_token(token: &str) -> Result<(), ApiError> {
+    let is_valid = token.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && token.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    let rule = match (is_valid, token.len() > 128) {
+        (false, _) => "Member must satisfy regular expression pattern: [a-zA-Z0-9][-a-zA-Z0-9]*",
+        (true, true) => "Member must have length less than or equal to 128",
+        (true, false) => return Ok(()),
+    };
+    Err(constraint("clientRequestToken", &format!("'{token}'"), rule))
+}
+
+/// A text with at most so many characters.
+fn check_length(request: &Request, name: &str, most: usize) -> Result<(), ApiError> {
+    match request.text(name).is_some_and(|text| text.chars().count() > most) {
+        true => Err(invalid(format!(
+            "1 validation error detected: {name} must have length less than or equal to {most}"
+        ))),
+        false => Ok(()),
+    }
+}
+
+/// Checks what all requests have in common: an answer in XML can hold their texts, and the lengths
+/// and patterns of the API's model.
+fn check_request(request: &Request) -> Result<(), ApiError> {
+    if let Some(name) = request.unprintable() {
+        return Err(invalid(format!(
+            "1 validation error detected: {name} has a control character, or another one that XML 1.0 cannot hold"
+        )));
+    }
+    request.text("ClientRequestToken").map_or(Ok(()), check_token)?;
+    let lengths = [
+        ("ClientToken", 128),
+        ("TemplateURL", 5120),
+        ("RoleARN", 2048),
+        ("NextToken", 1024),
+        ("ChangeSetName", 1600),
+    ];
+    lengths.into_iter().try_for_each(|(name, most)| check_length(request, name, most))?;
+    if request.list("NotificationARNs").len() > 5 {
+        return Err(invalid("1 validation error detected: NotificationARNs must have at most 5 members"));
+    }
+    match request.text("TimeoutInMinutes").map(str::parse::<u32>) {
+        None | Some(Ok(1..)) => Ok(()),
+        Some(_) => {
+            Err(invalid("1 validation error detected: TimeoutInMinutes must be a number of at least 1"))
+        }
+    }
+}
+
 /// A template that is in S3, by its URL (API: TemplateURL).
 fn of_url(objects: &s3::Store, url: &str) -> Result<String, ApiError> {
     let wrong = || invalid("TemplateURL must be a supported URL.");
-    let (_, rest) = url.split_once("://").ok_or_else(wrong)?;
+    // The local cluster's own endpoint has no TLS.
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")).ok_or_else(wrong)?;
     let (host, path) = rest.split_once('/').ok_or_else(wrong)?;
     let path = path.split('?').next().unwrap_or_default();
     let path = percent_decode_str(path).decode_utf8().map_err(|_| wrong())?.into_owned();
@@ -378,6 +429,7 @@ impl Api {
     ) -> Result<Value, ApiError> {
         self.faults.check_call(operation.name())?;
         let request = Request::new(parameters);
+        check_request(&request)?;
         let answer = match operation {
             CloudFormation::CreateStack => self.create_stack(request).await,
             CloudFormation::UpdateStack => self.update_stack(request).await,
@@ -673,6 +725,7 @@ impl Api {
         let stack_name = request.required("StackName")?.to_owned();
         let name = request.required("ChangeSetName")?.to_owned();
         check_name("changeSetName", &name)?;
+        check_length(&request, "Description", 1024)?;
         let is_create = match request.text("ChangeSetType").unwrap_or("UPDATE") {
             "CREATE" => true,
             "UPDATE" => false,
@@ -1191,4 +1244,41 @@ fn forget_change_sets(store: &Store, stack: &Stack) -> rusqlite::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(name: &str, value: &str) -> Result<(), ApiError> {
+        check_request(&Request::new(&[(name.to_owned(), value.to_owned())]))
+    }
+
+    #[test]
+    fn texts_of_a_request_have_the_patterns_of_the_model() {
+        let long = |length: usize| "x".repeat(length);
+        for (name, value) in [
+            ("ClientRequestToken", "a-1"),
+            ("ClientRequestToken", &long(128)),
+            ("TimeoutInMinutes", "1"),
+            ("ClientToken", "any text"),
+            ("TemplateBody", "a\r\n\tb"),
+        ] {
+            assert!(check(name, value).is_ok(), "{name} {value}");
+        }
+        for (name, value, words) in [
+            ("ClientRequestToken", "-a", "[a-zA-Z0-9][-a-zA-Z0-9]*"),
+            ("ClientRequestToken", "a_b", "[a-zA-Z0-9][-a-zA-Z0-9]*"),
+            ("ClientRequestToken", "a b", "'clientRequestToken' failed to satisfy constraint"),
+            ("ClientRequestToken", &long(129), "less than or equal to 128"),
+            ("ClientToken", &long(129), "less than or equal to 128"),
+            ("TemplateURL", &long(5121), "less than or equal to 5120"),
+            ("TimeoutInMinutes", "0", "at least 1"),
+            ("TimeoutInMinutes", "soon", "at least 1"),
+            ("Tags.member.1.Value", "a\u{1}", "Tags.member.1.Value has a control character"),
+        ] {
+            let error = check(name, value).unwrap_err();
+            assert!(error.code == "ValidationError" && error.message.contains(words), "{}", error.message);
+        }
+    }
 }

@@ -43,6 +43,11 @@ fn wrong<T>(message: impl Into<String>) -> Evaluated<T> {
     Err(ExpressionError(message.into()))
 }
 
+/// The most bytes that the functions of a resource's properties, or of all outputs, give together:
+/// as many as a template may have (UG, "CloudFormation quotas"). AWS documents no limit of its own
+/// for this; without one, a template of some kilobytes becomes hundreds of megabytes.
+pub const MOST_BYTES: usize = 1024 * 1024;
+
 /// The text in place of a value that is known only once a resource has been made or changed (API,
 /// DescribeChangeSet, IncludePropertyValues). It is for people: [`Evaluation::unknown`] says which
 /// values those are.
@@ -91,9 +96,29 @@ pub trait Scope {
     fn mappings(&self) -> &Value;
     /// The zones of the region.
     fn zones(&self) -> Vec<String>;
+    /// Counts bytes that functions give.
+    ///
+    /// # Errors
+    /// When they are too many.
+    fn spend(&self, bytes: usize) -> Evaluated<()> {
+        match bytes > MOST_BYTES {
+            true => wrong(format!("a value has more than {MOST_BYTES} bytes")),
+            false => Ok(()),
+        }
+    }
     /// Whether a value that is not known yet has been asked for since this was last called.
     fn has_met_unknown(&self) -> bool {
         false
+    }
+}
+
+/// About how many bytes a value has.
+pub fn size(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(|item| 8 + size(item)).sum(),
+        Value::Object(map) => map.iter().map(|(name, value)| 8 + name.len() + size(value)).sum(),
+        _ => 8,
     }
 }
 
@@ -120,6 +145,9 @@ pub fn check(value: &Value) -> Evaluated<()> {
             {
                 return wrong(format!("the local cluster does not have the function {name}"));
             }
+            if let Some(("Fn::Sub", argument)) = function(map) {
+                check_variables(argument)?;
+            }
             if map.len() > 1 && map.keys().any(|name| name == "Ref" || name.starts_with("Fn::")) {
                 let names: Vec<&str> = map.keys().map(String::as_str).collect();
                 return wrong(format!(
@@ -132,6 +160,29 @@ pub fn check(value: &Value) -> Evaluated<()> {
         Value::Array(items) => items.iter().try_for_each(check),
         _ => Ok(()),
     }
+}
+
+/// Checks the names in the text of an Fn::Sub (UG, "Fn::Sub": a parameter, a resource, an attribute
+/// or a key of its own).
+fn check_variables(argument: &Value) -> Evaluated<()> {
+    let template = match argument {
+        Value::Array(parts) => parts.first().and_then(Value::as_str),
+        other => other.as_str(),
+    };
+    let is_name = |name: &str| {
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | ':'))
+    };
+    for piece in pieces(template.unwrap_or_default()) {
+        if let Piece::Name(name) = piece
+            && !is_name(name)
+        {
+            return wrong(format!(
+                "variable names in Fn::Sub syntax must contain only alphanumeric characters, underscores, periods, \
+                 and colons; ${{{name}}} does not"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The names that a value refers to with Ref, Fn::GetAtt and Fn::Sub: of parameters, pseudo
@@ -327,11 +378,19 @@ fn call(name: &str, argument: &Value, scope: &dyn Scope) -> Evaluated<Option<Val
     };
     let value = match name {
         "Ref" => match argument.as_str() {
-            Some(name) => return scope.reference(name),
+            Some(name) => {
+                let value = scope.reference(name)?;
+                scope.spend(value.as_ref().map_or(0, size))?;
+                return Ok(value);
+            }
             None => return wrong("every Ref object must have a single String value."),
         },
         "Fn::GetAtt" => match attribute_of(argument) {
-            Some((resource, attribute)) => scope.attribute(&resource, &attribute)?,
+            Some((resource, attribute)) => {
+                let value = scope.attribute(&resource, &attribute)?;
+                scope.spend(size(&value))?;
+                value
+            }
             None => {
                 return wrong(
                     "every Fn::GetAtt object requires two non-empty parameters, the resource name and the resource attribute",
@@ -346,7 +405,10 @@ fn call(name: &str, argument: &Value, scope: &dyn Scope) -> Evaluated<Option<Val
                 );
             };
             let separator = string(separator, scope, name)?;
-            json!(strings(list, scope, name)?.join(&separator))
+            let list = strings(list, scope, name)?;
+            let separators = separator.len().saturating_mul(list.len().saturating_sub(1));
+            scope.spend(list.iter().map(String::len).fold(separators, usize::saturating_add))?;
+            json!(list.join(&separator))
         }
         "Fn::Split" => {
             let [separator, source] = arguments()? else {
@@ -380,6 +442,7 @@ fn call(name: &str, argument: &Value, scope: &dyn Scope) -> Evaluated<Option<Val
         "Fn::GetAZs" => json!(scope.zones()),
         "Fn::Base64" => {
             let text = string(argument, scope, name)?;
+            scope.spend(text.len().saturating_mul(4) / 3)?;
             json!(base64::engine::general_purpose::STANDARD.encode(text))
         }
         "Fn::FindInMap" => {
@@ -390,7 +453,10 @@ fn call(name: &str, argument: &Value, scope: &dyn Scope) -> Evaluated<Option<Val
                 (string(map, scope, name)?, string(first, scope, name)?, string(second, scope, name)?);
             match scope.mappings().get(&map).and_then(|map| map.get(&first)).and_then(|map| map.get(&second))
             {
-                Some(value) => value.clone(),
+                Some(value) => {
+                    scope.spend(size(value))?;
+                    value.clone()
+                }
                 None => {
                     return wrong(format!("Unable to get mapping for {map}::{first}::{second}"));
                 }
@@ -494,6 +560,7 @@ fn substitute(argument: &Value, scope: &dyn Scope) -> Evaluated<String> {
     for piece in pieces(template) {
         let name = match piece {
             Piece::Text(piece) => {
+                scope.spend(piece.len())?;
                 text.push_str(piece);
                 continue;
             }
@@ -505,7 +572,10 @@ fn substitute(argument: &Value, scope: &dyn Scope) -> Evaluated<String> {
             (None, None) => scope.reference(name)?,
         };
         match value {
-            Some(Value::String(value)) => text.push_str(&value),
+            Some(Value::String(value)) => {
+                scope.spend(value.len())?;
+                text.push_str(&value);
+            }
             Some(value @ (Value::Number(_) | Value::Bool(_))) => text.push_str(&value.to_string()),
             _ => return wrong(format!("Fn::Sub: {name} is not a string")),
         }
@@ -623,6 +693,15 @@ mod tests {
         }
         assert!(check(&json!({"a": [{"Fn::Transform": {}}]})).is_err());
         assert!(check(&json!({"Ref": "a", "b": 1})).is_err());
+        for bad in ["a${}b${", "${a-b}", "${ }", "${a:-b c}"] {
+            for argument in [json!(bad), json!([bad, {}])] {
+                let error = check(&json!({ "Fn::Sub": argument })).unwrap_err();
+                assert!(error.0.contains("variable names in Fn::Sub syntax"), "{bad}: {error}");
+            }
+        }
+        for good in ["${AWS::Region} ${R.A.b} ${ P } ${!a-b} ${", "$ {} $"] {
+            assert_eq!(check(&json!({ "Fn::Sub": good })), Ok(()), "{good}");
+        }
     }
 
     #[test]

@@ -12,7 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::expression::Unknown;
+use super::change_set;
+use super::expression::{self, Unknown};
 use super::graph;
 use super::model::{
     Desired, New, OnFailure, Operation, OperationKind, OperationRecord, Phase, Previous, Resource,
@@ -482,7 +483,13 @@ fn start_forward(
     };
     let none = BTreeSet::new();
     let scope = StackScope::new(&stack.name, &stack.id, template, &stack.desired, &stack.resources, &none);
-    let properties = scope.properties(&logical).map(|properties| properties.value);
+    // Values that were not known when the template was checked can make the properties larger.
+    let others = stack.resources.iter().filter(|(name, _)| **name != logical);
+    let bytes: usize = others.map(|(_, other)| expression::size(&other.properties)).sum();
+    let properties = scope.properties(&logical).map(|properties| properties.value).and_then(|properties| {
+        change_set::check_bytes(bytes + expression::size(&properties))?;
+        Ok(properties)
+    });
     let made_by = stack.operations.last().map(|record| record.id.clone()).unwrap_or_default();
     let old = stack.resources.get(&logical).filter(|old| {
         old.physical_id.is_some()

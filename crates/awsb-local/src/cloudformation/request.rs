@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use http::StatusCode;
 
-use crate::http::protocol::ApiError;
+use crate::http::protocol::{ApiError, is_xml};
 
 /// A ValidationError.
 pub fn invalid(message: impl Into<String>) -> ApiError {
@@ -31,6 +31,13 @@ impl Request {
     /// A text.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str).filter(|text| !text.is_empty())
+    }
+
+    /// The name of a parameter whose value, or name, an answer in XML cannot hold.
+    pub fn unprintable(&self) -> Option<String> {
+        let is_printable = |text: &str| text.chars().all(is_xml);
+        let bad = self.0.iter().find(|(name, value)| !is_printable(name) || !is_printable(value));
+        bad.map(|(name, _)| name.escape_debug().to_string())
     }
 
     /// A text, for keeping.

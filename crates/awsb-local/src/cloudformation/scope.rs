@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::expression::{self, ExpressionError, KNOWN_AFTER_APPLY, Scope, Unknown};
+use super::expression::{self, ExpressionError, KNOWN_AFTER_APPLY, MOST_BYTES, Scope, Unknown};
 use super::model::{Desired, Output, Resource};
 use super::schema::Schemas;
 use super::template::Template;
@@ -28,10 +28,18 @@ pub struct StackScope<'a> {
     /// are to change: their values are not known yet.
     pub unknown: &'a BTreeSet<String>,
     /// The conditions that are being evaluated, to find circles.
-    pub open: RefCell<Vec<String>>,
+    open: RefCell<Vec<String>>,
+    /// The conditions that have been evaluated: each is evaluated once.
+    holds: RefCell<BTreeMap<String, Result<bool, ExpressionError>>>,
+    /// The bytes that functions may still give.
+    left: Cell<usize>,
     /// Whether a value that is not known yet has been asked for.
     met_unknown: Cell<bool>,
 }
+
+/// The most levels of conditions that refer to each other. AWS documents no limit; this one keeps
+/// the stack of the thread from overflowing.
+const MOST_LEVELS: usize = 100;
 
 /// The evaluated properties of a resource.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,6 +68,8 @@ impl<'a> StackScope<'a> {
             resources,
             unknown,
             open: RefCell::default(),
+            holds: RefCell::default(),
+            left: Cell::new(MOST_BYTES),
             met_unknown: Cell::default(),
         }
     }
@@ -74,6 +84,7 @@ impl<'a> StackScope<'a> {
     /// # Errors
     /// When a condition cannot be evaluated.
     pub fn active(&self) -> Result<BTreeSet<String>, ExpressionError> {
+        self.left.set(MOST_BYTES);
         let mut active = BTreeSet::new();
         for (logical, resource) in &self.template.resources {
             if self.is_active(resource.condition.as_ref())? {
@@ -91,7 +102,9 @@ impl<'a> StackScope<'a> {
         let Some(resource) = self.template.resources.get(logical) else {
             return Err(ExpressionError(format!("there is no resource {logical}")));
         };
-        let evaluation = expression::evaluate_known(&resource.properties, self)?;
+        self.left.set(MOST_BYTES);
+        let evaluation = expression::evaluate_known(&resource.properties, self)
+            .map_err(|e| ExpressionError(format!("{e} (resource {logical})")))?;
         let unknown = evaluation.unknown;
         let mut properties = evaluation.value.unwrap_or_else(|| json!({}));
         let Some(schema) = Schemas::built_in().of(&resource.kind) else {
@@ -108,6 +121,7 @@ impl<'a> StackScope<'a> {
     /// # Errors
     /// When one cannot be evaluated.
     pub fn outputs(&self) -> Result<Vec<Output>, ExpressionError> {
+        self.left.set(MOST_BYTES);
         let mut outputs = Vec::new();
         for (key, output) in &self.template.outputs {
             if !self.is_active(output.condition.as_ref())? {
@@ -206,17 +220,34 @@ impl Scope for StackScope<'_> {
         let Some(value) = self.template.conditions.get(name) else {
             return Err(ExpressionError(format!("unresolved condition dependency {name}")));
         };
+        if let Some(holds) = self.holds.borrow().get(name) {
+            return holds.clone();
+        }
         if self.open.borrow().iter().any(|open| open == name) {
             return Err(ExpressionError(format!("circular condition dependency on {name}")));
+        }
+        if self.open.borrow().len() >= MOST_LEVELS {
+            return Err(ExpressionError(format!(
+                "conditions refer to each other over more than {MOST_LEVELS} levels, at {name}"
+            )));
         }
         self.open.borrow_mut().push(name.to_owned());
         let holds = expression::condition(value, self);
         self.open.borrow_mut().pop();
+        self.holds.borrow_mut().insert(name.to_owned(), holds.clone());
         holds
     }
 
     fn mappings(&self) -> &Value {
         &self.template.mappings
+    }
+
+    fn spend(&self, bytes: usize) -> Result<(), ExpressionError> {
+        let left = self.left.get().checked_sub(bytes).ok_or_else(|| {
+            ExpressionError(format!("the values of the functions have more than {MOST_BYTES} bytes together"))
+        })?;
+        self.left.set(left);
+        Ok(())
     }
 
     fn has_met_unknown(&self) -> bool {
@@ -363,5 +394,80 @@ mod tests {
         let (none, nothing, desired) = (BTreeMap::new(), BTreeSet::new(), Desired::default());
         let scope = StackScope::new("lab", "arn", &template, &desired, &none, &nothing);
         assert!(scope.active().unwrap_err().0.contains("circular condition dependency"));
+    }
+
+    /// Evaluates the conditions of a template that has a bucket under the condition named here.
+    fn active(conditions: &Value, condition: &str) -> Result<usize, ExpressionError> {
+        let template = json!({
+            "Conditions": conditions,
+            "Resources": {"Bucket": {"Type": "AWS::S3::Bucket", "Condition": condition}},
+        });
+        let template = Template::parse(&template.to_string(), Schemas::built_in()).unwrap();
+        let (none, nothing, desired) = (BTreeMap::new(), BTreeSet::new(), Desired::default());
+        let scope = StackScope::new("lab", "arn", &template, &desired, &none, &nothing);
+        scope.active().map(|active| active.len())
+    }
+
+    /// Conditions that each use the one before them twice.
+    fn doubling(levels: usize) -> Value {
+        let condition = |level: usize| match level {
+            0 => json!({"Fn::Equals": ["a", "a"]}),
+            _ => {
+                let before = json!({"Condition": format!("C{}", level - 1)});
+                json!({"Fn::And": [before, before]})
+            }
+        };
+        (0..levels).map(|level| (format!("C{level}"), condition(level))).collect()
+    }
+
+    #[test]
+    fn each_condition_is_evaluated_once() {
+        // Evaluated at each use, the last one would take 2^59 evaluations.
+        assert_eq!(active(&doubling(60), "C59"), Ok(1));
+    }
+
+    #[test]
+    fn conditions_have_a_limit_of_levels_that_keeps_the_thread_alive() {
+        assert_eq!(active(&doubling(100), "C99"), Ok(1));
+        let error = active(&doubling(5000), "C4999").unwrap_err();
+        assert!(error.0.contains("more than 100 levels"), "{error}");
+    }
+
+    #[test]
+    fn functions_cannot_make_a_small_template_large() {
+        let text = "x".repeat(10_000);
+        let many = |name: &str, count: usize| format!("${{{name}}}").repeat(count);
+        let sub = json!({"Fn::Sub": [many("x", 5000), {"x": text}]});
+        let level = |inner: Value| json!({"Fn::Sub": [many("x", 100), {"x": inner}]});
+        let reference = json!({"Ref": "Text"});
+        for (value, is_small) in [
+            (json!({"Fn::Sub": [many("x", 50), {"x": text}]}), true),
+            (sub.clone(), false),
+            (level(level(level(json!("0123456789")))), false),
+            (json!({"Fn::Join": [text, vec!["a"; 5000]]}), false),
+            (json!({"Fn::Join": ["", vec![reference.clone(); 500]]}), false),
+            (json!(vec![json!({"Fn::Base64": reference}); 500]), false),
+            (json!(vec![json!({"Fn::FindInMap": ["M", "a", "b"]}); 500]), false),
+        ] {
+            let template = json!({
+                "Parameters": {"Text": {"Type": "String"}},
+                "Mappings": {"M": {"a": {"b": vec!["y"; 1000]}}},
+                "Resources": {"Bucket": {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": value}}},
+                "Outputs": {"O": {"Value": value}},
+            });
+            let template = Template::parse(&template.to_string(), Schemas::built_in()).unwrap();
+            let (none, nothing) = (BTreeMap::new(), BTreeSet::new());
+            let parameters = BTreeMap::from([("Text".to_owned(), "z".repeat(4096))]);
+            let desired = Desired { parameters, ..Desired::default() };
+            let scope = StackScope::new("lab", "arn", &template, &desired, &none, &nothing);
+            match scope.properties("Bucket") {
+                Ok(_) => assert!(is_small),
+                Err(e) => assert!(
+                    !is_small && e.0.contains("more than 1048576 bytes together (resource Bucket)"),
+                    "{e}"
+                ),
+            }
+            assert_eq!(scope.outputs().is_ok(), is_small);
+        }
     }
 }

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::expression;
 use super::graph;
 use super::schema::Schemas;
+use crate::http::protocol::is_xml;
 
 /// API, TemplateBody: "minimum length of 1 byte and a maximum length of 51,200 bytes".
 pub const LONGEST_BODY: usize = 51_200;
@@ -20,6 +21,13 @@ pub const LONGEST_OBJECT: usize = 1024 * 1024;
 const MOST_RESOURCES: usize = 500;
 const MOST_PARAMETERS: usize = 200;
 const MOST_OUTPUTS: usize = 200;
+/// The same page: 200 mappings, and 200 attributes of each.
+const MOST_MAPPINGS: usize = 200;
+const MOST_MAPPING_ATTRIBUTES: usize = 200;
+/// The same page: "Parameter value: 4,096 bytes".
+const LONGEST_PARAMETER: usize = 4096;
+/// The same page: the names of parameters, mappings, resources and outputs have 255 characters.
+const LONGEST_NAME: usize = 255;
 
 /// A mistake in a template, in the words of a ValidationError.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -195,7 +203,55 @@ fn section(template: &Map<String, Value>, name: &str) -> Checked<Map<String, Val
 fn check_names(section: &str, map: &Map<String, Value>) -> Checked<()> {
     match map.keys().find(|name| name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric())) {
         Some(name) => wrong(format!("{section} name {name} is non alphanumeric.")),
+        None => check_lengths(section, map),
+    }
+}
+
+fn check_lengths(section: &str, map: &Map<String, Value>) -> Checked<()> {
+    match map.keys().find(|name| name.chars().count() > LONGEST_NAME) {
+        Some(name) => {
+            let start: String = name.chars().take(20).collect();
+            wrong(format!("{section} name {start}... is longer than {LONGEST_NAME} characters."))
+        }
         None => Ok(()),
+    }
+}
+
+fn mappings(section: Map<String, Value>) -> Checked<Value> {
+    check_lengths("Mapping", &section)?;
+    if section.len() > MOST_MAPPINGS {
+        return wrong(format!(
+            "Number of mappings, {}, is greater than maximum allowed, {MOST_MAPPINGS}",
+            section.len()
+        ));
+    }
+    for (name, mapping) in &section {
+        let Value::Object(mapping) = mapping else {
+            return wrong(format!("Every Mappings member {name} must be a map"));
+        };
+        if mapping.len() > MOST_MAPPING_ATTRIBUTES {
+            return wrong(format!(
+                "Number of mapping attributes of {name}, {}, is greater than maximum allowed, \
+                 {MOST_MAPPING_ATTRIBUTES}",
+                mapping.len()
+            ));
+        }
+    }
+    Ok(Value::Object(section))
+}
+
+/// Where a value has a character that an answer in XML cannot hold.
+fn unprintable(path: &str, value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => (!text.chars().all(is_xml)).then(|| path.to_owned()),
+        Value::Array(items) => {
+            items.iter().enumerate().find_map(|(index, value)| unprintable(&format!("{path}/{index}"), value))
+        }
+        Value::Object(map) => map.iter().find_map(|(name, value)| match name.chars().all(is_xml) {
+            true => unprintable(&format!("{path}/{name}"), value),
+            false => Some(format!("{path}/{}", name.escape_debug())),
+        }),
+        _ => None,
     }
 }
 
@@ -203,7 +259,8 @@ impl Template {
     /// Reads a template, and checks what can be checked without its parameters' values.
     ///
     /// # Errors
-    /// The first thing that is wrong, as AWS would say it.
+    /// The first thing that is wrong, as AWS would say it. Of a key that is there twice, the last
+    /// value counts, as at AWS.
     pub fn parse(body: &str, schemas: &Schemas) -> Checked<Self> {
         let value: Value = match serde_json::from_str(body) {
             Ok(value) => value,
@@ -216,6 +273,11 @@ impl Template {
                 );
             }
         };
+        if let Some(path) = unprintable("", &value) {
+            return wrong(format!(
+                "[{path}] has a control character, or another one that XML 1.0 cannot hold."
+            ));
+        }
         let Value::Object(template) = value else { return wrong("unsupported structure.") };
         if template.contains_key("Transform") {
             return wrong("the local cluster has no macros and transforms.");
@@ -237,7 +299,7 @@ impl Template {
             description,
             metadata: template.get("Metadata").cloned(),
             parameters: parameters(&section(&template, "Parameters")?)?,
-            mappings: Value::Object(section(&template, "Mappings")?),
+            mappings: mappings(section(&template, "Mappings")?)?,
             conditions: section(&template, "Conditions")?,
             resources: resources(&section(&template, "Resources")?, schemas)?,
             outputs: outputs(&section(&template, "Outputs")?)?,
@@ -291,6 +353,7 @@ impl Template {
             }
         }
         for value in self.conditions.values() {
+            expression::check(value).map_err(|e| TemplateError(format!("Template error: {e}")))?;
             let unknown = expression::references(value).find(|name| {
                 !self.parameters.contains_key(name) && !PSEUDO_PARAMETERS.contains(&name.as_str())
             });
@@ -431,6 +494,13 @@ impl Parameter {
     /// # Errors
     /// As AWS would say it.
     pub fn check(&self, name: &str, value: &str) -> Checked<()> {
+        if value.len() > LONGEST_PARAMETER {
+            return Err(TemplateError(format!(
+                "Parameter '{name}' has a value of {} bytes, more than the {LONGEST_PARAMETER} that a parameter's \
+                 value can have",
+                value.len()
+            )));
+        }
         let items: Vec<&str> =
             if self.is_list() { value.split(',').map(str::trim).collect() } else { vec![value] };
         let refuse = |rule: String| {
@@ -629,6 +699,10 @@ mod tests {
                 "does not have the function Fn::ImportValue",
             ),
             (
+                resource(queue(json!({"JobQueueName": {"Fn::Sub": "a${}b${"}}))),
+                "variable names in Fn::Sub syntax must contain only alphanumeric characters",
+            ),
+            (
                 resource(json!({"Type": "AWS::S3::Bucket", "DependsOn": "R"})),
                 "Circular dependency between resources: [R]",
             ),
@@ -658,6 +732,60 @@ mod tests {
     }
 
     #[test]
+    fn a_template_has_at_most_what_the_quotas_allow() {
+        let many = |count: usize, value: Value| -> Value {
+            (0..count).map(|number| (format!("N{number}"), value.clone())).collect()
+        };
+        let with = |section: &str, value: Value| {
+            let mut template = json!({"Resources": {"Q": queue(json!({"Priority": 1}))}});
+            template[section] = value;
+            parse(&template).map(|_| ())
+        };
+        let long = json!({"L".repeat(256): {"Type": "String", "Value": "x"}});
+        for (section, most, value, words) in [
+            ("Resources", 500, queue(json!({})), "Number of resources, 501"),
+            ("Parameters", 200, json!({"Type": "String"}), "Number of parameters, 201"),
+            ("Outputs", 200, json!({"Value": "x"}), "Number of outputs, 201"),
+            ("Mappings", 200, json!({"a": {"b": "c"}}), "Number of mappings, 201"),
+        ] {
+            assert_eq!(with(section, many(most, value.clone())), Ok(()), "{section}");
+            let error = with(section, many(most + 1, value)).unwrap_err();
+            assert!(error.0.contains(words), "{}", error.0);
+            let error = with(section, long.clone()).unwrap_err();
+            assert!(error.0.contains("is longer than 255 characters"), "{section}: {}", error.0);
+        }
+        let error = with("Mappings", json!({"M": many(201, json!({"b": "c"}))})).unwrap_err();
+        assert!(error.0.contains("Number of mapping attributes of M, 201"), "{}", error.0);
+    }
+
+    #[test]
+    fn characters_that_xml_cannot_hold_are_refused_with_their_place() {
+        let named = |name: &str| {
+            parse(&json!({"Resources": {"G": {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": name}}}}))
+                .map(|_| ())
+        };
+        for good in ["a\tb", "a\r\nb", "ü", "\u{1F600}"] {
+            assert_eq!(named(good), Ok(()), "{good:?}");
+        }
+        for bad in ["\0", "a\u{1}", "\u{1f}", "\u{FFFE}", "\u{FFFF}"] {
+            let error = named(bad).unwrap_err();
+            assert!(error.0.contains("[/Resources/G/Properties/LogGroupName] has a control"), "{}", error.0);
+        }
+        let key = json!({"Resources": {"G": {"Type": "AWS::S3::Bucket"}}, "Metadata": {"a\u{2}": 1}});
+        assert!(parse(&key).unwrap_err().0.contains("[/Metadata/a\\u{2}]"));
+    }
+
+    #[test]
+    fn the_last_one_of_a_repeated_key_counts() {
+        let bucket = |name: &str| {
+            format!(r#""B": {{"Type": "AWS::S3::Bucket", "Properties": {{"BucketName": "{name}"}}}}"#)
+        };
+        let body = format!(r#"{{"Resources": {{{}, {}}}}}"#, bucket("first"), bucket("last"));
+        let template = Template::parse(&body, Schemas::built_in()).unwrap();
+        assert_eq!(template.resources["B"].properties["BucketName"], "last");
+    }
+
+    #[test]
     fn parameters_are_held_against_their_constraints() {
         let template = parse(&json!({
             "Parameters": {
@@ -679,6 +807,7 @@ mod tests {
             ("Color", "green", "Parameter 'Color' must be one of AllowedValues"),
             ("Name", "a", "Parameter Name failed to satisfy constraint: two letters"),
             ("List", "1,x", "must be a number"),
+            ("Name", &"x".repeat(4097), "has a value of 4097 bytes"),
         ] {
             let error = check(name, value).unwrap_err();
             assert!(error.0.contains(words), "{name}: {}", error.0);

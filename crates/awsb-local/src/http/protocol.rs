@@ -307,13 +307,51 @@ fn error_xml(namespace: Namespace, error: &ApiError, id: &str) -> String {
     )
 }
 
+/// Whether a document of XML 1.0 can hold a character at all, even as a reference (XML 1.0, 2.2).
+pub fn is_xml(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\r' | ' '..='\u{FFFD}' | '\u{10000}'..)
+}
+
+/// A text in XML. A character that XML cannot hold becomes U+FFFD, so that the answer stays
+/// well-formed.
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            // A parser makes a line feed of a bare one (XML 1.0, 2.11).
+            '\r' => escaped.push_str("&#13;"),
+            c if is_xml(c) => escaped.push(c),
+            _ => escaped.push(char::REPLACEMENT_CHARACTER),
+        }
+    }
+    escaped
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn answers_are_well_formed_whatever_their_texts_hold() {
+        let text = "a\0\u{1}\u{1f}\u{FFFE}\u{FFFF}<&>\r\n\tü\u{1F600}";
+        let error = ApiError::new(StatusCode::BAD_REQUEST, "ValidationError", text);
+        let fields = serde_json::json!({"Op": {"List": [text]}});
+        for xml in [
+            result_xml(Namespace::CloudFormation, &fields, "id"),
+            result_xml(Namespace::Sts, &fields, "id"),
+            ec2_result_xml(&fields, "id"),
+            error_xml(Namespace::CloudFormation, &error, "id"),
+            error_xml(Namespace::Sts, &error, "id"),
+            ec2_error_xml(&error, "id"),
+            s3_error_xml(&error),
+        ] {
+            let shown = "a\u{FFFD}\u{FFFD}\u{FFFD}\u{FFFD}\u{FFFD}&lt;&amp;&gt;&#13;\n\tü\u{1F600}";
+            assert!(xml.contains(shown) && xml.chars().all(is_xml), "{xml:?}");
+        }
+    }
 
     #[test]
     fn only_what_may_go_well_the_next_time_is_tried_again() {

@@ -1281,4 +1281,19 @@ mod tests {
             assert!(error.code == "ValidationError" && error.message.contains(words), "{}", error.message);
         }
     }
+
+    #[test]
+    fn a_template_is_read_from_a_url_of_s3_only() {
+        let home = tempfile::tempdir().unwrap();
+        let objects = s3::Store::open(home.path(), &mut Vec::new()).unwrap();
+        for (url, words) in [
+            ("file:///etc/passwd", "TemplateURL must be a supported URL."),
+            ("ftp://lab.s3.amazonaws.com/t.json", "TemplateURL must be a supported URL."),
+            ("lab/t.json", "TemplateURL must be a supported URL."),
+            ("https://lab.s3.amazonaws.com/t.json", "S3 error: The specified key does not exist."),
+            ("http://127.0.0.1:4000/lab/t.json", "S3 error: The specified key does not exist."),
+        ] {
+            assert_eq!(of_url(&objects, url).unwrap_err().message, words, "{url}");
+        }
+    }
 }

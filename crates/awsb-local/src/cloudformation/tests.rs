@@ -518,3 +518,25 @@ proptest! {
         prop_assert!(world.there.is_empty());
     }
 }
+
+#[test]
+fn the_properties_of_all_resources_have_a_limit() {
+    let template = |buckets: usize| {
+        let large = json!({"Fn::Sub": ["${x}".repeat(100), {"x": "x".repeat(9000)}]});
+        let bucket = json!({"Type": "AWS::S3::Bucket", "Properties": {"BucketName": large}});
+        let buckets: Map<String, Value> =
+            (0..buckets).map(|number| (format!("B{number}"), bucket.clone())).collect();
+        json!({ "Resources": buckets })
+    };
+    let plan = |buckets: usize| {
+        let (parsed, desired) = desired(&template(buckets));
+        let stack = Stack::new("lab", desired.clone(), 0);
+        change_set::plan(&stack, &parsed, &desired).map(|plan| plan.changes.len())
+    };
+    assert_eq!(plan(9), Ok(9));
+    assert!(plan(10).unwrap_err().0.contains("more than 8388608 bytes together"));
+    // A value that is known only later is counted when its resource is made.
+    let (stack, events) = create(&template(10), Options::default(), &mut Imagined::default());
+    assert_eq!(stack.status.as_str(), "ROLLBACK_COMPLETE");
+    assert!(events.iter().any(|event| event.ends_with("CREATE_FAILED")), "{events:?}");
+}

@@ -56,13 +56,13 @@ install_python_tools() {
     export PATH=$venv/bin:$PATH
 }
 
-# install_tool NAME VERSION: a program of crates.io, once for each version.
+# install_tool NAME VERSION [OPTION…]: a program of crates.io, once for each version.
 install_tool() {
     local root=$cache/$1-$2
     if ! [ -x "$root/bin/$1" ]; then
         echo "building $1 $2 (once)"
         CARGO_PROFILE_DEV_DEBUG=false cargo install --quiet --locked --debug --version "$2" --root "$root" \
-            --target-dir "$work/tools" "$1"
+            --target-dir "$work/tools" "${@:3}" "$1"
     fi
     export PATH=$root/bin:$PATH
 }
@@ -95,7 +95,8 @@ write_documents() {
     local tool tools share=$work/share
     rm -rf "$share"
     mkdir -p "$share"/{man/man1,bash-completion/completions,zsh/site-functions,fish/vendor_completions.d,doc/awsb}
-    tools=$(cd bin && printf '%s\n' *.rs | sed 's/\.rs$//')
+    # awsb itself has no options of its own.
+    tools=$(cd bin && printf '%s\n' *.rs | sed '/^awsb\.rs$/d; s/\.rs$//')
     for tool in $tools; do
         "$programs/$tool" --man >"$share/man/man1/$tool.1"
         "$programs/$tool" --completions bash >"$share/bash-completion/completions/$tool"
@@ -159,7 +160,7 @@ make_rpm() {
 
 mkdir -p "$work" "$packages"
 install_python_tools
-if [ -z "$dev" ]; then install_tool cargo-about "$cargo_about_version"; fi
+if [ -z "$dev" ]; then install_tool cargo-about "$cargo_about_version" --features cli; fi
 compile
 write_documents
 for format in "${formats[@]}"; do "make_$format"; done

@@ -288,7 +288,8 @@ fn default_line(text: &str) -> Option<(usize, usize)> {
 }
 
 /// The text without a section, from its header to the next one. Comments behind its last key stay:
-/// they belong to what follows. `None`: there is no such header, or a comment stands among the keys.
+/// they belong to what follows. `None`: there is no such header, or a comment stands among the
+/// keys.
 fn without_section(text: &str, name: &str) -> Option<String> {
     let header = format!("[cluster.{name}]");
     let mut offset = 0;

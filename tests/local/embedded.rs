@@ -7,7 +7,7 @@ use aws_sdk_batch::Client;
 use aws_sdk_batch::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_batch::types::{ContainerOverrides, JobStatus};
 use awsb_local::LocalCluster;
-use awsb_testkit::local::PATIENCE;
+use awsb_testkit::local::{PATIENCE, http_client};
 use awsb_testkit::{program_built, story};
 
 #[story]
@@ -20,6 +20,7 @@ async fn a_cluster_is_started_used_and_gone() {
     let config = aws_sdk_batch::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .endpoint_url(connection.endpoint_url)
+        .http_client(http_client())
         .region(Region::new(connection.region))
         .credentials_provider(credentials)
         .build();

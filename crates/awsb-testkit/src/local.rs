@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use aws_sdk_batch::config::SharedHttpClient;
 use aws_sdk_batch::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_batch::types::{ArrayProperties, ContainerOverrides, JobDetail, JobStatus};
 
@@ -177,12 +178,19 @@ pub fn lives(pid: u32) -> bool {
     !state.is_empty() && !state.starts_with('Z')
 }
 
+/// An HTTP client for the SDK, which is built without one. It speaks no TLS, as the servers of tests
+/// do not.
+pub fn http_client() -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new().build_http()
+}
+
 /// A client for S3.
 pub fn s3(access: &Access) -> aws_sdk_s3::Client {
     let config = aws_sdk_s3::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
         .endpoint_url(&access.endpoint_url)
+        .http_client(http_client())
         .credentials_provider(credentials(access))
         .force_path_style(true)
         .build();
@@ -247,12 +255,14 @@ impl Batch {
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("us-east-1"))
             .endpoint_url(&access.endpoint_url)
+            .http_client(http_client())
             .credentials_provider(credentials(access))
             .build();
         let logs = aws_sdk_cloudwatchlogs::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("us-east-1"))
             .endpoint_url(&access.endpoint_url)
+            .http_client(http_client())
             .credentials_provider(credentials(access))
             .build();
         Self {

@@ -5,6 +5,10 @@ use super::events::Event;
 use crate::aws::AccessDenied;
 use crate::ui::Failure;
 
+/// The advice for a missing permission.
+pub const ADMIN_POLICY: &str = "`bcluster policy admin` prints a policy with all permissions that bcluster needs, and \
+                                an administrator can grant it; if it is several documents, `--part N` prints each";
+
 /// The cause of a failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cause {
@@ -121,15 +125,7 @@ impl Cause {
         if let Some(denied) = AccessDenied::read(message)
             && !reason.contains("sts:AssumeRole")
         {
-            return Self {
-                resource,
-                reason: denied.to_string(),
-                advice: vec![
-                    "`bcluster policy admin` prints a policy that has all permissions for this; an \
-                     administrator can grant it"
-                        .to_owned(),
-                ],
-            };
+            return Self { resource, reason: denied.to_string(), advice: vec![ADMIN_POLICY.to_owned()] };
         }
         let lower = reason.to_lowercase();
         let known =

@@ -137,7 +137,8 @@ fn every_call_is_in_the_administrators_policy() {
     let calls: Vec<Call> = of_bcluster.into_iter().chain(relay.calls()).collect();
 
     let account = ["--region", "us-east-1", "--account", "000000000000"];
-    let printed = run(&[&["policy", "admin", "lab"], &account[..]].concat()).stdout;
+    // All of its documents.
+    let printed = run(&[&["policy", "admin", "lab", "--json"], &account[..]].concat()).stdout;
     let statements = statements(&printed);
     let mut missing: Vec<String> = calls
         .iter()

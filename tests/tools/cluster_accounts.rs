@@ -85,6 +85,10 @@ fn a_policy_for_a_long_name_is_several_documents_that_iam_takes() {
     assert!(parts.iter().all(|part| part.to_string().len() <= 6144));
     let none = sandbox.run("bcluster", ["policy", "user", "lab", "--part", "2"]);
     assert!(none.failed_with(2).contains("the policy has 1 part, and no part 2"), "{none}");
+    // Templates may go through a bucket of somebody else.
+    let through = ["policy", "admin", "lab", "--json", "--template-bucket", "ours"];
+    let through = sandbox.run("bcluster", through).ok();
+    assert!(through.stdout.contains("\"arn:aws:s3:::ours/awsb/templates/*\""), "{through}");
 }
 
 /// A service of the account that answers like this.

@@ -188,6 +188,7 @@ fn a_failure_is_told_by_its_cause_and_leaves_nothing() {
         "{outcome}"
     );
     assert!(outcome.hints().contains("bcluster policy admin"), "{outcome}");
+    assert!(outcome.hints().contains("`--part N`"), "{outcome}");
     assert!(outcome.hints().contains("nothing is left"), "{outcome}");
     assert_eq!(aws.status().as_deref(), Some("DELETE_COMPLETE"));
     assert_eq!(settings(&sandbox), "");

@@ -116,6 +116,9 @@ fn scope() -> PolicyScope {
         boundary: None,
         existing_roles: Vec::new(),
         existing_bucket: None,
+        existing_repository: None,
+        existing_project: None,
+        template_bucket: None,
     }
 }
 

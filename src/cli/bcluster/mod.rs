@@ -23,6 +23,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use super::CommonArgs;
+use crate::cloud::ADMIN_POLICY;
 use crate::ui::{ErrorKind, Failure};
 
 /// Make a cluster on AWS Batch, change it, take it away
@@ -87,9 +88,7 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
 /// The failure with a hint to the policy that has the missing permission.
 fn with_policy(failure: Failure) -> Failure {
     match failure.kind() {
-        ErrorKind::AccessDenied => {
-            failure.hint("`bcluster policy admin` prints a policy with all permissions that bcluster needs")
-        }
+        ErrorKind::AccessDenied => failure.hint(ADMIN_POLICY),
         _ => failure,
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use awsb_model::cluster::ClusterName;
-use awsb_model::cluster::config::Iam;
+use awsb_model::cluster::config::{BucketName, Iam};
 use awsb_model::cluster::policy::{self, POLICY_CHARACTERS, PolicyScope};
 use awsb_model::words;
 use clap::ValueEnum;
@@ -29,6 +29,9 @@ pub struct Args {
     /// Which document of a policy that is too long for one
     #[arg(long, value_name = "NUMBER")]
     part: Option<usize>,
+    /// A bucket for templates that are too long for a request, as of `bcluster create`
+    #[arg(long, value_name = "BUCKET")]
+    template_bucket: Option<BucketName>,
     /// The account; without it, all that the holder reaches
     #[arg(long, value_name = "NUMBER")]
     account: Option<String>,
@@ -58,6 +61,9 @@ impl Args {
             boundary: None,
             existing_roles: Vec::new(),
             existing_bucket: None,
+            existing_repository: None,
+            existing_project: None,
+            template_bucket: self.template_bucket.clone(),
         }
         .with_config(&config);
         let documents = match self.holder {

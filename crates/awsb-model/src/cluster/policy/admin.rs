@@ -20,7 +20,7 @@ pub(super) fn own_calls(scope: &PolicyScope) -> Vec<Statement> {
         format!("{LOGS}/aws/events/awsb/${{AWS::StackName}}:*"),
         scope.repository(),
     ];
-    vec![
+    let mut statements = vec![
         Statement::allow(
             "Stacks",
             &[
@@ -70,15 +70,55 @@ pub(super) fn own_calls(scope: &PolicyScope) -> Vec<Statement> {
         ),
         Statement::allow(
             "Objects",
-            &["s3:AbortMultipartUpload", "s3:DeleteObject*", "s3:GetObject", "s3:PutObject"],
+            &[
+                "s3:AbortMultipartUpload",
+                "s3:DeleteObject*",
+                "s3:GetObject",
+                "s3:ListMultipartUploadParts",
+                "s3:PutObject",
+            ],
             objects.iter().map(String::as_str),
         ),
         Statement::allow(
             "LogsAndImages",
-            &["ecr:*", "logs:DeleteLogGroup"],
+            // The events of a log are read to show how a build goes (`create --image`).
+            &["ecr:*", "logs:DeleteLogGroup", "logs:GetLogEvents"],
             groups.iter().map(String::as_str),
         ),
-    ]
+        Statement::allow(
+            "BuildImage",
+            &[
+                "codebuild:BatchGetBuilds",
+                "codebuild:BatchGetProjects",
+                "codebuild:StartBuild",
+                "codebuild:StopBuild",
+            ],
+            [scope.project_of_builds().as_str()],
+        ),
+        // CloudFormation has deleted its mount targets with the stack.
+        Statement::allow(
+            "DeleteFileSystem",
+            &["elasticfilesystem:DeleteFileSystem"],
+            ["arn:${AWS::Partition}:elasticfilesystem:${AWS::Region}:${AWS::AccountId}:file-system/*"],
+        )
+        .when("StringLike", "aws:ResourceTag/awsb:cluster", ["${AWS::StackName}"]),
+    ];
+    if scope.existing_repository.is_some() {
+        statements.push(Statement::allow(
+            "ExistingRepository",
+            &["ecr:DescribeImages", "ecr:DescribeRepositories"],
+            [scope.repository_of_builds().as_str()],
+        ));
+    }
+    // CloudFormation reads a template with the permissions of the one who names it.
+    if let Some(bucket) = &scope.template_bucket {
+        statements.push(Statement::allow(
+            "Templates",
+            &["s3:GetObject", "s3:PutObject"],
+            [format!("arn:${{AWS::Partition}}:s3:::{bucket}/awsb/templates/*").as_str()],
+        ));
+    }
+    statements
 }
 
 /// The calls that CloudFormation makes for the resources of a cluster's template (the resource

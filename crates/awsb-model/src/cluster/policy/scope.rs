@@ -1,7 +1,11 @@
 //! Where a policy applies.
 
 use crate::cluster::bucket_name::{HASH_LENGTH, bucket_prefix};
-use crate::cluster::config::{Bucket, BucketName, ClusterConfig, ClusterName, IamPath, JobRole, PolicyArn};
+use crate::cluster::config::{
+    Bucket, BucketName, ClusterConfig, ClusterName, IamPath, JobRole, PolicyArn, Project, ProjectName,
+    Repository,
+};
+use crate::image::RepositoryName;
 
 /// The partition of a region (General Reference, `Amazon Resource Names`).
 pub fn partition_of(region: &str) -> &'static str {
@@ -29,10 +33,16 @@ pub struct PolicyScope {
     pub existing_roles: Vec<String>,
     /// The bucket that exists and that the cluster uses.
     pub existing_bucket: Option<BucketName>,
+    /// The repository that exists and that the cluster uses.
+    pub existing_repository: Option<RepositoryName>,
+    /// The build project that exists and that the cluster uses.
+    pub existing_project: Option<ProjectName>,
+    /// The bucket through which long templates go (`--template-bucket`).
+    pub template_bucket: Option<BucketName>,
 }
 
 impl PolicyScope {
-    /// The same scope with the path, the boundary, the roles and the bucket of a configuration.
+    /// The same scope with the path, the boundary, and the resources that exist of a configuration.
     #[must_use]
     pub fn with_config(self, config: &ClusterConfig) -> Self {
         let iam = &config.iam;
@@ -53,11 +63,21 @@ impl PolicyScope {
             Bucket::Existing(name) => Some(name.clone()),
             Bucket::New(_) => None,
         };
+        let existing_repository = match &config.images.repository {
+            Repository::Existing(name) => Some(name.clone()),
+            Repository::New(_) | Repository::None => None,
+        };
+        let existing_project = match &config.images.project {
+            Project::Existing(name) => Some(name.clone()),
+            Project::New(_) | Project::None => None,
+        };
         Self {
             path: iam.path.clone(),
             boundary: iam.boundary.clone(),
             existing_roles,
             existing_bucket,
+            existing_repository,
+            existing_project,
             ..self
         }
     }
@@ -101,6 +121,28 @@ impl PolicyScope {
     pub(super) fn repository(&self) -> String {
         let name = self.cluster.as_ref().map_or_else(|| "*".to_owned(), ClusterName::lower_case);
         format!("arn:${{AWS::Partition}}:ecr:${{AWS::Region}}:${{AWS::AccountId}}:repository/awsb/{name}")
+    }
+
+    /// The repository in which images are looked for before a build: the cluster's, or else the one
+    /// that exists.
+    pub(super) fn repository_of_builds(&self) -> String {
+        match &self.existing_repository {
+            Some(name) => format!(
+                "arn:${{AWS::Partition}}:ecr:${{AWS::Region}}:${{AWS::AccountId}}:repository/{}",
+                name.as_str()
+            ),
+            None => self.repository(),
+        }
+    }
+
+    /// The project that builds images: the cluster's, or else the one that exists.
+    pub(super) fn project_of_builds(&self) -> String {
+        match &self.existing_project {
+            Some(name) => format!(
+                "arn:${{AWS::Partition}}:codebuild:${{AWS::Region}}:${{AWS::AccountId}}:project/{name}"
+            ),
+            None => self.project(),
+        }
     }
 
     /// The build project, which CloudFormation names by its logical ID.

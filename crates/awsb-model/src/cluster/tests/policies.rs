@@ -15,6 +15,9 @@ fn scope(cluster: Option<&str>) -> PolicyScope {
         boundary: None,
         existing_roles: Vec::new(),
         existing_bucket: None,
+        existing_repository: None,
+        existing_project: None,
+        template_bucket: None,
     }
 }
 
@@ -88,11 +91,44 @@ fn a_statement_that_is_too_long_is_split_by_its_resources() {
 #[test]
 fn roles_and_buckets_that_exist_are_in_the_policy() {
     let config = parsed(
-        "[iam]\nexecution_role = \"arn:aws:iam::111122223333:role/execution\"\n[bucket]\nexisting = \"results\"\n",
+        "[iam]\nexecution_role = \"arn:aws:iam::111122223333:role/execution\"\n[bucket]\nexisting = \"results\"\n\
+         [images]\nrepository = \"tools\"\nproject = \"builder\"\n",
     );
-    let text = admin(&scope(Some("lab")).with_config(&config))[0].to_string();
-    assert!(text.contains("arn:aws:iam::111122223333:role/execution"), "{text}");
-    assert!(text.contains("arn:aws:s3:::results/*"), "{text}");
+    let text = Value::from(admin(&scope(Some("lab")).with_config(&config))).to_string();
+    for wanted in [
+        "arn:aws:iam::111122223333:role/execution",
+        "arn:aws:s3:::results/*",
+        "arn:aws:ecr:eu-west-1:111122223333:repository/tools",
+        "arn:aws:codebuild:eu-west-1:111122223333:project/builder",
+    ] {
+        assert!(text.contains(&format!("\"{wanted}\"")), "{wanted}: {text}");
+    }
+}
+
+/// The resources of those statements that allow an action to `bcluster` itself.
+fn allowed(documents: &[Value], action: &str) -> String {
+    let own = statements(documents).into_iter().filter(|statement| {
+        let actions = statement["Action"].as_array().unwrap();
+        !statement.to_string().contains("aws:CalledVia") && actions.iter().any(|one| one == action)
+    });
+    own.map(|statement| statement["Resource"].to_string()).collect()
+}
+
+#[test]
+fn administrators_may_build_images_delete_file_systems_and_store_templates() {
+    let lab = scope(Some("lab"));
+    let documents = admin(&lab);
+    for action in ["codebuild:StartBuild", "codebuild:BatchGetBuilds", "codebuild:StopBuild"] {
+        assert!(allowed(&documents, action).contains(":project/BuildProject-*"), "{action}");
+    }
+    assert!(allowed(&documents, "logs:GetLogEvents").contains(":log-group:/awsb/lab/*"));
+    // Only the file systems of the cluster, which its tag names.
+    assert!(allowed(&documents, "elasticfilesystem:DeleteFileSystem").contains(":file-system/*"));
+    let text = Value::from(documents.clone()).to_string();
+    assert!(text.contains("\"StringLike\":{\"aws:ResourceTag/awsb:cluster\":[\"lab\"]}"), "{text}");
+    assert!(!text.contains("awsb/templates"), "{text}");
+    let through = PolicyScope { template_bucket: Some("ours".parse().unwrap()), ..lab };
+    assert!(allowed(&admin(&through), "s3:PutObject").contains("arn:aws:s3:::ours/awsb/templates/*"));
 }
 
 /// The statements that have this action.

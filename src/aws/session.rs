@@ -215,6 +215,30 @@ impl Session {
         self.cluster.is_local.then_some("eval \"$(blocal env)\"")
     }
 
+    /// A command of the `aws` CLI that speaks to this cluster's services, and to no others.
+    pub fn aws_command(&self, arguments: &str) -> String {
+        match self.command_for_aws_cli() {
+            Some(before) => format!("{before} && aws {arguments}"),
+            None => format!("aws {arguments}"),
+        }
+    }
+
+    /// Whether resources of this type of CloudFormation are only simulated in the place of the
+    /// cluster: nothing uses such a resource, and it is gone with its stack.
+    pub fn is_simulated(&self, resource_type: &str) -> bool {
+        self.cluster.is_local && awsb_local::is_simulated(resource_type)
+    }
+
+    /// The options by which `bcluster` finds the place of this session where the settings do not
+    /// name the cluster.
+    pub fn place_options(&self) -> String {
+        if self.cluster.is_local {
+            return format!("-c {}", self.cluster.name);
+        }
+        let profile = self.cluster.profile.iter().map(|profile| format!(" --profile {profile}"));
+        format!("--region {}", self.region) + &profile.collect::<String>()
+    }
+
     /// The cache of the capacity of queues. That of a local cluster lives as long as its server, as
     /// the next server may have another size.
     pub fn capacity_cache(&self) -> Cache {

@@ -148,10 +148,11 @@ async fn remove(session: &Session, bucket: &str, objects: &[ObjectIdentifier]) -
     let kind = if code.starts_with("AccessDenied") { ErrorKind::AccessDenied } else { ErrorKind::Other };
     let others = answer.errors().len() - 1;
     let others = if others > 0 { format!(", and {others} more") } else { String::new() };
-    Err(Failure::new(kind, format!("{doing}: {key}: {code}: {message}{others}")).hint(
-        "a bucket policy or an object lock may protect it: `aws s3api get-bucket-policy` and `aws s3api \
-         get-object-lock-configuration` show them",
-    ))
+    Err(Failure::new(kind, format!("{doing}: {key}: {code}: {message}{others}")).hint(format!(
+        "a bucket policy or an object lock may protect it: `{}` and `{}` show them",
+        session.aws_command(&format!("s3api get-bucket-policy --bucket {bucket}")),
+        session.aws_command(&format!("s3api get-object-lock-configuration --bucket {bucket}"))
+    )))
 }
 
 /// Removes all uploads that are not complete, and returns their number.

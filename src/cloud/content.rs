@@ -7,14 +7,14 @@ use awsb_model::cluster::validate::{
     validate_account, validate_file_systems, validate_network, validate_types, validate_user_policy,
 };
 use awsb_model::cluster::{
-    BODY_BYTES, ClusterConfig, ClusterName, NetworkFacts, OBJECT_BYTES, ResolvedNetwork, bucket_name,
-    repository_name, template,
+    BODY_BYTES, ClusterConfig, ClusterName, NetworkFacts, OBJECT_BYTES, ResolvedNetwork, template,
 };
 use sha2::{Digest, Sha256};
 
 use super::change_set::StackContent;
 use super::facts::{gather, network};
 use super::problems::check;
+use super::remains::{Names, bucket_of, remains};
 use super::stack::{self, CLUSTER_TAG, Stack, StackResource};
 use crate::aws::{Call, Session, explain};
 use crate::ui::{Failure, print_message};
@@ -22,15 +22,15 @@ use crate::ui::{Failure, print_message};
 /// The parameter that names the bucket, as ParallelCluster has it.
 const BUCKET_PARAMETER: &str = "ResourcesS3Bucket";
 
-/// The content of the stack of a cluster. `current` is the stack as it is, if there is one. A
-/// template that is too long for a request is stored in `template_bucket`, or else in the bucket of
-/// the cluster as it is.
+/// The content of the stack of a cluster, which has a name of its own. `current` is the stack as it
+/// is, if there is one. A template that is too long for a request is stored in `template_bucket`, or
+/// else in the bucket of the cluster as it is.
 ///
 /// # Errors
 /// When the account does not have what the configuration names, or cannot be asked.
 pub async fn content(
     session: &Session,
-    name: &ClusterName,
+    (name, stack): (&ClusterName, &str),
     config: &ClusterConfig,
     current: Option<&Stack>,
     template_bucket: Option<&str>,
@@ -42,15 +42,13 @@ pub async fn content(
     };
     // A bucket that is made now gets its name, of which the account is a part.
     let needs_account = config.bucket.made().is_some() && bucket_of_stack.is_none();
-    let account = async {
-        if !needs_account {
-            return Ok(String::new());
+    let new_bucket = async {
+        match needs_account {
+            true => bucket_of(session, name).await.map(|bucket| bucket.to_string()),
+            false => Ok(String::new()),
         }
-        let identity = session.sts.identity().await;
-        let identity = identity.map_err(|e| explain(session, "asking whose credentials these are", &*e))?;
-        Ok(identity.account)
     };
-    let (facts, account) = tokio::try_join!(gather(session, config, current.is_none()), account)?;
+    let (facts, new_bucket) = tokio::try_join!(gather(session, config, current.is_none()), new_bucket)?;
     let network = resolved(session, config, &facts.network)?;
     let mut problems = validate_network(config, &facts.network);
     problems.extend(validate_user_policy(name, &session.region, config));
@@ -71,14 +69,13 @@ pub async fn content(
     };
     if config.bucket.made().is_some() {
         // A cluster that is made again has the same name, and takes its old bucket over.
-        let bucket =
-            bucket_of_stack.unwrap_or_else(|| bucket_name(name, &account, &session.region).to_string());
+        let bucket = bucket_of_stack.unwrap_or(new_bucket);
         content.parameters.push((BUCKET_PARAMETER.to_owned(), bucket));
     }
     if current.is_none() {
         let bucket = content.parameters.first().map(|(_, bucket)| bucket.as_str());
-        if has_leftovers(session, name, config, bucket).await {
-            content.takeover = Some(template.with_static_names(name.as_str(), bucket).to_json());
+        if has_remains(session, (name, stack), config, bucket).await {
+            content.takeover = Some(template.with_static_names(stack, bucket).to_json());
         }
     }
     if content.sent_template().len() > BODY_BYTES {
@@ -124,59 +121,39 @@ fn resolved(
     config: &ClusterConfig,
     facts: &NetworkFacts,
 ) -> Result<ResolvedNetwork, Failure> {
-    ResolvedNetwork::resolve(config, facts).map_err(|why| no_network(&session.place(), why))
+    ResolvedNetwork::resolve(config, facts).map_err(|why| no_network(session, why))
 }
 
 /// Whether an earlier cluster of this name has left its bucket, its repository or its log groups.
 /// Who may not ask is told by CloudFormation that they exist.
-async fn has_leftovers(
+async fn has_remains(
     session: &Session,
-    name: &ClusterName,
+    (name, stack): (&ClusterName, &str),
     config: &ClusterConfig,
     bucket: Option<&str>,
 ) -> bool {
-    let has_repository = async {
-        match &config.images.repository {
-            Repository::New(_) => {
-                let call = session.ecr().describe_repositories().repository_names(repository_name(name));
-                call.send().await.is_ok_and(|found| !found.repositories().is_empty())
-            }
-            Repository::None | Repository::Existing(_) => false,
-        }
-    };
-    let has_bucket = async {
-        match bucket {
-            Some(bucket) => session.s3.head_bucket().bucket(bucket).send().await.is_ok(),
-            None => false,
-        }
-    };
-    let has_group = |group: String| async move {
-        let groups = session.logs.describe_log_groups().log_group_name_prefix(&group).send().await;
-        groups.is_ok_and(|groups| groups.log_groups().iter().any(|g| g.log_group_name() == Some(&group)))
-    };
-    let (bucket, repository, jobs, events) = tokio::join!(
-        has_bucket,
-        has_repository,
-        has_group(format!("/awsb/{name}/jobs")),
-        has_group(format!("/aws/events/awsb/{name}"))
-    );
-    bucket || repository || jobs || events
+    let mut names = Names::new(name, stack, bucket);
+    if !matches!(config.images.repository, Repository::New(_)) {
+        names.repository = None;
+    }
+    !remains(session, &names).await.is_empty()
 }
 
 /// The failure of a network that the account does not have.
-fn no_network(place: &str, why: NetworkError) -> Failure {
-    let failure = Failure::usage(format!("the network of the cluster in {place}: {why}"));
+fn no_network(session: &Session, why: NetworkError) -> Failure {
+    let failure = Failure::usage(format!("the network of the cluster in {}: {why}", session.place()));
     let failure = match &why {
         NetworkError::NoDefaultVpc => failure
             .hint("`vpc = \"new\"` in [network] makes a VPC, `subnets = [\"subnet-…\"]` names those of another one")
-            .hint("`aws ec2 create-default-vpc` makes a default VPC"),
+            .hint(format!("`{}` makes a default VPC", session.aws_command("ec2 create-default-vpc"))),
         NetworkError::NoSubnet(_) => failure.hint(
             "a subnet needs a route to an internet gateway and public addresses, or a route to a NAT gateway; \
              without one, jobs stay in RUNNABLE",
         ),
-        NetworkError::MissingSubnet(_) => {
-            failure.hint("`aws ec2 describe-subnets` lists the subnets; `--region` chooses the region")
-        }
+        NetworkError::MissingSubnet(_) => failure.hint(format!(
+            "`{}` lists the subnets; `--region` chooses the region",
+            session.aws_command("ec2 describe-subnets")
+        )),
         NetworkError::TwoVpcs(..) => failure.hint("all subnets of a cluster are in one VPC"),
     };
     failure.with_source(why)

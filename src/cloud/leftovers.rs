@@ -3,8 +3,11 @@
 
 use std::collections::BTreeSet;
 
+use awsb_model::cluster::{ClusterName, is_bucket_name};
+
 use super::cause::kind;
 use super::stack::StackResource;
+use crate::aws::Session;
 
 /// A resource that is left.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +16,29 @@ pub struct Leftover {
     pub what: String,
     /// The command that removes it.
     pub command: String,
+}
+
+/// The cluster that has left something, as the commands that remove it name it and its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    cluster: ClusterName,
+    region: String,
+    /// The options of `bcluster` for the place, such as `--region eu-west-1`.
+    options: String,
+    /// The beginning of a command of the `aws` CLI, up to its arguments.
+    aws: String,
+}
+
+impl Origin {
+    /// A cluster in the place of a session.
+    pub fn new(cluster: &ClusterName, session: &Session) -> Self {
+        Self {
+            cluster: cluster.clone(),
+            region: session.region.clone(),
+            options: session.place_options(),
+            aws: session.aws_command(""),
+        }
+    }
 }
 
 /// The logical IDs of the resources that a template keeps when its stack is deleted.
@@ -26,12 +52,19 @@ pub fn kept_ids(template: &str) -> BTreeSet<String> {
 }
 
 impl Leftover {
-    /// A resource of a stack in this region, with the command of the `aws` CLI that removes it.
-    pub fn of(resource: &StackResource, region: &str) -> Self {
+    /// A resource of a cluster, with the command that removes it.
+    pub fn of(resource: &StackResource, origin: &Origin) -> Self {
+        let Origin { cluster, region, options, aws: program } = origin;
         let id = resource.physical_resource_id.as_deref().unwrap_or(&resource.logical_resource_id);
         let id_or_name = shell_word(id);
-        let aws = |command: String| format!("aws {command} --region {region}");
+        let aws = |command: String| format!("{program}{command} --region {region}");
+        // The services of IAM are in no region.
+        let global = |command: String| format!("{program}{command}");
         let command = match resource.resource_type.as_str() {
+            // `aws s3 rb --force` fails where the bucket has versions of objects.
+            "AWS::S3::Bucket" if is_bucket_name(id, cluster) => {
+                format!("bcluster delete {cluster} {options} --delete-data")
+            }
             "AWS::S3::Bucket" => aws(format!("s3 rb --force s3://{id}")),
             "AWS::Logs::LogGroup" => aws(format!("logs delete-log-group --log-group-name {id_or_name}")),
             "AWS::ECR::Repository" => {
@@ -59,11 +92,11 @@ impl Leftover {
             "AWS::EC2::PlacementGroup" => {
                 aws(format!("ec2 delete-placement-group --group-name {id_or_name}"))
             }
-            "AWS::IAM::Role" => format!("aws iam delete-role --role-name {id_or_name}"),
+            "AWS::IAM::Role" => global(format!("iam delete-role --role-name {id_or_name}")),
             "AWS::IAM::InstanceProfile" => {
-                format!("aws iam delete-instance-profile --instance-profile-name {id_or_name}")
+                global(format!("iam delete-instance-profile --instance-profile-name {id_or_name}"))
             }
-            "AWS::IAM::ManagedPolicy" => format!("aws iam delete-policy --policy-arn {id_or_name}"),
+            "AWS::IAM::ManagedPolicy" => global(format!("iam delete-policy --policy-arn {id_or_name}")),
             "AWS::CodeBuild::Project" => aws(format!("codebuild delete-project --name {id_or_name}")),
             "AWS::Events::Rule" => aws(format!("events delete-rule --name {id_or_name}")),
             // Its service has a command, and everybody can find the resource by its type.
@@ -98,22 +131,47 @@ fn shell_word(text: &str) -> String {
 mod tests {
     use super::*;
 
+    fn origin(options: &str, aws: &str) -> Origin {
+        let cluster = "lab".parse().unwrap();
+        Origin { cluster, region: "eu-west-1".into(), options: options.into(), aws: aws.into() }
+    }
+
     #[test]
     fn each_leftover_has_a_command() {
-        let of = |resource_type: &str, id: &str| {
+        let on_aws = origin("--region eu-west-1", "aws ");
+        let local = origin("-c local", "eval \"$(blocal env)\" && aws ");
+        let left = |origin: &Origin, resource_type: &str, id: &str| {
             let resource = StackResource {
                 logical_resource_id: "Part".into(),
                 physical_resource_id: Some(id.into()),
                 resource_type: resource_type.into(),
                 ..StackResource::default()
             };
-            let left = Leftover::of(&resource, "eu-west-1");
+            let left = Leftover::of(&resource, origin);
             (left.what, left.command)
         };
+        let of = |resource_type: &str, id: &str| left(&on_aws, resource_type, id);
         assert_eq!(
-            of("AWS::S3::Bucket", "awsb-lab-1"),
-            ("bucket awsb-lab-1".into(), "aws s3 rb --force s3://awsb-lab-1 --region eu-west-1".into())
+            of("AWS::S3::Bucket", "awsb-lab-88fd2f1186f0"),
+            (
+                "bucket awsb-lab-88fd2f1186f0".into(),
+                "bcluster delete lab --region eu-west-1 --delete-data".into()
+            )
         );
+        // One whose name CloudFormation has made is not found by the name of the cluster.
+        assert_eq!(
+            of("AWS::S3::Bucket", "lab-bucket-1x2y").1,
+            "aws s3 rb --force s3://lab-bucket-1x2y --region eu-west-1"
+        );
+        // On the local cluster, no command acts on AWS.
+        assert_eq!(
+            left(&local, "AWS::S3::Bucket", "awsb-lab-88fd2f1186f0").1,
+            "bcluster delete lab -c local --delete-data"
+        );
+        for kind in ["AWS::Logs::LogGroup", "AWS::IAM::Role", "AWS::IAM::ManagedPolicy", "AWS::Foo::Bar"] {
+            let command = left(&local, kind, "x").1;
+            assert!(command.starts_with("eval \"$(blocal env)\" && aws "), "{command}");
+        }
         assert_eq!(
             of("AWS::Logs::LogGroup", "/awsb/lab/jobs").1,
             "aws logs delete-log-group --log-group-name /awsb/lab/jobs --region eu-west-1"

@@ -19,11 +19,12 @@ mod operations;
 mod part_jobs;
 mod problems;
 mod progress;
+mod remains;
 mod stack;
 mod standing;
 mod status;
 
-pub use cause::{Cause, kind};
+pub use cause::{ADMIN_POLICY, Cause, kind};
 pub use change_set::{
     ChangeSet, Prepared, StackContent, execute, exists as has_change_set, prepare,
     remove as remove_change_set,
@@ -32,11 +33,12 @@ pub use content::{content, new_template};
 pub use events::{Event, Watch, all as events, mark_of_operation, newest as newest_event};
 pub use follow::follow;
 pub use journal::{Journal, Kind, Operation};
-pub use leftovers::{Leftover, holders, kept_ids};
+pub use leftovers::{Leftover, Origin, holders, kept_ids};
 pub use operations::{delete, protect};
 pub use part_jobs::PartJobs;
 pub use problems::check;
 pub use progress::{Part, Progress};
+pub use remains::{Names, bucket_of, remains};
 pub use stack::{
     CLUSTER_TAG, Maker, Stack, StackResource, all as stacks, find, resources, template as stack_template,
 };

@@ -54,7 +54,10 @@ fn a_cluster_is_made_runs_jobs_and_goes() {
 
     let gone = bcluster(&sandbox, &["delete", "lab", "--yes", "--delete-data"]).ok();
     assert!(gone.stdout.starts_with("The cluster lab is deleted.\n"), "{gone}");
-    assert!(!gone.stdout.contains("kept"), "{gone}");
+    // The stack leaves the bucket alone, and its data goes afterwards: nothing is kept.
+    assert!(!format!("{gone}").contains("kept"), "{gone}");
+    assert!(gone.stderr.contains("deleted bucket awsb-lab-"), "{gone}");
+    assert!(gone.stderr.contains("deleted log group /awsb/lab/jobs"), "{gone}");
     assert_eq!(settings(&sandbox), "");
     assert_eq!(bcluster(&sandbox, &["list", "-c", "local", "--no-header"]).ok().stdout, "");
 }
@@ -142,10 +145,106 @@ fn a_cluster_with_jobs_and_data_goes() {
     assert!(plan.stdout.contains("the bucket awsb-lab-"), "{plan}");
     // Without --delete-data, the data stays, and its removal is told.
     let kept = bcluster(&sandbox, &["delete", "lab", "--yes"]).ok();
-    assert!(kept.stdout.contains("aws s3 rb --force s3://awsb-lab-"), "{kept}");
-    assert!(kept.stdout.contains("aws logs delete-log-group --log-group-name /awsb/lab/jobs"), "{kept}");
+    assert!(kept.stdout.contains(": bcluster delete lab -c local --delete-data\n"), "{kept}");
+    // A command that would act on AWS is not among them.
+    let logs = ": eval \"$(blocal env)\" && aws logs delete-log-group --log-group-name /awsb/lab/jobs ";
+    assert!(kept.stdout.contains(logs), "{kept}");
+    // The plan has said how many resources go, and each is told when it is gone.
+    let told = |word: &str| kept.stderr.lines().filter(|line| line.contains(word)).count();
+    let deleted = told("bcluster: deleted ");
+    assert!(plan.stdout.contains(&format!("  {deleted} resources are deleted\n")), "{plan}{kept}");
+    let stay = plan.stdout.lines().filter(|line| line.contains(" stays")).count();
+    assert_eq!(told("bcluster: kept "), stay, "{plan}{kept}");
+    assert!(plan.stdout.contains(&format!("has {} resources:", deleted + stay)), "{plan}{kept}");
     let job = sandbox.run("bstat", ["-c", "local", "--json", id.trim()]).ok().json();
     assert_eq!(job[0]["status"], "FAILED", "{job}");
+}
+
+/// The command that is printed for a bucket which a cluster has kept, whatever is in the bucket.
+#[story]
+fn data_that_was_kept_is_deleted_later() {
+    let sandbox = Sandbox::with_aws();
+    sandbox.file("lab.toml", "[bucket]\nversions = true\n");
+    bcluster(&sandbox, &["create", "lab", "-c", "local", "--yes", "-f", "lab.toml"]).ok();
+    let shown = bcluster(&sandbox, &["show", "lab", "--json"]).ok().json();
+    let bucket = shown[0]["outputs"]["ResourcesS3Bucket"].as_str().expect("the bucket").to_owned();
+    sandbox.file("result.txt", "42\n");
+    sandbox.run("aws", ["s3", "cp", "result.txt", &format!("s3://{bucket}/result.txt")]).ok();
+    let kept = bcluster(&sandbox, &["delete", "lab", "--yes"]).ok();
+    let command = format!("bucket {bucket}: bcluster ");
+    let command = kept.stdout.split_once(&command).and_then(|(_, rest)| rest.lines().next());
+    let command: Vec<&str> = command.expect("the command").split(' ').collect();
+    assert_eq!(command, ["delete", "lab", "-c", "local", "--delete-data"], "{kept}");
+
+    // Without the option, there is nothing that a deletion would do.
+    let none = bcluster(&sandbox, &["delete", "lab", "-c", "local", "--yes"]).ended_with(1);
+    assert!(none.stderr.contains("there is no cluster `lab`"), "{none}");
+    assert!(none.hints().contains(&format!("has kept the bucket {bucket} (1 object, 3 B)")), "{none}");
+    let plan = bcluster(&sandbox, &[&command[..], &["--plan"]].concat()).ok();
+    assert!(plan.stdout.contains("the log group /awsb/lab/jobs"), "{plan}");
+    assert!(sandbox.run("aws", ["s3", "ls"]).ok().stdout.contains(&bucket));
+
+    let gone = bcluster(&sandbox, &[&command[..], &["--yes"]].concat()).ok();
+    assert_eq!(gone.stdout, "The data of the cluster lab is deleted.\n");
+    assert!(!sandbox.run("aws", ["s3", "ls"]).ok().stdout.contains(&bucket));
+    let groups = sandbox.run("aws", ["logs", "describe-log-groups"]).ok().stdout;
+    assert!(!groups.contains("awsb/lab"), "{groups}");
+    let again = bcluster(&sandbox, &[&command[..], &["--yes"]].concat()).ended_with(1);
+    assert!(again.stderr.contains("there is no cluster `lab`"), "{again}");
+    assert!(!again.hints().contains("has kept"), "{again}");
+}
+
+/// The settings may give the stack of a cluster another name than the cluster's.
+#[story]
+fn a_cluster_whose_stack_has_another_name_takes_over_its_own_data() {
+    let sandbox = Sandbox::with_aws();
+    let create = ["create", "lab", "--yes"];
+    sandbox.config("[cluster.lab]\nstack = \"mine\"\nlocal = true\n");
+    bcluster(&sandbox, &create).ok();
+    let groups = || sandbox.run("aws", ["logs", "describe-log-groups"]).ok().stdout;
+    assert!(groups().contains("/awsb/mine/jobs"), "{}", groups());
+    // Its bucket is gone, and its log groups are there.
+    let kept = bcluster(&sandbox, &["delete", "lab", "--yes"]).ok();
+    let bucket = kept.stdout.split_once("bucket ").and_then(|(_, rest)| rest.split(':').next());
+    let bucket = format!("s3://{}", bucket.expect("a bucket"));
+    sandbox.run("aws", ["s3", "rb", "--force", &bucket]).ok();
+    sandbox.config("[cluster.lab]\nstack = \"mine\"\nlocal = true\n");
+    let made = bcluster(&sandbox, &create).ok();
+    assert!(made.stderr.contains("it takes over the log group JobLogs of an earlier cluster"), "{made}");
+    assert!(!groups().contains("/awsb/lab/jobs"), "{}", groups());
+}
+
+/// The default of a key is the same for each command.
+#[story]
+fn a_configuration_without_an_image_has_the_same_default_for_all_commands() {
+    let sandbox = Sandbox::new();
+    bcluster(&sandbox, &["init", "-c", "local", "lab.toml"]).ok();
+    let image_of = |command: &[&str]| {
+        let shown = bcluster(&sandbox, command).ok().json();
+        let resources = shown["Resources"].as_object().expect("resources").clone();
+        let definition = resources["DefinitionJob"]["Properties"]["ContainerProperties"]["Image"].clone();
+        definition.as_str().expect("an image").to_owned()
+    };
+    assert_eq!(image_of(&["template", "lab", "-c", "local"]), "host");
+    assert_eq!(image_of(&["template", "lab", "-c", "local", "-f", "lab.toml"]), "host");
+    let no_changes = "The cluster lab has no changes.\n";
+    let update = ["update", "lab", "--yes", "-f", "lab.toml"];
+    // Without a file, and with one that names no image.
+    bcluster(&sandbox, &["create", "lab", "-c", "local", "--yes"]).ok();
+    assert_eq!(bcluster(&sandbox, &update).ok().stdout, no_changes);
+    bcluster(&sandbox, &["delete", "lab", "--yes", "--delete-data"]).ok();
+    bcluster(&sandbox, &["create", "lab", "-c", "local", "--yes", "-f", "lab.toml"]).ok();
+    assert_eq!(bcluster(&sandbox, &update).ok().stdout, no_changes);
+    assert_eq!(bcluster(&sandbox, &["update", "lab", "--yes"]).ok().stdout, no_changes);
+    let job = sandbox.run("bsub", ["-c", "lab", "-I", "--wrap", "echo hello"]).ok();
+    assert_eq!(job.stdout, "hello\n");
+    // An image that the file names stays, even if it is the default on AWS.
+    let public = "public.ecr.aws/docker/library/buildpack-deps:stable-curl";
+    sandbox.file("lab.toml", format!("[definition.job]\nimage = \"{public}\"\n"));
+    bcluster(&sandbox, &["update", "lab", "--yes", "-f", "lab.toml", "--may-end-jobs", "definition.mnp"])
+        .ok();
+    assert_eq!(image_of(&["template", "lab", "--current"]), public);
+    assert_eq!(bcluster(&sandbox, &["update", "lab", "--yes"]).ok().stdout, no_changes);
 }
 
 /// The events of the stack `lab` about one resource: their states.
@@ -248,14 +347,15 @@ fn definitions_that_bsub_has_derived_go_with_the_cluster() {
         let option = if deletes_data { "--delete-data" } else { "--keep-data" };
         let gone = bcluster(&sandbox, &["delete", "lab", "--yes", option]).ok();
         assert_eq!(definitions_of_lab(&sandbox), [""; 0]);
-        // A file system and a repository stay with the data, and go with it.
-        assert_eq!(
-            gone.stdout.contains("aws efs delete-file-system --file-system-id"),
-            !deletes_data,
-            "{gone}"
-        );
-        assert_eq!(gone.stdout.contains("aws ecr delete-repository --force"), !deletes_data, "{gone}");
-        assert_eq!(gone.stdout.contains("before: eval \"$(blocal env)\""), !deletes_data, "{gone}");
+        // A file system and a repository are only simulated: no command could remove them.
+        assert!(!gone.stdout.contains("aws efs") && !gone.stdout.contains("aws ecr"), "{gone}");
+        assert!(!gone.stderr.contains("kept file system"), "{gone}");
+        let says = |what: &str| {
+            let line = gone.stdout.lines().find(|line| line.starts_with(&format!("The {what} ")));
+            line.is_some_and(|line| line.ends_with(" was simulated, and is gone with the stack."))
+        };
+        assert_eq!(says("file system"), !deletes_data, "{gone}");
+        assert_eq!(says("repository"), !deletes_data, "{gone}");
     }
 }
 

@@ -85,6 +85,7 @@ pub use client::control::{JobCounts, Revoked, Rotated, Status};
 pub use client::lifecycle::last_error;
 pub use client::lifecycle::{Program, Started, rotate, set, start, status, stop};
 pub use client::{Connected, connect, running};
+pub use cloudformation::is_simulated;
 pub use constants::{
     ACCESS_KEY_PREFIX, ACCOUNT, BUCKET, COMPUTE_ENVIRONMENT, HOST_IMAGE, JOB_DEFINITION, LOG_GROUP, PREFIX,
     QUEUE, REGION,

@@ -46,7 +46,8 @@ pub(super) struct Execution {
 }
 
 impl Execution {
-    /// The content of the stack that the command is to make. `current` is the stack as it is.
+    /// The content of the stack that the command is to make, which has a name of its own. `current` is
+    /// the stack as it is.
     ///
     /// # Errors
     /// When the account does not have what the configuration names, or cannot be asked.
@@ -54,9 +55,10 @@ impl Execution {
         &self,
         blueprint: &Blueprint,
         session: &Session,
+        stack: &str,
         current: Option<&Stack>,
     ) -> Result<StackContent, Failure> {
-        let content = blueprint.content(session, current).await?;
+        let content = blueprint.content(session, stack, current).await?;
         let service_role = self.service_role.as_ref().map(ToString::to_string);
         Ok(StackContent { service_role, ..content })
     }
@@ -147,12 +149,12 @@ impl Blueprint {
         self.name.as_str()
     }
 
-    /// The same without a configuration of the user's: jobs get the image that the place of the
-    /// cluster has for all.
-    pub(super) fn with_default_image(mut self, session: &Session) -> Self {
+    /// The same with the defaults of the place where the cluster is: definitions that name no image
+    /// get the one that the place has for all.
+    pub(super) fn with_defaults_of(mut self, session: &Session) -> Self {
         if let Some(image) = session.default_image().and_then(|image| image.parse().ok()) {
             let image: DefinitionImage = image;
-            self.config.definitions.iter_mut().for_each(|definition| definition.image = image.clone());
+            self.config = self.config.with_default_image(&image);
         }
         self
     }
@@ -170,11 +172,18 @@ impl Blueprint {
         cloud::new_template(session, &self.name, &self.config).await
     }
 
-    /// The content of its stack, in the account and region of a session.
+    /// The content of its stack, in the account and region of a session. `stack` is the name of the
+    /// stack, and `current` the stack as it is, if there is one.
     ///
     /// # Errors
     /// When the account does not have what the configuration names, or cannot be asked.
-    async fn content(&self, session: &Session, current: Option<&Stack>) -> Result<StackContent, Failure> {
-        cloud::content(session, &self.name, &self.config, current, self.template_bucket.as_deref()).await
+    async fn content(
+        &self,
+        session: &Session,
+        stack: &str,
+        current: Option<&Stack>,
+    ) -> Result<StackContent, Failure> {
+        let bucket = self.template_bucket.as_deref();
+        cloud::content(session, (&self.name, stack), &self.config, current, bucket).await
     }
 }

@@ -44,10 +44,7 @@ impl Args {
         }
         let image = self.image.as_deref().map(ImageBuild::gather).transpose()?;
         let session = open(common, Some(blueprint.name())).await?;
-        let blueprint = match self.execution.input.file {
-            Some(_) => blueprint,
-            None => blueprint.with_default_image(&session),
-        };
+        let blueprint = blueprint.with_defaults_of(&session);
         Creation::new(self, common, session, blueprint, image)?.run().await
     }
 }
@@ -98,7 +95,7 @@ impl<'a> Creation<'a> {
     async fn run(mut self) -> Result<Exit, Failure> {
         let session = self.contact.session().clone();
         let (content, found) = tokio::try_join!(
-            self.args.execution.content(&self.blueprint, &session, None),
+            self.args.execution.content(&self.blueprint, &session, &self.stack, None),
             cloud::find(&session, &self.stack)
         )?;
         let mut journal = Journal::open(&session, &self.stack)?;

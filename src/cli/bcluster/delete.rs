@@ -10,7 +10,7 @@ use awsb_model::cluster::ClusterName;
 use awsb_model::words;
 
 use super::super::CommonArgs;
-use super::account::{self, check_own, open};
+use super::account::{self, check_own, open, stack_name};
 use super::operation::{self, Outcome, check_can_ask, confirm, interrupted};
 use super::tool::TOOL;
 use crate::aws::{ResilientSession, Session};
@@ -18,7 +18,8 @@ use crate::batch::Job;
 use crate::cloud::bucket::{self, BucketContent};
 use crate::cloud::drain::{self, JobsLeft, Parts, Wanted};
 use crate::cloud::{
-    self, Journal, Kind, Leftover, Operation, Phase, Progress, Stack, StackResource, StackStatus, Watch,
+    self, Journal, Kind, Leftover, Names, Operation, Origin, Phase, Progress, Stack, StackResource,
+    StackStatus, Watch,
 };
 use crate::config::{self, SettingsChange};
 use crate::ui::{
@@ -55,11 +56,17 @@ pub struct Args {
 }
 
 /// The cluster as it is before the deletion.
+#[derive(Default)]
 struct Found {
     stack: Stack,
     resources: Vec<StackResource>,
-    /// The resources that stay when the stack is deleted.
+    /// The resources with data that stay when the stack is deleted.
     kept: Vec<StackResource>,
+    /// The policies of buckets among them, which stay with their buckets.
+    kept_policies: usize,
+    /// The resources that the template keeps, and that are gone with the stack all the same: where
+    /// the cluster is, they are only simulated.
+    simulated: Vec<StackResource>,
     /// The names of its job definitions.
     definitions: Vec<String>,
     parts: Parts,
@@ -76,13 +83,8 @@ impl Args {
         }
         let session = open(common, Some(name)).await?;
         let Some(stack) = account::find(&session, name).await? else {
-            // A run that was killed behind the deletion: its data and settings may still be there.
             let failure = account::missing(&session, name);
-            let journal = Journal::open(&session, account::stack_name(&session, name));
-            return match journal {
-                Ok(journal) if !self.plan => self.finish_killed(session, journal, failure).await,
-                _ => Err(failure),
-            };
+            return self.without_stack(common, session, failure).await;
         };
         check_own(&session, &stack, name, "delete")?;
         let mut contact = ResilientSession::new(session, TOOL);
@@ -143,25 +145,22 @@ impl Args {
             definitions.iter().map(|arn| cloud::data::definition_name(arn).to_owned()).collect();
         resources.retain(|resource| resource.resource_status != "DELETE_COMPLETE");
         let kept = cloud::kept_ids(&template);
-        let kept: Vec<StackResource> = resources
+        let kept = resources
             .iter()
             .filter(|r| kept.contains(&r.logical_resource_id) && r.physical_resource_id.is_some())
-            .cloned()
-            .collect();
+            .cloned();
+        let (mut simulated, kept): (Vec<_>, Vec<_>) =
+            kept.partition(|resource| session.is_simulated(&resource.resource_type));
+        let is_policy = |resource: &StackResource| resource.resource_type == "AWS::S3::BucketPolicy";
+        // The policy of a bucket stays with it.
+        let (policies, kept): (Vec<_>, Vec<_>) = kept.into_iter().partition(is_policy);
+        let kept_policies = policies.len();
+        simulated.retain(|resource| !is_policy(resource));
         let parts = drain::parts(session, &resources).await?;
         let jobs = drain::active_jobs(session, &parts.queues);
-        let names = drain::physical_ids(&resources, "AWS::S3::Bucket");
-        let buckets = async {
-            let mut buckets = Vec::new();
-            for name in names {
-                // Whoever may not list a bucket may perhaps delete the cluster all the same.
-                let content = bucket::content(session, &name).await.ok().flatten();
-                buckets.push((name, content));
-            }
-            Ok::<_, Failure>(buckets)
-        };
+        let buckets = async { Ok(bucket_contents(session, &resources).await) };
         let (jobs, buckets) = tokio::try_join!(jobs, buckets)?;
-        Ok(Found { stack, resources, kept, definitions, parts, jobs, buckets })
+        Ok(Found { stack, resources, kept, kept_policies, simulated, definitions, parts, jobs, buckets })
     }
 
     /// The lines of the plan: the parts that go and those that stay.
@@ -177,22 +176,21 @@ impl Args {
             let end = if self.wait_jobs { "waits for" } else { "terminates" };
             lines.push(format!("  it {end} {} of the queue {queue}", words::many(jobs.len(), "job")));
         }
-        let gone = found.resources.len() - found.kept.len();
+        let gone = found.resources.len() - found.kept.len() - found.kept_policies;
         lines.push(format!(
             "  {} deleted",
             words::many(gone, "resource") + if gone == 1 { " is" } else { " are" }
         ));
+        let policy = if found.kept_policies > 0 { " with its policy" } else { "" };
         for resource in &found.kept {
-            let id = resource.physical_resource_id.as_deref().unwrap_or_default();
-            let content = found.buckets.iter().find(|(name, _)| name == id).and_then(|(_, c)| *c);
-            let content = content.map(|content| format!(" ({})", in_words(content))).unwrap_or_default();
-            let what = cloud::kind(&resource.resource_type);
+            let policy = if resource.resource_type == "AWS::S3::Bucket" { policy } else { "" };
+            let what = found.describe(resource);
             let stays = match (self.delete_data, self.keep_data || self.yes) {
                 (true, _) => "is deleted with all that is in it",
                 (false, true) => "stays",
                 (false, false) => "stays, unless you say otherwise",
             };
-            lines.push(format!("  the {what} {id}{content} {stays}"));
+            lines.push(format!("  the {what}{policy} {stays}"));
         }
         if stack.is_protected {
             lines.push("  its protection from deletion is taken away first".to_owned());
@@ -248,7 +246,7 @@ impl Args {
             let retain: Vec<String> =
                 retained.iter().map(|resource| resource.logical_resource_id.clone()).collect();
             let (status, progress) =
-                match self.delete_stack(contact, journal, stack, &retain, attempt).await? {
+                match self.delete_stack(contact, journal, stack, &retain, (attempt, deletes_data)).await? {
                     Outcome::Ended(status, progress) => (status, progress),
                     Outcome::Interrupted(signal) => {
                         return Ok(interrupted(signal, self.name.as_str(), "deleting"));
@@ -279,7 +277,7 @@ impl Args {
         journal: &mut Journal,
         stack: &Stack,
         retained: &[String],
-        attempt: u32,
+        (attempt, deletes_data): (u32, bool),
     ) -> Result<Outcome, Failure> {
         // A deletion that an earlier run has begun is followed.
         let is_deleting = attempt == 0 && stack.status.phase() == Phase::Deleting;
@@ -297,7 +295,14 @@ impl Args {
             cloud::delete(contact, &stack.id, &operation, retained).await?;
         }
         let mut watch = Watch::new(&stack.id, operation.mark);
-        operation::follow(contact, &mut watch).await
+        let session = contact.session().clone();
+        let skipped = |resource_type: &str| match session.is_simulated(resource_type) {
+            true => Some("deleted"),
+            // Its data is deleted after the stack.
+            false if deletes_data => None,
+            false => Some("kept"),
+        };
+        operation::follow_with(contact, &mut watch, skipped).await
     }
 
     /// The failure of a deletion: which resources are left, and why.
@@ -310,10 +315,14 @@ impl Args {
     ) -> Failure {
         let name = self.name.as_str();
         let mut failure = operation::failure(&format!("deleting the cluster {name}"), status, progress);
+        let origin = Origin::new(&self.name, session);
         for resource in failed {
-            let left = Leftover::of(resource, &session.region);
+            let left = Leftover::of(resource, &origin);
             failure = cloud::holders(resource).into_iter().fold(failure, Failure::hint);
-            failure = failure.hint(format!("{} is left; `{}` removes it", left.what, left.command));
+            failure = failure.hint(match session.is_simulated(&resource.resource_type) {
+                true => format!("{} is left; it is only simulated, and goes with the stack", left.what),
+                false => format!("{} is left; `{}` removes it", left.what, left.command),
+            });
         }
         failure.hint(format!(
             "`bcluster delete {name}` tries again; with `--force` it keeps what cannot be deleted, and deletes \
@@ -332,8 +341,9 @@ impl Args {
         let session = contact.session().clone();
         let mut failures = Vec::new();
         failures.extend(cloud::data::deregister(&session, &found.definitions).await.err());
-        let mut left: Vec<Leftover> =
-            retained.iter().map(|resource| Leftover::of(resource, &session.region)).collect();
+        let origin = Origin::new(&self.name, &session);
+        let real = retained.iter().filter(|resource| !session.is_simulated(&resource.resource_type));
+        let mut left: Vec<Leftover> = real.map(|resource| Leftover::of(resource, &origin)).collect();
         for resource in &found.kept {
             let id = resource.physical_resource_id.clone().unwrap_or_default();
             let deleted = match (deletes_data, resource.resource_type.as_str()) {
@@ -357,41 +367,113 @@ impl Args {
                 _ => Ok(false),
             };
             match deleted {
-                Ok(true) => {}
-                Ok(false) => left.push(Leftover::of(resource, &session.region)),
+                Ok(true) => {
+                    print_message(format!("{TOOL}: deleted {} {id}", cloud::kind(&resource.resource_type)));
+                }
+                Ok(false) => left.push(Leftover::of(resource, &origin)),
                 Err(failure) => {
                     failures.push(failure);
-                    left.push(Leftover::of(resource, &session.region));
+                    left.push(Leftover::of(resource, &origin));
                 }
             }
         }
         failures.iter().for_each(|failure| failure.report(TOOL));
         self.finish_settings(&session)?;
-        let mut lines = vec![format!("The cluster {} is deleted.", self.name)];
+        let mut lines = Vec::new();
+        if !found.stack.id.is_empty() {
+            lines.push(format!("The cluster {} is deleted.", self.name));
+        } else if left.is_empty() {
+            lines.push(format!("The data of the cluster {} is deleted.", self.name));
+        }
         if !left.is_empty() {
             lines.push("These are kept, each with the command that removes it:".to_owned());
-            lines.extend(session.command_for_aws_cli().map(|command| format!("  before: {command}")));
             lines.extend(left.iter().map(|left| format!("  {}: {}", left.what, left.command)));
+        }
+        if !deletes_data {
+            lines.extend(found.simulated.iter().map(|resource| {
+                let what = found.describe(resource);
+                format!("The {what} was simulated, and is gone with the stack.")
+            }));
         }
         let output = ui::Output::new(ui::Format::Plain).outliving_its_reader();
         output.show_layout(&ui::Layout::Lines(lines))?;
         Ok(if failures.is_empty() { Exit::Done } else { Exit::Failed })
     }
 
-    /// Ends a deletion whose last run was killed when the stack was gone. `failure` says that no
-    /// cluster has the name.
-    async fn finish_killed(
+    /// Ends a deletion whose last run was killed when the stack was gone, or deletes the data that
+    /// an earlier one has kept. `failure` says that there is no cluster.
+    async fn without_stack(
         &self,
+        common: &CommonArgs,
         session: Session,
-        mut journal: Journal,
         failure: Failure,
     ) -> Result<Exit, Failure> {
+        let stack = stack_name(&session, self.name.as_str()).to_owned();
+        let Ok(mut journal) = Journal::open(&session, &stack) else { return Err(failure) };
         let recorded = journal.current().filter(|operation| operation.kind == Kind::Delete);
-        let Some(id) = recorded.and_then(|operation| operation.stack_id.clone()) else {
+        match recorded.and_then(|operation| operation.stack_id.clone()) {
+            Some(id) if !self.plan => {
+                let exit = self.finish_killed(session, &id, failure).await?;
+                journal.forget();
+                Ok(exit)
+            }
+            _ => self.delete_remains(common, session, &stack, failure).await,
+        }
+    }
+
+    /// Deletes the data that an earlier cluster of this name has kept. `failure` says that there is
+    /// no cluster.
+    async fn delete_remains(
+        &self,
+        common: &CommonArgs,
+        session: Session,
+        stack: &str,
+        failure: Failure,
+    ) -> Result<Exit, Failure> {
+        let name = &self.name;
+        // A stack of this name that is something else owns what is there.
+        let others = [stack.to_owned(), format!("parallelcluster-{stack}")];
+        for other in others {
+            let found = cloud::find(&session, &other).await;
+            if !found.is_ok_and(|found| found.is_none_or(|s| s.status.phase() == Phase::Deleted)) {
+                return Err(failure);
+            }
+        }
+        let Ok(bucket) = cloud::bucket_of(&session, name).await else { return Err(failure) };
+        let names = Names::new(name, stack, Some(bucket.as_str()));
+        let kept = cloud::remains(&session, &names).await;
+        if kept.is_empty() {
             return Err(failure);
-        };
+        }
+        let buckets = bucket_contents(&session, &kept).await;
+        let found = Found { kept, buckets, ..Found::default() };
+        let list: Vec<String> =
+            found.kept.iter().map(|resource| format!("the {}", found.describe(resource))).collect();
+        let list = words::and(&list.iter().map(String::as_str).collect::<Vec<_>>());
+        if !self.delete_data {
+            return Err(failure.hint(format!(
+                "an earlier cluster {name} has kept {list}; `--delete-data` deletes its data"
+            )));
+        }
+        let place = session.place();
+        let line = format!("There is no cluster {name} in {place}, and an earlier one has kept {list}.");
+        if self.plan {
+            common.output().show_layout(&ui::Layout::Lines(vec![line]))?;
+            return Ok(Exit::Done);
+        }
+        print_message(line);
+        if !self.yes && !confirm("Delete this data?").await? {
+            print_message(format!("{TOOL}: nothing has been deleted"));
+            return Ok(Exit::Failed);
+        }
+        self.finish(&mut ResilientSession::new(session, TOOL), &found, &[], true).await
+    }
+
+    /// Ends a deletion whose last run was killed when the stack was gone. `failure` says that no
+    /// cluster has the name.
+    async fn finish_killed(&self, session: Session, id: &str, failure: Failure) -> Result<Exit, Failure> {
         // API `DescribeStacks`: a deleted stack is shown by its ID for 90 days.
-        let stack = cloud::find(&session, &id).await?;
+        let stack = cloud::find(&session, id).await?;
         let mut contact = ResilientSession::new(session, TOOL);
         let exit = match stack {
             Some(stack) if stack.status.phase() == Phase::Deleted => {
@@ -411,14 +493,13 @@ impl Args {
                 Exit::Done
             }
         };
-        journal.forget();
         Ok(exit)
     }
 
     /// Removes the cluster from the settings file.
     fn finish_settings(&self, session: &Session) -> Result<(), Failure> {
         let name = self.name.as_str();
-        let stack = account::stack_name(session, name);
+        let stack = stack_name(session, name);
         match config::remove_cluster(&session.settings_entry(name, stack))? {
             SettingsChange::Written(path) => {
                 print_message(format!(
@@ -476,18 +557,34 @@ impl JobsView {
     }
 }
 
+impl Found {
+    /// A resource in words: `bucket awsb-lab-1a2b (12 objects, 3.4 MB)`.
+    fn describe(&self, resource: &StackResource) -> String {
+        let id = resource.physical_resource_id.as_deref().unwrap_or_default();
+        let content = self.buckets.iter().find(|(name, _)| name == id).and_then(|(_, content)| *content);
+        let content = content.map(|content| format!(" ({})", in_words(content))).unwrap_or_default();
+        format!("{} {id}{content}", cloud::kind(&resource.resource_type))
+    }
+}
+
+/// The buckets among some resources, each with its content.
+async fn bucket_contents(
+    session: &Session,
+    resources: &[StackResource],
+) -> Vec<(String, Option<BucketContent>)> {
+    let mut buckets = Vec::new();
+    for name in drain::physical_ids(resources, "AWS::S3::Bucket") {
+        // Whoever may not list a bucket may perhaps delete the cluster all the same.
+        let content = bucket::content(session, &name).await.ok().flatten();
+        buckets.push((name, content));
+    }
+    buckets
+}
+
 /// The question about the data.
 fn question(found: &Found) -> String {
-    let what: Vec<String> = found
-        .kept
-        .iter()
-        .map(|resource| {
-            let id = resource.physical_resource_id.as_deref().unwrap_or_default();
-            let content = found.buckets.iter().find(|(name, _)| name == id).and_then(|(_, c)| *c);
-            let content = content.map(|content| format!(" with {}", in_words(content))).unwrap_or_default();
-            format!("the {} {id}{content}", cloud::kind(&resource.resource_type))
-        })
-        .collect();
+    let what: Vec<String> =
+        found.kept.iter().map(|resource| format!("the {}", found.describe(resource))).collect();
     format!("Delete its data, too: {}?", words::and(&what.iter().map(String::as_str).collect::<Vec<_>>()))
 }
 

@@ -24,7 +24,20 @@ pub(super) enum Outcome {
 /// # Errors
 /// When contact is lost for good.
 pub(super) async fn follow(contact: &mut ResilientSession, watch: &mut Watch) -> Result<Outcome, Failure> {
-    let mut view = View::new();
+    follow_with(contact, watch, |_| Some("kept")).await
+}
+
+/// The same with words of its own for a resource, by its type, that CloudFormation has left alone.
+/// `None`: such a resource has no line.
+///
+/// # Errors
+/// As [`follow`].
+pub(super) async fn follow_with(
+    contact: &mut ResilientSession,
+    watch: &mut Watch,
+    skipped: impl Fn(&str) -> Option<&'static str>,
+) -> Result<Outcome, Failure> {
+    let mut view = View::new(skipped);
     let mut progress = Progress::default();
     let mut signals = SignalListener::listen();
     let outcome = {
@@ -62,16 +75,24 @@ pub(super) fn failure(doing: &str, status: &StackStatus, progress: &Progress) ->
 }
 
 /// The lines of an operation.
-struct View {
+struct View<S> {
     lines: StatusLines,
     shown: Vec<String>,
     begun: Instant,
     has_failed: bool,
+    /// The word for a resource that is left alone.
+    skipped: S,
 }
 
-impl View {
-    fn new() -> Self {
-        Self { lines: StatusLines::new(), shown: Vec::new(), begun: Instant::now(), has_failed: false }
+impl<S: Fn(&str) -> Option<&'static str>> View<S> {
+    fn new(skipped: S) -> Self {
+        Self {
+            lines: StatusLines::new(),
+            shown: Vec::new(),
+            begun: Instant::now(),
+            has_failed: false,
+            skipped,
+        }
     }
 
     fn update(&mut self, progress: &Progress, part: Option<&Part>) {
@@ -94,7 +115,10 @@ impl View {
             "CREATE_COMPLETE" => "created",
             "UPDATE_COMPLETE" => "updated",
             "DELETE_COMPLETE" => "deleted",
-            "DELETE_SKIPPED" => "kept",
+            "DELETE_SKIPPED" => match (self.skipped)(&event.resource_type) {
+                Some(word) => word,
+                None => return,
+            },
             "IMPORT_COMPLETE" => "taken over",
             _ if step.ends_with("_FAILED") => {
                 // A resource that failed because another one did is not reported.

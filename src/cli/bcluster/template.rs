@@ -25,7 +25,7 @@ impl Args {
             let stack = cluster(&session, blueprint.name()).await?;
             cloud::stack_template(&session, &stack.id).await?
         } else {
-            blueprint.template(&session).await?
+            blueprint.with_defaults_of(&session).template(&session).await?
         };
         // It is sent without blanks, which count; people read it with them.
         let text = match serde_json::from_str::<serde_json::Value>(&text) {

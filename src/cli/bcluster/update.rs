@@ -40,12 +40,12 @@ impl Args {
         let name = self.execution.input.name.as_str();
         let session = open(common, Some(name)).await?;
         let stack = own_cluster(&session, name, "change").await?;
-        check_phase(&stack, name)?;
+        check_phase(&session, &stack, name)?;
         let blueprint = match given {
-            Some(blueprint) => blueprint,
+            Some(blueprint) => blueprint.with_defaults_of(&session),
             None => self.execution.input.of_stack(&session, &stack).await?,
         };
-        let content = self.execution.content(&blueprint, &session, Some(&stack)).await?;
+        let content = self.execution.content(&blueprint, &session, &stack.name, Some(&stack)).await?;
         let mut journal = Journal::open(&session, &stack.name)?;
         let mut contact = ResilientSession::new(session, TOOL);
         let wanted = Operation::new(Kind::Update, &content.fingerprint());
@@ -171,9 +171,9 @@ impl Args {
         Err(match status.phase() {
             Phase::Ready => failure.hint("the cluster is as it was before: CloudFormation has undone the changes"),
             Phase::UpdateRollbackFailed => failure.hint(format!(
-                "the changes could not be undone: `aws cloudformation continue-update-rollback --stack-name {}` \
-                 tries again once the cause is gone; the cluster can be used meanwhile",
-                stack.name
+                "the changes could not be undone: `{}` tries again once the cause is gone; the cluster can be used \
+                 meanwhile",
+                undo_command(contact.session(), stack)
             )),
             _ => failure,
         })
@@ -198,8 +198,13 @@ fn has_updated(status: &StackStatus) -> bool {
     status.as_str() == "UPDATE_COMPLETE"
 }
 
+/// The command that undoes a failed update of a stack once more.
+fn undo_command(session: &Session, stack: &Stack) -> String {
+    session.aws_command(&format!("cloudformation continue-update-rollback --stack-name {}", stack.name))
+}
+
 /// Fails if the cluster cannot be updated now.
-fn check_phase(stack: &Stack, name: &str) -> Result<(), Failure> {
+fn check_phase(session: &Session, stack: &Stack, name: &str) -> Result<(), Failure> {
     let status = &stack.status;
     let failure =
         |what: &str| Failure::failed(format!("the cluster {name} cannot be changed: {what} ({status})"));
@@ -217,10 +222,8 @@ fn check_phase(stack: &Stack, name: &str) -> Result<(), Failure> {
         Phase::DeleteFailed => {
             Err(failure("its deletion has failed").hint(format!("`bcluster delete {name}` goes on with it")))
         }
-        Phase::UpdateRollbackFailed => Err(failure("an earlier change could not be undone").hint(format!(
-            "`aws cloudformation continue-update-rollback --stack-name {}` tries again",
-            stack.name
-        ))),
+        Phase::UpdateRollbackFailed => Err(failure("an earlier change could not be undone")
+            .hint(format!("`{}` tries again", undo_command(session, stack)))),
         Phase::Unknown => Err(failure("bcluster does not know its state")),
     }
 }

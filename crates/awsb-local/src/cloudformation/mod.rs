@@ -41,6 +41,7 @@ mod world;
 
 pub use api::{Api, asked};
 pub use template::TemplateError;
+pub use world::is_simulated;
 
 /// Reads a template, and returns the number of changes of a new stack that has it.
 ///

@@ -121,6 +121,12 @@ fn resource_kind(kind: &str) -> Option<(ResourceKind, &'static str)> {
     }
 }
 
+/// Whether resources of this type are simulated: only their stack knows of such a resource.
+pub fn is_simulated(kind: &str) -> bool {
+    let is_real = matches!(kind, "AWS::Batch::JobDefinition" | "AWS::Logs::LogGroup" | "AWS::S3::Bucket");
+    !is_real && resource_kind(kind).is_none()
+}
+
 impl LocalWorld<'_> {
     fn db(&self) -> &Connection {
         self.store.connection()

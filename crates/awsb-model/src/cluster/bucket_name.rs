@@ -14,6 +14,12 @@ pub fn bucket_name(name: &ClusterName, account: &str, region: &str) -> BucketNam
     text.parse().expect("a prefix of lower-case letters and digits, and hexadecimal digits, are a valid name")
 }
 
+/// Whether a bucket has a name that [`bucket_name()`] gives to this cluster, in any account.
+pub fn is_bucket_name(bucket: &str, cluster: &ClusterName) -> bool {
+    let hash = bucket.strip_prefix(&bucket_prefix(cluster));
+    hash.is_some_and(|hash| hash.len() == HASH_LENGTH && hash.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
 /// The name of the repository that a cluster makes.
 pub fn repository_name(name: &ClusterName) -> String {
     format!("awsb/{}", name.lower_case())
@@ -42,6 +48,10 @@ mod tests {
         };
         let lab = name("lab", "111122223333", "eu-west-1");
         assert_eq!(lab, "awsb-lab-88fd2f1186f0");
+        assert!(is_bucket_name(&lab, &"lab".parse().unwrap()));
+        for other in ["awsb-lab-2-88fd2f1186f0", "awsb-lab-88fd2f1186f", "awsb-lab-", "lab-bucket-1"] {
+            assert!(!is_bucket_name(other, &"lab".parse().unwrap()), "{other}");
+        }
         let others = [
             name("Lab", "111122223333", "eu-west-1"),
             name("lab", "111122223333", "eu-west-2"),

@@ -14,7 +14,7 @@ pub mod quota;
 mod template;
 pub mod validate;
 
-pub use bucket_name::{bucket_name, repository_name};
+pub use bucket_name::{bucket_name, is_bucket_name, repository_name};
 pub use config::{ClusterConfig, ClusterName};
 pub use effect::{Change, Effect, EffectClass, Refusal, effect_of_each, effects};
 pub use facts::{NetworkFacts, ResolvedNetwork};

@@ -1,7 +1,7 @@
 //! The whole configuration of a cluster, from TOML and to TOML.
 
 use super::bucket::Bucket;
-use super::definition::{Definition, DefinitionKind, Ec2Options, FargateOptions};
+use super::definition::{Definition, DefinitionImage, DefinitionKind, Ec2Options, FargateOptions};
 use super::environment::{Capacity, Ec2, Environment, Purchase};
 use super::iam::{Iam, JobRole};
 use super::images::Images;
@@ -136,6 +136,15 @@ fn default_definitions(environments: &[Environment]) -> Vec<Definition> {
 }
 
 impl ClusterConfig {
+    /// The same configuration for a place with another default: the image of the job definitions
+    /// that name none.
+    #[must_use]
+    pub fn with_default_image(mut self, image: &DefinitionImage) -> Self {
+        let images = self.definitions.iter_mut().map(|definition| &mut definition.image);
+        images.filter(|own| **own == DefinitionImage::Default).for_each(|own| *own = image.clone());
+        self
+    }
+
     /// Parses a configuration. Messages name the text as `name`, such as `cluster configuration
     /// lab.toml`.
     ///

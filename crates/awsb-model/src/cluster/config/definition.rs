@@ -81,6 +81,9 @@ impl Default for FargateOptions {
 /// The image of a job definition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DefinitionImage {
+    /// The configuration names none: the default of the place where the cluster is. On AWS, it is
+    /// a public image.
+    Default,
     /// `:TAG`: of the cluster's repository.
     Own(ImageTag),
     /// Any other.
@@ -90,12 +93,6 @@ pub enum DefinitionImage {
 /// An image that is there for everybody and for both architectures. It has what the launcher needs:
 /// a shell, tar, gzip, and a curl that signs requests.
 const DEFAULT_IMAGE: &str = "public.ecr.aws/docker/library/buildpack-deps:stable-curl";
-
-impl Default for DefinitionImage {
-    fn default() -> Self {
-        Self::Other(DEFAULT_IMAGE.parse().expect("the default image is a valid name"))
-    }
-}
 
 impl FromStr for DefinitionImage {
     type Err = Invalid;
@@ -111,6 +108,7 @@ impl FromStr for DefinitionImage {
 impl fmt::Display for DefinitionImage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Default => f.write_str(DEFAULT_IMAGE),
             Self::Own(tag) => write!(f, ":{tag}"),
             Self::Other(image) => image.fmt(f),
         }
@@ -143,7 +141,7 @@ impl Definition {
         Self {
             name,
             kind,
-            image: DefinitionImage::default(),
+            image: DefinitionImage::Default,
             vcpus: "1".parse().expect(constant),
             memory: "2048".parse().expect(constant),
             attempts: attempts.parse().expect(constant),

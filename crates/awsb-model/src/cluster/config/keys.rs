@@ -469,7 +469,7 @@ pub const KEYS: &[Key] = &[
     ),
     Key::new(
         "definition.NAME.image",
-        "The image of jobs that name none.",
+        "The image of jobs that name none. On the local cluster, the default is `host`: the programs of this machine.",
         "the name of an image, or `:TAG` of the cluster's repository",
         "\"public.ecr.aws/docker/library/buildpack-deps:stable-curl\"",
         &["\":base\"", "\"public.ecr.aws/docker/library/debian:stable\""],

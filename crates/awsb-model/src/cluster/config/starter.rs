@@ -301,7 +301,7 @@ pub(super) fn is_toml(default: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ClusterConfig;
+    use super::super::{ClusterConfig, DefinitionImage};
     use super::*;
 
     /// All combinations of what a cluster can have.
@@ -358,6 +358,11 @@ mod tests {
 
     #[test]
     fn a_default_in_a_comment_is_the_default() {
+        // A default that is stated is the same image.
+        let parse = |text: &str| {
+            let image = DefinitionImage::Default.to_string().parse().expect("an image");
+            parse(text).with_default_image(&image)
+        };
         for starter in all() {
             let text = starter.file(false);
             let is_default = |line: &str| {

@@ -126,7 +126,7 @@ impl Context<'_> {
             }
             // The validation refuses it.
             (DefinitionImage::Own(tag), Repository::None) => tag.to_string().into(),
-            (DefinitionImage::Other(image), _) => image.to_string().into(),
+            (image @ (DefinitionImage::Default | DefinitionImage::Other(_)), _) => image.to_string().into(),
         }
     }
 }

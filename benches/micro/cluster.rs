@@ -8,9 +8,25 @@ use awsb_model::cluster::{Change, ClusterConfig, ResolvedNetwork, effects, templ
 use divan::Bencher;
 use divan::counter::ItemsCount;
 
-/// As many parts as the template of one stack can have (CloudFormation User Guide, `Quotas`: 500
-/// resources, and 1 MB).
-const PARTS: usize = 80;
+/// The resources of the largest template (CloudFormation User Guide, `Quotas`).
+const MOST_RESOURCES: usize = 500;
+
+/// As many parts as the template of one stack can have: resources, and bytes in a bucket.
+fn most_parts() -> usize {
+    let size = |parts: usize| {
+        let config = ClusterConfig::from_toml("lab.toml", &config(parts, 100)).expect("a configuration");
+        let whole = template(&"lab".parse().expect("a name"), &config, &ResolvedNetwork::New);
+        (whole.resources().count(), whole.to_json().len())
+    };
+    let fits = |parts: usize| {
+        let (resources, bytes) = size(parts);
+        resources <= MOST_RESOURCES && bytes <= awsb_model::cluster::OBJECT_BYTES
+    };
+    // Each part adds as much as the others, so that this is near. A smaller one is sought from there.
+    let per_part = size(2).0 - size(1).0;
+    let near = 1 + (MOST_RESOURCES - size(1).0) / per_part;
+    (1..=near).rev().find(|parts| fits(*parts)).expect("one part fits")
+}
 
 /// A configuration with this many environments, queues and job definitions.
 fn config(parts: usize, max: usize) -> String {
@@ -29,7 +45,7 @@ fn config(parts: usize, max: usize) -> String {
 
 /// Plans the update of every part of the largest cluster: reads the configuration, checks it, makes
 /// the template, and finds the effects of the changes.
-#[divan::bench(args = [2, PARTS])]
+#[divan::bench(args = [2, most_parts()])]
 fn plan(bencher: Bencher<'_, '_>, parts: usize) {
     let name = "lab".parse().expect("a name");
     let (before, after) = (config(parts, 100), config(parts, 200));
@@ -53,7 +69,7 @@ fn plan(bencher: Bencher<'_, '_>, parts: usize) {
         })
         .collect();
     let (resources, bytes) = (whole.resources().count(), whole.to_json().len());
-    assert!(resources <= 500 && bytes <= awsb_model::cluster::OBJECT_BYTES, "{resources} {bytes}");
+    assert!(resources <= MOST_RESOURCES && bytes <= awsb_model::cluster::OBJECT_BYTES, "{resources} {bytes}");
     bencher.counter(ItemsCount::new(resources)).bench(|| {
         let config = parse(&after);
         assert!(validate(&config).is_empty());

@@ -22,7 +22,7 @@ fn most_parts() -> usize {
         let (resources, bytes) = size(parts);
         resources <= MOST_RESOURCES && bytes <= awsb_model::cluster::OBJECT_BYTES
     };
-    // Each part adds as much as the others, so that this is near. A smaller one is sought from there.
+    // Each part adds as many resources as the others. Bytes may allow fewer.
     let per_part = size(2).0 - size(1).0;
     let near = 1 + (MOST_RESOURCES - size(1).0) / per_part;
     (1..=near).rev().find(|parts| fits(*parts)).expect("one part fits")

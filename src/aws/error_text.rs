@@ -11,6 +11,7 @@ use super::access_denied::AccessDenied;
 use super::call_error::{CallError, ResourceKind};
 use super::endpoints::exported;
 use super::proxy::Proxy;
+use super::session::advice;
 use crate::config::Cluster;
 use crate::ui::{ErrorKind, Failure};
 use awsb_model::ADVICE;
@@ -260,7 +261,10 @@ fn service_hints(context: &CallContext<'_>, error: &CallError, code: &str, failu
     }
     if error.kind() == ErrorKind::AccessDenied {
         return failure
-            .hint("`aws sts get-caller-identity` shows who you are; an administrator can grant the action")
+            .hint(advice(
+                cluster,
+                "`aws sts get-caller-identity` shows who you are; an administrator can grant the action",
+            ))
             .hint("docs/iam.md has the permissions that each tool needs");
     }
     match error.missing() {
@@ -276,9 +280,10 @@ fn service_hints(context: &CallContext<'_>, error: &CallError, code: &str, failu
                 "the cluster `{}` names the job definition `{}`",
                 cluster.name, cluster.job_definition
             ))
-            .hint(
+            .hint(advice(
+                cluster,
                 "`aws batch describe-job-definitions --status ACTIVE` lists those of this account and region",
-            ),
+            )),
         _ => failure,
     }
 }

@@ -31,7 +31,7 @@ use super::rate_limit::RateLimiter;
 use super::service_quotas::ServiceQuotas;
 use super::sts::Sts;
 use super::trace::Trace;
-use crate::config::{self, Cluster, ClusterEntry, ClusterSelector};
+use crate::config::{self, Cluster, ClusterEntry, ClusterSelector, LOCAL};
 use crate::ui::{ErrorKind, Failure, print_message};
 
 /// Upper bound of the time for one connection. An unreachable endpoint is reported within 15
@@ -209,15 +209,15 @@ impl Session {
         (self.cluster.is_local && is_ours).then_some("blocal stop && blocal start")
     }
 
-    /// The command of a shell that makes the `aws` CLI speak to this cluster's services. `None`:
-    /// the CLI does so already.
-    pub fn command_for_aws_cli(&self) -> Option<&'static str> {
-        self.cluster.is_local.then_some("eval \"$(blocal env)\"")
+    /// An advice for the user, in which each command of the `aws` CLI, between backquotes, speaks
+    /// to this cluster's services, and to no others.
+    pub fn advice(&self, text: &str) -> String {
+        advice(&self.cluster, text)
     }
 
     /// A command of the `aws` CLI that speaks to this cluster's services, and to no others.
     pub fn aws_command(&self, arguments: &str) -> String {
-        match self.command_for_aws_cli() {
+        match command_for_aws_cli(&self.cluster) {
             Some(before) => format!("{before} && aws {arguments}"),
             None => format!("aws {arguments}"),
         }
@@ -233,7 +233,7 @@ impl Session {
     /// name the cluster.
     pub fn place_options(&self) -> String {
         if self.cluster.is_local {
-            return format!("-c {}", self.cluster.name);
+            return format!("-c {LOCAL}");
         }
         let profile = self.cluster.profile.iter().map(|profile| format!(" --profile {profile}"));
         format!("--region {}", self.region) + &profile.collect::<String>()
@@ -544,6 +544,21 @@ fn timeouts() -> TimeoutConfig {
 
 fn retries() -> RetryConfig {
     RetryConfig::standard().with_max_attempts(5).with_initial_backoff(Duration::from_millis(300))
+}
+
+/// The command of a shell that makes the `aws` CLI speak to a cluster's services. `None`: the CLI
+/// does so already.
+fn command_for_aws_cli(cluster: &Cluster) -> Option<&'static str> {
+    cluster.is_local.then_some("eval \"$(blocal env)\"")
+}
+
+/// An advice for the user: each command of the `aws` CLI, which stands in backquotes, begins with
+/// what makes it speak to the services of this cluster, and to no others.
+pub(super) fn advice(cluster: &Cluster, text: &str) -> String {
+    match command_for_aws_cli(cluster) {
+        Some(before) => text.replace("`aws ", &format!("`{before} && aws ")),
+        None => text.to_owned(),
+    }
 }
 
 /// The exports of `blocal env` are for other tools. They must not send the jobs of a named cluster

@@ -233,7 +233,7 @@ async fn report_reason(tool: &str, session: &Session, job: &Job) {
     if facts.job.status != Status::Runnable {
         return;
     }
-    let answer = Diagnosis::of(facts);
+    let answer = Diagnosis::of(facts).map_advice(|line| session.advice(line));
     let lines = answer.lines();
     let columns = stderr_columns();
     for (n, line) in lines.iter().enumerate() {

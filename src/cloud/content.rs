@@ -23,8 +23,8 @@ use crate::ui::{Failure, print_message};
 const BUCKET_PARAMETER: &str = "ResourcesS3Bucket";
 
 /// The content of the stack of a cluster, which has a name of its own. `current` is the stack as it
-/// is, if there is one. A template that is too long for a request is stored in `template_bucket`, or
-/// else in the bucket of the cluster as it is.
+/// is, if there is one. A template that is too long for a request is stored in `template_bucket`,
+/// or else in the bucket of the cluster as it is.
 ///
 /// # Errors
 /// When the account does not have what the configuration names, or cannot be asked.

@@ -26,6 +26,7 @@ pub use resolve::{
     Cluster, ClusterSelector, Place, account, defaults, lsf_unit, old_env_blacklist, places, resolve,
     secrets, settings_path,
 };
+pub use settings::LOCAL;
 pub use text_file::{read_text, shown_name};
 
 // The fuzz targets (`fuzz/`) call these.

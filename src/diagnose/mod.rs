@@ -69,6 +69,14 @@ impl Diagnosis {
         }
     }
 
+    /// The same diagnosis with its advice in other words.
+    #[must_use]
+    pub fn map_advice(mut self, words: impl Fn(&str) -> String) -> Self {
+        let advice = self.findings.iter_mut().flat_map(|finding| &mut finding.advice);
+        advice.for_each(|line| *line = words(line));
+        self
+    }
+
     /// The job whose output is shown and its log stream, if it names one that does not exist.
     pub fn missing_log(&self) -> Option<(&str, &str)> {
         let log = self.log.as_ref()?;

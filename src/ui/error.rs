@@ -111,6 +111,13 @@ impl Failure {
         Self::new(ErrorKind::Usage, message)
     }
 
+    /// The same failure with its hints in other words.
+    #[must_use]
+    pub fn map_hints(mut self, words: impl Fn(&str) -> String) -> Self {
+        self.hints.iter_mut().for_each(|hint| *hint = words(hint));
+        self
+    }
+
     /// The same failure with one more hint.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

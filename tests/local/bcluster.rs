@@ -214,6 +214,19 @@ fn a_cluster_whose_stack_has_another_name_takes_over_its_own_data() {
     assert!(!groups().contains("/awsb/lab/jobs"), "{}", groups());
 }
 
+/// A command that a message names never acts on the user's account of AWS.
+#[story]
+fn commands_of_the_aws_cli_speak_to_the_local_cluster() {
+    let sandbox = Sandbox::with_aws();
+    bcluster(&sandbox, &["create", "lab", "-c", "local", "--yes"]).ok();
+    let queue = ["batch", "update-job-queue", "--job-queue", "lab-on-demand", "--state", "DISABLED"];
+    sandbox.run("aws", queue).ok();
+    let refused = sandbox.run("bsub", ["-c", "lab", "--wrap", "true"]).ended_with(1);
+    let command =
+        "`eval \"$(blocal env)\" && aws batch update-job-queue --job-queue lab-on-demand --state ENABLED`";
+    assert!(refused.hints().contains(command), "{refused}");
+}
+
 /// The default of a key is the same for each command.
 #[story]
 fn a_configuration_without_an_image_has_the_same_default_for_all_commands() {
@@ -349,13 +362,13 @@ fn definitions_that_bsub_has_derived_go_with_the_cluster() {
         assert_eq!(definitions_of_lab(&sandbox), [""; 0]);
         // A file system and a repository are only simulated: no command could remove them.
         assert!(!gone.stdout.contains("aws efs") && !gone.stdout.contains("aws ecr"), "{gone}");
-        assert!(!gone.stderr.contains("kept file system"), "{gone}");
+        assert!(!gone.stderr.contains("kept EFS file system"), "{gone}");
         let says = |what: &str| {
             let line = gone.stdout.lines().find(|line| line.starts_with(&format!("The {what} ")));
             line.is_some_and(|line| line.ends_with(" was simulated, and is gone with the stack."))
         };
-        assert_eq!(says("file system"), !deletes_data, "{gone}");
-        assert_eq!(says("repository"), !deletes_data, "{gone}");
+        assert_eq!(says("EFS file system"), !deletes_data, "{gone}");
+        assert_eq!(says("image repository"), !deletes_data, "{gone}");
     }
 }
 

@@ -225,7 +225,9 @@ pub(super) fn parts(name: &str) -> (&str, Option<i32>) {
 pub(in crate::batch) fn missing(session: &Session, name: &str) -> Failure {
     let failure =
         Failure::usage(format!("there is no active job definition {name} ({})", session.describe())).hint(
-            "`aws batch describe-job-definitions --status ACTIVE` lists those of this account and region",
+            session.advice(
+                "`aws batch describe-job-definitions --status ACTIVE` lists those of this account and region",
+            ),
         );
     not_found(session, failure, Resource::JobDefinition(name))
 }

@@ -44,7 +44,8 @@ pub async fn of_interest(session: &mut Session, select: &JobFilterArgs) -> Resul
 pub async fn print(session: &Session, output: &Output, found: &ResolvedJobs) -> Result<Exit, Failure> {
     let ids: Vec<JobId> = found.jobs.iter().map(Job::id).collect();
     let facts = diagnose::why(session, &ids).await?;
-    let answers: Vec<Diagnosis> = facts.iter().flatten().map(Diagnosis::of).collect();
+    let answer = |facts| Diagnosis::of(facts).map_advice(|line| session.advice(line));
+    let answers: Vec<Diagnosis> = facts.iter().flatten().map(answer).collect();
     for (id, stream) in answers.iter().filter_map(Diagnosis::missing_log) {
         print_message(format!(
             "bstat: warning: the output of the job {id} is not there: its log stream {stream} was deleted \

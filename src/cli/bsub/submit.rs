@@ -160,7 +160,11 @@ impl Args {
         };
         let messages: Vec<&str> = findings.iter().map(|finding| finding.message.as_str()).collect();
         let message = format!("the job can never run: {}", messages.join("; "));
-        let mut hints: Vec<String> = findings.into_iter().flat_map(|finding| finding.advice).collect();
+        let mut hints: Vec<String> = findings
+            .into_iter()
+            .flat_map(|finding| finding.advice)
+            .map(|line| session.advice(&line))
+            .collect();
         if age > OLD_CAPACITY {
             let queue = &request.job_queue;
             hints.push(format!("this is from {} ago; `bqueues {queue}` reads it again", words::span(age)));
@@ -251,7 +255,9 @@ impl Args {
         let submitted = tokio::select! {
             biased;
             signal = signals.next() => Err(progress.interrupted(signal)),
-            submitted = self.submit_all(&session, requests, &progress) => submitted.map_err(|f| progress.after_others(f)),
+            submitted = self.submit_all(&session, requests, &progress) => {
+                submitted.map_err(|f| progress.after_others(f).map_hints(|hint| session.advice(hint)))
+            }
         };
         // After a failure, some of the jobs may exist.
         let ids = match &submitted {

@@ -8,10 +8,10 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::Cache;
 use super::access_denied::AccessDenied;
+use super::aws_cli::advice;
 use super::call_error::{CallError, ResourceKind};
 use super::endpoints::exported;
 use super::proxy::Proxy;
-use super::session::advice;
 use crate::config::Cluster;
 use crate::ui::{ErrorKind, Failure};
 use awsb_model::ADVICE;

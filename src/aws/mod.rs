@@ -5,6 +5,7 @@
 
 mod access_denied;
 mod answer_limit;
+mod aws_cli;
 mod cache;
 mod call_error;
 mod ec2;

@@ -20,6 +20,7 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use awsb_local::{Connected, Program};
 
 use super::answer_limit::limited;
+use super::aws_cli::{advice, command_for_aws_cli};
 use super::cache::Cache;
 use super::ec2::Ec2;
 use super::efs::Efs;
@@ -544,21 +545,6 @@ fn timeouts() -> TimeoutConfig {
 
 fn retries() -> RetryConfig {
     RetryConfig::standard().with_max_attempts(5).with_initial_backoff(Duration::from_millis(300))
-}
-
-/// The command of a shell that makes the `aws` CLI speak to a cluster's services. `None`: the CLI
-/// does so already.
-fn command_for_aws_cli(cluster: &Cluster) -> Option<&'static str> {
-    cluster.is_local.then_some("eval \"$(blocal env)\"")
-}
-
-/// An advice for the user: each command of the `aws` CLI, which stands in backquotes, begins with
-/// what makes it speak to the services of this cluster, and to no others.
-pub(super) fn advice(cluster: &Cluster, text: &str) -> String {
-    match command_for_aws_cli(cluster) {
-        Some(before) => text.replace("`aws ", &format!("`{before} && aws ")),
-        None => text.to_owned(),
-    }
 }
 
 /// The exports of `blocal env` are for other tools. They must not send the jobs of a named cluster

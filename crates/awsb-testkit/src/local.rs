@@ -178,8 +178,8 @@ pub fn lives(pid: u32) -> bool {
     !state.is_empty() && !state.starts_with('Z')
 }
 
-/// An HTTP client for the SDK, which is built without one. It speaks no TLS, as the servers of tests
-/// do not.
+/// An HTTP client for the SDK, which is built without one. It speaks no TLS, as the servers of
+/// tests do not.
 pub fn http_client() -> SharedHttpClient {
     aws_smithy_http_client::Builder::new().build_http()
 }

@@ -46,8 +46,8 @@ pub(super) struct Execution {
 }
 
 impl Execution {
-    /// The content of the stack that the command is to make, which has a name of its own. `current` is
-    /// the stack as it is.
+    /// The content of the stack that the command is to make, which has a name of its own. `current`
+    /// is the stack as it is.
     ///
     /// # Errors
     /// When the account does not have what the configuration names, or cannot be asked.

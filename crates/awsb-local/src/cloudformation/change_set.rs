@@ -93,23 +93,6 @@ fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// The most bytes that the properties of a stack's resources have together. AWS documents no limit;
-/// this one keeps the record of a stack small enough to be written at each step.
-const MOST_STACK_BYTES: usize = 8 * 1024 * 1024;
-
-/// Checks the bytes that the properties of a stack's resources have together.
-///
-/// # Errors
-/// When they are too many.
-pub fn check_bytes(bytes: usize) -> Result<(), expression::ExpressionError> {
-    match bytes > MOST_STACK_BYTES {
-        true => Err(expression::ExpressionError(format!(
-            "the properties of the resources have more than {MOST_STACK_BYTES} bytes together"
-        ))),
-        false => Ok(()),
-    }
-}
-
 /// The effects of a template on a stack.
 ///
 /// # Errors
@@ -129,7 +112,7 @@ pub fn plan(stack: &Stack, template: &Template, desired: &Desired) -> Result<Pla
         let scope = StackScope::new(&stack.name, &stack.id, template, desired, &stack.resources, &unknown);
         let after = scope.properties(&logical).map_err(wrong)?;
         bytes += expression::size(&after.value);
-        check_bytes(bytes).map_err(wrong)?;
+        expression::check_bytes(bytes).map_err(wrong)?;
         let old = stack.resources.get(&logical).filter(|old| is_there(old));
         let problems =
             Schemas::built_in().of(&described.kind).map(|schema| schema.check(&after.value, &after.unknown));

@@ -583,6 +583,23 @@ fn substitute(argument: &Value, scope: &dyn Scope) -> Evaluated<String> {
     Ok(text)
 }
 
+/// The most bytes that the properties of a stack's resources have together. AWS documents no limit;
+/// this one keeps the record of a stack small enough to be written at each step.
+const MOST_STACK_BYTES: usize = 8 * 1024 * 1024;
+
+/// Checks the bytes that the properties of a stack's resources have together.
+///
+/// # Errors
+/// When they are too many.
+pub fn check_bytes(bytes: usize) -> Result<(), ExpressionError> {
+    match bytes > MOST_STACK_BYTES {
+        true => Err(ExpressionError(format!(
+            "the properties of the resources have more than {MOST_STACK_BYTES} bytes together"
+        ))),
+        false => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,7 +12,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::change_set;
 use super::expression::{self, Unknown};
 use super::graph;
 use super::model::{
@@ -487,7 +486,7 @@ fn start_forward(
     let others = stack.resources.iter().filter(|(name, _)| **name != logical);
     let bytes: usize = others.map(|(_, other)| expression::size(&other.properties)).sum();
     let properties = scope.properties(&logical).map(|properties| properties.value).and_then(|properties| {
-        change_set::check_bytes(bytes + expression::size(&properties))?;
+        expression::check_bytes(bytes + expression::size(&properties))?;
         Ok(properties)
     });
     let made_by = stack.operations.last().map(|record| record.id.clone()).unwrap_or_default();

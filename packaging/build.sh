@@ -105,7 +105,7 @@ write_documents() {
     done
     cp LICENSE "$share/doc/awsb/"
     if [ -z "$dev" ]; then
-        cargo about generate --locked --fail --config packaging/about.toml packaging/about.hbs >"$share/doc/awsb/LICENSES-OF-DEPENDENCIES"
+        cargo about generate --locked --offline --fail --config packaging/about.toml packaging/about.hbs >"$share/doc/awsb/LICENSES-OF-DEPENDENCIES"
     fi
     # The names of the tools of ParallelCluster, for formats that have no links.
     scripts=$work/scripts

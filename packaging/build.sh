@@ -148,13 +148,13 @@ make_tarball() {
 
 make_deb() {
     install_tool cargo-deb "$cargo_deb_version"
-    write_tree "$work/root"
+    write_tree "$work/tree"
     cargo deb --no-build --no-strip --locked --target "$machine-unknown-linux-gnu" --output "$packages/"
 }
 
 make_rpm() {
     install_tool cargo-generate-rpm "$cargo_generate_rpm_version"
-    write_tree "$work/root"
+    write_tree "$work/tree"
     cargo generate-rpm --target "$machine-unknown-linux-gnu" --output "$packages/"
 }
 

@@ -151,16 +151,17 @@ debian() {
         return 1
     mount --bind /proc "$root/proc"
     roots+=("$root")
-    mkdir -p "$root/root/examples"
-    cp "$example" "$root/root/examples/"
+    mkdir -p "$root/srv/examples"
+    cp "$example" "$root/srv/examples/"
+    mkdir "$root/srv/home"
 }
 
 inside() {
-    chroot "$root" env -i HOME=/root TERM=dumb LANG=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"
+    chroot "$root" env -i HOME=/srv/home TERM=dumb LANG=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"
 }
 
 try_deb() {
-    local deb suite example=/root/examples/pi.sh
+    local deb suite example=/srv/examples/pi.sh
     deb=$(package 'awsb_*.deb')
     if command -v lintian >/dev/null; then lintian --fail-on error,warning "$deb"; fi
     if [ "$(id -u)" != 0 ]; then
@@ -172,8 +173,8 @@ try_deb() {
             echo "packaging/test.sh: $suite was not tried: debootstrap has no such Debian here"
             continue
         fi
-        cp "$deb" "$root/root/awsb.deb"
-        inside dpkg -i /root/awsb.deb
+        cp "$deb" "$root/srv/awsb.deb"
+        inside dpkg -i /srv/awsb.deb
         try_tools /usr/bin inside
         inside sh -c 'man bsub | grep -q "Submit a job"' || fail "man bsub does not work on $suite"
         inside bash -c '. /usr/share/bash-completion/completions/bsub && complete -p bsub' >/dev/null ||
@@ -181,9 +182,9 @@ try_deb() {
         inside dpkg --purge awsb
         inside sh -c '! ls -d /usr/bin/awsb* /usr/bin/bsub /usr/share/doc/awsb 2>/dev/null' || fail "purging has left something on $suite"
         # The tarball, for a user.
-        tar -xzf "$(package 'awsb-*-linux.tar.gz')" -C "$root/root"
-        inside sh -c '/root/awsb-*/install.sh --prefix /root/awsb' || fail "install.sh fails on $suite"
-        try_tools /root/awsb/bin inside
+        tar -xzf "$(package 'awsb-*-linux.tar.gz')" -C "$root/srv"
+        inside sh -c '/srv/awsb-*/install.sh --prefix /srv/awsb' || fail "install.sh fails on $suite"
+        try_tools /srv/awsb/bin inside
         echo "$suite: the .deb and the tarball work"
     done
 }

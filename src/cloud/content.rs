@@ -125,7 +125,7 @@ fn resolved(
 }
 
 /// Whether an earlier cluster of this name has left its bucket, its repository or its log groups.
-/// Who may not ask is told by CloudFormation that they exist.
+/// Somebody who may not ask learns from CloudFormation that they exist.
 async fn has_remains(
     session: &Session,
     (name, stack): (&ClusterName, &str),

@@ -86,7 +86,7 @@ fn read<A: DeserializeOwned>(response: &HttpResponse) -> Result<A, OrchestratorE
         .map_err(|why| OrchestratorError::other(format!("the answer cannot be read ({why})")))
 }
 
-/// What an error answer says (Smithy, `awsJson1_1` and `restJson1`, "Operation error
+/// The content of an error answer (Smithy, `awsJson1_1` and `restJson1`, "Operation error
 /// serialization"): the code is in a header or in the body, perhaps with a namespace before it or a
 /// URL behind it.
 fn error(kind: Option<&str>, body: &[u8]) -> ErrorMetadata {

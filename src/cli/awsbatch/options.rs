@@ -59,7 +59,7 @@ pub enum Operands {
 pub struct Definition {
     /// The tool's name.
     pub name: &'static str,
-    /// What it does, for `--help`.
+    /// Its effect, for `--help`.
     pub about: &'static str,
     /// Its options, without `--help`.
     pub options: &'static [Opt],
@@ -237,7 +237,7 @@ impl Definition {
         self.options().find(|(_, known)| known == spelling).map(|(opt, _)| opt)
     }
 
-    /// What a word is (`argparse`, `_parse_optional` and `_get_option_tuples`).
+    /// The kind of a word (`argparse`, `_parse_optional` and `_get_option_tuples`).
     fn classify(&self, word: &str) -> Result<Word, NoValues> {
         if !word.starts_with('-') || word.len() == 1 {
             return Ok(Word::Operand);

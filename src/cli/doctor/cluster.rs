@@ -29,7 +29,7 @@ pub async fn check(session: &Session) -> Vec<Finding> {
     [vec![credentials, skew(&clock)], bucket, vec![queue], definitions, vec![logs]].concat()
 }
 
-/// Whose credentials are used.
+/// Checks the credentials, and names their owner.
 async fn credentials(session: &Session) -> Finding {
     match session.sts.identity().await {
         Ok(identity) => {

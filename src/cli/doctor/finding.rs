@@ -1,4 +1,4 @@
-//! What a check has found.
+//! The result of a check.
 
 use serde_json::{Value, json};
 
@@ -25,7 +25,7 @@ impl State {
     }
 }
 
-/// What a check has found, and what to do.
+/// The result of a check, with advice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// The thing that was checked, such as `bucket`.
@@ -34,7 +34,7 @@ pub struct Finding {
     pub state: State,
     /// The result, in one line.
     pub message: String,
-    /// What to do, a line each.
+    /// Advice, a line each.
     pub hints: Vec<String>,
 }
 

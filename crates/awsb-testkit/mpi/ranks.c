@@ -1,7 +1,10 @@
-/* Every rank says who and where it is, once all have added up their numbers. `ranks CODE`: the last one aborts. */
+/* Every rank says who and where it is, once all have added up their numbers. `ranks CODE`: the last one aborts, while
+   the others sleep. None of them may be inside of MPI: a rank that sees the connection of another end would abort the
+   job itself, with a code of its own, and which of the two codes mpirun returns would be a matter of luck. */
 #include <mpi.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { MANY = 1 << 18 };
 static int mine[MANY], all[MANY];
@@ -24,7 +27,8 @@ int main(int argc, char **argv) {
     if (argc > 1 && rank == size - 1)
         MPI_Abort(MPI_COMM_WORLD, atoi(argv[1]));
     if (argc > 1)
-        MPI_Barrier(MPI_COMM_WORLD);
+        for (;;)
+            pause();
     MPI_Finalize();
     return 0;
 }

@@ -11,11 +11,13 @@ use serde_json::{Value, json};
 
 use super::CommonArgs;
 use crate::ui::{
-    EndSignal, Exit, Failure, Layout, View, hide_ignored_signals, ignores_hangup, local_rfc3339,
+    EndSignal, Exit, Failure, Format, Layout, View, hide_ignored_signals, ignores_hangup, local_rfc3339,
     print_message,
 };
 use awsb_local::server::{IDLE, Options, StopReason};
-use awsb_local::{BUCKET, Connection, Home, PREFIX, Program, Revoked, Rotated, Settings, Status};
+use awsb_local::{
+    BUCKET, Connection, Home, LocalErrorKind, PREFIX, Program, Revoked, Rotated, Settings, Status,
+};
 use awsb_model::{Memory, words};
 
 /// Manage the local cluster: AWS Batch, S3 and CloudWatch Logs on this machine
@@ -198,11 +200,16 @@ fn start(common: &CommonArgs, settings: &SettingsArgs) -> Result<Exit, Failure> 
 
 fn stop(common: &CommonArgs) -> Result<Exit, Failure> {
     let stopped = awsb_local::stop(&home(common)?)?;
-    let line = match &stopped {
-        Some(status) => format!("The local cluster has been stopped (pid {})", status.pid),
+    let line = match stopped.as_ref().map(|stopped| stopped.pid) {
+        Some(Some(pid)) => format!("The local cluster has been stopped (pid {pid})"),
+        Some(None) => "The local cluster has been stopped".to_owned(),
         None => "The local cluster was not running".to_owned(),
     };
-    if let Some(status) = &stopped {
+    if let Some(why) = stopped.as_ref().and_then(|stopped| stopped.killed.as_ref()) {
+        print_message(format!(
+            "blocal: the server has been killed: {why}; jobs that run go on, and the next start picks them up"
+        ));
+    } else if let Some(status) = stopped.as_ref().and_then(|stopped| stopped.status.as_ref()) {
         let running = status.jobs.starting + status.jobs.running + status.jobs.pending;
         if running > 0 {
             eprintln!(
@@ -212,7 +219,11 @@ fn stop(common: &CommonArgs) -> Result<Exit, Failure> {
             );
         }
     }
-    let json = json!({"stopped": stopped.is_some(), "pid": stopped.map(|s| s.pid)});
+    let json = json!({
+        "stopped": stopped.is_some(),
+        "pid": stopped.as_ref().and_then(|stopped| stopped.pid),
+        "killed": stopped.is_some_and(|stopped| stopped.killed.is_some()),
+    });
     common.output().show(&Message { line, json })?;
     Ok(Exit::Done)
 }
@@ -264,7 +275,22 @@ fn mib(bytes: u64) -> u64 {
 
 fn status(common: &CommonArgs) -> Result<Exit, Failure> {
     let home = home(common)?;
-    match awsb_local::status(&home)? {
+    let found = match awsb_local::status(&home) {
+        Err(e) if e.kind() == LocalErrorKind::NoAnswer => {
+            if common.output().format() == Format::Json {
+                let json = json!({
+                    "running": true,
+                    "answers": false,
+                    "home": home.path().display().to_string(),
+                    "trouble": e.message(),
+                });
+                common.output().show(&Message { line: String::new(), json })?;
+            }
+            return Err(e.into());
+        }
+        found => found?,
+    };
+    match found {
         Some(status) => {
             let disk = home.disk_usage();
             common.output().show(&Running { home, status, disk })?;
@@ -396,6 +422,7 @@ impl View for Running {
         let s = &self.status;
         vec![json!({
             "running": true,
+            "answers": true,
             "endpointUrl": s.endpoint_url,
             "home": self.home.path().display().to_string(),
             "pid": s.pid,

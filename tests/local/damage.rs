@@ -17,7 +17,7 @@ use aws_sdk_s3::config::interceptors::BeforeTransmitInterceptorContextRef;
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::BoxError;
 use awsb_testkit::local::{Cluster, kill, lines, notes, sh, until};
-use awsb_testkit::{program_built, story};
+use awsb_testkit::{program, program_built, story};
 
 /// Nobody has waited in vain by then, on a machine that is slow, too.
 const SOON: Duration = Duration::from_secs(20);
@@ -547,6 +547,58 @@ async fn a_server_that_is_stopped_by_a_signal_is_said_to_be() {
     rest.join().unwrap();
     assert_eq!(cluster.server_pid(), pid);
     assert_eq!(cluster.batch().run(sh("true")).await.status(), Some(&JobStatus::Succeeded));
+}
+
+/// A home with a process that looks like its server, holds its lock and answers nothing.
+fn silent_server() -> (Cluster, std::process::Child) {
+    let flock = program("flock");
+    let cluster = Cluster::started();
+    cluster.ok(&["stop"]);
+    let script = "exec 9<>server.lock; \"$FLOCK\" -x 9; printf %s $$ >server.lock; echo ready; read -r end";
+    fs::write(cluster.home().join("serve"), script).unwrap();
+    let mut server = Command::new("bash")
+        .args(["-c", "exec -a blocal bash serve"])
+        .env("FLOCK", flock)
+        .current_dir(cluster.home())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut ready = String::new();
+    BufReader::new(server.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+    assert_eq!(ready, "ready\n");
+    (cluster, server)
+}
+
+#[story]
+fn a_server_that_does_not_answer_is_said_to_be_and_killed() {
+    let (asked, mut one) = silent_server();
+    let (stopped, mut other) = silent_server();
+    // Both commands wait for the same time.
+    let mut status = asked.blocal(&["status", "--json"]);
+    let status = status.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let before = Instant::now();
+    let stop = stopped.run(&["stop"]);
+    let report = stderr(&stop);
+    assert!(stop.status.success(), "{report}");
+    assert!(report.contains("has been killed: it has not answered within 20 seconds"), "{report}");
+    let line = String::from_utf8_lossy(&stop.stdout).into_owned();
+    assert!(line.contains(&format!("has been stopped (pid {})", other.id())), "{line}");
+    assert!(before.elapsed() < 2 * SOON, "{:?}", before.elapsed());
+    assert!(!other.wait().unwrap().success());
+    let status = status.wait_with_output().unwrap();
+    let report = stderr(&status);
+    assert_eq!(status.status.code(), Some(1), "{report}");
+    assert!(
+        report.contains("asking the local cluster's server") && report.contains("`blocal stop`"),
+        "{report}"
+    );
+    let json: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!((&json[0]["running"], &json[0]["answers"]), (&true.into(), &false.into()), "{json}");
+    one.kill().unwrap();
+    one.wait().unwrap();
+    // Nothing has been lost: the next server starts.
+    stopped.ok(&["start"]);
 }
 
 #[story]

@@ -6,19 +6,35 @@
 pub struct LocalError {
     message: String,
     hints: Vec<String>,
-    is_usage: bool,
+    kind: LocalErrorKind,
+}
+
+/// The kind of an error, by which code decides what to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LocalErrorKind {
+    /// It was asked for in the wrong way, so that nothing was begun.
+    Usage,
+    /// A server runs and does not answer.
+    NoAnswer,
+    /// Any other failure.
+    Failed,
 }
 
 impl LocalError {
     /// An operation that failed. The message says in one line what was being done, to what, and why
     /// it failed.
     pub fn failed(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hints: Vec::new(), is_usage: false }
+        Self { message: message.into(), hints: Vec::new(), kind: LocalErrorKind::Failed }
     }
 
     /// Something that was asked for in the wrong way.
     pub fn usage(message: impl Into<String>) -> Self {
-        Self { is_usage: true, ..Self::failed(message) }
+        Self { kind: LocalErrorKind::Usage, ..Self::failed(message) }
+    }
+
+    /// A server that runs and does not answer.
+    pub fn no_answer(message: impl Into<String>) -> Self {
+        Self { kind: LocalErrorKind::NoAnswer, ..Self::failed(message) }
     }
 
     /// With one more hint.
@@ -38,8 +54,13 @@ impl LocalError {
         &self.hints
     }
 
+    /// Its kind.
+    pub fn kind(&self) -> LocalErrorKind {
+        self.kind
+    }
+
     /// Whether it was asked for in the wrong way, so that nothing was begun.
     pub fn is_usage(&self) -> bool {
-        self.is_usage
+        self.kind == LocalErrorKind::Usage
     }
 }

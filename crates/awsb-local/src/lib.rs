@@ -83,7 +83,7 @@ pub mod internals {
 pub use access::operation;
 pub use client::control::{JobCounts, Revoked, Rotated, Status};
 pub use client::lifecycle::last_error;
-pub use client::lifecycle::{Program, Started, rotate, set, start, status, stop};
+pub use client::lifecycle::{Program, Started, Stopped, rotate, set, start, status, stop};
 pub use client::{Connected, connect, running};
 pub use cloudformation::is_simulated;
 pub use constants::{
@@ -91,7 +91,7 @@ pub use constants::{
     QUEUE, REGION,
 };
 pub use embedded::{Builder, LocalCluster};
-pub use error::LocalError;
+pub use error::{LocalError, LocalErrorKind};
 pub use home::Home;
 pub use home::endpoint::Connection;
 pub use home::settings::Settings;

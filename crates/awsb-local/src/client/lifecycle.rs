@@ -14,19 +14,21 @@ use serde::de::DeserializeOwned;
 use super::control::{self, ControlError, Rotated, Status};
 use super::start_report::{self, StartLine};
 use crate::access::secrets::{KeyMaterial, Placement, attempt_of};
-use crate::error::LocalError;
+use crate::error::{LocalError, LocalErrorKind};
 use crate::home::endpoint::{Connection, Endpoint};
-use crate::home::files::{HOME_VARIABLE, SCRATCH, SERVER_LOG};
+use crate::home::files::{HOME_VARIABLE, SCRATCH, SERVER_LOCK, SERVER_LOG};
 use crate::home::host_id::HostId;
 use crate::home::settings::Settings;
 use crate::home::{Home, contents, space};
 use crate::runner::protocol::{AttemptId, Greeting, TASK_VARIABLE};
-use crate::{log, process};
+use crate::{log, process, processes};
 
 /// How long a server may take to answer, or to stop.
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// How long one connection to a server is waited for.
 const ANSWER: Duration = Duration::from_secs(10);
+/// How long a server that has been killed may take to go away.
+const GONE: Duration = Duration::from_secs(5);
 /// How often to look.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// A server that is killed while it comes up is started again at most this many times.
@@ -340,22 +342,66 @@ pub fn status(home: &Home) -> Result<Option<Status>, LocalError> {
     ask(home, &Greeting::Status)
 }
 
-/// Stops the server of a home and returns what it was doing; `None` when none runs. Jobs that run
-/// go on; their runners wait for the next server.
+/// A server that has been stopped.
+#[derive(Debug)]
+pub struct Stopped {
+    /// Its process, if it is known.
+    pub pid: Option<u32>,
+    /// What it was doing. A server that did not answer has not told it.
+    pub status: Option<Status>,
+    /// Why the server was killed. `None`: it has stopped by itself.
+    pub killed: Option<String>,
+}
+
+/// Stops the server of a home; `None` when none runs. Jobs that run go on; their runners wait for
+/// the next server. A server that does not answer, or does not stop, is killed: everything that it
+/// has confirmed is on the disk.
 ///
 /// # Errors
-/// When one runs and does not stop.
-pub fn stop(home: &Home) -> Result<Option<Status>, LocalError> {
-    let status: Option<Status> = ask(home, &Greeting::Stop)?;
-    let deadline = Instant::now() + TIMEOUT;
-    while status.is_some() && is_served(home)? {
+/// When one runs and cannot be asked or killed.
+pub fn stop(home: &Home) -> Result<Option<Stopped>, LocalError> {
+    let pid = home.server_pid();
+    let status: Option<Status> = match ask(home, &Greeting::Stop) {
+        Ok(Some(status)) => Some(status),
+        Ok(None) => return Ok(None),
+        Err(e) if e.kind() == LocalErrorKind::NoAnswer => None,
+        Err(e) => return Err(e),
+    };
+    let is_asked = status.is_some();
+    // A server that does not answer has had its time already.
+    let deadline = Instant::now() + if is_asked { TIMEOUT } else { Duration::ZERO };
+    let mut stopped = Stopped { pid: status.as_ref().map(|status| status.pid).or(pid), status, killed: None };
+    while is_served(home)? {
         check_not_stopped(home)?;
         if Instant::now() >= deadline {
-            return Err(LocalError::failed("the local cluster's server does not stop"));
+            let did = if is_asked { "has not stopped" } else { "has not answered" };
+            kill(home, did)?;
+            stopped.killed = Some(format!("it {did} within {} seconds", TIMEOUT.as_secs()));
+            break;
         }
         std::thread::sleep(POLL_INTERVAL);
     }
-    Ok(status)
+    Ok(Some(stopped))
+}
+
+/// Kills the server of a home, and waits until it is gone.
+fn kill(home: &Home, did: &str) -> Result<(), LocalError> {
+    processes::kill_server(home.path());
+    let deadline = Instant::now() + GONE;
+    while is_served(home)? {
+        if Instant::now() >= deadline {
+            return Err(LocalError::failed(format!(
+                "stopping the local cluster in {}: its server {did}, and it cannot be killed",
+                home.path().display()
+            ))
+            .hint(match home.server_pid() {
+                Some(pid) => format!("its process is {pid}; `ps -fp {pid}` shows whose it is"),
+                None => format!("another process holds {}", home.path().join(SERVER_LOCK).display()),
+            }));
+        }
+        std::thread::sleep(POLL_INTERVAL);
+    }
+    Ok(())
 }
 
 fn ask<T: DeserializeOwned>(home: &Home, greeting: &Greeting) -> Result<Option<T>, LocalError> {
@@ -386,10 +432,18 @@ pub fn ask_within<T: DeserializeOwned>(
                     ControlError::Refused(_) => false,
                 };
                 if !again || Instant::now() >= deadline {
-                    return Err(LocalError::failed(format!(
-                        "asking the local cluster's server in {}: {e}",
-                        home.path().display()
-                    )));
+                    let message =
+                        format!("asking the local cluster's server in {}: {e}", home.path().display());
+                    return Err(match e {
+                        ControlError::Refused(_) => LocalError::failed(message),
+                        ControlError::NotReached(_) | ControlError::NoAnswer(_) => LocalError::no_answer(
+                            message,
+                        )
+                        .hint(
+                            "`blocal stop` ends a server that does not answer; jobs that run go on, and the \
+                                 next start picks them up",
+                        ),
+                    });
                 }
                 std::thread::sleep(POLL_INTERVAL);
             }

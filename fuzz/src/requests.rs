@@ -80,7 +80,7 @@ fn plan(job: &Value, definition: Value) {
     let Ok(job) = request::shape::<SubmitJob>(job.clone()) else { return };
     let _ = request::names(&job);
     let definition = Definition { arn: "arn".to_owned(), name: "name".to_owned(), body: definition };
-    let queue = Queue { name: "queue".to_owned(), enabled: true, shares: job_shares };
+    let queue = Queue { name: "queue".to_owned(), enabled: true, shares: job_shares, platform: "EC2" };
     if let Ok(plan) = request::plan(job, &definition, &queue) {
         let nodes = plan.terms.nodes.as_ref().map_or(0, |nodes| nodes.each.len());
         for node in (0..nodes).filter_map(|n| u32::try_from(n).ok()).map(Some).chain([None]) {

@@ -155,7 +155,7 @@ pub fn layout(store: &Store) -> rusqlite::Result<Layout> {
 }
 
 /// The names in a queue's computeEnvironmentOrder, in that order.
-fn environments_of(queue: &Value) -> Vec<String> {
+pub fn environments_of(queue: &Value) -> Vec<String> {
     let mut order: Vec<(i64, String)> = queue["computeEnvironmentOrder"]
         .as_array()
         .into_iter()
@@ -263,12 +263,14 @@ const FIXED_ON_FARGATE: [&str; 12] = [
     "updateToLatestImageVersion",
 ];
 
+/// Whether a compute environment is on Fargate.
+pub fn is_fargate(environment: &Value) -> bool {
+    environment["computeResources"]["type"].as_str().is_some_and(|kind| kind.starts_with("FARGATE"))
+}
+
 /// User Guide, "Updating Fargate compute environments": only security groups, subnets and vCPUs
 /// change there. That an environment of EC2 does not move to Fargate either is not documented.
 fn check_fargate(body: &Value, change: &Value) -> Result<(), ChangeError> {
-    let is_fargate = |body: &Value| {
-        body["computeResources"]["type"].as_str().is_some_and(|kind| kind.starts_with("FARGATE"))
-    };
     let changes = |field: &&&str| {
         let value = &change["computeResources"][**field];
         !value.is_null() && *value != body["computeResources"][**field]

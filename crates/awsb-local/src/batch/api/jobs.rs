@@ -11,6 +11,7 @@ use crate::batch::lineage::{self, JobScope};
 use crate::batch::reader::{Filter, JobRow, Listing, Snapshot};
 use crate::batch::request::{self, Queue, SubmitJob, shape};
 use crate::batch::resource_rows::ResourceKind;
+use crate::batch::resources::{environments_of, is_fargate};
 use crate::batch::{container, describe, output};
 use crate::home::space::NoSpace;
 use crate::http::body::json_object;
@@ -241,7 +242,16 @@ fn queue(db: &Snapshot, text: &str) -> Result<Queue, ApiError> {
     let body = db
         .resource(ResourceKind::Queue, name)?
         .ok_or_else(|| ApiError::client(format!("JobQueue {text} not found or not ready")))?;
+    // UG, "compute environments": those of a queue are all of EC2 or all of Fargate.
+    let mut platform = "EC2";
+    for environment in environments_of(&body).into_iter().take(1) {
+        let environment = db.resource(ResourceKind::ComputeEnvironment, &environment)?;
+        if environment.is_some_and(|environment| is_fargate(&environment)) {
+            platform = "FARGATE";
+        }
+    }
     Ok(Queue {
+        platform,
         name: name.to_owned(),
         enabled: body["state"] != "DISABLED",
         shares: body["schedulingPolicyArn"].is_string(),

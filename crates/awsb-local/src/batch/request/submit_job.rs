@@ -55,6 +55,8 @@ pub struct Queue {
     pub enabled: bool,
     /// Whether it has a fair-share policy.
     pub shares: bool,
+    /// The platform of its compute environments (API: PlatformCapability).
+    pub platform: &'static str,
 }
 
 /// The queue and the job definition that a request names.
@@ -85,6 +87,7 @@ pub fn plan(request: SubmitJob, definition: &Definition, queue: &Queue) -> Resul
     if !queue.enabled {
         return Err(ApiError::client(format!("Job queue {} is DISABLED: it takes no new jobs", queue.name)));
     }
+    check_platform(body, queue)?;
     let size = array_size(request.array_properties.as_ref())?;
     let multi_node = body.get("type").and_then(Value::as_str) == Some("multinode");
     let (mut containers, main) = if multi_node {
@@ -180,6 +183,28 @@ pub fn plan(request: SubmitJob, definition: &Definition, queue: &Queue) -> Resul
     Ok(SubmitPlan { name, size, terms, depends_on, spec })
 }
 
+/// Checks that the job definition is for the platform of the queue.
+///
+/// API, RegisterJobDefinition.platformCapabilities: "The platform capabilities required by the job
+/// definition. If no value is specified, it defaults to EC2. To run the job on Fargate resources,
+/// specify FARGATE." The words of AWS's refusal are not documented.
+fn check_platform(definition: &Value, queue: &Queue) -> Result<(), ApiError> {
+    let stated = definition["platformCapabilities"].as_array().filter(|platforms| !platforms.is_empty());
+    let platforms: Vec<&str> = match stated {
+        Some(platforms) => platforms.iter().filter_map(Value::as_str).collect(),
+        None => vec!["EC2"],
+    };
+    if platforms.contains(&queue.platform) {
+        return Ok(());
+    }
+    Err(ApiError::client(format!(
+        "The job queue {} is for the platform {}, and the job definition has the platformCapabilities {}",
+        queue.name,
+        queue.platform,
+        platforms.join(", ")
+    )))
+}
+
 fn array_size(properties: Option<&ArrayProperties>) -> Result<Option<u32>, ApiError> {
     let Some(size) = properties.and_then(|a| a.size) else { return Ok(None) };
     let good = u32::try_from(size).ok().filter(|s| limits::ARRAY_SIZE.contains(s));
@@ -258,7 +283,7 @@ mod tests {
     }
 
     fn queue(shares: bool) -> Queue {
-        Queue { name: "local".into(), enabled: true, shares }
+        Queue { name: "local".into(), enabled: true, shares, platform: "EC2" }
     }
 
     fn planned(extra: Value) -> Result<SubmitPlan, String> {
@@ -298,6 +323,32 @@ mod tests {
         assert_eq!(planned(json!({"vcpus": 2, "resourceRequirements": new})), resources(4, 64));
         let plan = super::tests::planned(json!({"containerOverrides": {"vcpus": 2, "memory": 64}})).unwrap();
         assert_eq!(plan.terms.resources, resources(1, 512));
+    }
+
+    #[test]
+    fn a_definition_is_for_the_platform_of_its_queue() {
+        let planned = |platforms: Value, platform: &'static str| {
+            let mut definition = definition();
+            definition.body["platformCapabilities"] = platforms;
+            let request = json!({"jobName": "j", "jobQueue": "q", "jobDefinition": "d"});
+            let queue = Queue { platform, ..queue(false) };
+            plan(shape(request).unwrap(), &definition, &queue).map(|_| ()).map_err(|e| e.message)
+        };
+        for (platforms, platform) in [
+            (json!(["EC2"]), "EC2"),
+            (json!([]), "EC2"),
+            (Value::Null, "EC2"),
+            (json!(["FARGATE"]), "FARGATE"),
+            (json!(["EC2", "FARGATE"]), "FARGATE"),
+        ] {
+            assert_eq!(planned(platforms, platform), Ok(()));
+        }
+        for (platforms, platform) in
+            [(json!(["EC2"]), "FARGATE"), (Value::Null, "FARGATE"), (json!(["FARGATE"]), "EC2")]
+        {
+            let refused = planned(platforms, platform).unwrap_err();
+            assert!(refused.contains(platform) && refused.contains("platformCapabilities"), "{refused}");
+        }
     }
 
     #[test]

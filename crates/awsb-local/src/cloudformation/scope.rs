@@ -386,14 +386,19 @@ mod tests {
 
     #[test]
     fn conditions_in_a_circle_are_refused() {
-        let template = json!({
-            "Conditions": {"A": {"Fn::Not": [{"Condition": "B"}]}, "B": {"Fn::Not": [{"Condition": "A"}]}},
-            "Resources": {"Bucket": {"Type": "AWS::S3::Bucket", "Condition": "A"}},
-        });
-        let template = Template::parse(&template.to_string(), Schemas::built_in()).unwrap();
-        let (none, nothing, desired) = (BTreeMap::new(), BTreeSet::new(), Desired::default());
-        let scope = StackScope::new("lab", "arn", &template, &desired, &none, &nothing);
-        assert!(scope.active().unwrap_err().0.contains("circular condition dependency"));
+        // Also those that nothing uses.
+        for user in ["A", "C"] {
+            let template = json!({
+                "Conditions": {
+                    "A": {"Fn::Not": [{"Condition": "B"}]},
+                    "B": {"Fn::Not": [{"Condition": "A"}]},
+                    "C": {"Fn::Equals": ["a", "a"]},
+                },
+                "Resources": {"Bucket": {"Type": "AWS::S3::Bucket", "Condition": user}},
+            });
+            let refused = Template::parse(&template.to_string(), Schemas::built_in()).unwrap_err();
+            assert!(refused.0.contains("ircular condition dependency between [A, B]"), "{refused:?}");
+        }
     }
 
     /// Evaluates the conditions of a template that has a bucket under the condition named here.

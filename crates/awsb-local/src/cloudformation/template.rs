@@ -363,6 +363,10 @@ impl Template {
                 ));
             }
         }
+        let uses = self.conditions.iter().map(|(name, value)| (name.clone(), conditions_in(value)));
+        if let Err(circle) = graph::order(&uses.collect()) {
+            return wrong(format!("Circular condition dependency between [{}]", circle.join(", ")));
+        }
         let dependencies = self
             .resources
             .iter()
@@ -645,6 +649,18 @@ fn outputs(section: &Map<String, Value>) -> Checked<BTreeMap<String, OutputTempl
         );
     }
     Ok(all)
+}
+
+/// The names of the conditions that a condition uses: `{"Condition": NAME}`.
+fn conditions_in(value: &Value) -> BTreeSet<String> {
+    match value {
+        Value::Object(map) => match map.get("Condition") {
+            Some(Value::String(name)) if map.len() == 1 => BTreeSet::from([name.clone()]),
+            _ => map.values().flat_map(conditions_in).collect(),
+        },
+        Value::Array(values) => values.iter().flat_map(conditions_in).collect(),
+        _ => BTreeSet::new(),
+    }
 }
 
 #[cfg(test)]

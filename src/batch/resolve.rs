@@ -67,9 +67,9 @@ pub async fn resolve_jobs<'r>(
             (Described::Job(job), _) => found.jobs.push(*job),
             (Described::NoSuchPart(failure), _) => found.failures.push(failure),
             (Described::Unknown, Some(Home { account, .. })) => {
-                found.failures.push(unknown(session, &id).hint(format!(
+                found.failures.push(unknown(session, &id).hint(session.advice(&format!(
                     "its ARN belongs to the account {account}; `aws sts get-caller-identity` shows yours"
-                )));
+                ))));
             }
             (Described::Unknown, None) => found.failures.push(unknown(session, &id)),
         }

@@ -13,7 +13,9 @@ pub fn queue(queue: &Queue) -> Option<Finding> {
             Code::QueueDisabled,
             format!("the queue {name} is DISABLED: it accepts no new jobs, but those in it can go on"),
         )
-        .advise(format!("`aws batch update-job-queue --job-queue {name} --state ENABLED`")),
+        .advise(enable(queue.stack.as_deref(), || {
+            format!("`aws batch update-job-queue --job-queue {name} --state ENABLED`")
+        })),
         Availability::Invalid(why) => {
             Finding::new(Code::QueueInvalid, format!("the queue {name} is INVALID{}", because(why.as_ref())))
                 .advise(format!(
@@ -26,6 +28,15 @@ pub fn queue(queue: &Queue) -> Option<Finding> {
             format!("the queue {name} is {status}{}", because(why.as_ref())),
         ),
     })
+}
+
+/// How to enable a queue or an environment. One of a cluster of `bcluster` is disabled because the
+/// cluster is stopped, or because a deletion of it was interrupted.
+fn enable(stack: Option<&str>, otherwise: impl FnOnce() -> String) -> String {
+    match stack {
+        Some(cluster) => format!("start its cluster: `bcluster start {cluster}`"),
+        None => otherwise(),
+    }
 }
 
 fn because(why: Option<&String>) -> String {
@@ -42,9 +53,9 @@ pub fn environment(environment: &ComputeEnvironment) -> Option<Finding> {
             Code::EnvironmentDisabled,
             format!("the compute environment {name} is DISABLED: nothing starts in it"),
         )
-        .advise(format!(
-            "`aws batch update-compute-environment --compute-environment {name} --state ENABLED`"
-        )),
+        .advise(enable(environment.stack.as_deref(), || {
+            format!("`aws batch update-compute-environment --compute-environment {name} --state ENABLED`")
+        })),
         Availability::Invalid(why) => {
             let message = format!("the compute environment {name} is INVALID{}", because(why.as_ref()));
             let advice = mend(name, why.as_deref().unwrap_or_default());

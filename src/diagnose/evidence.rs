@@ -187,6 +187,8 @@ pub struct Queue {
     pub limits: Vec<(String, u32)>,
     /// Queues that share its environments and are served first.
     pub ahead: Vec<String>,
+    /// The stack of the cluster of `bcluster` that it belongs to.
+    pub stack: Option<String>,
 }
 
 /// Whether a queue or an environment can be used.
@@ -226,6 +228,8 @@ pub struct ComputeEnvironment {
     pub kind: ComputeKind,
     /// Whether the environment can be used.
     pub ready: Availability,
+    /// The stack of the cluster of `bcluster` that it belongs to.
+    pub stack: Option<String>,
     /// The maximum of vCPUs. An unmanaged environment has none.
     pub max_vcpus: Option<u32>,
     /// The vCPUs of the instances that Batch has or is starting.

@@ -222,8 +222,16 @@ fn commands_of_the_aws_cli_speak_to_the_local_cluster() {
     let queue = ["batch", "update-job-queue", "--job-queue", "lab-on-demand", "--state", "DISABLED"];
     sandbox.run("aws", queue).ok();
     let refused = sandbox.run("bsub", ["-c", "lab", "--wrap", "true"]).ended_with(1);
-    let command =
-        "`eval \"$(blocal env)\" && aws batch update-job-queue --job-queue lab-on-demand --state ENABLED`";
+    assert!(refused.hints().contains("`bcluster start lab` enables it"), "{refused}");
+    bcluster(&sandbox, &["start", "lab"]).ok();
+    sandbox.run("bsub", ["-c", "lab", "--wrap", "true"]).ok();
+    // A queue that belongs to no cluster is enabled with AWS's own command.
+    let order = "order=1,computeEnvironment=local";
+    let queue = ["--job-queue-name", "mine", "--state", "DISABLED", "--priority", "1"];
+    let create = ["batch", "create-job-queue", "--compute-environment-order", order];
+    sandbox.run("aws", [&create[..], &queue].concat()).ok();
+    let refused = sandbox.run("bsub", ["-c", "local", "-q", "mine", "--wrap", "true"]).ended_with(1);
+    let command = "`eval \"$(blocal env)\" && aws batch update-job-queue --job-queue mine --state ENABLED`";
     assert!(refused.hints().contains(command), "{refused}");
 }
 
@@ -349,7 +357,7 @@ fn definitions_that_bsub_has_derived_go_with_the_cluster() {
     python();
     let mut sandbox = Sandbox::new();
     sandbox.use_local_exports();
-    sandbox.file("lab.toml", "[shared.home]\npath = \"/home\"\n[images]\nkeep = true\n");
+    sandbox.file("lab.toml", "[shared.home]\npath = \"/home\"\n[images]\nkeep = true\n[definition.job]\nimage = \"busybox:1.36\"\n");
     // The local cluster does not take over all that an earlier cluster has left: that one is last.
     for deletes_data in [true, false] {
         bcluster(&sandbox, &["create", "lab", "-c", "local", "--yes", "-f", "lab.toml"]).ok();

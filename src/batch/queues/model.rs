@@ -1,6 +1,7 @@
 //! DescribeJobQueues and DescribeComputeEnvironments: the queues, and the machines behind them.
 
 use aws_sdk_batch::types::{ComputeEnvironmentDetail, JobQueueDetail};
+use awsb_model::cluster::CLUSTER_TAG;
 use serde::{Deserialize, Serialize};
 
 use crate::aws::{Session, explain};
@@ -28,6 +29,9 @@ pub struct Queue {
     pub compute_environments: Vec<String>,
     /// The times after which Batch cancels a job that blocks the queue.
     pub job_state_time_limit_actions: Vec<TimeLimit>,
+    /// The stack of the cluster of `bcluster` that it belongs to.
+    #[serde(skip)]
+    pub stack: Option<String>,
 }
 
 /// API `JobStateTimeLimitAction`.
@@ -70,6 +74,9 @@ pub struct ComputeEnvironment {
     pub service_role: Option<String>,
     /// Its resources; an unmanaged environment has none.
     pub compute_resources: Option<ComputeResources>,
+    /// The stack of the cluster of `bcluster` that it belongs to.
+    #[serde(skip)]
+    pub stack: Option<String>,
 }
 
 /// API `ComputeResource`, as far as it decides what can run.
@@ -119,6 +126,7 @@ impl From<&JobQueueDetail> for Queue {
                     action: limit.action().map(|a| a.as_str().to_owned()),
                 })
                 .collect(),
+            stack: queue.tags().and_then(|tags| tags.get(CLUSTER_TAG)).cloned(),
         }
     }
 }
@@ -145,6 +153,7 @@ impl From<&ComputeEnvironmentDetail> for ComputeEnvironment {
                 instance_types: r.instance_types().to_vec(),
                 instance_role: r.instance_role().map(str::to_owned),
             }),
+            stack: environment.tags().and_then(|tags| tags.get(CLUSTER_TAG)).cloned(),
         }
     }
 }

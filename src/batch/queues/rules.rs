@@ -12,9 +12,16 @@ impl Queue {
         if self.state.as_deref() == Some("DISABLED") {
             return Some(
                 Failure::failed(format!("{doing}: the queue {name} is disabled, so it accepts no new jobs"))
-                    .hint(format!(
-                        "`aws batch update-job-queue --job-queue {name} --state ENABLED` enables it"
-                    ))
+                    .hint(match &self.stack {
+                        Some(cluster) => format!(
+                            "it belongs to the cluster {cluster}: `bcluster start {cluster}` enables it"
+                        ),
+                        None => {
+                            format!(
+                                "`aws batch update-job-queue --job-queue {name} --state ENABLED` enables it"
+                            )
+                        }
+                    })
                     .hint("`--queue NAME` chooses another"),
             );
         }

@@ -269,7 +269,7 @@ impl Args {
             warn_lost_outputs(&parts.iter().collect::<Vec<_>>());
         }
         let all = job.parts().map_or(job.log_streams().len(), |parts| parts as usize);
-        check_missing(&job, &missing, all)
+        check_missing(&job, &missing, all).map_err(|f| f.map_hints(|hint| contact.session().advice(hint)))
     }
 
     /// Prints the lines of one job that exist, and warns about those that are lost.
@@ -284,7 +284,7 @@ impl Args {
         let (missing, all) = self.read_lines(session, job, query, show, &mut lossy).await?;
         warn_of_lost_output("bout", job);
         warn_lost_outputs(&lossy.iter().collect::<Vec<_>>());
-        check_missing(job, &missing, all)
+        check_missing(job, &missing, all).map_err(|f| f.map_hints(|hint| session.advice(hint)))
     }
 
     /// Prints the lines. Returns the streams that do not exist, and the number that there should

@@ -127,9 +127,13 @@ async fn queue(session: &Session) -> Finding {
     match (state, status) {
         ("ENABLED", "VALID") => Finding::ok("queue", message),
         ("ENABLED", _) => Finding::error("queue", message).hint(format!("`bqueues {name}` shows why")),
-        _ => Finding::error("queue", message).hint(
-            "a disabled queue takes no jobs; `bcluster start` or `aws batch update-job-queue` enables it",
-        ),
+        _ => Finding::error("queue", message).hint(match &queue.stack {
+            Some(cluster) => format!("a disabled queue takes no jobs; `bcluster start {cluster}` enables it"),
+            None => session.advice(&format!(
+                "a disabled queue takes no jobs; `aws batch update-job-queue --job-queue {name} --state ENABLED` \
+                 enables it"
+            )),
+        }),
     }
 }
 

@@ -169,6 +169,7 @@ pub fn queue(queue: &Queue) -> evidence::Queue {
     evidence::Queue {
         name: queue.job_queue_name.clone(),
         ready: ready(queue.state.as_ref(), queue.status.as_ref(), queue.status_reason.as_ref()),
+        stack: queue.stack.clone(),
         has_policy: queue.scheduling_policy_arn.as_ref().is_some_and(|arn| !arn.is_empty()),
         limits: limits.filter_map(|l| Some((l.reason.clone()?, number(l.max_time_seconds)?))).collect(),
         ahead: Vec::new(),
@@ -192,6 +193,7 @@ pub fn environment(environment: &ComputeEnvironment) -> evidence::ComputeEnviron
             environment.status.as_ref(),
             environment.status_reason.as_ref(),
         ),
+        stack: environment.stack.clone(),
         max_vcpus: number(resources.and_then(|r| r.maxv_cpus)).filter(|_| !unmanaged),
         desired_vcpus: number(resources.and_then(|r| r.desiredv_cpus)).filter(|_| !unmanaged),
         instance_types: resources.map(|r| r.instance_types.clone()).unwrap_or_default(),

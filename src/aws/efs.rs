@@ -18,6 +18,7 @@ const EFS: JsonService = JsonService { name: "EFS", signing_name: "elasticfilesy
 #[derive(Debug, Clone)]
 pub struct Efs {
     mount_targets: Operation<JsonCall, MountTargetsAnswer, QueryError>,
+    file_systems: Operation<JsonCall, FileSystemsAnswer, QueryError>,
     delete: Operation<JsonCall, NoAnswer, QueryError>,
 }
 
@@ -43,12 +44,71 @@ pub struct MountTarget {
     pub availability_zone_name: Option<String>,
 }
 
+/// DescribeFileSystems' answer.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct FileSystemsAnswer {
+    file_systems: Vec<FileSystem>,
+    next_marker: Option<String>,
+}
+
+/// A file system (API `FileSystemDescription`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct FileSystem {
+    /// Its ID.
+    pub file_system_id: String,
+    /// Its tags.
+    pub tags: Vec<Tag>,
+}
+
+/// A tag of a file system (API `Tag`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Tag {
+    /// The key.
+    pub key: String,
+    /// The value.
+    pub value: String,
+}
+
+impl FileSystem {
+    /// Whether it has a tag with this value.
+    pub fn has_tag(&self, key: &str, value: &str) -> bool {
+        self.tags.iter().any(|tag| tag.key == key && tag.value == value)
+    }
+}
+
 impl Efs {
     /// A client for a region; with `trace`, every exchange is shown.
     pub(super) fn new(config: &SdkConfig, region: &str, trace: Option<Trace>) -> Self {
         Self {
             mount_targets: json_operation(&EFS, "DescribeMountTargets", config, region, trace.clone()),
+            file_systems: json_operation(&EFS, "DescribeFileSystems", config, region, trace.clone()),
             delete: json_operation(&EFS, "DeleteFileSystem", config, region, trace),
+        }
+    }
+
+    /// The file systems of the account and region.
+    ///
+    /// # Errors
+    /// When EFS cannot be asked.
+    pub async fn file_systems(&self) -> Result<Vec<FileSystem>, CallError> {
+        let (mut found, mut marker) = (Vec::new(), None::<String>);
+        loop {
+            let mut query = form_urlencoded::Serializer::new(String::new());
+            if let Some(marker) = &marker {
+                query.append_pair("Marker", marker);
+            }
+            let path = format!("/2015-02-01/file-systems?{}", query.finish());
+            let answer = self.file_systems.invoke(JsonCall::rest("GET", path)).await.map_err(Box::new)?;
+            found.extend(answer.file_systems);
+            marker = next_page(marker.as_deref(), answer.next_marker)
+                .map_err(|e| SdkError::dispatch_failure(ConnectorError::other(e.into(), None)))
+                .map_err(Box::new)?;
+            if marker.is_none() {
+                return Ok(found);
+            }
         }
     }
 
@@ -98,6 +158,20 @@ impl Efs {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn file_systems() {
+        // The sample of the EFS API Reference, DescribeFileSystems, shortened.
+        let answer: FileSystemsAnswer = serde_json::from_str(
+            r#"{"FileSystems":[{"OwnerId":"251839141158","CreationToken":"MyFileSystem1",
+                "FileSystemId":"fs-01234567","PerformanceMode":"generalPurpose","LifeCycleState":"available",
+                "Tags":[{"Key":"awsb:cluster","Value":"lab"}]}]}"#,
+        )
+        .unwrap();
+        let system = &answer.file_systems[0];
+        assert_eq!(system.file_system_id, "fs-01234567");
+        assert!(system.has_tag("awsb:cluster", "lab") && !system.has_tag("awsb:cluster", "lab-2"));
+    }
 
     #[test]
     fn mount_targets() {

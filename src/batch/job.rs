@@ -154,6 +154,9 @@ pub struct Container {
     pub reason: Option<String>,
     /// The log stream with its output.
     pub log_stream_name: Option<String>,
+    /// The name of the ECS cluster in which it runs, which is that of a compute environment.
+    #[serde(skip)]
+    pub ecs_cluster: Option<String>,
     /// The log group, when the job definition names one.
     #[serde(skip)]
     pub log_group: Option<String>,

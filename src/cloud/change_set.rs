@@ -127,7 +127,8 @@ pub async fn prepare(
                 let set = if id.is_empty() { &name } else { &id };
                 // Who may not ask for the findings still gets the reason.
                 let findings = findings(contact.session(), stack, set).await.unwrap_or_default();
-                return Err(not_prepared(stack, set, &reason, &findings));
+                let failure = not_prepared(stack, set, &reason, &findings);
+                return Err(failure.map_hints(|hint| contact.session().advice(hint)));
             }
             Status::Removed => {
                 return Err(Failure::failed(format!(
@@ -238,13 +239,13 @@ async fn create(
         .set_role_arn(content.service_role.clone())
         .capabilities(Capability::CapabilityIam)
         .capabilities(Capability::CapabilityNamedIam);
+    // API `CreateChangeSet`, ImportExistingResources: only resources with a name of their own and a
+    // deletion policy that keeps them are taken over.
+    call = call.set_import_existing_resources(content.takeover.is_some().then_some(true));
     call = match operation.kind {
-        // API `CreateChangeSet`, ImportExistingResources: only resources with a name of their own
-        // and a deletion policy that keeps them are taken over.
-        Kind::Create => call
-            .change_set_type(ChangeSetType::Create)
-            .on_stack_failure(OnStackFailure::Rollback)
-            .set_import_existing_resources(content.takeover.is_some().then_some(true)),
+        Kind::Create => {
+            call.change_set_type(ChangeSetType::Create).on_stack_failure(OnStackFailure::Rollback)
+        }
         Kind::Update | Kind::Delete => call.change_set_type(ChangeSetType::Update),
     };
     match call.send().await {

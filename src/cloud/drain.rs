@@ -13,6 +13,7 @@ use super::stack::StackResource;
 use crate::aws::{ResilientSession, Session, explain};
 use crate::batch::{self, ComputeEnvironment, Job, Queue, TerminationProgress};
 use crate::ui::{ErrorKind, Failure};
+use awsb_model::cluster::{StoppedEnvironments, Template};
 use awsb_model::{JobId, Status};
 
 /// At most this many queues are listed at the same time.
@@ -273,6 +274,20 @@ pub async fn end_jobs(
     }
 }
 
+/// The environments of a stack that are disabled.
+pub fn stopped(resources: &[StackResource], environments: &[ComputeEnvironment]) -> StoppedEnvironments {
+    let is_stopped = |environment: &&ComputeEnvironment| environment.state.as_deref() == Some("DISABLED");
+    let disabled: Vec<&ComputeEnvironment> = environments.iter().filter(is_stopped).collect();
+    let is_among = |resource: &&StackResource| {
+        let id = resource.physical_resource_id.as_deref();
+        id.is_some_and(|id| disabled.iter().any(|environment| environment.is(id)))
+    };
+    StoppedEnvironments {
+        ids: resources.iter().filter(is_among).map(|r| r.logical_resource_id.clone()).collect(),
+        are_all: !disabled.is_empty() && disabled.len() == environments.len(),
+    }
+}
+
 /// The vCPUs that each environment of a template keeps running, by the logical ID: without those
 /// whose number cannot be read, such as a reference to a parameter.
 pub fn minima(template: &str) -> BTreeMap<String, i32> {
@@ -280,6 +295,9 @@ pub fn minima(template: &str) -> BTreeMap<String, i32> {
     let resources = template["Resources"].as_object().into_iter().flatten();
     let environments = resources.filter(|(_, resource)| resource["Type"] == "AWS::Batch::ComputeEnvironment");
     let min = environments.filter_map(|(id, resource)| {
+        if let Some(min) = Template::minimum_when_started(resource) {
+            return Some((id.clone(), min));
+        }
         let min = match &resource["Properties"]["ComputeResources"] {
             serde_json::Value::Object(machines) if machines.keys().any(|key| key.starts_with("Fn::")) => {
                 return None;

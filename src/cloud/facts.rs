@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use awsb_model::cluster::ClusterConfig;
 use awsb_model::cluster::config::{
-    Ec2Name, FileSystemId, InstanceTypeName, SecurityGroupId, SharedSource, SubnetId, Vpc,
+    Bucket, BucketName, Ec2Name, FileSystemId, InstanceTypeName, SecurityGroupId, SharedSource, SubnetId, Vpc,
 };
 use awsb_model::cluster::facts::{
     AccountFacts, FileSystemFacts, NetworkFacts, OfferedType, Quotas, SecurityGroupFacts, SubnetFacts,
@@ -14,7 +14,7 @@ use awsb_model::cluster::facts::{
 use awsb_model::cluster::quota::{self, ResourceQuota, VcpuQuota, vcpu_quotas};
 use futures_util::future::join_all;
 
-use crate::aws::{AccountQuota, MountTarget, RouteTable, Session, Subnet, WayOut as RouteOut, explain};
+use crate::aws::{AccountQuota, Call, MountTarget, RouteTable, Session, Subnet, WayOut as RouteOut, explain};
 use crate::ui::Failure;
 
 /// The facts about the account that a configuration needs.
@@ -41,8 +41,16 @@ pub async fn gather(session: &Session, config: &ClusterConfig, is_new: bool) -> 
     let asked = async {
         tokio::try_join!(network(session, config), types(session, config), key_pairs(session, config))
     };
-    let (asked, (quotas, mut unchecked), file_systems) =
-        tokio::join!(asked, quotas(session, config, is_new), file_systems(session, config));
+    let (asked, (quotas, mut unchecked), file_systems, bucket) = tokio::join!(
+        asked,
+        quotas(session, config, is_new),
+        file_systems(session, config),
+        missing_bucket(session, config)
+    );
+    let missing_bucket = bucket.unwrap_or_else(|failure| {
+        unchecked.push(failure.to_string());
+        None
+    });
     let (network, types, key_pairs) = asked?;
     let file_systems = match file_systems {
         Ok(file_systems) => Some(file_systems),
@@ -51,7 +59,32 @@ pub async fn gather(session: &Session, config: &ClusterConfig, is_new: bool) -> 
             None
         }
     };
-    Ok(Facts { network, types, file_systems, account: AccountFacts { key_pairs, quotas }, unchecked })
+    Ok(Facts {
+        network,
+        types,
+        file_systems,
+        account: AccountFacts { missing_bucket, key_pairs, quotas },
+        unchecked,
+    })
+}
+
+/// The bucket that the configuration names, if it does not exist in the region. S3 answers 404 for
+/// a bucket that does not exist, and 301 for one in another region (S3 API, HeadBucket).
+async fn missing_bucket(session: &Session, config: &ClusterConfig) -> Result<Option<BucketName>, Failure> {
+    let Bucket::Existing(bucket) = &config.bucket else { return Ok(None) };
+    match session.s3.head_bucket().bucket(bucket.as_str()).send().await {
+        Ok(_) => Ok(None),
+        Err(e) => {
+            let status = e.raw_response().map(|response| response.status().as_u16());
+            match status {
+                Some(404 | 301) => Ok(Some(bucket.clone())),
+                _ => {
+                    let doing = format!("looking for the bucket {bucket}");
+                    Err(explain(session, Call::new(&doing).bucket(bucket.as_str()), &e))
+                }
+            }
+        }
+    }
 }
 
 /// The file systems that exist and that shared directories are on. One that the region does not

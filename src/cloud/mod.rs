@@ -29,7 +29,7 @@ pub use change_set::{
     ChangeSet, Prepared, StackContent, execute, exists as has_change_set, prepare,
     remove as remove_change_set,
 };
-pub use content::{content, new_template};
+pub use content::{Current, content, new_template};
 pub use events::{Event, Watch, all as events, mark_of_operation, newest as newest_event};
 pub use follow::follow;
 pub use journal::{Journal, Kind, Operation};
@@ -38,7 +38,7 @@ pub use operations::{delete, protect};
 pub use part_jobs::PartJobs;
 pub use problems::check;
 pub use progress::{Part, Progress};
-pub use remains::{Names, bucket_of, remains};
+pub use remains::{LogGroup, Names, bucket_of, remains};
 pub use stack::{
     CLUSTER_TAG, Maker, Stack, StackResource, all as stacks, find, resources, template as stack_template,
 };

@@ -2,7 +2,17 @@
 
 use awsb_model::cluster::Problem;
 
+use crate::aws::Session;
 use crate::ui::{Failure, print_message};
+
+/// As [`check`], with commands in the advice that act on the place of a session.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_in(session: &Session, problems: &[Problem]) -> Result<(), Failure> {
+    let advised = |problem: &Problem| Problem { advice: session.advice(&problem.advice), ..problem.clone() };
+    check(&problems.iter().map(advised).collect::<Vec<_>>())
+}
 
 /// Fails with the first problem with which a cluster cannot work, and the number of the others. The
 /// other kinds of problems are warnings.

@@ -15,7 +15,16 @@ pub struct Names {
     /// The repository.
     pub repository: Option<String>,
     /// The log groups.
-    pub log_groups: Vec<String>,
+    pub log_groups: Vec<LogGroup>,
+}
+
+/// A log group that a cluster keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogGroup {
+    /// Its logical ID in the template.
+    pub logical_id: String,
+    /// Its name.
+    pub name: String,
 }
 
 impl Names {
@@ -24,7 +33,12 @@ impl Names {
         Self {
             bucket: bucket.map(str::to_owned),
             repository: Some(repository_name(cluster)),
-            log_groups: vec![format!("/awsb/{stack}/jobs"), format!("/aws/events/awsb/{stack}")],
+            log_groups: [
+                ("JobLogs", format!("/awsb/{stack}/jobs")),
+                ("EventLogs", format!("/aws/events/awsb/{stack}")),
+            ]
+            .map(|(logical_id, name)| LogGroup { logical_id: logical_id.to_owned(), name })
+            .into(),
         }
     }
 }
@@ -53,10 +67,10 @@ pub async fn remains(session: &Session, names: &Names) -> Vec<StackResource> {
         let is_there = found.is_ok_and(|found| !found.repositories().is_empty());
         is_there.then(|| resource("AWS::ECR::Repository", name))
     };
-    let groups = names.log_groups.iter().map(|name| async move {
+    let groups = names.log_groups.iter().map(|LogGroup { name, .. }| async move {
         let found = session.logs.describe_log_groups().log_group_name_prefix(name).send().await;
-        let is_there =
-            found.is_ok_and(|found| found.log_groups().iter().any(|g| g.log_group_name() == Some(name)));
+        let is_there = found
+            .is_ok_and(|found| found.log_groups().iter().any(|g| g.log_group_name() == Some(name.as_str())));
         is_there.then(|| resource("AWS::Logs::LogGroup", name))
     });
     let groups = futures_util::future::join_all(groups);

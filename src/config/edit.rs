@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
@@ -109,6 +110,16 @@ pub fn check_free(entry: &ClusterEntry) -> Result<(), Failure> {
         .hint(format!("give the cluster another name, or remove [cluster.{name}] from the file"))),
         _ => Ok(()),
     }
+}
+
+/// Whether the settings have a section that is of no use when this place has no such stack. A
+/// section for AWS may be of use with the credentials of another account.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn has_stale_section(entry: &ClusterEntry) -> Result<bool, Failure> {
+    let settings = SettingsFile::open()?.parse()?;
+    Ok(entry.is_local && settings.cluster(&entry.name).is_some_and(|section| entry.is_same(section)))
 }
 
 /// Whether the settings name a default cluster.
@@ -245,7 +256,8 @@ fn default_of(text: &str) -> Option<String> {
 /// Replaces a file by another text, as a whole or not at all. Its permissions stay.
 fn replace(path: &Path, text: &str) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
+    // The settings name accounts and proxies: nobody else writes them, whatever the mask is.
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(text.as_bytes())?;
     if let Ok(meta) = fs::metadata(path) {

@@ -18,7 +18,9 @@ mod text_file;
 mod toml_reader;
 
 pub use defaults::{DefaultLine, Defaults};
-pub use edit::{ClusterEntry, SettingsChange, add_cluster, check_free, has_default, remove_cluster};
+pub use edit::{
+    ClusterEntry, SettingsChange, add_cluster, check_free, has_default, has_stale_section, remove_cluster,
+};
 pub use image_settings::{Builder, Images};
 pub use parallelcluster_stack::Stack;
 pub use region::parse_region;

@@ -63,10 +63,23 @@ fn statements(printed: &str) -> Vec<Value> {
     found
 }
 
+/// Whether a condition holds for a call that `bcluster` makes itself, which no service has made
+/// for it: `aws:CalledVia` is then missing (IAM User Guide, `reference_policies_condition-keys`).
+/// Other keys are taken to hold.
+fn holds_for_own_calls(condition: &Value) -> bool {
+    let operators = condition.as_object().into_iter().flatten();
+    operators.filter(|(_, keys)| !keys["aws:CalledVia"].is_null()).all(|(operator, keys)| {
+        match operator.as_str() {
+            "Null" => texts(&keys["aws:CalledVia"]) == ["true"],
+            // No value of none is wrong.
+            operator => operator.starts_with("ForAllValues:") || operator.ends_with("IfExists"),
+        }
+    })
+}
+
 /// Whether a statement allows a call that `bcluster` makes itself. A statement that holds only for
 /// calls through CloudFormation does not.
 fn allows(statement: &Value, action: &str, resource: &str) -> bool {
-    let is_through_another = statement["Condition"].to_string().contains("aws:CalledVia");
     let has = |key: &str, wanted: &str, lower: bool| {
         texts(&statement[key]).iter().any(|pattern| {
             let pattern = if lower { pattern.to_lowercase() } else { pattern.clone() };
@@ -74,7 +87,7 @@ fn allows(statement: &Value, action: &str, resource: &str) -> bool {
         })
     };
     statement["Effect"] == "Allow"
-        && !is_through_another
+        && holds_for_own_calls(&statement["Condition"])
         && has("Action", &action.to_lowercase(), true)
         && has("Resource", resource, false)
 }

@@ -8,6 +8,8 @@ mod bcluster;
 mod bcluster_buckets;
 mod bcluster_calls;
 mod bcluster_changes;
+mod bcluster_stopped;
+mod bcluster_traps;
 mod cloudformation;
 mod containers;
 mod crash;

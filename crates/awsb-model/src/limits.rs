@@ -96,3 +96,7 @@ pub const STOP_GRACE: Duration = Duration::from_secs(30);
 /// the context as it was sent, unpacked, and copied into a layer and its cache, so the limit is a
 /// quarter.
 pub const CONTEXT_BYTES: u64 = 16 << 30;
+
+/// Resources of a CloudFormation stack (CloudFormation User Guide, `Understand CloudFormation
+/// quotas`).
+pub const STACK_RESOURCES: usize = 500;

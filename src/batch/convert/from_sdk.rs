@@ -146,10 +146,19 @@ fn container(
         exit_code: None,
         reason: None,
         log_stream_name: None,
+        ecs_cluster: None,
         log_group: log_group(log_configuration),
         launched: variable(environment, launcher::ARGS_VARIABLE),
         tasks: tasks(environment),
     }
+}
+
+/// The ECS cluster in the ARN of a task or of a container instance: `…:task/CLUSTER/ID` (ECS
+/// Developer Guide, `ecs-account-settings`). The older form has no cluster.
+fn ecs_cluster(arn: &str) -> Option<String> {
+    let mut words = arn.splitn(6, ':').nth(5)?.split('/').skip(1);
+    let (cluster, _id) = (words.next()?, words.next()?);
+    Some(cluster.to_owned())
 }
 
 impl From<&ContainerDetail> for Container {
@@ -160,6 +169,7 @@ impl From<&ContainerDetail> for Container {
             exit_code: detail.exit_code(),
             reason: detail.reason().map(str::to_owned),
             log_stream_name: detail.log_stream_name().map(str::to_owned),
+            ecs_cluster: detail.task_arn().or(detail.container_instance_arn()).and_then(ecs_cluster),
             ..container(
                 detail.image(),
                 old,
@@ -252,6 +262,7 @@ impl From<&JobSummary> for Job {
                 exit_code: c.exit_code(),
                 reason: c.reason().map(str::to_owned),
                 log_stream_name: None,
+                ecs_cluster: None,
                 log_group: None,
                 launched: None,
                 tasks: None,

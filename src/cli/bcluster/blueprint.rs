@@ -3,13 +3,14 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use awsb_model::cluster::config::{DefinitionImage, RoleArn};
+use awsb_model::cluster::config::{Definition, DefinitionImage, RoleArn};
 use awsb_model::cluster::{ClusterConfig, ClusterName, Template, validate};
 
+use super::tool::TOOL;
 use crate::aws::Session;
-use crate::cloud::{self, Stack, StackContent, check};
+use crate::cloud::{self, Current, Stack, StackContent, check};
 use crate::config;
-use crate::ui::Failure;
+use crate::ui::{Failure, print_message};
 
 /// The cluster and its configuration, as arguments.
 #[derive(Debug, clap::Args)]
@@ -56,7 +57,7 @@ impl Execution {
         blueprint: &Blueprint,
         session: &Session,
         stack: &str,
-        current: Option<&Stack>,
+        current: Option<Current<'_>>,
     ) -> Result<StackContent, Failure> {
         let content = blueprint.content(session, stack, current).await?;
         let service_role = self.service_role.as_ref().map(ToString::to_string);
@@ -73,26 +74,21 @@ impl Input {
         self.blueprint(read_config(self.file.as_deref())?)
     }
 
-    /// The configuration that a cluster has now.
+    /// The configuration that a cluster has now, by the template of its stack.
     ///
     /// # Errors
     /// When the stack has none, or one that this version does not know.
-    pub(super) async fn of_stack(&self, session: &Session, stack: &Stack) -> Result<Blueprint, Failure> {
-        self.blueprint(self.current_config(session, stack).await?)
+    pub(super) fn of_stack(&self, stack: &Stack, template: &str) -> Result<Blueprint, Failure> {
+        self.blueprint(self.current_config(stack, template)?)
     }
 
     /// The same without the checks, which the cluster has passed.
     ///
     /// # Errors
     /// As [`Input::of_stack`].
-    pub(super) async fn current_config(
-        &self,
-        session: &Session,
-        stack: &Stack,
-    ) -> Result<ClusterConfig, Failure> {
+    pub(super) fn current_config(&self, stack: &Stack, template: &str) -> Result<ClusterConfig, Failure> {
         let name = &self.name;
-        let template = cloud::stack_template(session, &stack.id).await?;
-        let Some(text) = Template::config_text(&template) else {
+        let Some(text) = Template::config_text(template) else {
             return Err(Failure::failed(format!(
                 "the stack {} does not have the configuration of the cluster {name} in it",
                 stack.name
@@ -151,12 +147,43 @@ impl Blueprint {
 
     /// The same with the defaults of the place where the cluster is: definitions that name no image
     /// get the one that the place has for all.
-    pub(super) fn with_defaults_of(mut self, session: &Session) -> Self {
+    ///
+    /// # Errors
+    /// When jobs with this image cannot have what the configuration gives to all jobs.
+    pub(super) fn with_defaults_of(mut self, session: &Session) -> Result<Self, Failure> {
         if let Some(image) = session.default_image().and_then(|image| image.parse().ok()) {
             let image: DefinitionImage = image;
             self.config = self.config.with_default_image(&image);
+            self.check_shared(&image)?;
+            if self.config.has_efs() && session.is_simulated("AWS::EFS::FileSystem") {
+                print_message(format!(
+                    "{TOOL}: warning: EFS is only simulated in {}: jobs that mount a shared directory of it are \
+                     refused there",
+                    session.place()
+                ));
+            }
         }
-        self
+        Ok(self)
+    }
+
+    /// Fails if a job with this image, which is a process without a container, were to mount a
+    /// shared directory.
+    fn check_shared(&self, image: &DefinitionImage) -> Result<(), Failure> {
+        let Some(shared) = self.config.shared.first() else { return Ok(()) };
+        let is_process = |definition: &&Definition| definition.image == *image;
+        match self.config.definitions.iter().find(is_process) {
+            None => Ok(()),
+            Some(definition) => Err(Failure::usage(format!(
+                "the configuration: `shared.{}` is mounted in the containers of jobs, and jobs of \
+                 [definition.{}] have none: their image is \"{image}\"",
+                shared.name, definition.name
+            ))
+            .hint(format!(
+                "name an image in [definition.{}], such as `image = \"debian:stable-slim\"`, or leave [shared.{}] \
+                 out: a process sees the directories of its machine",
+                definition.name, shared.name
+            ))),
+        }
     }
 
     /// Its configuration.
@@ -181,7 +208,7 @@ impl Blueprint {
         &self,
         session: &Session,
         stack: &str,
-        current: Option<&Stack>,
+        current: Option<Current<'_>>,
     ) -> Result<StackContent, Failure> {
         let bucket = self.template_bucket.as_deref();
         cloud::content(session, (&self.name, stack), &self.config, current, bucket).await

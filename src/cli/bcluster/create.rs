@@ -44,7 +44,7 @@ impl Args {
         }
         let image = self.image.as_deref().map(ImageBuild::gather).transpose()?;
         let session = open(common, Some(blueprint.name())).await?;
-        let blueprint = blueprint.with_defaults_of(&session);
+        let blueprint = blueprint.with_defaults_of(&session)?;
         Creation::new(self, common, session, blueprint, image)?.run().await
     }
 }
@@ -282,7 +282,7 @@ impl<'a> Creation<'a> {
             };
             return self.finish(journal, &stack).await;
         }
-        let failure = operation::failure(&self.doing(), &status, &progress);
+        let failure = operation::failure(self.contact.session(), &self.doing(), &status, &progress);
         if status.phase() != Phase::Deleted {
             print_message(format!("{TOOL}: removing what is left of the attempt"));
             if let Err(left) = self.remove(stack_id).await {
@@ -311,7 +311,7 @@ impl<'a> Creation<'a> {
         let status = cloud::follow(&mut self.contact, &mut watch, &mut progress, |_, _| Ok(())).await?;
         match status.phase() {
             Phase::Deleted => Ok(()),
-            _ => Err(operation::failure(&doing, &status, &progress)),
+            _ => Err(operation::failure(self.contact.session(), &doing, &status, &progress)),
         }
     }
 

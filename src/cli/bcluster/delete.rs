@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 
 use awsb_model::cluster::ClusterName;
 use awsb_model::words;
+use serde_json::{Value, json};
 
 use super::super::CommonArgs;
 use super::account::{self, check_own, open, stack_name};
+use super::kept::Kept;
 use super::operation::{self, Outcome, check_can_ask, confirm, interrupted};
 use super::tool::TOOL;
 use crate::aws::{ResilientSession, Session};
@@ -23,7 +25,7 @@ use crate::cloud::{
 };
 use crate::config::{self, SettingsChange};
 use crate::ui::{
-    self, EndSignal, Exit, Failure, ProgressBar, SignalListener, StatusLines, print_message, span,
+    EndSignal, Exit, Failure, Layout, ProgressBar, SignalListener, StatusLines, View, print_message, span,
 };
 
 /// The reason that jobs get which end with their cluster.
@@ -91,7 +93,7 @@ impl Args {
         let found = self.look(&contact, stack).await?;
         let lines = self.plan_lines(&found, &contact.session().place());
         if self.plan {
-            common.output().show_layout(&ui::Layout::Lines(lines))?;
+            common.output().show(&DeletionPlan { name: self.name.as_str(), found: &found, lines })?;
             return Ok(Exit::Done);
         }
         lines.iter().for_each(print_message);
@@ -115,7 +117,7 @@ impl Args {
         if let Err(signal) = drained {
             return Ok(self.interrupted(signal));
         }
-        self.delete(&mut contact, &mut journal, &found, deletes_data).await
+        self.delete(common, &mut contact, &mut journal, &found, deletes_data).await
     }
 
     fn interrupted(&self, signal: EndSignal) -> Exit {
@@ -222,7 +224,7 @@ impl Args {
                 if content.is_some_and(|content| content.objects > 0) {
                     print_message(format!("{TOOL}: emptying the bucket {name}"));
                 }
-                empty(contact.session(), name).await?;
+                contact.keep(async |session| empty(session, name).await).await?;
             }
         }
         Ok(())
@@ -231,6 +233,7 @@ impl Args {
     /// Deletes the stack and then the data.
     async fn delete(
         &self,
+        common: &CommonArgs,
         contact: &mut ResilientSession,
         journal: &mut Journal,
         found: &Found,
@@ -253,7 +256,7 @@ impl Args {
                     }
                 };
             if status.phase() == Phase::Deleted {
-                let exit = self.finish(contact, found, &retained, deletes_data).await?;
+                let exit = self.finish(common, contact, found, &retained, deletes_data).await?;
                 journal.forget();
                 return Ok(exit);
             }
@@ -314,11 +317,13 @@ impl Args {
         session: &Session,
     ) -> Failure {
         let name = self.name.as_str();
-        let mut failure = operation::failure(&format!("deleting the cluster {name}"), status, progress);
+        let mut failure =
+            operation::failure(session, &format!("deleting the cluster {name}"), status, progress);
         let origin = Origin::new(&self.name, session);
         for resource in failed {
             let left = Leftover::of(resource, &origin);
-            failure = cloud::holders(resource).into_iter().fold(failure, Failure::hint);
+            let holders = cloud::holders(resource).map(|advice| session.advice(&advice));
+            failure = holders.into_iter().fold(failure, Failure::hint);
             failure = failure.hint(match session.is_simulated(&resource.resource_type) {
                 true => format!("{} is left; it is only simulated, and goes with the stack", left.what),
                 false => format!("{} is left; `{}` removes it", left.what, left.command),
@@ -333,6 +338,7 @@ impl Args {
     /// Deletes the data, or says what is kept.
     async fn finish(
         &self,
+        common: &CommonArgs,
         contact: &mut ResilientSession,
         found: &Found,
         retained: &[StackResource],
@@ -340,63 +346,45 @@ impl Args {
     ) -> Result<Exit, Failure> {
         let session = contact.session().clone();
         let mut failures = Vec::new();
-        failures.extend(cloud::data::deregister(&session, &found.definitions).await.err());
+        let deregistered =
+            contact.keep(async |session| cloud::data::deregister(session, &found.definitions).await).await;
+        failures.extend(deregistered.err());
         let origin = Origin::new(&self.name, &session);
         let real = retained.iter().filter(|resource| !session.is_simulated(&resource.resource_type));
-        let mut left: Vec<Leftover> = real.map(|resource| Leftover::of(resource, &origin)).collect();
+        let keep = |resource: &StackResource| Kept {
+            left: Leftover::of(resource, &origin),
+            resource: resource.clone(),
+        };
+        let mut left: Vec<Kept> = real.map(keep).collect();
         for resource in &found.kept {
             let id = resource.physical_resource_id.clone().unwrap_or_default();
-            let deleted = match (deletes_data, resource.resource_type.as_str()) {
-                (true, "AWS::S3::Bucket") => {
-                    // Something may have been written while the stack was deleted, such as logs.
-                    let emptied = empty(&session, &id).await;
-                    match emptied {
-                        Ok(()) => cloud::data::delete_bucket(&session, &id).await.map(|()| true),
-                        Err(failure) => Err(failure),
-                    }
-                }
-                (true, "AWS::Logs::LogGroup") => {
-                    cloud::data::delete_log_group(&session, &id).await.map(|()| true)
-                }
-                (true, "AWS::EFS::FileSystem") => {
-                    cloud::data::delete_file_system(&session, &id).await.map(|()| true)
-                }
-                (true, "AWS::ECR::Repository") => {
-                    cloud::data::delete_repository(&session, &id).await.map(|()| true)
-                }
-                _ => Ok(false),
+            let deleted = match deletes_data {
+                true => contact.keep(async |session| delete_data(session, resource, &id).await).await,
+                false => Ok(false),
             };
             match deleted {
                 Ok(true) => {
                     print_message(format!("{TOOL}: deleted {} {id}", cloud::kind(&resource.resource_type)));
                 }
-                Ok(false) => left.push(Leftover::of(resource, &origin)),
+                Ok(false) => left.push(keep(resource)),
                 Err(failure) => {
                     failures.push(failure);
-                    left.push(Leftover::of(resource, &origin));
+                    left.push(keep(resource));
                 }
             }
         }
         failures.iter().for_each(|failure| failure.report(TOOL));
+        if deletes_data && !failures.is_empty() {
+            print_message(format!(
+                "hint: `bcluster delete {} {} --delete-data` goes on with the data",
+                self.name,
+                session.place_options()
+            ));
+        }
         self.finish_settings(&session)?;
-        let mut lines = Vec::new();
-        if !found.stack.id.is_empty() {
-            lines.push(format!("The cluster {} is deleted.", self.name));
-        } else if left.is_empty() {
-            lines.push(format!("The data of the cluster {} is deleted.", self.name));
-        }
-        if !left.is_empty() {
-            lines.push("These are kept, each with the command that removes it:".to_owned());
-            lines.extend(left.iter().map(|left| format!("  {}: {}", left.what, left.command)));
-        }
-        if !deletes_data {
-            lines.extend(found.simulated.iter().map(|resource| {
-                let what = found.describe(resource);
-                format!("The {what} was simulated, and is gone with the stack.")
-            }));
-        }
-        let output = ui::Output::new(ui::Format::Plain).outliving_its_reader();
-        output.show_layout(&ui::Layout::Lines(lines))?;
+        let simulated = if deletes_data { &[][..] } else { &found.simulated };
+        let deleted = Deleted { name: self.name.as_str(), found, kept: &left, simulated };
+        common.output().outliving_its_reader().show(&deleted)?;
         Ok(if failures.is_empty() { Exit::Done } else { Exit::Failed })
     }
 
@@ -413,7 +401,7 @@ impl Args {
         let recorded = journal.current().filter(|operation| operation.kind == Kind::Delete);
         match recorded.and_then(|operation| operation.stack_id.clone()) {
             Some(id) if !self.plan => {
-                let exit = self.finish_killed(session, &id, failure).await?;
+                let exit = self.finish_killed(common, session, &id, failure).await?;
                 journal.forget();
                 Ok(exit)
             }
@@ -443,7 +431,7 @@ impl Args {
         let names = Names::new(name, stack, Some(bucket.as_str()));
         let kept = cloud::remains(&session, &names).await;
         if kept.is_empty() {
-            return Err(failure);
+            return self.forget_settings(&session, failure).await;
         }
         let buckets = bucket_contents(&session, &kept).await;
         let found = Found { kept, buckets, ..Found::default() };
@@ -458,7 +446,8 @@ impl Args {
         let place = session.place();
         let line = format!("There is no cluster {name} in {place}, and an earlier one has kept {list}.");
         if self.plan {
-            common.output().show_layout(&ui::Layout::Lines(vec![line]))?;
+            let lines = vec![line];
+            common.output().show(&DeletionPlan { name: name.as_str(), found: &found, lines })?;
             return Ok(Exit::Done);
         }
         print_message(line);
@@ -466,19 +455,44 @@ impl Args {
             print_message(format!("{TOOL}: nothing has been deleted"));
             return Ok(Exit::Failed);
         }
-        self.finish(&mut ResilientSession::new(session, TOOL), &found, &[], true).await
+        self.finish(common, &mut ResilientSession::new(session, TOOL), &found, &[], true).await
+    }
+
+    /// Removes the section of a cluster that is not there any more from the settings, as after
+    /// `blocal reset`. `failure` says that there is no cluster.
+    async fn forget_settings(&self, session: &Session, failure: Failure) -> Result<Exit, Failure> {
+        let name = self.name.as_str();
+        let entry = session.settings_entry(name, stack_name(session, name));
+        if self.plan || !config::has_stale_section(&entry)? {
+            return Err(failure);
+        }
+        print_message(format!(
+            "There is no cluster {name} in {}; the settings still name it.",
+            session.place()
+        ));
+        if !self.yes && !confirm(&format!("Remove [cluster.{name}] from the settings file?")).await? {
+            return Err(failure);
+        }
+        self.finish_settings(session)?;
+        Ok(Exit::Done)
     }
 
     /// Ends a deletion whose last run was killed when the stack was gone. `failure` says that no
     /// cluster has the name.
-    async fn finish_killed(&self, session: Session, id: &str, failure: Failure) -> Result<Exit, Failure> {
+    async fn finish_killed(
+        &self,
+        common: &CommonArgs,
+        session: Session,
+        id: &str,
+        failure: Failure,
+    ) -> Result<Exit, Failure> {
         // API `DescribeStacks`: a deleted stack is shown by its ID for 90 days.
         let stack = cloud::find(&session, id).await?;
         let mut contact = ResilientSession::new(session, TOOL);
         let exit = match stack {
             Some(stack) if stack.status.phase() == Phase::Deleted => {
                 let found = self.look(&contact, stack).await?;
-                self.finish(&mut contact, &found, &[], self.delete_data).await?
+                self.finish(common, &mut contact, &found, &[], self.delete_data).await?
             }
             // The stack is there: only its name, such as that of the settings, is another one now.
             Some(stack) => {
@@ -513,6 +527,62 @@ impl Args {
             SettingsChange::Unchanged(_) => {}
         }
         Ok(())
+    }
+}
+
+/// What a deletion will do.
+struct DeletionPlan<'a> {
+    name: &'a str,
+    found: &'a Found,
+    lines: Vec<String>,
+}
+
+impl View for DeletionPlan<'_> {
+    fn plain(&self) -> Layout {
+        Layout::Lines(self.lines.clone())
+    }
+
+    fn json(&self) -> Vec<Value> {
+        let jobs: serde_json::Map<String, Value> =
+            self.found.jobs.iter().map(|(queue, jobs)| (queue.clone(), jobs.len().into())).collect();
+        vec![json!({
+            "cluster": self.name,
+            "resources": self.found.resources,
+            "jobs": jobs,
+            "data": self.found.kept,
+        })]
+    }
+}
+
+/// A cluster that is deleted, with its remains.
+struct Deleted<'a> {
+    name: &'a str,
+    found: &'a Found,
+    kept: &'a [Kept],
+    simulated: &'a [StackResource],
+}
+
+impl View for Deleted<'_> {
+    fn plain(&self) -> Layout {
+        let mut lines = Vec::new();
+        if !self.found.stack.id.is_empty() {
+            lines.push(format!("The cluster {} is deleted.", self.name));
+        } else if self.kept.is_empty() {
+            lines.push(format!("The data of the cluster {} is deleted.", self.name));
+        }
+        lines.extend(Kept::lines(self.kept));
+        lines.extend(self.simulated.iter().map(|resource| {
+            let what = self.found.describe(resource);
+            format!("The {what} was simulated, and is gone with the stack.")
+        }));
+        Layout::Lines(lines)
+    }
+
+    fn json(&self) -> Vec<Value> {
+        vec![json!({
+            "cluster": self.name,
+            "kept": self.kept.iter().map(Kept::json).collect::<Vec<_>>(),
+        })]
     }
 }
 
@@ -602,6 +672,25 @@ fn failed_resources(progress: &Progress, resources: &[StackResource]) -> Vec<Sta
         failed.iter().any(|event| event.logical_resource_id == resource.logical_resource_id)
     };
     resources.iter().filter(is_failed).cloned().collect()
+}
+
+/// Deletes a resource with data. `false`: this type is never deleted.
+///
+/// # Errors
+/// When AWS refuses or cannot be asked.
+async fn delete_data(session: &Session, resource: &StackResource, id: &str) -> Result<bool, Failure> {
+    match resource.resource_type.as_str() {
+        "AWS::S3::Bucket" => {
+            // Something may have been written while the stack was deleted, such as logs.
+            empty(session, id).await?;
+            cloud::data::delete_bucket(session, id).await?;
+        }
+        "AWS::Logs::LogGroup" => cloud::data::delete_log_group(session, id).await?,
+        "AWS::EFS::FileSystem" => cloud::data::delete_file_system(session, id).await?,
+        "AWS::ECR::Repository" => cloud::data::delete_repository(session, id).await?,
+        _ => return Ok(false),
+    }
+    Ok(true)
 }
 
 /// Empties a bucket, with its progress on a terminal.

@@ -61,6 +61,13 @@ impl Args {
             return Err(Failure::usage(format!("the file {} exists already", self.file.display()))
                 .hint("`--force` replaces it"));
         }
+        if self.wanted.arm && self.wanted.gpu {
+            return Err(Failure::usage(
+                "--arm: an environment with GPUs has x86_64 processors, as the AMIs of AWS Batch \
+                                       support no Arm instances with NVIDIA GPUs",
+            )
+            .hint("leave out `--arm` or `--gpu`, or make two clusters"));
+        }
         let asks = self.wanted == Wanted::default() && !self.all && !is_stdout && ui::can_ask();
         let wanted = if asks { Wanted::ask().await? } else { self.wanted.clone() };
         let text = wanted.starter().file(self.all);
@@ -87,10 +94,13 @@ impl Args {
 impl Wanted {
     /// Asks for each.
     async fn ask() -> Result<Self, Failure> {
+        let no_spot = !ui::ask("Spot instances, too? They cost less, and AWS may take them back.").await?;
+        let arm = ui::ask("Arm processors (Graviton)? The images have to be for arm64.").await?;
         Ok(Self {
-            no_spot: !ui::ask("Spot instances, too? They cost less, and AWS may take them back.").await?,
-            arm: ui::ask("Arm processors (Graviton)? The images have to be for arm64.").await?,
-            gpu: ui::ask("GPUs?").await?,
+            no_spot,
+            arm,
+            // No AMI of AWS Batch supports Arm instances with GPUs.
+            gpu: !arm && ui::ask("GPUs?").await?,
             mpi: ui::ask("Multi-node jobs (MPI) on instances that are close to each other?").await?,
             fargate: ui::ask("Fargate, for small jobs that start quickly?").await?,
             new_vpc: ui::ask("A VPC of its own? Otherwise it is in the default VPC.").await?,

@@ -7,6 +7,7 @@ mod delete;
 mod image;
 mod import;
 mod init;
+mod kept;
 mod list;
 mod operation;
 mod plan;

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::tool::TOOL;
-use crate::aws::ResilientSession;
+use crate::aws::{ResilientSession, Session};
 use crate::cloud::{self, Cause, Part, Progress, StackStatus, Watch, kind};
 use crate::ui::{self, EndSignal, Exit, Failure, SignalListener, StatusLines, print_message, span};
 
@@ -67,9 +67,9 @@ pub(super) fn interrupted(signal: EndSignal, name: &str, doing: &str) -> Exit {
 }
 
 /// The failure of an operation, such as `creating the cluster lab`, by its cause.
-pub(super) fn failure(doing: &str, status: &StackStatus, progress: &Progress) -> Failure {
+pub(super) fn failure(session: &Session, doing: &str, status: &StackStatus, progress: &Progress) -> Failure {
     match progress.cause() {
-        Some(event) => Cause::of(event).failure(doing),
+        Some(event) => Cause::of(event).failure(doing).map_hints(|hint| session.advice(hint)),
         None => Failure::failed(format!("{doing}: the stack is {status}")),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use awsb_model::cluster::config::ClusterConfig;
-use awsb_model::cluster::{Change, Effect, Refusal, effect, effect_of_each, effects};
+use awsb_model::cluster::{Change, Effect, Refusal, StoppedEnvironments, effect, effect_of_each, effects};
 use awsb_model::words;
 use serde::Serialize;
 
@@ -56,10 +56,29 @@ impl Plan {
         jobs: PartJobs,
     ) -> Self {
         let effects = effects(before, blueprint.config(), &changes);
-        let count = words::many(effects.len(), "part");
-        let head = vec![format!("The cluster {} in {place}: {count} of it would change.", blueprint.name())];
+        let name = blueprint.name();
+        let head = vec![match effects.len() {
+            // Such as another default queue.
+            0 => format!("The cluster {name} in {place}: only the outputs of its stack would change."),
+            count => {
+                format!("The cluster {name} in {place}: {} of it would change.", words::many(count, "part"))
+            }
+        }];
         let effect_of_each = effect_of_each(before, blueprint.config(), &changes);
         Self { head, changes, effects, effect_of_each, jobs }
+    }
+
+    /// The same plan for a cluster that is stopped.
+    pub(super) fn of_stopped(mut self, name: &str, stopped: &StoppedEnvironments) -> Self {
+        if !stopped.ids.is_empty() {
+            let what = match (stopped.are_all, stopped.ids.len()) {
+                (true, _) => "The cluster is stopped, and stays so".to_owned(),
+                (false, 1) => "One of its environments is stopped, and stays so".to_owned(),
+                (false, count) => format!("{count} of its environments are stopped, and stay so"),
+            };
+            self.head.push(format!("{what}: `bcluster start {name}` starts it."));
+        }
+        self
     }
 
     /// Prints the plan as the result of the command.

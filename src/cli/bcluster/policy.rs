@@ -33,8 +33,16 @@ pub struct Args {
     #[arg(long, value_name = "BUCKET")]
     template_bucket: Option<BucketName>,
     /// The account; without it, all that the holder reaches
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = account)]
     account: Option<String>,
+}
+
+/// The number of an account: 12 digits (IAM User Guide, `console-account-id`).
+fn account(text: &str) -> Result<String, String> {
+    match text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit()) {
+        true => Ok(text.to_owned()),
+        false => Err("an account has 12 digits, such as 111122223333".to_owned()),
+    }
 }
 
 /// Whom a policy is for.

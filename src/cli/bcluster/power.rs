@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use awsb_model::cluster::ClusterName;
 use awsb_model::{Status, words};
+use serde_json::{Value, json};
 
 use super::super::CommonArgs;
 use super::account::{cluster, open};
@@ -12,7 +13,7 @@ use crate::aws::ResilientSession;
 use crate::batch::ComputeEnvironment;
 use crate::cloud::drain::{self, Parts, Wanted};
 use crate::cloud::{self, StackResource};
-use crate::ui::{Exit, Failure, Format, Layout, Output, print_message};
+use crate::ui::{Exit, Failure, Layout, View, print_message};
 
 /// The arguments of both commands.
 #[derive(Debug, clap::Args)]
@@ -67,6 +68,7 @@ impl Args {
 
     /// Fails if `start` could not give an environment its minimum back.
     fn check_restorable(&self, cluster: &Cluster) -> Result<(), Failure> {
+        let session = cluster.contact.session();
         let minima = Minima::of(&cluster.resources, &cluster.template);
         let lost = |environment: &&ComputeEnvironment| minima.get(environment).is_none();
         let mut environments = cluster.parts.environments.iter().filter(lost);
@@ -79,11 +81,11 @@ impl Args {
              does not tell this number, so `bcluster start` could not set it again",
             self.name
         ))
-        .hint(format!(
+        .hint(session.advice(&format!(
             "`aws batch update-compute-environment --compute-environment {environment} --compute-resources \
              minvCpus=0` sets it to 0, and with `minvCpus={min}` back; then `bcluster stop {}` does the rest",
             self.name
-        )))
+        ))))
     }
 
     /// Disables the environments, and lets them keep no instance. Queues go on taking jobs, which
@@ -93,11 +95,6 @@ impl Args {
         let environments = &cluster.parts.environments;
         self.check_restorable(&cluster)?;
         drain::set_environments(&mut cluster.contact, environments, Wanted::Disabled, |_| Some(0)).await?;
-        let mut lines = vec![format!(
-            "The cluster {} is stopped: {} disabled. Its queues take jobs, which wait.",
-            self.name,
-            count(environments)
-        )];
         let queues = &cluster.parts.queues;
         let jobs = cluster.contact.keep(async |session| drain::active_jobs(session, queues).await).await?;
         let running = jobs
@@ -105,12 +102,8 @@ impl Args {
             .flatten()
             .filter(|job| matches!(job.status, Status::Starting | Status::Running))
             .count();
-        if running > 0 {
-            lines.push(format!("{} to the end and still cost.", still(running)));
-        }
-        lines.extend(still_costs(&cluster.resources));
-        lines.push(format!("`bcluster start {}` starts it.", self.name));
-        say(lines)
+        let costs = still_costs(&cluster.resources);
+        self.show(common, &Power { name: self.name.as_str(), environments, running: Some(running), costs })
     }
 
     /// Enables the environments, with the minimum of the template.
@@ -131,13 +124,55 @@ impl Args {
                 environment.compute_environment_name
             ));
         }
-        say(vec![format!("The cluster {} is started: {} enabled.", self.name, count(environments))])
+        self.show(common, &Power { name: self.name.as_str(), environments, running: None, costs: Vec::new() })
+    }
+
+    fn show(&self, common: &CommonArgs, power: &Power<'_>) -> Result<Exit, Failure> {
+        common.output().outliving_its_reader().show(power)?;
+        Ok(Exit::Done)
     }
 }
 
-fn say(lines: Vec<String>) -> Result<Exit, Failure> {
-    Output::new(Format::Plain).show_layout(&Layout::Lines(lines))?;
-    Ok(Exit::Done)
+/// A cluster that has been stopped or started.
+struct Power<'a> {
+    name: &'a str,
+    environments: &'a [ComputeEnvironment],
+    /// The jobs that still run, if it has been stopped.
+    running: Option<usize>,
+    /// The parts that still cost.
+    costs: Vec<&'static str>,
+}
+
+impl View for Power<'_> {
+    fn plain(&self) -> Layout {
+        let (name, environments) = (self.name, count(self.environments));
+        let Some(running) = self.running else {
+            return Layout::Lines(vec![format!("The cluster {name} is started: {environments} enabled.")]);
+        };
+        let mut lines = vec![format!(
+            "The cluster {name} is stopped: {environments} disabled. Its queues take jobs, which wait."
+        )];
+        lines.extend((running > 0).then(|| still(running)));
+        if !self.costs.is_empty() {
+            lines.push(format!("These still cost: {}.", words::and(&self.costs)));
+        }
+        lines.push(format!("`bcluster start {name}` starts it."));
+        Layout::Lines(lines)
+    }
+
+    fn json(&self) -> Vec<Value> {
+        let names: Vec<&str> = self
+            .environments
+            .iter()
+            .map(|environment| environment.compute_environment_name.as_str())
+            .collect();
+        vec![json!({
+            "cluster": self.name,
+            "state": if self.running.is_some() { "DISABLED" } else { "ENABLED" },
+            "computeEnvironments": names,
+            "runningJobs": self.running,
+        })]
+    }
 }
 
 /// `1 compute environment is`, `2 compute environments are`.
@@ -146,14 +181,16 @@ fn count(environments: &[ComputeEnvironment]) -> String {
     format!("{} {verb}", words::many(environments.len(), "compute environment"))
 }
 
-/// `1 job runs`, `2 jobs run`.
+/// The jobs that a stopped cluster still has.
 fn still(running: usize) -> String {
-    let verb = if running == 1 { "runs" } else { "run" };
-    format!("{} {verb}", words::many(running, "job"))
+    match running {
+        1 => "1 job runs to its end and still costs.".to_owned(),
+        _ => format!("{} run to their ends and still cost.", words::many(running, "job")),
+    }
 }
 
 /// The parts of a cluster that cost while nothing runs.
-fn still_costs(resources: &[StackResource]) -> Vec<String> {
+fn still_costs(resources: &[StackResource]) -> Vec<&'static str> {
     const COST: [(&str, &str); 5] = [
         ("AWS::S3::Bucket", "the objects in its bucket"),
         ("AWS::EFS::FileSystem", "the files on its EFS file system"),
@@ -162,9 +199,5 @@ fn still_costs(resources: &[StackResource]) -> Vec<String> {
         ("AWS::FSx::FileSystem", "its FSx file system, by its size"),
     ];
     let has = |kind: &str| resources.iter().any(|resource| resource.resource_type == kind);
-    let parts: Vec<&str> = COST.iter().filter(|(kind, _)| has(kind)).map(|(_, what)| *what).collect();
-    match parts.is_empty() {
-        true => Vec::new(),
-        false => vec![format!("These still cost: {}.", words::and(&parts))],
-    }
+    COST.iter().filter(|(kind, _)| has(kind)).map(|(_, what)| *what).collect()
 }

@@ -58,6 +58,7 @@ impl Args {
                 }
                 _ => {
                     return Err(operation::failure(
+                        contact.session(),
                         &format!("{doing} the cluster {name}"),
                         &status,
                         &progress,

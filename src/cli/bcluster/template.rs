@@ -3,8 +3,9 @@
 use super::super::CommonArgs;
 use super::account::{cluster, open};
 use super::blueprint::Input;
-use crate::cloud;
-use crate::ui::{Exit, Failure, Format, Output};
+use super::tool::TOOL;
+use crate::cloud::{self, CLUSTER_TAG};
+use crate::ui::{Exit, Failure, Format, Output, print_message};
 
 /// The arguments of `bcluster template`.
 #[derive(Debug, clap::Args)]
@@ -25,7 +26,7 @@ impl Args {
             let stack = cluster(&session, blueprint.name()).await?;
             cloud::stack_template(&session, &stack.id).await?
         } else {
-            blueprint.with_defaults_of(&session).template(&session).await?
+            blueprint.with_defaults_of(&session)?.template(&session).await?
         };
         // It is sent without blanks, which count; people read it with them.
         let text = match serde_json::from_str::<serde_json::Value>(&text) {
@@ -33,6 +34,12 @@ impl Args {
             Err(_) => text,
         };
         Output::new(Format::Plain).write(format!("{}\n", text.trim_end()).as_bytes())?;
+        let name = &self.input.name;
+        print_message(session.advice(&format!(
+            "{TOOL}: note: a stack of this template is a cluster of bcluster once it has its tag: `aws \
+             cloudformation deploy --stack-name {name} --tags {CLUSTER_TAG}={name} --capabilities CAPABILITY_IAM \
+             CAPABILITY_NAMED_IAM --template-file FILE`"
+        )));
         Ok(Exit::Done)
     }
 }

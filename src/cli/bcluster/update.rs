@@ -1,20 +1,22 @@
 //! `bcluster update`: changes a cluster to what a configuration says.
 
-use awsb_model::cluster::ClusterConfig;
+use awsb_model::cluster::effect::{Action, PolicyAction, Replacement};
+use awsb_model::cluster::{Change, ClusterConfig, StoppedEnvironments};
 
 use super::super::CommonArgs;
 use super::account::{open, own_cluster};
 use super::blueprint::{Blueprint, Execution};
+use super::kept::Kept;
 use super::operation::{self, Outcome, check_can_ask, confirm, interrupted};
 use super::plan::Plan;
 use super::tool::{TOOL, exit_of_plan};
 use crate::aws::{ResilientSession, Session};
-use crate::cloud::drain;
+use crate::cloud::drain::{self, Parts, Wanted};
 use crate::cloud::{
-    self, ChangeSet, Journal, Kind, Operation, PartJobs, Phase, Prepared, Stack, StackContent, StackStatus,
-    Watch,
+    self, Current, Journal, Kind, Leftover, Operation, Origin, PartJobs, Phase, Prepared, Stack,
+    StackContent, StackResource, StackStatus, Watch,
 };
-use crate::ui::{Exit, Failure, Format, print_message};
+use crate::ui::{Exit, Failure, Format, Layout, View, print_message};
 
 /// The arguments of `bcluster update`.
 #[derive(Debug, clap::Args)]
@@ -41,11 +43,14 @@ impl Args {
         let session = open(common, Some(name)).await?;
         let stack = own_cluster(&session, name, "change").await?;
         check_phase(&session, &stack, name)?;
+        let state = State::read(&session, stack).await?;
+        let stack = &state.stack;
         let blueprint = match given {
-            Some(blueprint) => blueprint.with_defaults_of(&session),
-            None => self.execution.input.of_stack(&session, &stack).await?,
+            Some(blueprint) => blueprint.with_defaults_of(&session)?,
+            None => self.execution.input.of_stack(stack, &state.template)?,
         };
-        let content = self.execution.content(&blueprint, &session, &stack.name, Some(&stack)).await?;
+        let current = Some(state.current());
+        let content = self.execution.content(&blueprint, &session, &stack.name, current).await?;
         let mut journal = Journal::open(&session, &stack.name)?;
         let mut contact = ResilientSession::new(session, TOOL);
         let wanted = Operation::new(Kind::Update, &content.fingerprint());
@@ -56,7 +61,7 @@ impl Args {
             return match recorded.filter(|operation| operation.is_same(&wanted)).cloned() {
                 Some(operation) => {
                     print_message(format!("{TOOL}: going on with the update of {name} that was begun"));
-                    self.follow(&mut contact, &mut journal, &stack, operation).await
+                    self.follow(common, &mut contact, &mut journal, &state, (operation, &[])).await
                 }
                 None => Err(Failure::failed(format!("the cluster {name} is being updated"))
                     .hint(format!("`bcluster show {name} --wait` follows it"))),
@@ -70,7 +75,7 @@ impl Args {
                 Operation { stack_id: Some(stack.id.clone()), mark, ..wanted }
             }
         };
-        self.change(common, &mut contact, &mut journal, &stack, operation, (&blueprint, &content)).await
+        self.change(common, &mut contact, &mut journal, &state, operation, (&blueprint, &content)).await
     }
 
     async fn change(
@@ -78,10 +83,11 @@ impl Args {
         common: &CommonArgs,
         contact: &mut ResilientSession,
         journal: &mut Journal,
-        stack: &Stack,
+        state: &State,
         operation: Operation,
         (blueprint, content): (&Blueprint, &StackContent),
     ) -> Result<Exit, Failure> {
+        let stack = &state.stack;
         journal.record(&operation)?;
         let set = match cloud::prepare(contact, &stack.id, &operation, content).await {
             Ok(Prepared::Ready(set)) => set,
@@ -98,12 +104,13 @@ impl Args {
             }
         };
         if set.is_executed {
-            return self.follow(contact, journal, stack, operation).await;
+            return self.follow(common, contact, journal, state, (operation, &set.changes)).await;
         }
-        let before = self.execution.input.current_config(contact.session(), stack).await?;
-        let jobs = jobs_of_parts(contact, stack, &before).await?;
+        let before = self.execution.input.current_config(stack, &state.template)?;
+        let jobs = jobs_of_parts(contact, state, &before).await?;
         let place = contact.session().place();
         let plan = Plan::of_update(blueprint, &before, &place, set.changes.clone(), jobs);
+        let plan = plan.of_stopped(blueprint.name(), &state.stopped);
         let agreed = self.is_agreed(common, &plan).await;
         match agreed {
             Ok(true) => {}
@@ -118,7 +125,8 @@ impl Args {
                 return Ok(Exit::Failed);
             }
         }
-        self.execute(contact, journal, stack, operation, &set).await
+        cloud::execute(contact, &set, &operation).await?;
+        self.follow(common, contact, journal, state, (operation, &set.changes)).await
     }
 
     /// Shows the plan, and asks whether to carry it out.
@@ -135,39 +143,33 @@ impl Args {
         }
     }
 
-    async fn execute(
-        &self,
-        contact: &mut ResilientSession,
-        journal: &mut Journal,
-        stack: &Stack,
-        operation: Operation,
-        set: &ChangeSet,
-    ) -> Result<Exit, Failure> {
-        cloud::execute(contact, set, &operation).await?;
-        self.follow(contact, journal, stack, operation).await
-    }
-
+    /// Follows the update to its end. `changes` are those of its change set, as far as they are
+    /// known.
     async fn follow(
         &self,
+        common: &CommonArgs,
         contact: &mut ResilientSession,
         journal: &mut Journal,
-        stack: &Stack,
-        operation: Operation,
+        state: &State,
+        (operation, changes): (Operation, &[Change]),
     ) -> Result<Exit, Failure> {
         let name = self.execution.input.name.as_str();
+        let stack = &state.stack;
         let mut watch = Watch::new(&stack.id, operation.mark.clone());
         let (status, progress) = match operation::follow(contact, &mut watch).await? {
             Outcome::Ended(status, progress) => (status, progress),
             Outcome::Interrupted(signal) => return Ok(interrupted(signal, name, "changing")),
         };
+        state.stop_again(contact).await?;
         journal.forget();
         if has_updated(&status) {
-            let lines = vec![format!("The cluster {name} is changed.")];
-            let output = crate::ui::Output::new(Format::Plain).outliving_its_reader();
-            output.show_layout(&crate::ui::Layout::Lines(lines))?;
+            let kept = self.kept(contact.session(), state, changes);
+            let updated = Updated { name, stack_status: status.as_str(), kept };
+            common.output().outliving_its_reader().show(&updated)?;
             return Ok(Exit::Done);
         }
-        let failure = operation::failure(&format!("changing the cluster {name}"), &status, &progress);
+        let doing = format!("changing the cluster {name}");
+        let failure = operation::failure(contact.session(), &doing, &status, &progress);
         Err(match status.phase() {
             Phase::Ready => failure.hint("the cluster is as it was before: CloudFormation has undone the changes"),
             Phase::UpdateRollbackFailed => failure.hint(format!(
@@ -177,6 +179,23 @@ impl Args {
             )),
             _ => failure,
         })
+    }
+
+    /// The resources that have left the stack and still exist.
+    fn kept(&self, session: &Session, state: &State, changes: &[Change]) -> Vec<Kept> {
+        let origin = Origin::new(&self.execution.input.name, session);
+        let stays = |change: &&Change| {
+            let leaves = change.action == Action::Remove || change.replacement != Replacement::False;
+            leaves && matches!(change.policy_action, PolicyAction::Retain | PolicyAction::Snapshot)
+        };
+        let resource = |change: &Change| {
+            state.resources.iter().find(|resource| resource.logical_resource_id == change.logical_id)
+        };
+        let kept = changes.iter().filter(stays).filter_map(resource);
+        let kept = kept.filter(|resource| resource.physical_resource_id.is_some());
+        kept.filter(|resource| !session.is_simulated(&resource.resource_type))
+            .map(|resource| Kept { left: Leftover::of(resource, &origin), resource: resource.clone() })
+            .collect()
     }
 
     fn report_no_changes(&self, common: &CommonArgs) -> Result<Exit, Failure> {
@@ -228,17 +247,84 @@ fn check_phase(session: &Session, stack: &Stack, name: &str) -> Result<(), Failu
     }
 }
 
+/// The cluster as it is before the update.
+struct State {
+    stack: Stack,
+    template: String,
+    resources: Vec<StackResource>,
+    parts: Parts,
+    stopped: StoppedEnvironments,
+}
+
+impl State {
+    async fn read(session: &Session, stack: Stack) -> Result<Self, Failure> {
+        let (template, resources) = tokio::try_join!(
+            cloud::stack_template(session, &stack.id),
+            cloud::resources(session, &stack.id)
+        )?;
+        let parts = drain::parts(session, &resources).await?;
+        let stopped = drain::stopped(&resources, &parts.environments);
+        Ok(Self { stack, template, resources, parts, stopped })
+    }
+
+    fn current(&self) -> Current<'_> {
+        Current {
+            stack: &self.stack,
+            template: &self.template,
+            resources: &self.resources,
+            stopped: &self.stopped,
+        }
+    }
+
+    /// Stops the environments again that were stopped before. An update that is undone brings the
+    /// earlier template back, in which they may be enabled.
+    async fn stop_again(&self, contact: &mut ResilientSession) -> Result<(), Failure> {
+        if self.stopped.ids.is_empty() {
+            return Ok(());
+        }
+        let now = contact
+            .keep(async |session: &Session| {
+                let mut resources = cloud::resources(session, &self.stack.id).await?;
+                resources.retain(|resource| self.stopped.ids.contains(&resource.logical_resource_id));
+                drain::parts(session, &resources).await
+            })
+            .await?;
+        drain::set_environments(contact, &now.environments, Wanted::Disabled, |_| Some(0)).await
+    }
+}
+
+/// A cluster that has been changed.
+struct Updated<'a> {
+    name: &'a str,
+    stack_status: &'a str,
+    kept: Vec<Kept>,
+}
+
+impl View for Updated<'_> {
+    fn plain(&self) -> Layout {
+        let mut lines = vec![format!("The cluster {} is changed.", self.name)];
+        lines.extend(Kept::lines(&self.kept));
+        Layout::Lines(lines)
+    }
+
+    fn json(&self) -> Vec<serde_json::Value> {
+        vec![serde_json::json!({
+            "cluster": self.name,
+            "stackStatus": self.stack_status,
+            "kept": self.kept.iter().map(Kept::json).collect::<Vec<_>>(),
+        })]
+    }
+}
+
 /// The jobs of the parts of a cluster.
 async fn jobs_of_parts(
     contact: &mut ResilientSession,
-    stack: &Stack,
+    state: &State,
     config: &ClusterConfig,
 ) -> Result<PartJobs, Failure> {
     contact
         .keep(async |session: &Session| {
-            let resources = cloud::resources(session, &stack.id).await?;
-            let parts = drain::parts(session, &resources).await?;
-            PartJobs::gather(session, config, &resources, &parts).await
+            PartJobs::gather(session, config, &state.resources, &state.parts).await
         })
         .await
 }

@@ -20,9 +20,18 @@ pub fn is_bucket_name(bucket: &str, cluster: &ClusterName) -> bool {
     hash.is_some_and(|hash| hash.len() == HASH_LENGTH && hash.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
-/// The name of the repository that a cluster makes.
+/// The name of the repository that a cluster makes. A repository has lower-case letters, digits,
+/// and single `-` between them (ECR API, CreateRepository, `repositoryName`). A cluster whose name
+/// has something else gets a hash of its name in the repository's, so that `LAB` and `lab-` do not
+/// share the repository of `lab`.
 pub fn repository_name(name: &ClusterName) -> String {
-    format!("awsb/{}", name.lower_case())
+    let words = name.as_str().split('-').filter(|word| !word.is_empty());
+    let plain = words.map(str::to_ascii_lowercase).collect::<Vec<_>>().join("-");
+    if plain == name.as_str() {
+        return format!("awsb/{plain}");
+    }
+    let hash = hex::encode(Sha256::digest(name.as_str()));
+    format!("awsb/{plain}-{}", hash.get(..HASH_LENGTH).unwrap_or(&hash))
 }
 
 /// The beginning of the name of a cluster's bucket, for policies.
@@ -39,7 +48,22 @@ pub(super) const HASH_LENGTH: usize = 12;
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    #[test]
+    fn a_repository_is_the_clusters_own() {
+        let name = |name: &str| repository_name(&name.parse().unwrap());
+        assert_eq!(name("lab-1"), "awsb/lab-1");
+        let all: BTreeSet<String> = ["lab", "LAB", "Lab", "lab-", "lab--", "la-b", "la--b"].map(name).into();
+        assert_eq!(all.len(), 7, "{all:?}");
+        for name in all {
+            let words = name.strip_prefix("awsb/").unwrap().split('-');
+            let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+            assert!(words.into_iter().all(|word| !word.is_empty() && word.bytes().all(good)), "{name}");
+        }
+    }
 
     #[test]
     fn a_bucket_is_the_clusters_own() {

@@ -144,7 +144,7 @@ impl PolicyAction {
 /// The jobs of an environment at the time of a plan.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RunningJobs {
-    /// Jobs that run.
+    /// Jobs that run; for a queue, all jobs in it that have not ended.
     pub running: u32,
     /// Jobs among them that have an attempt left.
     pub retried: u32,
@@ -180,12 +180,16 @@ pub enum EffectClass {
     New,
     /// Nothing is interrupted.
     NoInterruption,
+    /// It exists outside of the stack, and comes into it with its data.
+    TakenOver,
     /// A part without jobs and data goes.
     Removed,
     /// New jobs use a new revision. Jobs that were submitted before keep theirs.
     NewRevision,
     /// The data stays, but no longer belongs to the cluster: it uses something new and empty.
     DataLeftBehind,
+    /// The data stays, and the cluster no longer uses it.
+    DataNotUsed,
     /// Instances are replaced. Jobs that still run on the old ones after this time end.
     InstancesReplaced {
         /// The time that jobs have.
@@ -228,9 +232,11 @@ impl EffectClass {
     pub fn describe(self) -> String {
         match self {
             Self::New => "new".to_owned(),
+            Self::TakenOver => "an earlier one is taken over, with its data".to_owned(),
             Self::NoInterruption => "no interruption".to_owned(),
             Self::Removed => "removed".to_owned(),
             Self::NewRevision => "new revision; jobs that were submitted before keep theirs".to_owned(),
+            Self::DataNotUsed => "no longer used by the cluster; the data stays".to_owned(),
             Self::DataLeftBehind => "a new and empty one; the data stays in the old one".to_owned(),
             Self::InstancesReplaced { after } if after.get().is_zero() => {
                 "instances are replaced; their jobs end at once".to_owned()
@@ -254,8 +260,22 @@ impl Effect {
     pub fn describe(&self, jobs: Option<RunningJobs>) -> String {
         let text = self.class.describe();
         match jobs {
+            Some(RunningJobs { running: 0, .. }) if self.class == EffectClass::QueueGone => {
+                format!("{text} (no job is in it)")
+            }
+            // A job needs its queue to be tried again: with it, all of its jobs fail for good.
+            Some(RunningJobs { running, .. }) if self.class == EffectClass::QueueGone => {
+                let (jobs, fail) = if running == 1 { ("job is", "fails") } else { ("jobs are", "fail") };
+                format!(
+                    "{text} ({running} {jobs} in it now, and {fail}: without the queue, none is tried again)"
+                )
+            }
             Some(RunningJobs { running: 0, .. }) if self.class.may_end_jobs() => {
                 format!("{text} (no job runs there)")
+            }
+            Some(RunningJobs { running, .. }) if self.class == EffectClass::NeedsNoJobs => {
+                let jobs = if running == 1 { "job runs" } else { "jobs run" };
+                format!("{text} ({running} {jobs} there now)")
             }
             Some(RunningJobs { running, retried }) if self.class.may_end_jobs() => {
                 let jobs = if running == 1 { "job runs" } else { "jobs run" };
@@ -320,7 +340,8 @@ pub fn effect_of_each(
 fn effect(before: &ClusterConfig, names: &BTreeMap<String, String>, change: &Change) -> Option<Effect> {
     let part = part(names, &change.logical_id);
     let class = match change.action {
-        Action::Add | Action::Import => EffectClass::New,
+        Action::Add => EffectClass::New,
+        Action::Import => EffectClass::TakenOver,
         Action::Remove => removed(before, change),
         Action::Modify | Action::Dynamic => modified(before, change)?,
     };
@@ -334,7 +355,7 @@ fn removed(before: &ClusterConfig, change: &Change) -> EffectClass {
     match change.resource_type.as_str() {
         "AWS::Batch::ComputeEnvironment" => environment_goes(before, change),
         "AWS::Batch::JobQueue" => EffectClass::QueueGone,
-        kind if has_data(kind) && keeps => EffectClass::DataLeftBehind,
+        kind if has_data(kind) && keeps => EffectClass::DataNotUsed,
         kind if has_data(kind) => EffectClass::DataLost,
         _ => EffectClass::Removed,
     }

@@ -2,8 +2,8 @@
 //! checks are made from them.
 
 use super::config::{
-    ClusterConfig, Ec2Name, Environment, FileSystemId, InstanceTypeName, SecurityGroupId, SubnetId, Vpc,
-    VpcId, ZoneName,
+    BucketName, ClusterConfig, Ec2Name, Environment, FileSystemId, InstanceTypeName, SecurityGroupId,
+    SubnetId, Vpc, VpcId, ZoneName,
 };
 use super::quota::VcpuQuota;
 
@@ -96,6 +96,8 @@ pub struct FileSystemFacts {
 /// Other facts about the account and the region.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AccountFacts {
+    /// The bucket that the configuration names, if it does not exist in the region.
+    pub missing_bucket: Option<BucketName>,
     /// The region's key pairs. `None`: nobody has asked.
     pub key_pairs: Option<Vec<Ec2Name>>,
     /// Quotas.

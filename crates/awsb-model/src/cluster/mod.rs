@@ -18,7 +18,7 @@ pub use bucket_name::{bucket_name, is_bucket_name, repository_name};
 pub use config::{ClusterConfig, ClusterName};
 pub use effect::{Change, Effect, EffectClass, Refusal, effect_of_each, effects};
 pub use facts::{NetworkFacts, ResolvedNetwork};
-pub use template::{BODY_BYTES, CLUSTER_TAG, OBJECT_BYTES, Template, template};
+pub use template::{BODY_BYTES, CLUSTER_TAG, OBJECT_BYTES, StoppedEnvironments, Template, template};
 pub use validate::{Problem, ProblemKind, validate};
 
 #[cfg(test)]

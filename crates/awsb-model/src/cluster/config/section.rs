@@ -10,6 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::names::PartName;
+use crate::limits::STACK_RESOURCES;
 use crate::toml_reader::{TomlError, TomlFile};
 use crate::{Invalid, Period, Tag};
 
@@ -209,6 +210,15 @@ impl<'r, 'i> Section<'r, 'i> {
     /// The sections in this section, by their names, in the file's order.
     pub(super) fn named_sections(self) -> Result<Vec<(PartName, Self)>, TomlError> {
         let mut found = Vec::new();
+        let count = self.table.map_or(0, |table| table.len());
+        // Each part is a resource at least.
+        if count > STACK_RESOURCES {
+            let message = format!(
+                "[{}] has {count} sections, and a CloudFormation stack has at most {STACK_RESOURCES} resources",
+                self.path
+            );
+            return Err(self.file.wrong(self.at, message));
+        }
         for (name, value) in self.table.into_iter().flatten() {
             let at = name.span().start;
             let text = name.get_ref();

@@ -180,7 +180,8 @@ impl Starter {
             "environment" => {
                 add(true, machines("on-demand", on_demand, types));
                 add(self.spot, machines("spot", spot, types));
-                add(self.gpu, machines("gpu", on_demand, if self.arm { "[\"g5g\"]" } else { "[\"g5\"]" }));
+                // AWS's AMIs support no Arm instances with GPUs.
+                add(self.gpu, machines("gpu", on_demand, "[\"g5\"]"));
                 let close = if self.arm { "[\"c7gn.16xlarge\"]" } else { "[\"c7i.48xlarge\"]" };
                 let mut mpi = machines("mpi", on_demand, close);
                 mpi.set.push(("environment.NAME.max", "1024".to_owned()));
@@ -328,6 +329,15 @@ mod tests {
     fn each_file_is_a_configuration_and_more_comments_change_nothing() {
         for starter in all() {
             assert_eq!(parse(&starter.file(true)), parse(&starter.file(false)), "{starter:?}");
+        }
+    }
+
+    #[test]
+    fn each_file_makes_a_cluster() {
+        // No AMI of Batch is for Arm instances with GPUs: `bcluster init` refuses both together.
+        for starter in all().filter(|starter| !(starter.arm && starter.gpu)) {
+            let problems = crate::cluster::validate(&parse(&starter.file(false)));
+            assert!(problems.iter().all(|problem| !problem.kind.is_fatal()), "{starter:?}: {problems:?}");
         }
     }
 

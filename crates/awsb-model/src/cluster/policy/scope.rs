@@ -1,6 +1,6 @@
 //! Where a policy applies.
 
-use crate::cluster::bucket_name::{HASH_LENGTH, bucket_prefix};
+use crate::cluster::bucket_name::{HASH_LENGTH, bucket_prefix, repository_name};
 use crate::cluster::config::{
     Bucket, BucketName, ClusterConfig, ClusterName, IamPath, JobRole, PolicyArn, Project, ProjectName,
     Repository,
@@ -119,8 +119,8 @@ impl PolicyScope {
 
     /// The repository.
     pub(super) fn repository(&self) -> String {
-        let name = self.cluster.as_ref().map_or_else(|| "*".to_owned(), ClusterName::lower_case);
-        format!("arn:${{AWS::Partition}}:ecr:${{AWS::Region}}:${{AWS::AccountId}}:repository/awsb/{name}")
+        let name = self.cluster.as_ref().map_or_else(|| "awsb/*".to_owned(), repository_name);
+        format!("arn:${{AWS::Partition}}:ecr:${{AWS::Region}}:${{AWS::AccountId}}:repository/{name}")
     }
 
     /// The repository in which images are looked for before a build: the cluster's, or else the one

@@ -57,6 +57,17 @@ impl Template {
         format!("{:#}", self.0)
     }
 
+    /// The template as a value that can be changed.
+    pub(super) fn value_mut(&mut self) -> &mut Value {
+        &mut self.0
+    }
+
+    /// A template of this value.
+    #[cfg(test)]
+    pub(super) fn from_value(value: Value) -> Self {
+        Self(value)
+    }
+
     /// The template as a value.
     pub fn value(&self) -> &Value {
         &self.0

@@ -70,3 +70,12 @@ fn each_mistake_is_named_with_its_line_and_its_key() {
     ];
     insta::assert_snapshot!(files.map(|text| told(&text)).join("\n"));
 }
+
+#[test]
+fn more_parts_than_a_stack_takes_are_refused_at_once() {
+    let text: String = (0..20_000).map(|n| format!("[environment.e{n}]\ntype = \"spot\"\n")).collect();
+    let begun = std::time::Instant::now();
+    let message = told(&text);
+    assert!(message.contains("20000 sections") && message.contains("at most 500 resources"), "{message}");
+    assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
+}

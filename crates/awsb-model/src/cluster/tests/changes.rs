@@ -112,7 +112,7 @@ fn data_is_lost_or_left_behind() {
         let action = Action::Remove;
         class(Change { action, policy_action, ..change("Efs", kind, &[]) })
     };
-    assert_eq!(gone("EFS::FileSystem", PolicyAction::Retain), EffectClass::DataLeftBehind);
+    assert_eq!(gone("EFS::FileSystem", PolicyAction::Retain), EffectClass::DataNotUsed);
     assert_eq!(gone("EFS::FileSystem", PolicyAction::Delete), EffectClass::DataLost);
     assert_eq!(gone("ECR::Repository", PolicyAction::None), EffectClass::DataLost);
     assert_eq!(gone("IAM::Role", PolicyAction::Delete), EffectClass::Removed);
@@ -173,6 +173,19 @@ fn what_may_end_jobs_needs_its_name_unless_none_runs() {
     let words = "instances are replaced; jobs that still run after 2h end (3 jobs run there now, of which 2 would \
                  be tried again)";
     assert_eq!(effect.describe(some), words);
+}
+
+#[test]
+fn jobs_of_a_queue_that_goes_are_not_tried_again() {
+    let queue = Change { action: Action::Remove, ..change("QueueF", "Batch::JobQueue", &[]) };
+    let told = told(&[queue]);
+    let words = told.first().unwrap().describe(Some(RunningJobs { running: 2, retried: 2 }));
+    assert!(
+        words.ends_with("(2 jobs are in it now, and fail: without the queue, none is tried again)"),
+        "{words}"
+    );
+    let words = told.first().unwrap().describe(Some(RunningJobs { running: 1, retried: 1 }));
+    assert!(words.contains("(1 job is in it now, and fails: "), "{words}");
 }
 
 #[test]

@@ -226,7 +226,8 @@ fn key_pairs_quotas_and_mount_targets() {
         free_environments: Some(50),
         ..Quotas::default()
     };
-    let facts_of_account = AccountFacts { key_pairs: Some(vec!["anna".parse().unwrap()]), quotas };
+    let facts_of_account =
+        AccountFacts { key_pairs: Some(vec!["anna".parse().unwrap()]), quotas, missing_bucket: None };
     let system =
         FileSystemFacts { id: "fs-0000aaaa".parse().unwrap(), zones: vec!["eu-west-1a".parse().unwrap()] };
     let mut problems = validate_account(&config, &facts_of_account);

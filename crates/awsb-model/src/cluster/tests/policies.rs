@@ -105,11 +105,24 @@ fn roles_and_buckets_that_exist_are_in_the_policy() {
     }
 }
 
+/// Whether a statement holds only for calls that CloudFormation makes: the key `aws:CalledVia` is
+/// missing in a call of one's own, and no value of it then equals the wanted one.
+fn is_only_through_cloudformation(statement: &Value) -> bool {
+    let called_via = &statement["Condition"]["ForAnyValue:StringEquals"]["aws:CalledVia"];
+    let has_key = |keys: &Value| !keys["aws:CalledVia"].is_null();
+    // No other operator is used with this key: it might hold for other calls as well.
+    let others = statement["Condition"].as_object().into_iter().flatten();
+    assert!(
+        others.filter(|(_, keys)| has_key(keys)).all(|(operator, _)| operator == "ForAnyValue:StringEquals")
+    );
+    *called_via == serde_json::json!(["cloudformation.amazonaws.com"])
+}
+
 /// The resources of those statements that allow an action to `bcluster` itself.
 fn allowed(documents: &[Value], action: &str) -> String {
     let own = statements(documents).into_iter().filter(|statement| {
         let actions = statement["Action"].as_array().unwrap();
-        !statement.to_string().contains("aws:CalledVia") && actions.iter().any(|one| one == action)
+        !is_only_through_cloudformation(statement) && actions.iter().any(|one| one == action)
     });
     own.map(|statement| statement["Resource"].to_string()).collect()
 }

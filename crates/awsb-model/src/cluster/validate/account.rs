@@ -295,6 +295,12 @@ pub fn validate_account(config: &ClusterConfig, facts: &AccountFacts) -> Vec<Pro
             );
         }
     }
+    if let Some(bucket) = &facts.missing_bucket {
+        let message = format!("is {bucket}, which is not a bucket in this region");
+        let advice =
+            format!("leave it out, so that the cluster makes one, or make it with `aws s3 mb s3://{bucket}`");
+        problems.add(ProblemKind::Bucket, "bucket.existing", message, advice);
+    }
     check_quotas(config, facts, &mut problems);
     problems.into_vec()
 }

@@ -84,6 +84,8 @@ pub enum ProblemKind {
     TypeNotInZone,
     /// Fewer vCPUs than the smallest machine has.
     MaxBelowSmallestType,
+    /// A bucket that does not exist in the region.
+    Bucket,
     /// A key pair that does not exist.
     KeyPair,
     /// A quota that is too small for the cluster to be made, or for any job.

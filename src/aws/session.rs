@@ -191,15 +191,8 @@ impl Session {
     /// The endpoint, which distinguishes clusters of the same name: the folder of a local cluster,
     /// whose port may change, or the URL of Batch where it is not AWS's own.
     pub fn endpoint(&self) -> Option<String> {
-        if self.cluster.is_local {
-            let home = awsb_local::Home::find().ok()?;
-            let path = home.path().canonicalize().unwrap_or_else(|_| home.path().to_owned());
-            return Some(path.display().to_string());
-        }
-        let exported_by = |wanted: &str| exported().find(|(name, _)| *name == wanted).map(|(_, url)| url);
-        let url = self.cluster.endpoint_url.clone().or_else(|| exported_by("AWS_ENDPOINT_URL_BATCH"));
-        let url = url.or_else(|| self.config.endpoint_url().map(str::to_owned));
-        url.map(|url| url.trim_end_matches('/').to_owned())
+        let of_configuration = || self.config.endpoint_url().map(|url| url.trim_end_matches('/').to_owned());
+        endpoint_of(&self.cluster).or_else(of_configuration)
     }
 
     /// The command that sets the size of a compute environment or, without a name, of the machines
@@ -466,6 +459,19 @@ fn account_of(cluster: &Cluster) -> [String; 2] {
     // A profile that is given by name has precedence over keys in the environment.
     let key = if cluster.profile.is_none() { variable("AWS_ACCESS_KEY_ID") } else { None };
     [profile, key].map(Option::unwrap_or_default)
+}
+
+/// The endpoint of a cluster, as far as it is known without the AWS configuration:
+/// [`Session::endpoint`].
+pub fn endpoint_of(cluster: &Cluster) -> Option<String> {
+    if cluster.is_local {
+        let home = awsb_local::Home::find().ok()?;
+        let path = home.path().canonicalize().unwrap_or_else(|_| home.path().to_owned());
+        return Some(path.display().to_string());
+    }
+    let exported_by = |wanted: &str| exported().find(|(name, _)| *name == wanted).map(|(_, url)| url);
+    let url = cluster.endpoint_url.clone().or_else(|| exported_by("AWS_ENDPOINT_URL_BATCH"));
+    url.map(|url| url.trim_end_matches('/').to_owned())
 }
 
 /// The cache of an account and region, as far as these can be distinguished without a call.

@@ -16,7 +16,8 @@ use std::time::Duration;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest, Sha256};
 
-use crate::aws::Session;
+use crate::aws::{Session, endpoint_of};
+use crate::config::Cluster;
 use crate::ui::{Failure, print_message};
 use awsb_model::{JobId, JobRef, Unresolved};
 
@@ -25,6 +26,8 @@ const MAX_ENTRIES: usize = 10_000;
 /// Remove the oldest lines once the file exceeds this size in bytes (about twice [`MAX_ENTRIES`]
 /// lines).
 const PRUNE_BYTES: u64 = 2 * MAX_ENTRIES as u64 * 80;
+/// The extension of the file that writers lock. It stands in the place of a region.
+const LOCK: &str = "lock";
 /// At most this many candidates are listed in a failure.
 const MAX_LISTED: usize = 10;
 
@@ -74,6 +77,60 @@ pub fn recorded_ids(session: &Session) -> Vec<JobId> {
     entries_of(session).into_iter().map(|job| job.id).collect()
 }
 
+/// A job in the history, as somebody sees it who chooses one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordedJob {
+    /// Its ID.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// When it was submitted, in milliseconds since the epoch.
+    pub submitted_at: i64,
+}
+
+/// At most `most` jobs that were submitted from this machine to a cluster and whose IDs begin with
+/// `prefix`, the latest first. Without a session, the region and the endpoint may be unknown. Then
+/// jobs of all regions and endpoints are listed. No file is written, and nothing is asked for.
+pub fn recorded_jobs(cluster: &Cluster, prefix: &str, most: usize) -> Vec<RecordedJob> {
+    let Some(folder) = folder() else { return Vec::new() };
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let region = cluster.region.clone().or_else(|| variable("AWS_REGION"));
+    let files = match region.or_else(|| variable("AWS_DEFAULT_REGION")) {
+        Some(region) => vec![folder.join(file_name(&cluster.name, &region))],
+        None => files_of_all_regions(&folder, &cluster.name),
+    };
+    let endpoint = endpoint_of(cluster).map(|endpoint| short_hash(&endpoint));
+    // Most lines are skipped by this, before anything in them is parsed.
+    let is_here = |text: &&str| match (text.split(' ').nth(3), &endpoint) {
+        (Some(of), Some(endpoint)) => of == endpoint,
+        _ => true,
+    };
+    let mut jobs = Vec::new();
+    for file in files {
+        let text = read_text_of(&file);
+        let lines = text.lines().rev().filter(|text| text.starts_with(prefix)).filter(is_here);
+        let found = lines.filter_map(line).filter_map(|job| {
+            let submitted_at = job.time.parse::<jiff::Timestamp>().ok()?.as_millisecond();
+            Some(RecordedJob { id: job.id.to_string(), name: job.name, submitted_at })
+        });
+        jobs.extend(found.take(most));
+    }
+    jobs.sort_by_key(|job| std::cmp::Reverse(job.submitted_at));
+    jobs.truncate(most);
+    jobs
+}
+
+/// The files of a cluster, one for each region.
+fn files_of_all_regions(folder: &Path, cluster: &str) -> Vec<PathBuf> {
+    let prefix = file_name(cluster, "");
+    let found = fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let is_of_cluster = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name.strip_prefix(&prefix).is_some_and(|region| region != LOCK)
+    };
+    found.filter(is_of_cluster).collect()
+}
+
 /// The job to which this process belongs, by the variable that Batch sets (User Guide, `AWS Batch
 /// job environment variables`). Its parts are named behind it.
 fn own_job() -> Option<JobId> {
@@ -107,7 +164,10 @@ fn entries_of(session: &Session) -> Vec<HistoryEntry> {
 
 /// A short hash of the session's endpoint.
 fn endpoint(session: &Session) -> String {
-    let Some(endpoint) = session.endpoint() else { return NOT_RECORDED.to_owned() };
+    session.endpoint().map_or_else(|| NOT_RECORDED.to_owned(), |endpoint| short_hash(&endpoint))
+}
+
+fn short_hash(endpoint: &str) -> String {
     hex::encode(&Sha256::digest(endpoint.as_bytes())[..6])
 }
 
@@ -165,12 +225,16 @@ pub(super) fn several(message: &str, jobs: &[(&str, &str)]) -> Failure {
     }
 }
 
-/// The file of the session's cluster and region, in `awsb/jobs` of the XDG state folder.
+/// The file of the session's cluster and region.
 fn path(session: &Session) -> Option<PathBuf> {
+    Some(folder()?.join(file_name(&session.cluster.name, &session.region)))
+}
+
+/// The folder `awsb/jobs` of the XDG state folder.
+fn folder() -> Option<PathBuf> {
     let xdg = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|p| p.is_absolute());
     let state = xdg.or_else(|| Some(std::env::home_dir()?.join(".local").join("state")))?;
-    let name = file_name(&session.cluster.name, &session.region);
-    Some(state.join("awsb").join("jobs").join(name))
+    Some(state.join("awsb").join("jobs"))
 }
 
 /// The characters that are percent-encoded in the name of a file.
@@ -184,8 +248,15 @@ fn file_name(cluster: &str, region: &str) -> String {
 
 /// The entries of a file. Other lines are skipped.
 fn read(path: &Path) -> Vec<HistoryEntry> {
-    let text = fs::read(path).unwrap_or_default();
-    String::from_utf8_lossy(&text).lines().filter_map(line).collect()
+    read_text_of(path).lines().filter_map(line).collect()
+}
+
+/// The text of a file. A file that cannot be read is empty, and so is a FIFO, which may have no
+/// writer.
+fn read_text_of(path: &Path) -> String {
+    let is_file = fs::metadata(path).is_ok_and(|meta| meta.is_file());
+    let bytes = if is_file { fs::read(path).unwrap_or_default() } else { Vec::new() };
+    String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
 }
 
 fn line(text: &str) -> Option<HistoryEntry> {
@@ -209,7 +280,7 @@ fn line(text: &str) -> Option<HistoryEntry> {
 fn append(path: &Path, lines: &str) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let lock = private().create(true).append(true).open(path.with_extension("lock"))?;
+    let lock = private().create(true).append(true).open(path.with_extension(LOCK))?;
     // A file system without locks is used without a lock.
     let _ = lock.lock_shared();
     let mut file = private().create(true).append(true).open(path)?;

@@ -25,7 +25,7 @@ pub use capacity_cache::{
     CachedCapacity, Details as CapacityDetails, cache_capacity, cached_capacity, environments_of,
 };
 pub use describe::{JobDetails, describe, describe_one, describe_with_environment, sdk_details, unknown};
-pub use history::{last_of_another_session, record_submission, recorded_ids};
+pub use history::{RecordedJob, last_of_another_session, record_submission, recorded_ids, recorded_jobs};
 pub use hosts::{Host, HostJob, HostResources, UNITS, hosts, instances, jobs_by_host};
 pub use job::{Attempt, Container, Dependency, Job, reasons};
 pub use list::{ListPage, ListTarget, children, list, pages, pages_in_turn, parts, parts_in_order};
@@ -33,7 +33,7 @@ pub use poll::{PollInterval, poll_job};
 pub use query::{JobQuery, ListOrder, newest_last, select, select_by_name, select_pages};
 pub use queues::{
     BlockingJob, ComputeEnvironment, JobCount, Queue, QueueSnapshot, QueueUsage, SnapshotJob, TimeLimit,
-    environments, find_queue, queue_snapshot, queue_usage, queues,
+    environments, find_queue, queue_snapshot, queue_usage, queues, recorded_queues,
 };
 pub use resolve::{ResolvedJobs, find_task, resolve_ids, resolve_jobs};
 pub use resubmit::{Resubmission, resubmissions};

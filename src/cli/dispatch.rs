@@ -14,6 +14,7 @@ use std::sync::Arc;
 use clap::{Command, CommandFactory};
 
 use super::awsbatch::OLD_TOOLS;
+use super::{completions, doctor, manual};
 use crate::ui::{self, Exit, Failure, Format, Output};
 
 /// A tool.
@@ -100,10 +101,23 @@ fn run_awsb(mut words: Vec<OsString>) -> ExitCode {
         words.remove(0);
         return start(&tool, words);
     }
+    let with_name = |name: &str| std::iter::once(name.into()).chain(words.iter().skip(1).cloned()).collect();
     if first == "doctor" {
-        let names = TOOLS.map(|tool| tool.name);
-        let words = std::iter::once("awsb doctor".into()).chain(words.into_iter().skip(1));
-        return super::doctor::main(words.collect(), &names);
+        return doctor::main(with_name("awsb doctor"), &TOOLS.map(|tool| tool.name));
+    }
+    if first == "completions" {
+        return completions::main(with_name("awsb completions"), &programs());
+    }
+    if first == COMPLETE {
+        // A shell shows no message, and completes nothing where there is no answer.
+        let _ = print(&completions::answer(words.get(1..).unwrap_or_default(), &definition));
+        return ExitCode::SUCCESS;
+    }
+    let line: Vec<OsString> = std::iter::once("awsb".into()).chain(words.iter().cloned()).collect();
+    match manual::print(&command(), &line) {
+        Ok(true) => return ExitCode::SUCCESS,
+        Ok(false) => {}
+        Err(failure) => return report(Err(failure)),
     }
     match (first.to_str(), words.get(1)) {
         (Some("-h" | "--help" | "help"), None) => report(print(&overview())),
@@ -114,6 +128,53 @@ fn run_awsb(mut words: Vec<OsString>) -> ExitCode {
         },
         _ => report(Err(unknown(&first))),
     }
+}
+
+/// The first word of a shell's question for completions, `awsb __complete SHELL INDEX WORD...`.
+const COMPLETE: &str = "__complete";
+
+/// The names of all programs.
+fn programs() -> Vec<&'static str> {
+    std::iter::once("awsb").chain(Tool::all().map(|tool| tool.name)).collect()
+}
+
+/// The definition of a tool or a command of `awsb`, by either of its names, or of `awsb` itself.
+fn definition(word: &str) -> Option<Command> {
+    match word {
+        "awsb" => Some(command()),
+        "doctor" => Some(doctor::Args::command()),
+        "completions" => Some(completions::Args::command()),
+        _ => Some((Tool::by_word(OsStr::new(word))?.command)()),
+    }
+}
+
+/// The definition of `awsb` itself, for its manual page and completions. Its tools have definitions
+/// of their own.
+fn command() -> Command {
+    let about = |tool: &Tool| (tool.command)().get_about().map(ToString::to_string).unwrap_or_default();
+    let short = TOOLS.iter().map(|tool| {
+        let name = tool.short();
+        Command::new(name).about(format!("{} ({})", about(tool), tool.name))
+    });
+    // These are completed where nothing else begins like the word.
+    let long = Tool::all().map(|tool| Command::new(tool.name).about(about(&tool)).hide(true));
+    let others = [("doctor", doctor::Args::command()), ("completions", completions::Args::command())];
+    let others =
+        others.map(|(name, other)| Command::new(name).about(other.get_about().cloned().unwrap_or_default()));
+    let awsb = Command::new("awsb")
+        .about("AWS Batch from the shell")
+        .version(env!("CARGO_PKG_VERSION"))
+        .override_usage("awsb TOOL [ARGS]...")
+        .after_help(
+            "Each tool is a program, and a command of awsb: `awsb stat` is `bstat`, whose manual page is \
+             bstat(1). The tools of ParallelCluster are here under their old names: `awsb awsbstat`.",
+        )
+        .disable_help_subcommand(true)
+        .subcommands(short)
+        .subcommands(others)
+        .subcommand(Command::new("help").about("Print the overview, or the help of a tool"))
+        .subcommands(long);
+    manual::with_options(awsb)
 }
 
 fn report(outcome: Result<(), Failure>) -> ExitCode {
@@ -142,6 +203,7 @@ fn overview() -> String {
         "\nEach tool is a program, and a command of this one: `awsb stat` is `bstat`.\n\
          `TOOL --help` lists its options, `TOOL --man` prints its manual page.\n\
          `awsb doctor` checks what they need on this machine and in the cluster.\n\
+         `awsb completions --install` has your shell complete options and values.\n\
          The tools of ParallelCluster are here under their old names: `awsb awsbstat`.\n\n\
          To begin, run a job on this machine and see its output; no AWS account is needed:\n\n  \
          bsub -I --wrap 'echo hello from job $AWS_BATCH_JOB_ID'\n",

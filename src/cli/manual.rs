@@ -6,13 +6,11 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 
 use clap::builder::PossibleValuesParser;
-use clap::{Arg, ArgAction, Command, ValueEnum};
-use clap_complete::Shell;
+use clap::{Arg, ArgAction, Command};
 use clap_mangen::Man;
 
+use super::completions::scripts::Shell;
 use crate::ui::{Failure, Format, Output};
-
-const SHELLS: [&str; 3] = ["bash", "zsh", "fish"];
 
 /// The definition with the two options, which the short help leaves out.
 pub fn with_options(command: Command) -> Command {
@@ -27,8 +25,8 @@ pub fn with_options(command: Command) -> Command {
         .arg(
             option("completions")
                 .value_name("SHELL")
-                .value_parser(PossibleValuesParser::new(SHELLS))
-                .help("Print a script that completes options in a shell"),
+                .value_parser(PossibleValuesParser::new(Shell::names()))
+                .help("Print a script that completes options and values in a shell"),
         )
 }
 
@@ -53,22 +51,25 @@ pub fn print(command: &Command, args: &[OsString]) -> Result<bool, Failure> {
         _ => return Ok(false),
     };
     // clap reports an unknown shell.
-    let Some(shell) = std::str::from_utf8(shell).ok().filter(|name| SHELLS.contains(name)) else {
+    let Some(shell) = std::str::from_utf8(shell).ok().and_then(Shell::named) else {
         return Ok(false);
     };
-    let Ok(shell) = Shell::from_str(shell, false) else { return Ok(false) };
-    let mut script = Vec::new();
-    let mut command = command.clone();
-    let name = command.get_name().to_owned();
-    clap_complete::generate(shell, &mut command, name, &mut script);
-    Output::new(Format::Plain).write(&script)?;
+    // `awsb doctor` is completed by the script of `awsb`.
+    let name = command.get_name();
+    let program = name.split_once(' ').map_or(name, |(program, _)| program);
+    Output::new(Format::Plain).write(shell.script(&[program]).as_bytes())?;
     Ok(true)
 }
 
 /// The manual page. A tool with subcommands has one page for all of them, with a section for each.
 fn page(command: &Command) -> io::Result<Vec<u8>> {
     let mut page = Vec::new();
+    // clap_mangen leaves out the meaning of an option that the short help does not list.
+    let command = &command.clone().mut_args(|arg| arg.hide_short_help(false));
     let man = Man::new(command.clone());
+    if command.get_name() == "awsb" {
+        return page_of_awsb(command);
+    }
     if !command.has_subcommands() {
         man.render(&mut page)?;
         // clap_mangen has its own title for the section below the options.
@@ -93,6 +94,26 @@ fn page(command: &Command) -> io::Result<Vec<u8>> {
     man.render_options_section(&mut page)?;
     man.render_version_section(&mut page)?;
     Ok(page)
+}
+
+/// The manual page of `awsb` itself. Its tools have pages of their own.
+fn page_of_awsb(command: &Command) -> io::Result<Vec<u8>> {
+    let mut page = Vec::new();
+    let man = Man::new(command.clone());
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    man.render_synopsis_section(&mut page)?;
+    man.render_description_section(&mut page)?;
+    page.extend_from_slice(b".SH COMMANDS\n");
+    for part in command.get_subcommands().filter(|part| !part.is_hide_set()) {
+        let about = part.get_about().map(ToString::to_string).unwrap_or_default();
+        let entry = format!(".TP\n\\fBawsb {}\\fR\n{}\n", roff_text(part.get_name()), roff_text(&about));
+        page.extend_from_slice(entry.as_bytes());
+    }
+    man.render_options_section(&mut page)?;
+    man.render_extra_section(&mut page)?;
+    man.render_version_section(&mut page)?;
+    Ok(String::from_utf8_lossy(&page).replace("\n.SH EXTRA\n", "\n.SH NOTES\n").into_bytes())
 }
 
 /// The text with troff's special characters escaped.

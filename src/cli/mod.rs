@@ -27,6 +27,7 @@ pub mod bqueues;
 pub mod bstat;
 pub mod bsub;
 pub mod bwait;
+mod completions;
 mod dispatch;
 mod doctor;
 mod foreign;
@@ -35,6 +36,7 @@ pub mod job_filter;
 mod legacy;
 mod manual;
 mod optional_values;
+mod path_programs;
 mod variables;
 mod wait;
 

@@ -25,8 +25,8 @@ pub use image_settings::{Builder, Images};
 pub use parallelcluster_stack::Stack;
 pub use region::parse_region;
 pub use resolve::{
-    Cluster, ClusterSelector, Place, account, defaults, lsf_unit, old_env_blacklist, places, resolve,
-    secrets, settings_path,
+    Cluster, ClusterSelector, Place, account, cluster_names, defaults, lsf_unit, old_env_blacklist, places,
+    queues_in_settings, resolve, secrets, settings_path,
 };
 pub use settings::LOCAL;
 pub use text_file::{read_text, shown_name};

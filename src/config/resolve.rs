@@ -173,6 +173,35 @@ pub fn old_env_blacklist() -> Result<Option<String>, Failure> {
     Ok(OldSettings::read()?.env_blacklist)
 }
 
+/// The names of all clusters, `local` among them. Settings that cannot be read name none.
+pub fn cluster_names() -> Vec<String> {
+    let old = OldSettings::read().unwrap_or_default();
+    let settings = Settings::read(&old.names()).ok().flatten();
+    let of_settings = settings.as_ref().map(Settings::names).unwrap_or_default();
+    let mut names: Vec<String> = of_settings.into_iter().chain(old.names()).map(str::to_owned).collect();
+    names.push(LOCAL.to_owned());
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// The queues that the settings name for a cluster and for those with the same region, profile and
+/// endpoint, by name or ARN. Settings that cannot be read name none.
+pub fn queues_in_settings(cluster: &Cluster) -> Vec<String> {
+    let old = OldSettings::read().unwrap_or_default();
+    let settings = Settings::read(&old.names()).ok().flatten();
+    let sections = settings.iter().flat_map(|settings| &settings.clusters).chain(&old.clusters);
+    let is_near = |section: &&Section| {
+        (&section.region, &section.profile, &section.endpoint_url)
+            == (&cluster.region, &cluster.profile, &cluster.endpoint_url)
+    };
+    let near = sections.map(|(_, section)| section).filter(|section| !cluster.is_local && is_near(section));
+    let mut queues: Vec<String> = near.filter_map(|section| section.job_queue.clone()).collect();
+    queues.insert(0, cluster.job_queue.clone());
+    queues.retain(|queue| !queue.is_empty());
+    queues
+}
+
 /// Where the settings file is, or would be. `None`: this user has no home.
 pub fn settings_path() -> Option<PathBuf> {
     Settings::path().map(|(path, _)| path)

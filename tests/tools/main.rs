@@ -15,6 +15,7 @@ mod cluster_import;
 mod cluster_moto;
 mod cluster_templates;
 mod clusters;
+mod completions;
 mod contact;
 mod corpus;
 mod damaged_bundle;

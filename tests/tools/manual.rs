@@ -41,13 +41,33 @@ fn every_tool_has_a_manual_page() {
 }
 
 #[story]
+fn awsb_has_a_manual_page_that_names_the_tools() {
+    let sandbox = Sandbox::new();
+    let page = sandbox.run("awsb", ["--man"]).ok().stdout;
+    insta::assert_snapshot!(page);
+    if has(&sandbox, "groff") {
+        let outcome = sandbox.run_with_input("groff", ["-Kutf8", "-man", "-ww", "-z"], page.as_str()).ok();
+        assert_eq!(outcome.stderr, "");
+    }
+}
+
+#[story]
 fn every_tool_has_completions() {
     let sandbox = Sandbox::new();
     for shell in ["bash", "zsh", "fish"] {
         let there = has(&sandbox, shell);
-        for (tool, option) in TOOLS {
+        for (tool, option) in TOOLS.into_iter().chain([("awsb", "completions")]) {
             let script = sandbox.run(tool, ["--completions", shell]).ok().stdout;
-            assert!(script.contains(option), "{tool} {shell}: {script}");
+            assert!(script.contains(tool), "{tool} {shell}: {script}");
+            // The script has no options: it asks for them.
+            let (word, expected) = match tool {
+                "awsb" => ("", option),
+                "bimage" => ("", "build"),
+                "bcluster" => ("", "create"),
+                _ => ("--", option),
+            };
+            let answer = sandbox.run("awsb", ["__complete", shell, "1", tool, word]).ok().stdout;
+            assert!(answer.contains(expected), "{tool} {shell}: {answer}");
             assert_eq!(sandbox.run(tool, [format!("--completions={shell}")]).ok().stdout, script);
             if there {
                 sandbox.run_with_input(shell, ["-n"], script.as_str()).ok();

@@ -727,7 +727,7 @@ fn the_names_are_those_of_links() {
         assert!(help.contains(&format!("Usage: {tool} ")) && help.contains("--cluster"), "{help}");
         assert!(!help.contains("log-level"), "{help}");
         assert!(beside.sandbox.run("awsb", [tool, "--man"]).ok().stdout.contains(".SH OPTIONS"));
-        assert!(beside.sandbox.run(&link, ["--completions", "bash"]).ok().stdout.contains("--cluster"));
+        assert!(beside.sandbox.run(&link, ["--completions", "bash"]).ok().stdout.contains("_awsb_complete"));
     }
     let outcome = beside.sandbox.run("awsb", ["awsbsub", "--help"]).ok();
     assert!(outcome.stdout.contains("-jn is the same"), "{outcome:?}");

@@ -4,6 +4,7 @@ use aws_sdk_batch::types::{ComputeEnvironmentDetail, JobQueueDetail};
 use awsb_model::cluster::CLUSTER_TAG;
 use serde::{Deserialize, Serialize};
 
+use super::recorded::record_queues;
 use crate::aws::{Session, explain};
 use crate::ui::Failure;
 
@@ -190,6 +191,8 @@ pub async fn queues(session: &Session, names: &[String]) -> Result<Vec<Queue>, F
             queues.extend(page.job_queues().iter().map(Queue::from));
         }
     }
+    let described = queues.iter().map(|queue: &Queue| queue.job_queue_name.clone()).collect();
+    record_queues(&session.cluster, described, names.is_empty());
     Ok(queues)
 }
 

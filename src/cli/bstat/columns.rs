@@ -117,6 +117,11 @@ impl ColumnRef {
     }
 }
 
+/// The names of all columns.
+pub fn column_names() -> impl Iterator<Item = &'static str> {
+    COLUMNS.iter().map(|known| known.column.name)
+}
+
 impl FromStr for ColumnRef {
     type Err = Invalid;
 
@@ -124,7 +129,7 @@ impl FromStr for ColumnRef {
         let text = text.trim();
         let name = if text.eq_ignore_ascii_case("queue") { "jobQueue" } else { text };
         COLUMNS.iter().find(|known| known.column.name.eq_ignore_ascii_case(name)).map(Self).ok_or_else(|| {
-            let names: Vec<&str> = COLUMNS.iter().map(|known| known.column.name).collect();
+            let names: Vec<&str> = column_names().collect();
             Invalid::because(format!("the columns are {}", names.join(", ")))
         })
     }

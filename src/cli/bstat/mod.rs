@@ -32,6 +32,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 pub use self::args::Args;
+pub use self::columns::column_names;
 use self::packed::PackedVariables;
 use self::show::Look;
 use self::view::ViewSummary;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
+use awsb_testkit::shells::executable;
 use awsb_testkit::{Answer, BadServer, Outcome, Sandbox, program_built, story};
 use serde_json::Value;
 
@@ -69,6 +70,72 @@ fn other_programs_in_path_are_named() {
     assert_eq!((state.as_str(), message), ("warning", &format!("{}/bsub is not awsb's", folder.display())));
     let (state, message) = &findings["program"][1];
     let other = format!("there is another awsb in PATH: {}/awsb (awsb 9.8.7)", folder.display());
+    assert_eq!((state.as_str(), message), ("warning", &other));
+}
+
+/// A Python environment with awsb: its programs are copies, as pip makes them.
+fn environment(sandbox: &Sandbox) -> std::path::PathBuf {
+    let bin = sandbox.work().join("venv/bin");
+    std::fs::create_dir_all(&bin).expect("a folder");
+    std::fs::create_dir_all(sandbox.work().join("venv/lib/python3.11/site-packages/awsb-0.1.0.dist-info"))
+        .expect("a folder");
+    for name in ["awsb", "bsub", "bstat"] {
+        std::fs::hard_link(program_built(name), bin.join(name))
+            .or_else(|_| std::fs::copy(program_built(name), bin.join(name)).map(drop))
+            .expect("a program");
+    }
+    let script = include_str!("../../packaging/old-name.sh");
+    for name in ["awsbsub", "awsbstat", "awsbout", "awsbkill", "awsbqueues", "awsbhosts"] {
+        executable(&bin.join(name), &script.replace("NAME", name)).expect("a script");
+    }
+    bin
+}
+
+#[story]
+fn names_that_pip_has_overwritten_or_removed_are_told_with_the_way_out() {
+    let mut sandbox = Sandbox::new();
+    let bin = environment(&sandbox);
+    sandbox.set("PATH", format!("{}:/usr/bin:/bin", bin.display()));
+    let doctor = |sandbox: &Sandbox| sandbox.run("awsb", ["doctor", "-c", "nowhere"]).stdout;
+    let all_is_well = doctor(&sandbox);
+    assert!(!all_is_well.contains("awsbsub"), "{all_is_well}");
+    // ParallelCluster's package is installed after ours.
+    executable(&bin.join("awsbsub"), "#!/venv/bin/python\nfrom awsbatch.awsbsub import main\n").expect("it");
+    let overwritten = doctor(&sandbox);
+    // It is removed, and takes the program with it.
+    std::fs::remove_file(bin.join("awsbsub")).expect("a file");
+    let removed = doctor(&sandbox);
+    let lines = |text: &str| {
+        let lines = text.lines().skip_while(|line| !line.contains("awsbsub"));
+        let lines = lines.take_while(|line| !line.contains("  settings "));
+        lines.collect::<Vec<_>>().join("\n").replace(&bin.display().to_string(), "BIN")
+    };
+    insta::assert_snapshot!([lines(&overwritten), lines(&removed)].join("\n"));
+}
+
+#[story]
+fn the_owner_of_another_bsub_is_named() {
+    let mut sandbox = Sandbox::new();
+    let bin = environment(&sandbox);
+    let lsf = sandbox.work().join("lsf");
+    std::fs::create_dir(&lsf).expect("a folder");
+    for name in ["bkill", "lsid", "lsload"] {
+        program(&lsf.join(name));
+    }
+    let path = format!("{}:{}:{}", bin.display(), lsf.display(), sandbox.get("PATH").expect("a PATH"));
+    sandbox.set("PATH", path);
+    let outcome = sandbox.run(&program_built("awsb"), ["doctor", "--json"]);
+    let findings = findings(&outcome);
+    let (state, message) = &findings["tools"][0];
+    let expected = format!(
+        "{0}/bsub (another awsb), {0}/bstat (another awsb) and {1}/bkill (LSF) are not awsb's",
+        bin.display(),
+        lsf.display()
+    );
+    assert_eq!((state.as_str(), message), ("warning", &expected));
+    let (state, message) = &findings["program"][1];
+    let other =
+        format!("there is another awsb in PATH: {}/awsb (awsb {})", bin.display(), env!("CARGO_PKG_VERSION"));
     assert_eq!((state.as_str(), message), ("warning", &other));
 }
 

@@ -5,23 +5,26 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::finding::Finding;
+use crate::cli::awsbatch::OLD_TOOLS;
+use crate::cli::completions::files;
+use crate::cli::completions::scripts::Shell;
+use crate::cli::path_programs::{self, first, is_awsb, is_ours, is_program};
 use crate::config::{Builder, Cluster, settings_path};
 use crate::ui::Failure;
 use awsb_model::words;
 
 /// The version of this program, and whether the names of the tools lead to it.
 pub fn programs(names: &[&str]) -> Vec<Finding> {
-    let own = std::env::current_exe().and_then(|path| path.canonicalize());
-    let own = match own {
+    let own = match path_programs::own() {
         Ok(own) => own,
         Err(e) => {
             return vec![Finding::warning("program", format!("finding out where this program is: {e}"))];
         }
     };
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    let folders = path_programs::folders();
     let version = Finding::ok("program", format!("awsb {}, {}", env!("CARGO_PKG_VERSION"), own.display()));
-    [vec![version], others(&own, &folders), vec![tools(names, &own, &folders)]].concat()
+    let old_tools = old_tools(&own);
+    [vec![version], others(&own, &folders), vec![tools(names, &own)], old_tools].concat()
 }
 
 /// A warning for each other program `awsb` in PATH.
@@ -48,8 +51,7 @@ fn version(program: &Path) -> String {
 }
 
 /// Whether the first program of each name in PATH is ours.
-fn tools(names: &[&str], own: &Path, folders: &[PathBuf]) -> Finding {
-    let first = |name: &str| folders.iter().map(|folder| folder.join(name)).find(|path| is_program(path));
+fn tools(names: &[&str], own: &Path) -> Finding {
     let (mut missing, mut foreign) = (Vec::new(), Vec::new());
     for name in names {
         match first(name) {
@@ -59,8 +61,13 @@ fn tools(names: &[&str], own: &Path, folders: &[PathBuf]) -> Finding {
         }
     }
     if let Some((name, path)) = foreign.first() {
-        let places: Vec<String> = foreign.iter().map(|(_, path)| path.display().to_string()).collect();
-        let verb = if places.len() == 1 { "is not awsb's" } else { "are not awsb's" };
+        let place = |path: &Path| match owner(path) {
+            Some(owner) => format!("{} ({owner})", path.display()),
+            None => path.display().to_string(),
+        };
+        let places: Vec<String> = foreign.iter().map(|(_, path)| place(path)).collect();
+        let of = if foreign.iter().all(|(_, path)| is_awsb(path)) { "this awsb's" } else { "awsb's" };
+        let verb = if places.len() == 1 { format!("is not {of}") } else { format!("are not {of}") };
         let short = name.strip_prefix('b').unwrap_or(name);
         let finding = Finding::warning("tools", format!("{} {verb}", words::and(&places)));
         let finding = finding.hint(format!("`awsb {short}` is our `{name}`, whatever PATH says"));
@@ -79,37 +86,78 @@ fn tools(names: &[&str], own: &Path, folders: &[PathBuf]) -> Finding {
         .hint("put the folder of the programs into PATH, or make links to `awsb` with these names")
 }
 
+/// The owner of a program that is not this awsb's, where it is known.
+fn owner(path: &Path) -> Option<&'static str> {
+    let folder = path.parent()?;
+    let is_lsf_folder = std::env::var_os("LSF_BINDIR").is_some_and(|lsf| Path::new(&lsf) == folder);
+    if is_awsb(path) {
+        return Some("another awsb");
+    }
+    // `lsid` and `lsload` are in each installation of LSF (IBM Spectrum LSF Command Reference).
+    let has_lsf = || ["lsid", "lsload"].iter().all(|name| is_program(&folder.join(name)));
+    (is_lsf_folder || has_lsf()).then_some("LSF")
+}
+
+/// The tools under ParallelCluster's names, which pip may have overwritten or removed.
+fn old_tools(own: &Path) -> Vec<Finding> {
+    const PACKAGE: &str = "aws-parallelcluster-awsbatch-cli";
+    let names = OLD_TOOLS.map(|(name, ..)| name);
+    let Some(folder) = own.parent() else { return Vec::new() };
+    let (mut overwritten, mut removed, mut elsewhere) = (Vec::new(), Vec::new(), Vec::new());
+    for name in names {
+        let beside = folder.join(name);
+        match path_programs::foreign(name) {
+            _ if is_program(&beside) && !is_ours(&beside, own) => {
+                overwritten.push(beside.display().to_string())
+            }
+            _ if !is_program(&beside) && is_of_wheel(folder) => removed.push(beside.display().to_string()),
+            Some(path) => elsewhere.push(path.display().to_string()),
+            None => {}
+        }
+    }
+    let reinstall = "`pip install --force-reinstall --no-deps awsb-*.whl` brings awsb's programs back";
+    let mut findings = Vec::new();
+    if !overwritten.is_empty() {
+        let message =
+            format!("another package has overwritten {} in the same folder", words::and(&overwritten));
+        let uninstall = format!("if it is ParallelCluster's, `pip uninstall {PACKAGE}` removes them");
+        findings.push(Finding::warning("tools", message).hint(uninstall).hint(format!("then {reinstall}")));
+    }
+    if !removed.is_empty() {
+        let message = format!("missing, though this package brought it: {}", removed.join(", "));
+        let why = format!("`pip uninstall {PACKAGE}` removes programs of the same names");
+        findings.push(Finding::warning("tools", message).hint(why).hint(reinstall));
+    }
+    if !elsewhere.is_empty() {
+        let verb = if elsewhere.len() == 1 { "is" } else { "are" };
+        let message = format!("{} {verb} not awsb's", words::and(&elsewhere));
+        findings
+            .push(Finding::ok("tools", message).hint("`awsb awsbsub` is our `awsbsub`, whatever PATH says"));
+    }
+    findings
+}
+
+/// Whether the programs in a folder `bin` were installed by pip: its environment has the metadata
+/// of awsb (Python Packaging User Guide, "Recording installed projects").
+fn is_of_wheel(folder: &Path) -> bool {
+    let entries = |folder: &Path| {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+        entries.map(|entry| entry.path()).collect::<Vec<_>>()
+    };
+    let is_named = |path: &Path, begin: &str, end: &str| {
+        path.file_name()
+            .and_then(|name| name.to_str())
+            .is_some_and(|name| name.starts_with(begin) && name.ends_with(end))
+    };
+    let Some(root) = folder.parent() else { return false };
+    let pythons = entries(&root.join("lib")).into_iter().filter(|path| is_named(path, "python", ""));
+    pythons
+        .flat_map(|python| entries(&python.join("site-packages")))
+        .any(|path| is_named(&path, "awsb-", ".dist-info"))
+}
+
 fn parent(path: &Path) -> String {
     path.parent().unwrap_or(path).display().to_string()
-}
-
-/// Whether a program is this one: a link to it, or a small program or a script beside it.
-fn is_ours(path: &Path, own: &Path) -> bool {
-    let Ok(real) = path.canonicalize() else { return false };
-    if real == own {
-        return true;
-    }
-    // A program of another package that has the same name and lies in the same folder does not name
-    // ours.
-    real.parent() == own.parent() && names_awsb(&real)
-}
-
-/// Whether a small program names `awsb` in its bytes. Those of `bin/` and the scripts of the Python
-/// package execute the file of that name.
-fn names_awsb(program: &Path) -> bool {
-    const MOST: u64 = 16 << 20;
-    let is_small = std::fs::metadata(program).is_ok_and(|meta| meta.len() <= MOST);
-    let needles: [&[u8]; 2] = [b"looking for the program awsb", b"/awsb\""];
-    is_small
-        && std::fs::read(program).is_ok_and(|bytes| {
-            needles.iter().any(|needle| bytes.windows(needle.len()).any(|window| window == *needle))
-        })
-}
-
-/// Whether a file can be executed.
-fn is_program(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
 /// The settings file, and the cluster that is meant. `is_named`: an option or a variable names it.
@@ -143,34 +191,16 @@ pub async fn engine(cluster: &Cluster) -> Finding {
     }
 }
 
-/// Whether the user's shell completes the tools' options.
+/// Whether the user's shell completes the tools' options and values.
 pub fn completions() -> Finding {
-    let shell = std::env::var_os("SHELL").map(PathBuf::from);
-    let shell = shell.as_deref().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or_default();
-    let (folder, file) = match shell {
-        "bash" => ("bash-completion/completions", "bsub"),
-        "zsh" => ("zsh/site-functions", "_bsub"),
-        "fish" => ("fish/vendor_completions.d", "bsub.fish"),
-        _ => return Finding::ok("completions", "there are some for bash, zsh and fish"),
+    let shell = std::env::var_os("SHELL").map(PathBuf::from).unwrap_or_default();
+    let name = shell.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let Some(shell) = Shell::named(name) else {
+        return Finding::ok("completions", "there are some for bash, zsh and fish");
     };
-    let found =
-        data_folders().into_iter().map(|data| data.join(folder).join(file)).find(|path| path.exists());
-    match found {
+    match files::find(shell, "bsub") {
         Some(path) => Finding::ok("completions", path.display().to_string()),
-        None => Finding::ok("completions", format!("none are found for {shell}"))
-            .hint(format!("`source <(bsub --completions {shell})` has the options of bsub completed")),
+        None => Finding::ok("completions", format!("none are found for {name}"))
+            .hint("`awsb completions --install` has options and values completed"),
     }
-}
-
-/// The folders in which shells look for completions: the user's, that of this installation, and the
-/// system's (XDG Base Directory Specification).
-fn data_folders() -> Vec<PathBuf> {
-    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    let home = variable("HOME").map(|home| PathBuf::from(home).join(".local/share"));
-    let user = variable("XDG_DATA_HOME").map(PathBuf::from).or(home);
-    let own = std::env::current_exe()
-        .ok()
-        .and_then(|path| Some(path.canonicalize().ok()?.parent()?.parent()?.join("share")));
-    let system = variable("XDG_DATA_DIRS").unwrap_or_else(|| "/usr/local/share:/usr/share".into());
-    user.into_iter().chain(own).chain(std::env::split_paths(&system)).collect()
 }

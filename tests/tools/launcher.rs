@@ -1,7 +1,7 @@
 //! The launcher, run for real: whatever arguments, variables and script bytes go in arrive
 //! unchanged, under every shell that a `/bin/sh` may be.
 
-use awsb_testkit::story;
+use awsb_testkit::{program, story};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::ExitStatusExt;
@@ -250,6 +250,28 @@ fn nothing_but_four_tools_is_needed() -> Outcome {
     Ok(())
 }
 
+/// The tar of macOS and the BSDs unpacks a bundle as GNU's does: its files, their modes, names that
+/// are not ASCII, and names longer than 100 bytes, which need a header of their own.
+#[story]
+fn a_bundle_is_unpacked_by_the_tar_of_macos() -> Outcome {
+    let bsdtar = program("bsdtar");
+    let place = tempfile::tempdir()?;
+    let tools = tempfile::tempdir()?;
+    std::os::unix::fs::symlink(bsdtar, tools.path().join("tar"))?;
+    let path = format!("{}:/usr/bin:/bin", tools.path().display());
+    let larger =
+        format!("#!/bin/sh\necho \"hello $1\"\n{}", "# as much as a request cannot have\n".repeat(300));
+    let plan = plan(&spec(script(larger.as_bytes(), vec!["you".into()])?))?;
+    assert!(overrides(&plan).environment.iter().any(|v| v.name == "AWSB_BUNDLE"), "it travels as a bundle");
+    for shell in shells() {
+        let output = command(&plan, shell, place.path()).env("PATH", &path).output()?;
+        // busybox has a tar of its own, which it takes before that of the PATH.
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.stdout.as_slice(), stderr.as_ref()), (b"hello you\n".as_slice(), ""), "{shell:?}");
+    }
+    Ok(())
+}
+
 /// The programs that a launcher starts, in the order in which it does, from a PATH on which each
 /// one tells.
 fn started(plan: &Plan, shell: &[&str]) -> Result<Vec<String>, Box<dyn std::error::Error>> {
@@ -307,7 +329,9 @@ fn a_launcher_starts_few_programs() -> Outcome {
             (&elsewhere, &["mkdir", "chmod", "mkdir"]),
             (&commands, &[]),
         ] {
-            let found = started(&plan(job)?, shell)?;
+            let mut found = started(&plan(job)?, shell)?;
+            // mksh alone has no printf of its own.
+            found.retain(|program| shell[0] != "mksh" || program != "printf");
             assert!(
                 found == expected || (of_its_own && found.is_empty()),
                 "{shell:?} {found:?} {expected:?}"

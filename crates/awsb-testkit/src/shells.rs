@@ -9,8 +9,11 @@ use awsb_model::{
     JobNodes, JobSpec, NodeTargets, ResolvedJob, ResolvedShape, Shape, SubmissionId, Submitter,
 };
 
-/// The shells that `/bin/sh` is on Debian, on macOS and Red Hat, and in busybox and Alpine images.
-const SHELLS: [&[&str]; 3] = [&["dash"], &["bash", "--posix"], &["busybox", "sh"]];
+/// The shells that `/bin/sh` is on Debian, on Red Hat, in busybox and Alpine images, on Android and
+/// some BSDs, and the two that it can be on macOS: bash and zsh. That of macOS is bash 3.2; a later
+/// one stands in for it.
+const SHELLS: [&[&str]; 5] =
+    [&["dash"], &["bash", "--posix"], &["busybox", "sh"], &["mksh"], &["zsh", "--emulate", "sh"]];
 
 /// Those that are here. In CI all of them have to be; elsewhere a story runs under those that it
 /// finds.

@@ -446,3 +446,38 @@ fn a_cluster_whose_minimum_could_not_be_set_again_is_not_stopped() {
     let shown = sandbox.run("bcluster", ["show", "lab", "--json"]).ok().json();
     assert_eq!(shown[0]["computeEnvironments"][0]["computeResources"]["minvCpus"], 2);
 }
+
+/// A server that is killed while data is deleted looks like this to its clients.
+#[story]
+fn contact_that_is_lost_while_data_goes_is_sought() {
+    let mut sandbox = Sandbox::new();
+    let relay = Relay::before(&sandbox);
+    sandbox.file("lab.toml", lab_toml(16));
+    sandbox.run("bcluster", ["create", "lab", "-c", "local", "--yes", "-f", "lab.toml"]).ok();
+    let lose = |times: usize| {
+        let mut left = times;
+        relay.rule(move |_, call| match call.action.as_str() {
+            "DeleteBucket" | "DeleteLogGroup" if left > 0 => {
+                left -= 1;
+                Verdict::Answer(Answer::Reset)
+            }
+            _ => Verdict::Pass,
+        });
+    };
+    lose(12);
+    let gone = sandbox.run("bcluster", ["delete", "lab", "--yes", "--delete-data"]).ok();
+    assert!(gone.stderr.contains("bcluster: contact lost, trying again: "), "{gone}");
+    assert!(!gone.stdout.contains("These are kept"), "{gone}");
+
+    // Where it does not come back in time, the same command goes on later.
+    sandbox.run("bcluster", ["create", "lab", "-c", "local", "--yes", "-f", "lab.toml"]).ok();
+    sandbox.set("AWSB_CONTACT_TIMEOUT", "0");
+    lose(usize::MAX);
+    let lost = sandbox.run("bcluster", ["delete", "lab", "--yes", "--delete-data"]).ended_with(1);
+    let command = ["delete", "lab", "-c", "local", "--delete-data"];
+    let hint = format!("`bcluster {}` goes on with the data", command.join(" "));
+    assert!(lost.stderr.contains(&hint), "{lost}");
+    lose(0);
+    let gone = sandbox.run("bcluster", [&command[..], &["--yes"]].concat()).ok();
+    assert_eq!(gone.stdout, "The data of the cluster lab is deleted.\n");
+}

@@ -42,7 +42,9 @@ fn a_stopped_cluster_stays_stopped_when_it_is_changed() {
     sandbox.file("lab.toml", config(32, second));
     let plan = sandbox.run("bcluster", ["update", "lab", "--plan", "-f", "lab.toml"]).ok();
     assert!(plan.stdout.contains("The cluster is stopped, and stays so: `bcluster start lab`"), "{plan}");
+    assert!(plan.stdout.contains("environment.cpu: no interruption\n"), "{plan}");
     assert!(plan.stdout.contains("State: ENABLED -> DISABLED"), "{plan}");
+    assert!(plan.stdout.contains("MinvCpus: 2 -> 0") && !plan.stdout.contains("Metadata"), "{plan}");
     let done = sandbox.run("bcluster", [&update[..], &["--json"]].concat()).ok().json();
     assert_eq!(done[0]["stackStatus"], "UPDATE_COMPLETE", "{done}");
     assert_eq!(done[0]["kept"], serde_json::json!([]), "{done}");

@@ -353,3 +353,20 @@ fn an_execution_whose_token_is_known_is_followed() {
     let outcome = create(&aws.sandbox()).ok();
     assert!(outcome.stdout.starts_with("The cluster lab is ready"), "{outcome}");
 }
+
+/// CloudFormation takes no file system over by itself: it has no name of its own.
+#[story]
+fn a_file_system_of_an_earlier_cluster_is_named() {
+    let aws = Fake::with_faults(|call, _| {
+        let system = |id: &str, cluster: &str| serde_json::json!({ "FileSystemId": id, "Tags": [{ "Key": "awsb:cluster", "Value": cluster }] });
+        let systems = [system("fs-0123abcd", "lab"), system("fs-4567ef01", "other")];
+        let answer = Answer::json(serde_json::json!({ "FileSystems": systems }));
+        (call.action == "elasticfilesystem").then_some((answer, false))
+    });
+    let sandbox = aws.sandbox();
+    sandbox.file("lab.toml", "[shared.home]\npath = \"/home\"\n");
+    let made = sandbox.run("bcluster", ["create", "lab", "--yes", "-f", "lab.toml"]).ok();
+    assert!(made.stderr.contains("an earlier cluster lab has kept the file system fs-0123abcd"), "{made}");
+    assert!(made.stderr.contains("`aws efs delete-file-system --file-system-id fs-0123abcd`"), "{made}");
+    assert!(!made.stderr.contains("fs-4567ef01"), "{made}");
+}

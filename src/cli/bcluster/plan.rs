@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use awsb_model::cluster::config::ClusterConfig;
+use awsb_model::cluster::effect::PropertyChange;
 use awsb_model::cluster::{Change, Effect, Refusal, StoppedEnvironments, effect, effect_of_each, effects};
 use awsb_model::words;
 use serde::Serialize;
@@ -42,6 +43,7 @@ impl Plan {
         }
         head.push(match idle_vcpus(config) {
             0 => "Without jobs, it costs only what is stored in it.".to_owned(),
+            1 => "Without jobs, 1 vCPU is kept running, and costs.".to_owned(),
             vcpus => format!("Without jobs, {vcpus} vCPUs are kept running, and cost."),
         });
         Self { head, changes, effects: Vec::new(), effect_of_each: Vec::new(), jobs: PartJobs::default() }
@@ -147,7 +149,10 @@ impl Plan {
         for effect in &self.effects {
             let jobs = self.jobs.of(&effect.part.to_string());
             lines.push(format!("  {}: {}", effect.part, effect.describe(jobs)));
-            for property in effect.properties.iter().filter(|property| !property.path.ends_with("Tags")) {
+            let is_shown = |property: &&PropertyChange| {
+                !property.path.ends_with("Tags") && !property.path.split('/').any(|word| word == "Metadata")
+            };
+            for property in effect.properties.iter().filter(is_shown) {
                 let path =
                     property.path.strip_prefix("/Properties/").unwrap_or(&property.path).replace('/', ".");
                 let value = |value: &Option<String>| value.as_deref().map_or("-".to_owned(), short);
@@ -253,11 +258,11 @@ fn parts(config: &ClusterConfig) -> Vec<String> {
             format!(" {},", types.join(" "))
         });
         format!(
-            "  environment {}: {},{} at most {} vCPUs",
+            "  environment {}: {},{} at most {}",
             environment.name,
             environment.kind(),
             types.unwrap_or_default(),
-            environment.max_vcpus
+            vcpus(environment.max_vcpus)
         )
     });
     let queues = config.queues.iter().map(|queue| {
@@ -270,16 +275,24 @@ fn parts(config: &ClusterConfig) -> Vec<String> {
     });
     let definitions = config.definitions.iter().map(|definition| {
         format!(
-            "  job definition {}: {}, {} vCPUs, {} MiB, {}",
+            "  job definition {}: {}, {}, {} MiB, {}",
             definition.name,
             definition.kind_word(),
-            definition.vcpus,
+            vcpus(&definition.vcpus),
             definition.memory,
             definition.image
         )
     });
     let shared = config.shared.iter().map(|shared| format!("  shared directory {}", shared.path));
     environments.chain(queues).chain(definitions).chain(shared).collect()
+}
+
+/// `1 vCPU`, `0.5 vCPUs`.
+fn vcpus(count: impl ToString) -> String {
+    match count.to_string().as_str() {
+        "1" => "1 vCPU".to_owned(),
+        count => format!("{count} vCPUs"),
+    }
 }
 
 /// The vCPUs that are kept running without jobs.

@@ -423,7 +423,7 @@ fn switches_policy(change: &Change) -> bool {
 
 /// Properties of an environment that Batch changes without new instances (Batch User Guide,
 /// `updating-compute-environments`: scaling updates). All others are infrastructure updates.
-const SCALING: [&str; 7] = [
+const SCALING: [&str; 8] = [
     "MaxvCpus",
     "MinvCpus",
     "DesiredvCpus",
@@ -431,6 +431,8 @@ const SCALING: [&str; 7] = [
     "State",
     "UpdatePolicy",
     "ReplaceComputeEnvironment",
+    // The template's own, of which Batch knows nothing.
+    "Metadata",
 ];
 
 fn of_environment(before: &ClusterConfig, change: &Change, is_replaced: bool) -> EffectClass {

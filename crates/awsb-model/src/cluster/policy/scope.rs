@@ -1,6 +1,6 @@
 //! Where a policy applies.
 
-use crate::cluster::bucket_name::{HASH_LENGTH, bucket_prefix, repository_name};
+use crate::cluster::bucket_name::{HASH_LENGTH, bucket_name, bucket_prefix, repository_name};
 use crate::cluster::config::{
     Bucket, BucketName, ClusterConfig, ClusterName, IamPath, JobRole, PolicyArn, Project, ProjectName,
     Repository,
@@ -109,7 +109,11 @@ impl PolicyScope {
         let patterns = match &self.cluster {
             // One `?` for each digit of the hash, so that `lab` does not stand for `lab-2` as well.
             Some(name) => {
-                let own = format!("{}{}", bucket_prefix(name), "?".repeat(HASH_LENGTH));
+                let own = match (&self.account, &self.region) {
+                    // Names such as `lab` and `LAB` differ in the hash alone.
+                    (Some(account), Some(region)) => bucket_name(name, account, region).to_string(),
+                    _ => format!("{}{}", bucket_prefix(name), "?".repeat(HASH_LENGTH)),
+                };
                 [own, format!("{}-bucket-*", name.lower_case())]
             }
             None => ["awsb-*".to_owned(), "*-bucket-*".to_owned()],

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use awsb_model::cluster::ClusterConfig;
 use awsb_model::cluster::config::{
-    Bucket, BucketName, Ec2Name, FileSystemId, InstanceTypeName, SecurityGroupId, SharedSource, SubnetId, Vpc,
+    Bucket, BucketName, Ec2Name, FileSystemId, InstanceTypeName, PartName, QueueSource, SecurityGroupId,
+    SharedSource, SubnetId, Vpc,
 };
 use awsb_model::cluster::facts::{
     AccountFacts, FileSystemFacts, NetworkFacts, OfferedType, Quotas, SecurityGroupFacts, SubnetFacts,
@@ -15,6 +16,7 @@ use awsb_model::cluster::quota::{self, ResourceQuota, VcpuQuota, vcpu_quotas};
 use futures_util::future::join_all;
 
 use crate::aws::{AccountQuota, Call, MountTarget, RouteTable, Session, Subnet, WayOut as RouteOut, explain};
+use crate::batch;
 use crate::ui::Failure;
 
 /// The facts about the account that a configuration needs.
@@ -41,12 +43,17 @@ pub async fn gather(session: &Session, config: &ClusterConfig, is_new: bool) -> 
     let asked = async {
         tokio::try_join!(network(session, config), types(session, config), key_pairs(session, config))
     };
-    let (asked, (quotas, mut unchecked), file_systems, bucket) = tokio::join!(
+    let (asked, (quotas, mut unchecked), file_systems, bucket, queues) = tokio::join!(
         asked,
         quotas(session, config, is_new),
         file_systems(session, config),
-        missing_bucket(session, config)
+        missing_bucket(session, config),
+        missing_queues(session, config)
     );
+    let missing_queues = queues.unwrap_or_else(|failure| {
+        unchecked.push(failure.to_string());
+        Vec::new()
+    });
     let missing_bucket = bucket.unwrap_or_else(|failure| {
         unchecked.push(failure.to_string());
         None
@@ -63,9 +70,25 @@ pub async fn gather(session: &Session, config: &ClusterConfig, is_new: bool) -> 
         network,
         types,
         file_systems,
-        account: AccountFacts { missing_bucket, key_pairs, quotas },
+        account: AccountFacts { missing_bucket, missing_queues, key_pairs, quotas },
         unchecked,
     })
+}
+
+/// The queues that the configuration names by their ARNs, and that do not exist.
+async fn missing_queues(session: &Session, config: &ClusterConfig) -> Result<Vec<PartName>, Failure> {
+    let existing = config.queues.iter().filter_map(|queue| match &queue.source {
+        QueueSource::Existing(arn) => Some((queue.name.clone(), arn.to_string())),
+        QueueSource::New(_) => None,
+    });
+    let existing: Vec<(PartName, String)> = existing.collect();
+    if existing.is_empty() {
+        return Ok(Vec::new());
+    }
+    let arns: Vec<String> = existing.iter().map(|(_, arn)| arn.clone()).collect();
+    let found = batch::queues(session, &arns).await?;
+    let is_missing = |(_, arn): &(PartName, String)| !found.iter().any(|queue| queue.is(arn));
+    Ok(existing.into_iter().filter(is_missing).map(|(name, _)| name).collect())
 }
 
 /// The bucket that the configuration names, if it does not exist in the region. S3 answers 404 for

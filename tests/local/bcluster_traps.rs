@@ -42,6 +42,19 @@ fn a_bucket_that_does_not_exist_is_found_before_anything_is_made() {
     assert!(refused.hints().contains("eval \"$(blocal env)\" && aws s3 mb s3://nobodys-bucket"), "{refused}");
 }
 
+#[story]
+fn a_queue_that_does_not_exist_is_found_before_anything_is_made() {
+    let sandbox = Sandbox::new();
+    let arn = "arn:aws:batch:us-east-1:000000000000:job-queue/nobodys";
+    sandbox.file(
+        "lab.toml",
+        format!("{PARTS}[queue.mine]\nenvironments = [\"cpu\"]\n[queue.other]\narn = \"{arn}\"\n"),
+    );
+    let refused = sandbox.run("bcluster", ["create", "lab", "-c", "local", "--yes", "-f", "lab.toml"]);
+    let told = refused.failed_with(2);
+    assert!(told.contains("`queue.other.arn` names a queue that does not exist"), "{refused}");
+}
+
 /// AWS refuses such a job, too.
 #[story]
 fn a_definition_for_ec2_does_not_run_on_fargate() {

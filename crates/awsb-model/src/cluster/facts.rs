@@ -2,8 +2,8 @@
 //! checks are made from them.
 
 use super::config::{
-    BucketName, ClusterConfig, Ec2Name, Environment, FileSystemId, InstanceTypeName, SecurityGroupId,
-    SubnetId, Vpc, VpcId, ZoneName,
+    BucketName, ClusterConfig, Ec2Name, Environment, FileSystemId, InstanceTypeName, PartName,
+    SecurityGroupId, SubnetId, Vpc, VpcId, ZoneName,
 };
 use super::quota::VcpuQuota;
 
@@ -98,6 +98,8 @@ pub struct FileSystemFacts {
 pub struct AccountFacts {
     /// The bucket that the configuration names, if it does not exist in the region.
     pub missing_bucket: Option<BucketName>,
+    /// The queues that the configuration names, and that do not exist in the region.
+    pub missing_queues: Vec<PartName>,
     /// The region's key pairs. `None`: nobody has asked.
     pub key_pairs: Option<Vec<Ec2Name>>,
     /// Quotas.

@@ -227,7 +227,7 @@ fn key_pairs_quotas_and_mount_targets() {
         ..Quotas::default()
     };
     let facts_of_account =
-        AccountFacts { key_pairs: Some(vec!["anna".parse().unwrap()]), quotas, missing_bucket: None };
+        AccountFacts { key_pairs: Some(vec!["anna".parse().unwrap()]), quotas, ..AccountFacts::default() };
     let system =
         FileSystemFacts { id: "fs-0000aaaa".parse().unwrap(), zones: vec!["eu-west-1a".parse().unwrap()] };
     let mut problems = validate_account(&config, &facts_of_account);

@@ -295,6 +295,11 @@ pub fn validate_account(config: &ClusterConfig, facts: &AccountFacts) -> Vec<Pro
             );
         }
     }
+    for name in &facts.missing_queues {
+        let message = "names a queue that does not exist in this region";
+        let advice = "see `aws batch describe-job-queues` for those that it has";
+        problems.add(ProblemKind::Queue, format!("queue.{name}.arn"), message, advice);
+    }
     if let Some(bucket) = &facts.missing_bucket {
         let message = format!("is {bucket}, which is not a bucket in this region");
         let advice =

@@ -86,6 +86,8 @@ pub enum ProblemKind {
     MaxBelowSmallestType,
     /// A bucket that does not exist in the region.
     Bucket,
+    /// A queue that does not exist in the region.
+    Queue,
     /// A key pair that does not exist.
     KeyPair,
     /// A quota that is too small for the cluster to be made, or for any job.

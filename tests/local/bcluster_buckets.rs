@@ -131,7 +131,9 @@ fn listings_of_a_huge_bucket_are_removed_in_parallel_and_with_progress() {
     let delete = ["delete", "lab", "-c", "local", "--yes", "--delete-data"];
     let mut deletion = Terminal::new(120).start(&sandbox, "bcluster", delete);
     deletion.until("the progress", |screen| screen.contains("000 objects removed"));
-    let outcome = deletion.wait().ok();
+    // A measurement has many more pages.
+    let pages = u32::try_from(versions / PAGE).expect("a number of pages");
+    let outcome = deletion.wait_for(Duration::from_secs(120) + WIRE * pages).ok();
     let elapsed = begun.elapsed();
     assert!(outcome.screen().contains("The cluster lab is deleted."), "{}", outcome.screen());
     let calls = relay.calls();

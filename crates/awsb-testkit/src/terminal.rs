@@ -229,11 +229,17 @@ impl OnTerminal {
 
     /// Waits for the end.
     #[track_caller]
-    pub fn wait(mut self) -> TerminalOutcome {
+    pub fn wait(self) -> TerminalOutcome {
+        self.wait_for(LIMIT)
+    }
+
+    /// Waits until it has ended, at most for this time.
+    #[track_caller]
+    pub fn wait_for(mut self, limit: Duration) -> TerminalOutcome {
         let start = Instant::now();
         while !self.has_ended() {
-            if start.elapsed() > LIMIT {
-                panic!("{}: has not ended within {LIMIT:?}\n{}", self.what, self.written());
+            if start.elapsed() > limit {
+                panic!("{}: has not ended within {limit:?}\n{}", self.what, self.written());
             }
             std::thread::sleep(Duration::from_millis(5));
         }

@@ -15,6 +15,7 @@ use crate::ui::{
     print_message,
 };
 use awsb_local::server::{IDLE, Options, StopReason};
+use awsb_local::sessions::leader;
 use awsb_local::{
     BUCKET, Connection, Home, LocalErrorKind, PREFIX, Program, Revoked, Rotated, Settings, Status,
 };
@@ -145,6 +146,12 @@ fn home(common: &CommonArgs) -> Result<Home, Failure> {
 
 /// `blocal`'s entry point.
 pub fn main(words: Vec<OsString>) -> ExitCode {
+    // It has the environment of a job, which the checks of a command line must not read.
+    if let [_, action, rest @ ..] = words.as_slice()
+        && action == leader::ACTION
+    {
+        return ExitCode::from(leader::run(rest));
+    }
     super::run("blocal", words, |Args { action, common }: Args| match action {
         Action::Start { settings } => start(&common, &settings),
         Action::Reset { yes } => reset(&common, yes),

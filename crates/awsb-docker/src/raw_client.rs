@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Empty};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, Empty, Full};
+use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -94,6 +95,32 @@ impl RawClient {
         Err(io::Error::other(error_message(status, &answer)))
     }
 
+    /// Starts a command that has been created in a container (Docker Engine API, `ExecStart`), and
+    /// returns the connection with its input and output: bytes of its terminal, or else output in
+    /// the engine's frames. bollard takes the first bytes of a terminal for such frames.
+    ///
+    /// # Errors
+    /// When the engine does not answer, or refuses: then in its own words.
+    pub async fn start_exec(&self, id: &str, has_terminal: bool) -> io::Result<TokioIo<Upgraded>> {
+        let body = format!("{{\"Detach\":false,\"Tty\":{has_terminal}}}");
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(format!("/exec/{id}/start"))
+            .header("host", "docker")
+            .header("content-type", "application/json")
+            .header("connection", "Upgrade")
+            .header("upgrade", "tcp")
+            .body(Full::new(Bytes::from(body)))
+            .map_err(io::Error::other)?;
+        let answer = tokio::time::timeout(ANSWER_TIMEOUT, self.send(request)).await.map_err(timeout)??;
+        let status = answer.status();
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            return hyper::upgrade::on(answer).await.map(TokioIo::new).map_err(io::Error::other);
+        }
+        let body = answer.into_body().collect().await.map_err(io::Error::other)?.to_bytes();
+        Err(io::Error::other(error_message(status, &body)))
+    }
+
     fn request(
         &self,
         method: Method,
@@ -109,7 +136,11 @@ impl RawClient {
         request.body(Empty::new()).map_err(io::Error::other)
     }
 
-    async fn send(&self, request: Request<Empty<Bytes>>) -> io::Result<Response<Incoming>> {
+    async fn send<B>(&self, request: Request<B>) -> io::Result<Response<Incoming>>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: std::error::Error + Send + Sync,
+    {
         let carrier: Box<dyn Carrier> = match self.address.split_once("://") {
             Some(("unix", path)) => Box::new(UnixStream::connect(path).await?),
             Some((_, host)) => Box::new(TcpStream::connect(host.trim_end_matches('/')).await?),
@@ -118,7 +149,7 @@ impl RawClient {
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(carrier)).await.map_err(io::Error::other)?;
         // It ends when the answer is read, or dropped.
-        tokio::spawn(connection);
+        tokio::spawn(connection.with_upgrades());
         sender.send_request(request).await.map_err(io::Error::other)
     }
 }

@@ -1,16 +1,21 @@
 //! The part of ECS that says on which machine the jobs run: this one, as the only container
-//! instance of the cluster that the compute environment names.
+//! instance of the cluster that the compute environment names. And ECS Exec: commands that run
+//! where a job runs.
 
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::access::operation::Ecs;
-use crate::batch::{Handle, Reader, ecs_cluster_arn as cluster_arn, instance_arn};
+use crate::batch::{Handle, Reader, RunningTask, ecs_cluster_arn as cluster_arn, instance_arn, task_arn};
 use crate::capacity::Resources;
 use crate::constants::{ACCOUNT, COMPUTE_ENVIRONMENT, INSTANCE_ID, INSTANCE_TYPE, REGION, ZONE};
 use crate::http::body::json_shape;
 use crate::http::protocol::ApiError;
+use crate::runner::protocol::AttemptId;
+use crate::sessions::registry::Task;
+use crate::ssm::SessionOpener;
+use awsb_model::command_line;
 
 /// API: up to 100 clusters or container instances can be described at once.
 const MOST_DESCRIBED: usize = 100;
@@ -18,11 +23,18 @@ const MOST_DESCRIBED: usize = 100;
 /// `task_definition_parameters`).
 const UNITS: u32 = 1024;
 
+/// The name of a job's container in its task. It is a part of the names of log streams, too (Batch
+/// User Guide, `using_awslogs`).
+const CONTAINER: &str = "default";
+/// The longest command (API, ExecuteCommand, names no limit; this one is of the local cluster).
+const LONGEST_COMMAND: usize = 64 * 1024;
+
 /// ECS, as far as it is here.
 #[derive(Debug, Clone)]
 pub struct Api {
     engine: Handle,
     reader: Reader,
+    opener: SessionOpener,
     /// When this machine was registered: when the server started, in milliseconds since the epoch.
     registered_at: i64,
 }
@@ -99,8 +111,8 @@ fn resources(resources: &Resources) -> Value {
 
 impl Api {
     /// ECS over what the engine knows of this machine.
-    pub fn new(engine: Handle, reader: Reader, registered_at: i64) -> Self {
-        Self { engine, reader, registered_at }
+    pub fn new(engine: Handle, reader: Reader, registered_at: i64, opener: SessionOpener) -> Self {
+        Self { engine, reader, opener, registered_at }
     }
 
     /// Answers one operation.
@@ -113,7 +125,86 @@ impl Api {
             Ecs::DescribeContainerInstances => self.describe_container_instances(body).await,
             Ecs::ListClusters => list_clusters(body),
             Ecs::DescribeClusters => self.describe_clusters(body).await,
+            Ecs::DescribeTasks => self.describe_tasks(body).await,
+            Ecs::ExecuteCommand => self.execute_command(body).await,
         }
+    }
+
+    /// The tasks that are about to run, or run. AWS has stopped ones for an hour more.
+    async fn describe_tasks(&self, body: &[u8]) -> Result<Value, ApiError> {
+        #[derive(Deserialize)]
+        struct Request {
+            cluster: Option<String>,
+            tasks: Option<Vec<String>>,
+        }
+        let request: Request = json_shape(body)?;
+        let names = request.tasks.unwrap_or_default();
+        check_count("Tasks", &names)?;
+        check_cluster(request.cluster.as_deref())?;
+        let (mut tasks, mut failures) = (Vec::new(), Vec::new());
+        for name in names {
+            let attempt_id = attempt_of(&name);
+            let found = match &attempt_id {
+                Some(attempt_id) => self.engine.task(attempt_id.clone()).await?,
+                None => None,
+            };
+            match (attempt_id, found) {
+                (Some(attempt_id), Some(found)) => tasks.push(task(&attempt_id, &found)),
+                _ => failures.push(missing("task", &name)),
+            }
+        }
+        Ok(json!({"tasks": tasks, "failures": failures}))
+    }
+
+    /// API: ExecuteCommand. The task needs neither `enableExecuteCommand` nor a role here: there is
+    /// no agent that would need one.
+    async fn execute_command(&self, body: &[u8]) -> Result<Value, ApiError> {
+        #[derive(Deserialize)]
+        struct Request {
+            cluster: Option<String>,
+            task: Option<String>,
+            container: Option<String>,
+            command: Option<String>,
+            interactive: Option<bool>,
+        }
+        let request: Request = json_shape(body)?;
+        check_cluster(request.cluster.as_deref())?;
+        // API: "interactive … Amazon ECS only supports initiating interactive sessions, so you must
+        // specify true for this value."
+        if request.interactive != Some(true) {
+            return Err(invalid("Interactive is the only mode supported currently."));
+        }
+        let line = request.command.unwrap_or_default();
+        if line.len() > LONGEST_COMMAND {
+            return Err(invalid(format!("The command has at most {LONGEST_COMMAND} bytes.")));
+        }
+        let command =
+            command_line::to_words(&line).ok_or_else(|| invalid("The command is empty, or not closed."))?;
+        let name = request.task.unwrap_or_default();
+        let attempt_id = attempt_of(&name).ok_or_else(|| invalid("The referenced task was not found."))?;
+        let found = self.engine.task(attempt_id.clone()).await?;
+        let found = found
+            .filter(|task| task.is_running)
+            .ok_or_else(|| invalid("The referenced task is not running, or was not found."))?;
+        if request.container.as_deref().is_some_and(|name| name != CONTAINER) {
+            return Err(invalid(format!(
+                "The task has no container of this name; its container is {CONTAINER:?}."
+            )));
+        }
+        let place = found.place;
+        let session = self.opener.open(Task::Command { attempt_id: attempt_id.clone(), command, place })?;
+        Ok(json!({
+            "clusterArn": cluster_arn(),
+            "containerArn": container_arn(&attempt_id),
+            "containerName": CONTAINER,
+            "interactive": true,
+            "session": {
+                "sessionId": session.id,
+                "streamUrl": session.stream_url,
+                "tokenValue": session.token,
+            },
+            "taskArn": task_arn(attempt_id.as_str()),
+        }))
     }
 
     /// How many attempts are about to run, and how many run.
@@ -198,6 +289,47 @@ impl Api {
         let failures: Vec<Value> = others.iter().map(|n| missing("cluster", n)).collect();
         Ok(json!({"clusters": clusters, "failures": failures}))
     }
+}
+
+/// The attempt that an ID or an ARN of a task names.
+fn attempt_of(text: &str) -> Option<AttemptId> {
+    let id = match text.starts_with("arn:") {
+        true => text.strip_prefix(task_arn("").as_str())?,
+        false => text,
+    };
+    AttemptId::parse(id.to_owned())
+}
+
+/// The ARN of a task's container.
+fn container_arn(attempt_id: &AttemptId) -> String {
+    format!("arn:aws:ecs:{REGION}:{ACCOUNT}:container/{COMPUTE_ENVIRONMENT}/{attempt_id}/{CONTAINER}")
+}
+
+/// API: Task.
+fn task(attempt_id: &AttemptId, task: &RunningTask) -> Value {
+    let status = if task.is_running { "RUNNING" } else { "PENDING" };
+    let arn = task_arn(attempt_id.as_str());
+    json!({
+        "taskArn": arn,
+        "clusterArn": cluster_arn(),
+        "containerInstanceArn": instance_arn(),
+        "launchType": "EC2",
+        "lastStatus": status,
+        "desiredStatus": "RUNNING",
+        "enableExecuteCommand": true,
+        "startedAt": task.started_at.map(|ms| ms as f64 / 1000.0),
+        "containers": [{
+            "containerArn": container_arn(attempt_id),
+            "taskArn": arn,
+            "name": CONTAINER,
+            "lastStatus": status,
+            "runtimeId": format!("{attempt_id}-1"),
+            // Commands run without an agent here.
+            "managedAgents": [],
+        }],
+        "attachments": [],
+        "tags": [],
+    })
 }
 
 fn list_container_instances(body: &[u8]) -> Result<Value, ApiError> {

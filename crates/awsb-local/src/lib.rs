@@ -22,7 +22,9 @@
 //! | `ecs`        | ECS: this machine as the one container instance                                    |
 //! | `ec2`        | EC2: the description of that instance                                              |
 //! | `cloudformation` | CloudFormation: stacks of queues, environments, buckets and what belongs to them |
+//! | `ssm`        | Systems Manager: sessions with the ports of jobs                                    |
 //! | `sts`        | STS: the identity of the caller                                                    |
+//! | [`sessions`] | commands that run beside a job, and ports of a job that are forwarded              |
 //! | `containers` | the server's part in containers: their network, and the address of the server      |
 //! | `docker`     | the Docker engine: networks, and the removal of leftovers                          |
 //! | `access`     | permissions: the keys of the owner and of each attempt, the table of operations    |
@@ -41,6 +43,7 @@ pub mod bench;
 pub mod client;
 pub mod runner;
 pub mod server;
+pub mod sessions;
 
 mod access;
 mod batch;
@@ -63,6 +66,7 @@ mod processes;
 mod progress;
 mod reset;
 mod s3;
+mod ssm;
 mod sts;
 mod time;
 

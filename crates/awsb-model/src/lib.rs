@@ -9,6 +9,7 @@
 mod array;
 mod capacity;
 pub mod cluster;
+pub mod command_line;
 mod container;
 mod dependency;
 pub mod directives;
@@ -37,6 +38,7 @@ mod s3_layout;
 mod scheduling;
 mod script;
 mod secrets;
+pub mod session_frames;
 mod shape;
 mod shared_dirs;
 mod signal;

@@ -85,7 +85,8 @@ operations! {
 operations! {
     /// ECS.
     Ecs {
-        Refused: ListContainerInstances, DescribeContainerInstances, ListClusters, DescribeClusters;
+        Refused: ListContainerInstances, DescribeContainerInstances, ListClusters, DescribeClusters,
+            DescribeTasks, ExecuteCommand;
     }
 }
 
@@ -107,6 +108,13 @@ operations! {
             DescribeStackResource, DescribeStackResources, ListStackResources,
             GetTemplate, GetTemplateSummary, ValidateTemplate,
             UpdateTerminationProtection, SetStackPolicy, GetStackPolicy;
+    }
+}
+
+operations! {
+    /// Systems Manager.
+    Ssm {
+        Refused: StartSession;
     }
 }
 
@@ -140,6 +148,7 @@ pub enum Operation {
     Ecs(Ecs),
     Ec2(Ec2),
     CloudFormation(CloudFormation),
+    Ssm(Ssm),
     Sts(Sts),
     S3(S3),
 }
@@ -153,6 +162,7 @@ impl Operation {
             Self::Ecs(_) => "ecs",
             Self::Ec2(_) => "ec2",
             Self::CloudFormation(_) => "cloudformation",
+            Self::Ssm(_) => "ssm",
             Self::Sts(_) => "sts",
             Self::S3(_) => "s3",
         }
@@ -166,6 +176,7 @@ impl Operation {
             Self::Ecs(operation) => operation.name(),
             Self::Ec2(operation) => operation.name(),
             Self::CloudFormation(operation) => operation.name(),
+            Self::Ssm(operation) => operation.name(),
             Self::Sts(operation) => operation.name(),
             Self::S3(operation) => operation.name(),
         }
@@ -179,6 +190,7 @@ impl Operation {
             Self::Ecs(operation) => operation.rule(),
             Self::Ec2(operation) => operation.rule(),
             Self::CloudFormation(operation) => operation.rule(),
+            Self::Ssm(operation) => operation.rule(),
             Self::Sts(operation) => operation.rule(),
             Self::S3(operation) => operation.rule(),
         }
@@ -257,6 +269,7 @@ mod tests {
         assert!(names(Ecs::ALL.iter().map(|o| (o.name(), o.rule())).collect()).is_empty());
         assert!(names(Ec2::ALL.iter().map(|o| (o.name(), o.rule())).collect()).is_empty());
         assert!(names(CloudFormation::ALL.iter().map(|o| (o.name(), o.rule())).collect()).is_empty());
+        assert!(names(Ssm::ALL.iter().map(|o| (o.name(), o.rule())).collect()).is_empty());
         assert!(names(Sts::ALL.iter().map(|o| (o.name(), o.rule())).collect()).is_empty());
     }
 }

@@ -29,7 +29,7 @@ fn array_properties(row: &JobRow) -> Value {
 }
 
 /// The ARN of an attempt's ECS task.
-fn task_arn(attempt_id: &str) -> String {
+pub fn task_arn(attempt_id: &str) -> String {
     format!("arn:aws:ecs:{REGION}:{ACCOUNT}:task/{COMPUTE_ENVIRONMENT}/{attempt_id}")
 }
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use super::messages::{Message, Needs, Reply};
+use super::messages::{Message, Needs, Reply, RunningTask};
 use super::model::JobKey;
 use super::request::SubmitPlan;
 use super::resources::ChangeError;
@@ -118,6 +118,17 @@ impl Handle {
         let (reply, answer) = oneshot::channel();
         self.messages.send(Message::Assigned(reply)).ok()?;
         answer.await.ok()
+    }
+
+    /// The task of an attempt that is about to run, or runs.
+    ///
+    /// # Errors
+    /// When the engine stops.
+    pub async fn task(&self, attempt_id: AttemptId) -> Result<Option<RunningTask>, ApiError> {
+        let stopping = |_| ApiError::server("The local cluster is stopping.");
+        let (reply, answer) = oneshot::channel();
+        self.send(Message::Task(attempt_id, reply));
+        answer.await.map_err(stopping)
     }
 
     /// Ends all jobs. When this returns, that is on the disk.

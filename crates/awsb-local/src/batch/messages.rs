@@ -14,6 +14,7 @@ use crate::containers::host::{ContainerHost, NoContainerHost};
 use crate::http::protocol::ApiError;
 use crate::runner::link::Link;
 use crate::runner::protocol::{AttemptId, Hello, Report, RunnerId};
+use crate::sessions::registry::Place;
 
 /// Where the answer to a request goes.
 pub type Reply<T> = oneshot::Sender<Result<T, ApiError>>;
@@ -29,6 +30,17 @@ pub enum Needs {
     Space,
     /// It removes.
     NoSpace,
+}
+
+/// An attempt that is about to run, or runs, as a task of ECS.
+#[derive(Debug, Clone)]
+pub struct RunningTask {
+    /// Whether its process or container runs.
+    pub is_running: bool,
+    /// When that began, in milliseconds since the epoch.
+    pub started_at: Option<i64>,
+    /// Where it runs.
+    pub place: Place,
 }
 
 /// A message to the engine.
@@ -64,6 +76,8 @@ pub enum Message {
     Removed(RunnerId),
     /// Which attempts runners have.
     Assigned(oneshot::Sender<HashSet<AttemptId>>),
+    /// The task of an attempt that runs, if there is one. From then on it can have sessions.
+    Task(AttemptId, oneshot::Sender<Option<RunningTask>>),
     /// All jobs are to end.
     EndAll(Reply<()>),
     /// The server stops.

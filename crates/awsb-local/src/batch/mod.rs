@@ -36,11 +36,11 @@ pub mod state;
 pub mod store;
 
 pub use api::Api;
-pub use describe::instance_arn;
+pub use describe::{instance_arn, task_arn};
 pub use engine::{Engine, EngineConfig};
 pub use handle::Handle;
 pub use lineage::JobScope;
-pub use messages::{Message, Needs};
+pub use messages::{Message, Needs, RunningTask};
 pub use model::JobKey;
 pub use reader::{Reader, Snapshot};
 pub use resources::ecs_cluster_arn;

@@ -9,6 +9,6 @@
 
 pub mod host;
 pub mod manager;
-mod record;
+pub mod record;
 
 pub use host::Containers;

@@ -24,8 +24,10 @@ use super::service::Service;
 use super::signature::{self, SignedRequest};
 use crate::access::{Keys, Operation, Principal, operation};
 use crate::log::REQUEST;
+use crate::sessions::registry::Sessions;
+use crate::sessions::{answer, is_asked};
 use crate::time::now_ms;
-use crate::{batch, cloudformation, ec2, ecs, logs, s3, sts};
+use crate::{batch, cloudformation, ec2, ecs, logs, s3, ssm, sts};
 
 /// The longest body of a request to a service that is not there.
 const UNKNOWN_BODY: usize = 64 * 1024;
@@ -49,8 +51,12 @@ pub struct Services {
     pub ec2: ec2::Api,
     /// CloudFormation.
     pub cloudformation: cloudformation::Api,
+    /// Systems Manager.
+    pub ssm: ssm::Api,
     /// STS.
     pub sts: sts::Api,
+    /// Sessions with jobs, which begin with a token in place of a signature.
+    pub sessions: Sessions,
 }
 
 /// The port: who may use the services, and which one a request is for.
@@ -113,6 +119,14 @@ impl Gateway {
     }
 
     async fn route(&self, mut request: Request<Incoming>, info: &RequestInfo) -> Response<s3s::Body> {
+        if is_asked(&request) {
+            info.set_service("session");
+            let response = answer(&self.services.sessions, request);
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                info.set_operation("Begin");
+            }
+            return response;
+        }
         // The protocol that a request seems to use, for one that does not say which service it is
         // for.
         let guess = Protocol::of(&request);
@@ -171,6 +185,10 @@ impl Gateway {
             Operation::CloudFormation(operation) => {
                 who.check(Operation::CloudFormation(operation))?;
                 self.services.cloudformation.call(operation, &signature::parameters(parts, body)).await
+            }
+            Operation::Ssm(operation) => {
+                who.check(Operation::Ssm(operation))?;
+                self.services.ssm.call(operation, body).await
             }
             Operation::Sts(operation) => {
                 who.check(Operation::Sts(operation))?;
@@ -249,6 +267,9 @@ fn operation_of(service: Service, parts: &Parts, body: &[u8]) -> Result<Operatio
         Service::CloudFormation => {
             cloudformation::asked(&signature::parameters(parts, body)).map(Operation::CloudFormation)
         }
+        Service::Ssm => operation::Ssm::named(target("AmazonSSM."))
+            .map(Operation::Ssm)
+            .ok_or_else(unknown(StatusCode::BAD_REQUEST)),
         Service::Sts => sts::asked(&signature::parameters(parts, body)).map(Operation::Sts),
         Service::S3 => Err(ApiError::unknown_operation(StatusCode::NOT_FOUND)),
     }

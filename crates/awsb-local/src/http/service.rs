@@ -2,7 +2,7 @@
 
 use super::protocol::{Namespace, Protocol};
 
-/// The longest body of Batch's, ECS's, EC2's and STS's requests: RegisterJobDefinition has 24 KiB.
+/// The longest body of Batch's, ECS's, EC2's, Systems Manager's and STS's requests: RegisterJobDefinition has 24 KiB.
 const SHORT_BODY: usize = 256 * 1024;
 /// The longest body of a request to CloudWatch Logs: PutLogEvents' batch of 1 MiB, of which clients
 /// write each character that is not ASCII as up to six (boto3: `\u00e9`), and the JSON around it.
@@ -27,6 +27,8 @@ pub enum Service {
     Ec2,
     /// CloudFormation.
     CloudFormation,
+    /// Systems Manager.
+    Ssm,
     /// STS.
     Sts,
 }
@@ -41,6 +43,7 @@ impl Service {
             "ecs" => Some(Self::Ecs),
             "ec2" => Some(Self::Ec2),
             "cloudformation" => Some(Self::CloudFormation),
+            "ssm" => Some(Self::Ssm),
             "sts" => Some(Self::Sts),
             _ => None,
         }
@@ -55,6 +58,7 @@ impl Service {
             Self::Ecs => "ecs",
             Self::Ec2 => "ec2",
             Self::CloudFormation => "cloudformation",
+            Self::Ssm => "ssm",
             Self::Sts => "sts",
         }
     }
@@ -64,7 +68,7 @@ impl Service {
         match self {
             Self::S3 => Protocol::S3,
             Self::Batch => Protocol::RestJson,
-            Self::Logs | Self::Ecs => Protocol::Json11,
+            Self::Logs | Self::Ecs | Self::Ssm => Protocol::Json11,
             Self::Ec2 => Protocol::Ec2,
             Self::CloudFormation => Protocol::Query(Namespace::CloudFormation),
             Self::Sts => Protocol::Query(Namespace::Sts),

@@ -39,5 +39,7 @@ pub mod unpacker;
 pub(crate) use journal::{
     AttemptOutcome, JournaledAttempt, Journals, forget, is_alive, journals, outcome_of,
 };
+pub(crate) use limits::Lent;
 pub use main_loop::run;
-pub(crate) use tmpdir::sweep_links;
+pub(crate) use process::kill_remains;
+pub(crate) use tmpdir::{sweep_links, tmpdir_of};

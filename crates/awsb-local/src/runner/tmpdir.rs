@@ -120,6 +120,12 @@ fn me() -> u32 {
     nix::unistd::Uid::effective().as_raw()
 }
 
+/// The link to a scratch folder that the attempt has as its TMPDIR. `None`: it has none.
+pub fn tmpdir_of(scratch: &Path) -> Option<PathBuf> {
+    let root = Path::new(ROOT);
+    links(root).into_iter().find(|path| fs::read_link(path).is_ok_and(|target| target == scratch))
+}
+
 /// Removes the links that attempts have left which ended with their runner. Of all that is in
 /// `/tmp`, only links are removed that are ours, have a name that we give, and lead to what looks
 /// like a scratch folder: one that is not there, or one of this home whose attempt does not run.
@@ -127,8 +133,8 @@ pub fn sweep_links(home: &Path, runs: impl Fn(&str) -> bool) {
     sweep(Path::new(ROOT), home, &runs);
 }
 
-fn sweep(root: &Path, home: &Path, runs: &dyn Fn(&str) -> bool) {
-    let scratch = home.canonicalize().unwrap_or_else(|_| home.to_owned()).join(SCRATCH);
+/// All paths that have the name of a link of ours.
+fn links(root: &Path) -> Vec<PathBuf> {
     let folder = folder_of_links(root);
     let mut found = Vec::new();
     // Files in a folder of somebody else are not this cluster's either.
@@ -144,7 +150,12 @@ fn sweep(root: &Path, home: &Path, runs: &dyn Fn(&str) -> bool) {
         let name = path.file_name().and_then(|name| name.to_str());
         name.and_then(|name| name.strip_prefix(&begin)).is_some_and(|digits| is_hex(digits, DIGITS))
     }));
-    for path in found {
+    found
+}
+
+fn sweep(root: &Path, home: &Path, runs: &dyn Fn(&str) -> bool) {
+    let scratch = home.canonicalize().unwrap_or_else(|_| home.to_owned()).join(SCRATCH);
+    for path in links(root) {
         if is_left_over(&path, &scratch, runs)
             && let Err(e) = fs::remove_file(&path)
             && e.kind() != io::ErrorKind::NotFound
@@ -195,7 +206,7 @@ mod tests {
         (dir, root, home)
     }
 
-    fn links(folder: &Path) -> usize {
+    fn count_links(folder: &Path) -> usize {
         let entries = fs::read_dir(folder).into_iter().flatten().flatten();
         entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_symlink())).count()
     }
@@ -247,7 +258,7 @@ mod tests {
             spoil(&folder, &home);
             let made = link(&root, &home.join(SCRATCH).join(A)).unwrap();
             assert_eq!(made.parent(), Some(root.as_path()), "{n}");
-            assert_eq!((links(&folder), links(&home)), (0, 0), "{n}");
+            assert_eq!((count_links(&folder), count_links(&home)), (0, 0), "{n}");
             // Such a link is found, too.
             sweep(&root, &home, &|_| false);
             assert!(fs::symlink_metadata(&made).is_err(), "{n}");

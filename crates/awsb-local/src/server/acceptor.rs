@@ -7,14 +7,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use hyper::server::conn::http1;
+use http::header::UPGRADE;
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpSocket};
 
 use super::connections::{AnswerBody, Connections};
 use crate::http::Gateway;
+use crate::sessions::Hold;
 use crate::time::now_ms;
 
 /// How long a client may take to send a request's head.
@@ -80,23 +84,27 @@ impl Acceptor {
             let (slot, close) = self.connections.enter().await;
             let _ = stream.set_nodelay(true);
             let (gateway, last_request) = (Arc::clone(&self.gateway), Arc::clone(&self.last_request));
-            let service = service_fn(move |request| {
+            let service = service_fn(move |mut request: Request<Incoming>| {
                 last_request.store(now_ms(), Ordering::Relaxed);
                 let (gateway, slot, busy) = (Arc::clone(&gateway), Arc::clone(&slot), slot.busy());
+                // A session goes on when its request has been answered.
+                if request.headers().contains_key(UPGRADE) {
+                    request.extensions_mut().insert(Hold(Arc::new(slot.busy())));
+                }
                 async move {
                     let response = gateway.answer(request).await?;
                     // Without a valid signature every response is a refusal.
-                    if response.status().is_success() {
+                    let status = response.status();
+                    if status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS {
                         slot.set_authenticated();
                     }
                     Ok::<_, Infallible>(response.map(|body| AnswerBody::new(body, busy)))
                 }
             });
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_TIMEOUT)
-                .serve_connection(TokioIo::new(stream), service);
-            let connection = self.graceful.watch(connection);
+            let mut server = auto::Builder::new(TokioExecutor::new()).http1_only();
+            server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+            let connection = server.serve_connection_with_upgrades(TokioIo::new(stream), service);
+            let connection = self.graceful.watch(connection.into_owned());
             tokio::spawn(async move {
                 // Errors here are clients that went away, or do not speak HTTP.
                 tokio::select! {

@@ -51,8 +51,10 @@ use crate::home::space::{self, NoSpace, Reserve};
 use crate::http::{Gateway, Services};
 use crate::log::{self, add_warning};
 use crate::process::room_for_threads;
+use crate::sessions::registry::Sessions;
+use crate::ssm::SessionOpener;
 use crate::time::now_ms;
-use crate::{cloudformation, ec2, ecs, logs, s3, sts};
+use crate::{cloudformation, ec2, ecs, logs, s3, ssm, sts};
 
 /// The time without anything to do after which the server stops, unless another one is given.
 pub const IDLE: Duration = Duration::from_secs(30 * 60);
@@ -231,10 +233,12 @@ impl Server {
             Reserve::open(home.path()).release();
         }
         let store = batch::open_store(home.path(), &capacity)?;
+        let sessions = Sessions::default();
         let config = EngineConfig {
             capacity,
             environment: environment::of_host_jobs(home, &endpoint),
             keys: Arc::clone(&keys),
+            sessions: sessions.clone(),
             retention_ms: settings.retention_ms(),
             // Another machine, or this one after a restart: nothing that ran then runs now.
             is_new_host: old.as_ref().is_some_and(|old| !old.machine.is_here()),
@@ -242,7 +246,7 @@ impl Server {
         let (containers, container_requests) = channel();
         let (engine, handle) = Engine::open(home, store, config, containers.clone(), &mut warnings)?;
         let reader = Reader::new(home.path());
-        let services = services(home, &handle, &reader, &keys, &endpoint, &mut warnings)?;
+        let services = services(home, &handle, &reader, (&keys, &endpoint), sessions, &mut warnings)?;
         let logs = services.logs.clone();
         let stacks = services.cloudformation.clone();
         let gateway = Arc::new(Gateway::new(Arc::clone(&keys), services));
@@ -380,12 +384,14 @@ fn services(
     home: &Home,
     engine: &Handle,
     reader: &Reader,
-    keys: &Arc<Keys>,
-    endpoint: &Endpoint,
+    (keys, endpoint): (&Arc<Keys>, &Endpoint),
+    sessions: Sessions,
     warnings: &mut Vec<String>,
 ) -> io::Result<Services> {
     let events = Arc::new(logs::Events::open(home.path(), warnings)?);
     let objects = Arc::new(s3::Store::open(home.path(), warnings)?);
+    let url = endpoint.connection().endpoint_url;
+    let opener = SessionOpener { sessions: sessions.clone(), endpoint_url: url };
     Ok(Services {
         cloudformation: cloudformation::Api::new(
             engine.clone(),
@@ -396,9 +402,11 @@ fn services(
         logs: logs::Api::new(engine.clone(), reader.clone(), events),
         s3: s3::service(objects, Arc::clone(keys), reader.clone()),
         batch: batch::Api::new(engine.clone(), reader.clone()),
-        ecs: ecs::Api::new(engine.clone(), reader.clone(), endpoint.started_at),
+        ecs: ecs::Api::new(engine.clone(), reader.clone(), endpoint.started_at, opener.clone()),
         ec2: ec2::Api::new(engine.clone(), endpoint.started_at),
+        ssm: ssm::Api::new(engine.clone(), opener),
         sts: sts::Api::new(),
+        sessions,
     })
 }
 

@@ -20,7 +20,8 @@ pub use result::{About, DirectiveOptions, Directives, Remark};
 pub use shape::{LsfShape, SlurmShape};
 pub use slurm::{about as about_slurms, about_letter as about_slurms_letter};
 pub use variables::{instead_of_variable, read_variables};
-use words::{Quoting, split};
+use words::split;
+pub(crate) use words::{Quoting, split as split_words};
 
 /// The scheduler to which a line is addressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

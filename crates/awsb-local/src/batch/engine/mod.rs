@@ -48,6 +48,7 @@ use crate::home::files::BATCH_DATABASE;
 use crate::home::space::{NoSpace, Reserve};
 use crate::runner::link::Link;
 use crate::runner::protocol::{AttemptId, RunnerId};
+use crate::sessions::registry::Sessions;
 use crate::time::now_ms;
 
 /// How long reports of runners may be only in the page cache. Changes that clients have been
@@ -79,6 +80,8 @@ pub struct EngineConfig {
     pub environment: Vec<(String, String)>,
     /// The keys of those that run.
     pub keys: Arc<Keys>,
+    /// The sessions with those that run.
+    pub sessions: Sessions,
     /// The retention of ended jobs and their logs, in milliseconds.
     pub retention_ms: i64,
     /// The last server ran on another machine, or before this machine was last started. No runner
@@ -194,6 +197,9 @@ impl Engine {
                 engine.state.assigned().map(|(current, _)| current.attempt_id.clone()).collect();
         }
         engine.remove_leftovers()?;
+        for (current, _) in engine.state.assigned() {
+            engine.config.sessions.attempt_outlived_server(&current.attempt_id);
+        }
         Ok((engine, handle))
     }
 

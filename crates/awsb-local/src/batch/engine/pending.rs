@@ -42,7 +42,7 @@ impl PendingReplies {
             // A runner reports again what it has not been told to forget, when it has reconnected.
             Message::Connected(..) | Message::Report(..) | Message::Disconnected(..) => {}
             // These are asked for again.
-            Message::Prepared(_) | Message::Removed(_) | Message::Assigned(_) => {}
+            Message::Prepared(_) | Message::Removed(_) | Message::Assigned(_) | Message::Task(..) => {}
             Message::Stop => {}
         }
     }

@@ -8,6 +8,7 @@ use super::pending::PendingReplies;
 use super::run_order::{AttemptToRun, is_contained, node_index};
 use super::{Engine, Leftovers, PAUSE_AFTER_FAILURE_MS, Runner};
 use crate::access::secrets::Placement;
+use crate::batch::messages::RunningTask;
 use crate::batch::model::JobKey;
 use crate::batch::request::Spec;
 use crate::batch::state::{Current, Effect};
@@ -16,7 +17,9 @@ use crate::process::missing_resource;
 use crate::runner::link::Link;
 use crate::runner::protocol::{AttemptId, Hello, Order, Report, RunnerId};
 use crate::runner::{self, AttemptOutcome};
+use crate::sessions::registry::Place;
 use crate::time::now_ms;
+use awsb_model::Status;
 
 /// The host of containers, once it is ready or is known not to be.
 type HostResult = Result<Arc<ContainerHost>, NoContainerHost>;
@@ -217,6 +220,25 @@ impl Engine {
             container_host: host.filter(|_| is_contained).map(|host| host.as_deref()),
         };
         Ok(Some(Order::Run(Box::new(attempt.order()))))
+    }
+
+    /// An attempt that a runner has, as a task. It can have sessions from now on, until it ends.
+    pub(super) fn running_task(&mut self, attempt_id: &AttemptId) -> rusqlite::Result<Option<RunningTask>> {
+        let Some(key) = self.state.by_attempt(attempt_id).map(|job| job.key) else { return Ok(None) };
+        let spec = self.spec(key)?;
+        let Some(job) = self.state.job(key) else { return Ok(None) };
+        let place = if is_contained(job, &spec.1) {
+            Place::Container
+        } else {
+            match self.order_to_run(key, None)? {
+                Some(Order::Run(run)) => Place::Host(run, self.config.environment.clone()),
+                Some(_) | None => return Ok(None),
+            }
+        };
+        let Some(job) = self.state.job(key) else { return Ok(None) };
+        let is_running = job.status == Status::Running;
+        self.config.sessions.attempt_runs(attempt_id);
+        Ok(Some(RunningTask { is_running, started_at: job.started_at.filter(|_| is_running), place }))
     }
 
     /// The ID of a job (of the parent, for a child) and what the job does.

@@ -15,6 +15,7 @@ use crate::capacity::capacity;
 use crate::containers::host::channel;
 use crate::home::Home;
 use crate::http::protocol::ApiError;
+use crate::sessions::registry::Sessions;
 
 /// An engine that does not run yet, in a home of its own.
 fn engine() -> (tempfile::TempDir, Engine, Handle) {
@@ -26,6 +27,7 @@ fn engine() -> (tempfile::TempDir, Engine, Handle) {
         capacity: capacity(),
         environment: Vec::new(),
         keys: Keys::new(KeyMaterial { owner, jobs: new_secret() }).into(),
+        sessions: Sessions::default(),
         retention_ms: i64::MAX / 2,
         is_new_host: false,
     };

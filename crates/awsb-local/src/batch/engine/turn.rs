@@ -61,6 +61,9 @@ impl Engine {
                         .keys
                         .set_attempt(job.key, job.current.as_ref().map(|current| &current.attempt_id));
                 }
+                for ended in &changes.attempts {
+                    self.config.sessions.attempt_ended(&ended.attempt_id);
+                }
                 pending.replies.into_iter().for_each(|reply| reply(Ok(())));
                 pending.ends.into_iter().for_each(|end| end.answer_end(Ok(())));
                 for (runner, order) in &pending.orders {
@@ -343,6 +346,9 @@ impl Engine {
             Message::Assigned(reply) => {
                 let assigned = self.state.assigned().map(|(current, _)| current.attempt_id.clone());
                 let _ = reply.send(assigned.collect());
+            }
+            Message::Task(attempt_id, reply) => {
+                let _ = reply.send(self.running_task(&attempt_id)?);
             }
             Message::EndAll(reply) => {
                 for key in self.state.parents() {

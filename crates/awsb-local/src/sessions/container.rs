@@ -1,0 +1,227 @@
+//! A command in the container of a job, by the exec of the Docker engine.
+
+use std::path::Path;
+use std::pin::pin;
+use std::time::Duration;
+
+use awsb_docker::{RawClient, connect, words};
+use bollard::Docker;
+use bollard::exec::{ResizeExecOptions, StartExecOptions};
+use bollard::models::{ContainerInspectResponse, ExecConfig};
+use bollard::query_parameters::InspectContainerOptions;
+use nix::sys::signal::Signal;
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use super::channels::{Activity, Client, Control, EndOfInput, pass_input, pass_output, start};
+use super::frames::{FrameReader, FrameWriter, Gone};
+use super::registry::Begun;
+use super::terminal::END_OF_INPUT;
+use crate::containers::record;
+use crate::docker::container_name;
+use crate::runner::protocol::AttemptId;
+use awsb_model::session_frames::{Frame, WindowSize};
+
+/// The variable that marks the processes of a command.
+const MARK: &str = "AWSB_SESSION";
+/// How long a command may take to end after SIGHUP, when its client has hung up.
+const HANG_UP_GRACE: Duration = Duration::from_secs(5);
+/// How often the engine is asked how a command has ended, and how many times at most: it knows that
+/// a moment after the output has ended.
+const ASK_EVERY: Duration = Duration::from_millis(20);
+const ASK_TIMES: usize = 250;
+/// Sends the signal `$1` to all processes of a container with the variable `$2`. The engine has no
+/// request for that.
+const SIGNAL_ALL: &str = "for e in /proc/[0-9]*/environ; do if grep -q \"$2\" \"$e\" 2>/dev/null; then \
+                          p=${e#/proc/}; kill -s \"$1\" \"${p%/environ}\"; fi; done";
+
+/// The container of an attempt on its engine.
+pub struct Found {
+    address: String,
+    docker: Docker,
+    /// The state of the container.
+    pub container: ContainerInspectResponse,
+}
+
+/// Finds the container of an attempt, on one of the engines that this home has used.
+///
+/// # Errors
+/// When no engine has it, or it does not run.
+pub async fn find(attempt_id: &AttemptId) -> Result<Found, String> {
+    let name = container_name(attempt_id);
+    let mut problems = Vec::new();
+    // The home is the working directory of the server.
+    for address in record::read(Path::new("")).0.engines {
+        let docker = match connect(&address).await {
+            Ok(docker) => docker,
+            Err(e) => {
+                problems.push(e.to_string());
+                continue;
+            }
+        };
+        match docker.inspect_container(&name, None::<InspectContainerOptions>).await {
+            Ok(container) => return Ok(Found { address, docker, container }),
+            Err(e) => problems.push(format!("{address}: {}", words(&e))),
+        }
+    }
+    Err(format!("the container of the job is not found: {}", problems.join("; ")))
+}
+
+/// Why a session goes to its end.
+enum End {
+    OutputEnded,
+    HungUp,
+    JobEnded,
+}
+
+/// Runs the command of a session to its end.
+///
+/// # Errors
+/// When it cannot be started, or ends with its job: in words for the client.
+pub async fn run(
+    begun: &Begun,
+    attempt_id: &AttemptId,
+    command: &[String],
+    mut reader: FrameReader,
+    writer: FrameWriter,
+) -> Result<(), String> {
+    let Some(terminal) = start(&mut reader).await else { return Ok(()) };
+    let Found { address, docker, .. } = find(attempt_id).await?;
+    let name = container_name(attempt_id);
+    let mark = format!("{MARK}={}", uuid::Uuid::new_v4().simple());
+    let mut environment = vec![mark.clone()];
+    environment.extend(terminal.iter().map(|terminal| format!("TERM={}", terminal.kind)));
+    let config = ExecConfig {
+        attach_stdin: Some(true),
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        tty: Some(terminal.is_some()),
+        env: Some(environment),
+        cmd: Some(command.to_vec()),
+        // ECS Developer Guide, `ecs-exec`: commands "are run as the root user", whatever user the
+        // container has.
+        user: Some("0".to_owned()),
+        ..ExecConfig::default()
+    };
+    let failed = |why: String| format!("starting the command in the container: {why}");
+    let exec = docker.create_exec(&name, config).await.map_err(|e| failed(words(&e)))?.id;
+    let stream = RawClient::to(&address)
+        .start_exec(&exec, terminal.is_some())
+        .await
+        .map_err(|e| failed(e.to_string()))?;
+    if let Some(terminal) = &terminal {
+        resize(&docker, &exec, terminal.size).await;
+    }
+    let (mut pieces, mut control, taken) = Client::reading(reader).parts();
+    let activity = Activity::default();
+    let (output, input) = tokio::io::split(stream);
+    let end_of_input = match terminal {
+        Some(_) => EndOfInput::Typed(END_OF_INPUT),
+        None => EndOfInput::Closed,
+    };
+    let ended = {
+        let mut input = pin!(pass_input(&mut pieces, &taken, input, end_of_input, &writer));
+        let mut output = pin!(async {
+            match terminal {
+                Some(_) => pass_output(output, Frame::Output, &activity, &writer).await,
+                None => pass_frames(output, &writer).await,
+            }
+        });
+        let mut has_input = true;
+        loop {
+            tokio::select! {
+                sent = &mut output => match sent {
+                    Ok(()) => break End::OutputEnded,
+                    Err(Gone) => break End::HungUp,
+                },
+                () = &mut input, if has_input => has_input = false,
+                wanted = control.recv() => match wanted {
+                    Some(Control::Resize(size)) => resize(&docker, &exec, size).await,
+                    Some(Control::Signal(number)) => {
+                        if let Ok(signal) = Signal::try_from(i32::from(number)) {
+                            signal_all(&docker, &name, &mark, signal).await;
+                        }
+                    }
+                    None => break End::HungUp,
+                },
+                () = begun.attempt_end() => break End::JobEnded,
+            }
+        }
+    };
+    match ended {
+        End::OutputEnded => {
+            let code = exit_code(&docker, &exec, ASK_TIMES).await;
+            let code = code.ok_or("the Docker engine does not say how the command has ended")?;
+            let _ = writer.send(&Frame::Exit(code)).await;
+            Ok(())
+        }
+        End::HungUp => {
+            signal_all(&docker, &name, &mark, Signal::SIGHUP).await;
+            let ended = exit_code(&docker, &exec, usize::MAX);
+            if tokio::time::timeout(HANG_UP_GRACE, ended).await.is_err() {
+                signal_all(&docker, &name, &mark, Signal::SIGKILL).await;
+            }
+            Ok(())
+        }
+        // Its processes have ended with the container.
+        End::JobEnded => Err("the job has ended, and the command with it".to_owned()),
+    }
+}
+
+async fn resize(docker: &Docker, exec: &str, size: WindowSize) {
+    let options = ResizeExecOptions { height: size.rows, width: size.columns };
+    // A command that has ended has no terminal any more.
+    let _ = docker.resize_exec(exec, options).await;
+}
+
+/// The exit code of a command, asked for at most this many times.
+async fn exit_code(docker: &Docker, exec: &str, times: usize) -> Option<u8> {
+    for _ in 0..times {
+        let found = docker.inspect_exec(exec).await.ok()?;
+        if found.running == Some(false)
+            && let Some(code) = found.exit_code
+        {
+            return u8::try_from(code & 0xff).ok();
+        }
+        tokio::time::sleep(ASK_EVERY).await;
+    }
+    None
+}
+
+/// Sends a signal to all processes of a command. A container without a shell is left alone: then
+/// the processes end with the job.
+async fn signal_all(docker: &Docker, container: &str, mark: &str, signal: Signal) {
+    let name = signal.as_str().trim_start_matches("SIG").to_owned();
+    let words = ["sh", "-c", SIGNAL_ALL, "sh"].map(str::to_owned).into_iter().chain([name, mark.to_owned()]);
+    let config =
+        ExecConfig { cmd: Some(words.collect()), user: Some("0".to_owned()), ..ExecConfig::default() };
+    if let Ok(created) = docker.create_exec(container, config).await {
+        let detached = StartExecOptions { detach: true, ..StartExecOptions::default() };
+        let _ = docker.start_exec(&created.id, Some(detached)).await;
+    }
+}
+
+/// Sends the output of a command without a terminal to the client. The engine writes it in frames:
+/// a byte for the stream, three zeroes, and four bytes for the length (Docker Engine API,
+/// `ContainerAttach`, "Stream format").
+async fn pass_frames(output: impl AsyncRead, writer: &FrameWriter) -> Result<(), Gone> {
+    let mut output = pin!(output);
+    let mut bytes = vec![0; 32 * 1024];
+    loop {
+        let mut head = [0; 8];
+        if output.read_exact(&mut head).await.is_err() {
+            return Ok(());
+        }
+        let [stream, _, _, _, a, b, c, d] = head;
+        let mut left = usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX);
+        while left > 0 {
+            let room = left.min(bytes.len());
+            let Ok(n @ 1..) = output.read(bytes.get_mut(..room).unwrap_or_default()).await else {
+                return Ok(());
+            };
+            left -= n;
+            let data = bytes.get(..n).unwrap_or_default().to_vec();
+            let frame = if stream == 2 { Frame::ErrorOutput(data) } else { Frame::Output(data) };
+            writer.send(&frame).await?;
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! A command beside a job on the host: in the folder of the job, with its environment and limits.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::process::{Child, Command};
+
+use super::channels::{Activity, Client, Control, EndOfInput, pass_input, pass_output, start};
+use super::frames::{FrameReader, FrameWriter};
+use super::leader;
+use super::registry::Begun;
+use super::terminal::{self, END_OF_INPUT, Master, Size};
+use crate::home::files::SCRATCH;
+use crate::runner::protocol::{AttemptId, Run, TASK_VARIABLE};
+use crate::runner::tmpdir_of;
+use awsb_model::session_frames::{Frame, SessionTerminal};
+
+/// How long a command may take to end after SIGHUP, when its client has hung up.
+const HANG_UP_GRACE: Duration = Duration::from_secs(5);
+
+/// A command that runs.
+struct Running {
+    child: Child,
+    /// The size of its terminal, if it has one.
+    size: Option<Size>,
+    input: Box<dyn AsyncWrite + Send + Unpin>,
+    output: Box<dyn AsyncRead + Send + Unpin>,
+    errors: Option<Box<dyn AsyncRead + Send + Unpin>>,
+}
+
+/// Why a session goes to its end.
+enum End {
+    Exited(std::io::Result<ExitStatus>),
+    HungUp,
+    JobEnded,
+}
+
+/// Runs the command of a session to its end.
+///
+/// # Errors
+/// When it cannot be started, or ends with its job: in words for the client.
+pub async fn run(
+    begun: &Begun,
+    attempt_id: &AttemptId,
+    command: &[String],
+    (order, common): (&Run, &[(String, String)]),
+    mut reader: FrameReader,
+    writer: FrameWriter,
+) -> Result<(), String> {
+    let Some(terminal) = start(&mut reader).await else { return Ok(()) };
+    let Running { mut child, size, input, output, errors } =
+        spawn(attempt_id, command, order, common, terminal.as_ref())
+            .map_err(|e| format!("starting the command: {e}"))?;
+    // The leader of its group and its session.
+    let group = child.id().and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw);
+    let (mut pieces, mut control, taken) = Client::reading(reader).parts();
+    let (activity, terminal_size) = (Activity::default(), size);
+    let end_of_input = match terminal_size {
+        Some(_) => EndOfInput::Typed(END_OF_INPUT),
+        None => EndOfInput::Closed,
+    };
+    let ended = {
+        let mut input = pin!(pass_input(&mut pieces, &taken, input, end_of_input, &writer));
+        let mut outputs = pin!(async {
+            let errors = async {
+                match errors {
+                    Some(errors) => pass_output(errors, Frame::ErrorOutput, &activity, &writer).await,
+                    None => Ok(()),
+                }
+            };
+            tokio::try_join!(pass_output(output, Frame::Output, &activity, &writer), errors)
+        });
+        let (mut has_input, mut has_output) = (true, true);
+        let ended = loop {
+            tokio::select! {
+                status = child.wait() => break End::Exited(status),
+                sent = &mut outputs, if has_output => match sent {
+                    Ok(_) => has_output = false,
+                    Err(_) => break End::HungUp,
+                },
+                () = &mut input, if has_input => has_input = false,
+                wanted = control.recv() => match wanted {
+                    Some(Control::Resize(size)) => {
+                        if let Some(terminal) = &terminal_size {
+                            terminal.set(size);
+                        }
+                    }
+                    Some(Control::Signal(number)) => signal(group, number),
+                    None => break End::HungUp,
+                },
+                () = begun.attempt_end() => break End::JobEnded,
+            }
+        };
+        if matches!(ended, End::Exited(_)) && has_output {
+            tokio::select! {
+                _ = &mut outputs => {}
+                () = activity.silence() => {}
+                None = control.recv() => {}
+            }
+        }
+        ended
+    };
+    // The end of a terminal is gone with the input, the output and this.
+    drop(terminal_size);
+    match ended {
+        End::Exited(status) => {
+            let status = status.map_err(|e| format!("waiting for the end of the command: {e}"))?;
+            let _ = writer.send(&Frame::Exit(exit_code(status))).await;
+            Ok(())
+        }
+        End::HungUp => {
+            hang_up(&mut child, group).await;
+            Ok(())
+        }
+        End::JobEnded => {
+            send(group, Signal::SIGKILL);
+            let _ = child.wait().await;
+            Err("the job has ended, and the command with it".to_owned())
+        }
+    }
+}
+
+/// The exit code as a shell has it: 128 + signal for a command that a signal has ended.
+fn exit_code(status: ExitStatus) -> u8 {
+    use std::os::unix::process::ExitStatusExt;
+    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+    u8::try_from(code & 0xff).unwrap_or(u8::MAX)
+}
+
+/// Sends a signal that the client names.
+fn signal(group: Option<Pid>, number: u8) {
+    if let Ok(signal) = Signal::try_from(i32::from(number)) {
+        send(group, signal);
+    }
+}
+
+fn send(group: Option<Pid>, signal: Signal) {
+    // A group that is gone needs none.
+    if let Some(group) = group {
+        let _ = killpg(group, signal);
+    }
+}
+
+/// Ends a command whose client is gone, as the end of a terminal does.
+async fn hang_up(child: &mut Child, group: Option<Pid>) {
+    send(group, Signal::SIGHUP);
+    // A command that has been stopped gets it as well.
+    send(group, Signal::SIGCONT);
+    if tokio::time::timeout(HANG_UP_GRACE, child.wait()).await.is_err() {
+        send(group, Signal::SIGKILL);
+        let _ = child.wait().await;
+    }
+}
+
+fn spawn(
+    attempt_id: &AttemptId,
+    words: &[String],
+    order: &Run,
+    common: &[(String, String)],
+    terminal: Option<&SessionTerminal>,
+) -> std::io::Result<Running> {
+    // The home is the working directory of the server.
+    let scratch = std::path::absolute(Path::new(SCRATCH).join(attempt_id.as_str()))?;
+    let mut environment: BTreeMap<String, String> = common.iter().cloned().collect();
+    let tmpdir = tmpdir_of(&scratch).unwrap_or_else(|| scratch.clone());
+    environment.insert("TMPDIR".to_owned(), tmpdir.display().to_string());
+    environment.extend(order.environment.iter().cloned());
+    environment.insert(TASK_VARIABLE.to_owned(), attempt_id.as_str().to_owned());
+    if let Some(terminal) = terminal {
+        environment.insert("TERM".to_owned(), terminal.kind.clone());
+    }
+    let mut command = Command::new(program()?);
+    command
+        .arg0("blocal")
+        .arg(leader::ACTION)
+        .arg(if terminal.is_some() { leader::TERMINAL } else { leader::PIPES })
+        .arg(serde_json::to_string(&order.limits)?)
+        .args(words)
+        .env_clear()
+        .envs(environment)
+        .current_dir(scratch);
+    let Some(terminal) = terminal else {
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let missing = || std::io::Error::other("a pipe is missing");
+        return Ok(Running {
+            size: None,
+            input: Box::new(child.stdin.take().ok_or_else(missing)?),
+            output: Box::new(child.stdout.take().ok_or_else(missing)?),
+            errors: Some(Box::new(child.stderr.take().ok_or_else(missing)?)),
+            child,
+        });
+    };
+    let (Master { input, output, size }, programs) = terminal::open(terminal.size)?;
+    let end = |fd: &OwnedFd| Ok::<_, std::io::Error>(Stdio::from(File::from(fd.try_clone()?)));
+    command.stdin(end(&programs)?).stdout(end(&programs)?).stderr(end(&programs)?);
+    let child = command.spawn()?;
+    Ok(Running { input: Box::new(input), output: Box::new(output), errors: None, size: Some(size), child })
+}
+
+/// This program, also when its file has been replaced.
+fn program() -> std::io::Result<PathBuf> {
+    #[cfg(target_os = "linux")]
+    return Ok(PathBuf::from("/proc/self/exe"));
+    #[cfg(not(target_os = "linux"))]
+    return std::env::current_exe();
+}

@@ -1,0 +1,54 @@
+//! The program that becomes a command beside a job on the host: `blocal session-leader …`.
+//!
+//! The command has to lead a session of its own, and a terminal has to be the controlling one of
+//! that session. A process can only do that for itself, so the server starts this program, which
+//! does it and then executes the command in its place.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use nix::sys::stat::{Mode, umask};
+
+use crate::runner::Lent;
+
+/// The word of `blocal` that means this program.
+pub const ACTION: &str = "session-leader";
+/// The word for a command whose standard input is a terminal.
+pub const TERMINAL: &str = "terminal";
+/// The word for a command with pipes.
+pub const PIPES: &str = "pipes";
+
+/// Becomes the command in the words behind [`ACTION`]: [`TERMINAL`] or [`PIPES`], the limits of the
+/// job as JSON, the program, and its arguments. It returns only when that fails, with the exit code
+/// that a shell would have.
+pub fn run(words: &[OsString]) -> u8 {
+    let [kind, limits, program, arguments @ ..] = words else {
+        return failed(OsStr::new(ACTION), &io::Error::other("started by the local cluster only"));
+    };
+    let limits: BTreeMap<String, i64> = serde_json::from_str(&limits.to_string_lossy()).unwrap_or_default();
+    // It fails only for a leader of a group, and this process is none.
+    let _ = nix::unistd::setsid();
+    if kind == TERMINAL {
+        if let Err(e) = rustix::process::ioctl_tiocsctty(io::stdin()) {
+            return failed(program, &e.into());
+        }
+    } else {
+        // A terminal that is gone ends its session. Pipes do not do that when the server is gone.
+        #[cfg(target_os = "linux")]
+        let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL);
+    }
+    // The file mode mask that jobs have.
+    umask(Mode::from_bits_truncate(0o022));
+    let _limits = Lent::take(&limits);
+    let failure = Command::new(program).args(arguments).exec();
+    failed(program, &failure)
+}
+
+fn failed(program: &OsStr, e: &io::Error) -> u8 {
+    use std::io::Write;
+    let _ = writeln!(io::stderr(), "{}: {e}", program.display());
+    if e.kind() == io::ErrorKind::NotFound { 127 } else { 126 }
+}

@@ -49,7 +49,7 @@ package() {
 try_tools() {
     local folder=$1 name output
     shift
-    for name in awsb bsub bstat bout bkill bwait bqueues bhosts bimage bcluster blocal; do
+    for name in awsb bsub bstat bout bkill bexec bwait bqueues bhosts bimage bcluster blocal; do
         output=$("$@" "$folder/$name" --version) || fail "$folder/$name does not run"
         grep -q "^$name " <<<"$output" || fail "$folder/$name says that it is $output"
     done

@@ -8,7 +8,7 @@ class Awsb < Formula
 
   depends_on "rust" => :build
 
-  TOOLS = %w[bsub bstat bout bkill bwait bqueues bhosts bimage bcluster blocal].freeze
+  TOOLS = %w[bsub bstat bout bkill bexec bwait bqueues bhosts bimage bcluster blocal].freeze
   OLD_NAMES = %w[awsbsub awsbstat awsbout awsbkill awsbqueues awsbhosts].freeze
 
   def install

@@ -22,8 +22,10 @@ mod reconnect;
 mod server_clock;
 mod service_quotas;
 mod session;
+pub mod session_stream;
 mod spawn;
 mod sts;
+mod systems_manager;
 mod trace;
 
 pub use access_denied::AccessDenied;
@@ -43,3 +45,4 @@ pub use service_quotas::{AccountQuota, ServiceQuotas};
 pub use session::{OPERATION_TIMEOUT, Session, endpoint_of, explain, not_found};
 pub use spawn::spawn_call;
 pub use sts::{Identity, Sts};
+pub use systems_manager::{StartedSession, SystemsManager, port_request};

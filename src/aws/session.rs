@@ -31,6 +31,7 @@ use super::proxy::{self, Proxy};
 use super::rate_limit::RateLimiter;
 use super::service_quotas::ServiceQuotas;
 use super::sts::Sts;
+use super::systems_manager::SystemsManager;
 use super::trace::Trace;
 use crate::config::{self, Cluster, ClusterEntry, ClusterSelector, LOCAL};
 use crate::ui::{ErrorKind, Failure, print_message};
@@ -277,6 +278,23 @@ impl Session {
     /// A client of EFS. It is made on demand, as few tools need it.
     pub fn efs(&self) -> Efs {
         Efs::new(&self.config, &self.region, self.debug.then(trace))
+    }
+
+    /// A client of Systems Manager. It is made on demand, as few tools need it.
+    pub fn systems_manager(&self) -> SystemsManager {
+        SystemsManager::new(&self.config, &self.region, self.debug.then(trace))
+    }
+
+    /// The endpoint of a service, as other programs of AWS take it.
+    pub fn endpoint_of(&self, service: &str) -> String {
+        match self.config.endpoint_url() {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None => {
+                let suffix =
+                    if self.region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+                format!("https://{service}.{}.{suffix}", self.region)
+            }
+        }
     }
 
     /// Whether the ECR is AWS's own: neither the settings nor the environment name another

@@ -29,11 +29,12 @@ struct Tool {
 }
 
 /// All tools, in the order of the overview.
-const TOOLS: [Tool; 10] = [
+const TOOLS: [Tool; 11] = [
     Tool { name: "bsub", command: super::bsub::Args::command, main: super::bsub::main },
     Tool { name: "bstat", command: super::bstat::Args::command, main: super::bstat::main },
     Tool { name: "bout", command: super::bout::Args::command, main: super::bout::main },
     Tool { name: "bkill", command: super::bkill::Args::command, main: super::bkill::main },
+    Tool { name: "bexec", command: super::bexec::Args::command, main: super::bexec::main },
     Tool { name: "bwait", command: super::bwait::Args::command, main: super::bwait::main },
     Tool { name: "bqueues", command: super::bqueues::Args::command, main: super::bqueues::main },
     Tool { name: "bhosts", command: super::bhosts::Args::command, main: super::bhosts::main },

@@ -18,6 +18,7 @@ pub use dispatch::main;
 
 mod awsbatch;
 pub mod bcluster;
+pub mod bexec;
 pub mod bhosts;
 pub mod bimage;
 pub mod bkill;

@@ -7,6 +7,7 @@ mod buildspec;
 mod codebuild;
 mod context;
 mod engine;
+mod exec;
 mod job_image;
 mod push;
 mod repository;

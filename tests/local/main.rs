@@ -16,6 +16,7 @@ mod crash;
 mod damage;
 mod disk;
 mod embedded;
+mod exec;
 mod front;
 mod home;
 mod jobs;

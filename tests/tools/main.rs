@@ -23,6 +23,7 @@ mod definitions;
 mod dialects;
 mod docs;
 mod doctor;
+mod exec;
 mod first_job;
 mod hosts;
 mod inputs;

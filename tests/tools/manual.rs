@@ -3,11 +3,12 @@
 use awsb_testkit::{Sandbox, story};
 
 /// A tool, and an option that it has.
-const TOOLS: [(&str, &str); 10] = [
+const TOOLS: [(&str, &str); 11] = [
     ("bsub", "array-size"),
     ("bstat", "status"),
     ("bout", "follow"),
     ("bkill", "reason"),
+    ("bexec", "forward"),
     ("bwait", "timeout"),
     ("bqueues", "ended"),
     ("bhosts", "no-jobs"),

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use awsb_testkit::{Sandbox, program_built, story};
 
-const TOOLS: [&str; 10] =
-    ["bsub", "bstat", "bout", "bkill", "bwait", "bqueues", "bhosts", "bimage", "bcluster", "blocal"];
+const TOOLS: [&str; 11] =
+    ["bsub", "bstat", "bout", "bkill", "bexec", "bwait", "bqueues", "bhosts", "bimage", "bcluster", "blocal"];
 
 #[story]
 fn awsb_alone_lists_the_tools_and_how_to_begin() {

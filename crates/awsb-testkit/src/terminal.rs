@@ -169,6 +169,18 @@ impl OnTerminal {
         (&master.file).write_all(text.as_bytes()).unwrap_or_else(|e| panic!("{}: typing: {e}", self.what));
     }
 
+    /// Gives the terminal another size, and tells the process so: the terminal is not its
+    /// controlling one.
+    #[track_caller]
+    pub fn resize(&mut self, columns: u16, rows: u16) {
+        let size = rustix::termios::Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        let master = self.master.lock().expect("no thread panicked with it");
+        rustix::termios::tcsetwinsize(&master.file, size).unwrap_or_else(|e| panic!("{}: {e}", self.what));
+        drop(master);
+        self.columns = columns.into();
+        self.signal(Signal::SIGWINCH);
+    }
+
     /// Sends a signal to the process alone.
     #[track_caller]
     pub fn signal(&self, signal: Signal) {

@@ -1,0 +1,209 @@
+//! A command in a job, attached to the standard streams of this one.
+
+use std::io::{Read, Write};
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use super::terminal::{self, RawMode};
+use crate::aws::session_stream::{StreamReader, StreamWriter};
+use crate::ui::{EndSignal, ErrorKind, Exit, Failure, SignalListener, print_message};
+use awsb_model::session_frames::{Frame, INPUT_WINDOW, SessionTerminal};
+
+/// How much of standard input is read at a time.
+const PIECE: usize = 32 * 1024;
+/// How many pieces wait between a thread and the session.
+const QUEUED: usize = 4;
+
+/// How a session has ended.
+enum End {
+    /// The command has this exit code.
+    Exited(u8),
+    /// It has failed, for this reason.
+    Failed(String),
+    /// The connection has ended before the command.
+    Lost,
+    /// Nobody reads the output any more.
+    ReaderGone,
+}
+
+/// Output for one of the two streams.
+enum Output {
+    Out(Vec<u8>),
+    Err(Vec<u8>),
+}
+
+/// Runs the command of a session, until it ends or a signal ends this tool. The exit code is the
+/// command's. `job` is the job in messages.
+///
+/// # Errors
+/// When the session fails.
+pub async fn attach(
+    (mut reader, writer): (StreamReader, StreamWriter),
+    terminal: Option<SessionTerminal>,
+    job: &str,
+) -> Result<Exit, Failure> {
+    let has_terminal = terminal.is_some();
+    let mut signals = SignalListener::listen();
+    let resized = signal(SignalKind::window_change())
+        .map_err(|e| Failure::failed(format!("listening for the size of the terminal: {e}")))?;
+    writer.send(&Frame::Start(terminal)).await;
+    let raw = if has_terminal { RawMode::set() } else { None };
+    let (pieces, window) = (read_input(), Semaphore::new(INPUT_WINDOW));
+    let (output, written) = write_output();
+    let receive = receive(&mut reader, output, &window);
+    let send = send(pieces, &writer, &window);
+    let resize = resize(resized, &writer, has_terminal);
+    let mut is_interrupted = false;
+    let ended = {
+        tokio::pin!(receive, send, resize);
+        loop {
+            tokio::select! {
+                ended = &mut receive => break Ok(ended),
+                never = &mut send => match never {},
+                never = &mut resize => match never {},
+                signal = signals.next() => match signal {
+                    // The command decides what Ctrl-C means; a second one is for this tool.
+                    EndSignal::Interrupt if !is_interrupted => {
+                        is_interrupted = true;
+                        writer.send(&Frame::Signal(signal.number())).await;
+                    }
+                    signal => break Err(signal),
+                },
+            }
+        }
+    };
+    // All that the command has written is on its way to the reader.
+    let ended = match ended {
+        Ok(ended) => {
+            tokio::select! {
+                _ = written => Ok(ended),
+                signal = signals.next() => Err(signal),
+            }
+        }
+        Err(signal) => Err(signal),
+    };
+    drop(raw);
+    match ended {
+        Ok(End::Exited(code)) => Ok(Exit::Job(code)),
+        Ok(End::Failed(why)) => Err(Failure::failed(format!("the command in the job {job}: {why}"))),
+        Ok(End::Lost) => Err(Failure::new(
+            ErrorKind::ContactLost,
+            format!("contact with the command in the job {job} is lost, and the command gets SIGHUP"),
+        )
+        .hint(format!("`bstat {job}` tells how the job is"))),
+        Ok(End::ReaderGone) => Ok(Exit::Done),
+        Err(signal) => {
+            print_message(format!("bexec: {signal}; the command in the job {job} gets SIGHUP"));
+            Ok(Exit::Interrupted(signal))
+        }
+    }
+}
+
+/// Receives frames until the last one.
+async fn receive(reader: &mut StreamReader, output: mpsc::Sender<Output>, window: &Semaphore) -> End {
+    loop {
+        let sent = match reader.next().await {
+            Some(Frame::Output(data)) => output.send(Output::Out(data)).await,
+            Some(Frame::ErrorOutput(data)) => output.send(Output::Err(data)).await,
+            Some(Frame::Accepted(count)) => {
+                window.add_permits(usize::try_from(count).unwrap_or(0).min(INPUT_WINDOW));
+                Ok(())
+            }
+            Some(Frame::Exit(code)) => return End::Exited(code),
+            Some(Frame::Failed(why)) => return End::Failed(why),
+            // A later server may have more to say.
+            Some(_) => Ok(()),
+            None => return End::Lost,
+        };
+        if sent.is_err() {
+            return End::ReaderGone;
+        }
+    }
+}
+
+/// Sends standard input, as far as the other end takes it.
+async fn send(
+    mut pieces: mpsc::Receiver<Vec<u8>>,
+    writer: &StreamWriter,
+    window: &Semaphore,
+) -> std::convert::Infallible {
+    while let Some(piece) = pieces.recv().await {
+        let size = u32::try_from(piece.len()).unwrap_or(0);
+        if let Ok(permits) = window.acquire_many(size).await {
+            // They come back when the other end has taken the bytes.
+            permits.forget();
+        }
+        if !writer.send(&Frame::Input(piece)).await {
+            break;
+        }
+    }
+    writer.send(&Frame::EndOfInput).await;
+    std::future::pending().await
+}
+
+/// Sends the size of the terminal when it changes.
+async fn resize(
+    mut resized: tokio::signal::unix::Signal,
+    writer: &StreamWriter,
+    has_terminal: bool,
+) -> std::convert::Infallible {
+    while resized.recv().await.is_some() {
+        if has_terminal {
+            writer.send(&Frame::Resize(terminal::size())).await;
+        }
+    }
+    std::future::pending().await
+}
+
+/// Reads standard input in a thread, which ends with the process: a read cannot be given up.
+fn read_input() -> mpsc::Receiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel(QUEUED);
+    let read = move || {
+        let mut bytes = vec![0; PIECE];
+        loop {
+            match std::io::stdin().lock().read(&mut bytes) {
+                Ok(n @ 1..) => {
+                    let piece = bytes.get(..n).unwrap_or_default().to_vec();
+                    if sender.blocking_send(piece).is_err() {
+                        return;
+                    }
+                }
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Ok(_) | Err(_) => return,
+            }
+        }
+    };
+    // Without a thread there is no input, and its end comes at once.
+    let _ = std::thread::Builder::new().name("input".to_owned()).spawn(read);
+    receiver
+}
+
+/// Writes output in a thread: a reader that does not read must not hold up the keyboard. The
+/// receiver tells when everything has been written.
+fn write_output() -> (mpsc::Sender<Output>, oneshot::Receiver<()>) {
+    let (sender, mut receiver) = mpsc::channel(QUEUED);
+    let (done, written) = oneshot::channel();
+    let write = move || {
+        while let Some(output) = receiver.blocking_recv() {
+            let outcome = match output {
+                Output::Out(data) => {
+                    let mut stdout = std::io::stdout().lock();
+                    stdout.write_all(&data).and_then(|()| stdout.flush())
+                }
+                // Nobody has to read the errors.
+                Output::Err(data) => {
+                    let _ = std::io::stderr().lock().write_all(&data);
+                    Ok(())
+                }
+            };
+            if outcome.is_err() {
+                break;
+            }
+        }
+        drop(receiver);
+        let _ = done.send(());
+    };
+    let _ = std::thread::Builder::new().name("output".to_owned()).spawn(write);
+    (sender, written)
+}

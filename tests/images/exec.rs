@@ -1,0 +1,116 @@
+//! `bexec` with jobs in containers: the exec of a Docker engine, with a terminal and without, and
+//! ports of a container.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+
+use awsb_testkit::local::PATIENCE;
+use awsb_testkit::{Sandbox, Terminal, engine, engine_network, eventually, story};
+use nix::sys::signal::Signal;
+
+/// A sandbox with the engine's network for jobs of its own.
+fn sandbox() -> Sandbox {
+    let mut sandbox = Sandbox::new();
+    sandbox.hold(engine_network());
+    sandbox
+}
+
+/// A job in a container that runs until it is ended.
+fn running(sandbox: &Sandbox, script: &str) -> String {
+    let words = ["--parsable", "--image", engine(), "-m", "64M", "-e", "COLOUR=blue", "--wrap", script];
+    let id = sandbox.run("bsub", words).ok().stdout.trim().to_owned();
+    sandbox.run("bwait", ["--started", &id]).ok();
+    id
+}
+
+/// How many processes of the container have this word among their arguments.
+fn processes(sandbox: &Sandbox, id: &str, word: &str) -> usize {
+    let listed = sandbox.run("bexec", [id, "ps"]).ok().stdout;
+    listed.lines().filter(|line| line.split_whitespace().any(|w| w == word)).count()
+}
+
+#[story]
+fn a_command_runs_in_the_container() {
+    let sandbox = sandbox();
+    let id = running(&sandbox, "sleep 1000");
+    let script = "echo $AWS_BATCH_JOB_ID $COLOUR; id -u; echo problem >&2; exit 7";
+    let outcome = sandbox.run("bexec", [&id, "sh", "-c", script]).ended_with(7);
+    assert_eq!((outcome.stdout, outcome.stderr), (format!("{id} blue\n0\n"), "problem\n".to_owned()));
+    let missing = sandbox.run("bexec", [&id, "no-such-program"]);
+    assert!(missing.code() == 127 || missing.code() == 126 || missing.code() == 1, "{missing}");
+    assert!(format!("{}{}", missing.stdout, missing.stderr).contains("no-such-program"), "{missing}");
+    sandbox.run("bexec", [&id, "sh", "-c", "kill -TERM $$"]).ended_with(143);
+
+    // Bytes of every kind, both ways.
+    let data: Vec<u8> = (0..10_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    sandbox.file("data", &data);
+    sandbox.run("sh", ["-c", &format!("bexec {id} cat < data > back")]).ok();
+    assert!(std::fs::read(sandbox.work().join("back")).unwrap() == data);
+
+    // A client that is gone takes its command along.
+    let client = sandbox.start("bexec", [&id, "sleep", "4321"]);
+    eventually("the command runs", PATIENCE, || (processes(&sandbox, &id, "4321") > 0).then_some(()));
+    client.signal(Signal::SIGKILL);
+    eventually("the command has ended", PATIENCE, || (processes(&sandbox, &id, "4321") == 0).then_some(()));
+
+    // And so does the end of the job.
+    let client = sandbox.start("bexec", [&id, "sleep", "4321"]);
+    eventually("the command runs", PATIENCE, || (processes(&sandbox, &id, "4321") > 0).then_some(()));
+    sandbox.run("bkill", [&id]).ok();
+    client.wait_for(2 * PATIENCE);
+}
+
+#[story]
+fn a_shell_in_a_container_has_a_terminal() {
+    let sandbox = sandbox();
+    let id = running(&sandbox, "sleep 1000");
+    let mut shell = Terminal::new(100).start(&sandbox, "bexec", [&id]);
+    shell.types("stty size\n");
+    shell.until("its size", |screen| screen.contains("50 100"));
+    shell.resize(70, 20);
+    shell.types("stty size\n");
+    shell.until("its new size", |screen| screen.contains("20 70"));
+    shell.types("echo w$((6*7)); sleep 1000 || echo ended\n");
+    shell.until("the command runs", |screen| screen.contains("w42"));
+    shell.types("\u{3}");
+    shell.types("echo goes $((1+1)) on\n");
+    shell.until("the prompt after Ctrl-C", |screen| screen.contains("goes 2 on"));
+    shell.types("(exit 5)\n\u{4}");
+    shell.wait().ended_with(5);
+    // The engine's frames begin with such bytes, and a terminal has none.
+    let script = "stty -opost; printf '\\001\\002\\000'; head -c 10000000 /dev/zero | tr '\\0' x; exit 4";
+    let much = Terminal::new(100).run(&sandbox, "bexec", [&id, "sh", "-c", script]).ended_with(4);
+    assert_eq!(much.written.matches('x').count(), 10_000_000);
+    assert!(much.written.starts_with("\u{1}\u{2}\0"), "{:?}", &much.written[..10]);
+    sandbox.run("bkill", [&id]).ok();
+}
+
+#[story]
+fn a_port_of_a_container_is_here_as_well() {
+    let sandbox = sandbox();
+    let id = running(&sandbox, "while :; do nc -l -p 8080 -e cat; done");
+    let mut forward = sandbox.start("bexec", ["--forward", "0:8080", &id]);
+    let line = forward.line().unwrap();
+    let local = line.split([':', ' ']).nth(1).unwrap().parse::<u16>().unwrap();
+    let echoed = eventually("the server in the container answers", PATIENCE, || {
+        let mut client = TcpStream::connect(("127.0.0.1", local)).unwrap();
+        client.write_all(b"hello").ok()?;
+        client.shutdown(Shutdown::Write).ok()?;
+        let mut back = String::new();
+        client.read_to_string(&mut back).ok()?;
+        Some(back).filter(|back| !back.is_empty())
+    });
+    assert_eq!(echoed, "hello");
+    forward.signal(Signal::SIGINT);
+    forward.wait().ended_with(130);
+    sandbox.run("bkill", [&id]).ok();
+}
+
+#[story]
+fn a_job_for_a_terminal_runs_in_a_container() {
+    let sandbox = sandbox();
+    let words = ["-I", "--pty", "--image", engine(), "-m", "64M", "sh"];
+    let shell = Terminal::new(100).start(&sandbox, "bsub", words);
+    shell.types("exit 6\n");
+    shell.wait().ended_with(6);
+}

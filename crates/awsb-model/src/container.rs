@@ -42,6 +42,9 @@ pub struct ContainerChanges {
     /// The size of a Fargate job's disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ephemeral_storage: Option<EphemeralStorage>,
+    /// Commands can be run in the container (ECS Exec).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub enable_exec: bool,
 }
 
 impl ContainerChanges {

@@ -49,6 +49,17 @@ pub fn apply(
         let size = EphemeralStorage::builder().size_in_gib(size.gib().cast_signed());
         container.ephemeral_storage = Some(size.build());
     }
+    if changes.enable_exec {
+        // ECS Developer Guide, `ecs-exec`: the agent in the container uses the role of the task.
+        if container.job_role_arn.as_deref().is_none_or(str::is_empty) {
+            return Err(Failure::usage(format!(
+                "`--enable-exec` needs a job role, which the agent in the container uses, and the job definition \
+                 {definition} has none"
+            ))
+            .hint("`--job-role ROLE` sets one; docs/iam.md has its permissions"));
+        }
+        container.enable_execute_command = Some(true);
+    }
     if let Some(efs) =
         changes.efs.iter().find(|e| changes.mounts.iter().any(|m| same(&m.container, &e.container)))
     {
@@ -203,6 +214,12 @@ mod tests {
         assert!(refused(ContainerChanges { secrets: all(&["A=/a"]), ..none() }).contains("execution role"));
         let twice = ContainerChanges { mounts: all(&["/a:/x/"]), efs: all(&["fs-0123abcd:/x"]), ..none() };
         assert!(refused(twice).contains("both mount"));
+        let exec = ContainerChanges { enable_exec: true, ..none() };
+        assert!(refused(exec.clone()).contains("`--enable-exec` needs a job role"));
+        let mut container = base();
+        let exec = ContainerChanges { job_role: "jobs".parse().ok(), ..exec };
+        assert_eq!(apply(&mut container, &exec, ARN), Ok(()));
+        assert_eq!(container.enable_execute_command(), Some(true));
         let iam = ContainerChanges { efs: all(&["fs-0123abcd:/x:iam"]), ..none() };
         assert!(refused(iam).contains("job role"));
     }

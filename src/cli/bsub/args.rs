@@ -37,6 +37,17 @@ pub struct Args {
     #[arg(long, help_heading = "Program")]
     pub(super) bare: bool,
 
+    /// With -I: run the command on this terminal; the job ends with it
+    #[arg(
+        long,
+        requires = "interactive",
+        conflicts_with_all = [
+            "script", "wrap", "bare", "rerun", "once", "dry_run", "parsable", "json", "stdin", "nodes", "array_size",
+            "array", "each", "commands", "retry_attempts", "retry_on"
+        ],
+        help_heading = "Program"
+    )]
+    pub(super) pty: bool,
     /// Submit a job again, with the same files and settings, changed by the given options
     #[arg(long, value_name = "ID", conflicts_with_all = ["script", "command", "wrap", "bare", "once", "strict", "operands"], help_heading = "Program")]
     pub(super) rerun: Option<JobRefs>,

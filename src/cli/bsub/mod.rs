@@ -9,6 +9,7 @@ mod inputs;
 mod option_sources;
 mod options;
 mod payload;
+mod pty;
 mod remarks;
 mod rerun;
 mod resolved_options;

@@ -84,6 +84,9 @@ pub struct Options {
     /// The task's disk on Fargate, in GiB
     #[arg(long, value_name = "GIB", allow_negative_numbers = true, help_heading = "Container")]
     pub ephemeral_storage: Option<EphemeralStorage>,
+    /// Let `bexec` run commands in the job (ECS Exec), for which it needs a job role
+    #[arg(long, help_heading = "Container")]
+    pub enable_exec: bool,
     /// Set a variable from Secrets Manager or the Systems Manager parameter store
     #[arg(long, value_name = "NAME=ARN", help_heading = "Container")]
     pub secret: Vec<Secret>,
@@ -260,6 +263,7 @@ impl Options {
             efs: joined(lower.efs, self.efs),
             shm_size: self.shm_size.or(lower.shm_size),
             ephemeral_storage: self.ephemeral_storage.or(lower.ephemeral_storage),
+            enable_exec: self.enable_exec || lower.enable_exec,
             secret: joined(lower.secret, self.secret),
             env: joined(lower.env, self.env),
             env_exclude: joined(lower.env_exclude, self.env_exclude),

@@ -10,7 +10,7 @@ use super::args::Args;
 use super::options::Options;
 use super::resolved_options::ResolvedOptions;
 use super::stdin::is_stdin;
-use super::{option_sources, remarks};
+use super::{option_sources, pty, remarks};
 use crate::config;
 use crate::stage::one_line;
 use crate::ui::{Failure, print_message};
@@ -49,6 +49,9 @@ impl Args {
 
     /// The script or command that the job runs, and the default name of the job.
     fn read_program(&self) -> Result<(JobName, Program), Failure> {
+        if self.pty {
+            return pty::program(&self.operands);
+        }
         if let Some(file) = &self.options.commands {
             if self.wrap.is_some() || !self.operands.is_empty() {
                 let file = file.display();

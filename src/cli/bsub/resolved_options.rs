@@ -89,6 +89,7 @@ impl ResolvedOptions {
             secrets: self.secret.clone(),
             shm_size: self.shm_size,
             ephemeral_storage: self.ephemeral_storage,
+            enable_exec: self.enable_exec,
         }
     }
 
@@ -118,7 +119,7 @@ fn check_wait(command_line: &Options, options: &Options) -> Result<(), Failure> 
 /// The first option of something that `--rerun` cannot change: the staged files, and the container
 /// of the job definition except for its image.
 fn fixed_by_rerun(options: &Options) -> Option<&'static str> {
-    let given: [(&str, bool); 21] = [
+    let given: [(&str, bool); 22] = [
         ("--input", !options.input.is_empty()),
         ("--stdin", options.stdin.is_some()),
         ("--output-file", !options.output_file.is_empty()),
@@ -139,6 +140,7 @@ fn fixed_by_rerun(options: &Options) -> Option<&'static str> {
         ("--efs", !options.efs.is_empty()),
         ("--shm-size", options.shm_size.is_some()),
         ("--ephemeral-storage", options.ephemeral_storage.is_some()),
+        ("--enable-exec", options.enable_exec),
         ("--secret", !options.secret.is_empty()),
     ];
     given.into_iter().find_map(|(option, is_given)| is_given.then_some(option))

@@ -123,7 +123,8 @@ impl Args {
         let not_stdin =
             may_be_stdin.then(|| inputs::not_stdin(&self.options.input, &invocation.program)).flatten();
         let is_by_option = self.options.stdin.is_some();
-        let lacks_stdin = !is_by_option && !self.quiet && self.may_want_stdin(options, &invocation.program);
+        let lacks_stdin =
+            !is_by_option && !self.quiet && !self.pty && self.may_want_stdin(options, &invocation.program);
         let stdin = match (&stdin_file, inputs.is_empty()) {
             (None, _) => Stdin::Nothing,
             (Some(_), true) => Stdin::Alone,

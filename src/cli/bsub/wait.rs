@@ -43,6 +43,10 @@ impl Args {
             return announce().map(|()| Exit::Done);
         }
         let jobs: Vec<JobId> = submitted.jobs.iter().map(Submitted::id).collect();
+        if let (true, [job]) = (self.pty, jobs.as_slice()) {
+            announce()?;
+            return self.attach_terminal(session, job).await;
+        }
         let ids: Vec<String> = submitted.jobs.iter().map(|job| job.job_id.clone()).collect();
         let contact = session.clone();
         let kills = options.kill_on_interrupt;

@@ -12,7 +12,8 @@ pub const TOOLS: [&str; 7] = ["bsub", "bstat", "bkill", "bout", "bwait", "bqueue
 
 const OUTPUT: &str = "a job's output and standard error go to CloudWatch: `bout ID` shows them; `-o GLOB` \
                       keeps files that the job writes";
-const TERMINAL: &str = "`-I` shows the output while the job runs; a job of Batch has no terminal";
+const TERMINAL: &str =
+    "`-I --pty COMMAND` runs a command on this terminal; `-I` alone shows the output of a job";
 
 /// Options of LSF's `bsub` with several letters, and their replacements. The other options have a
 /// reason in the table of `#BSUB` lines.

@@ -1,0 +1,190 @@
+//! `-I --pty`: a command on this terminal, in a job of its own.
+//!
+//! A job has no terminal, so its own process only waits: for the command, which `bsub` runs beside
+//! it as `bexec` does, and then for the exit code of that command, with which the job ends. So the
+//! job ends as the command does, whoever is there to see it. A file for each job tells the process
+//! of the command to the one that waits.
+//!
+//! The job does not stay when contact is lost. The command gets SIGHUP then, and ends as every
+//! command that loses its terminal; a command that was killed leaves no exit code, which the waiting
+//! process notices as well; and a command that never comes is waited for ten minutes.
+
+use std::ffi::OsString;
+use std::time::{Duration, Instant};
+
+use super::args::Args;
+use crate::aws::{ResilientSession, Session};
+use crate::batch::{self, Job, PollInterval, poll_job};
+use crate::cli::bexec::{Command, run_command, task_of};
+use crate::cli::wait::end_with_waiter;
+use crate::ui::{Exit, Failure, print_message, until_signal};
+use awsb_model::{JobId, JobName, Program, Status};
+
+/// The files of a job: `.pid` has the process of the command, `.code` its exit code.
+const FILES: &str = "f=${TMPDIR:-/tmp}/awsb-pty-$AWS_BATCH_JOB_ID-$AWS_BATCH_JOB_ATTEMPT";
+/// The process of the job. A process of another user does not let itself be signalled, but it is
+/// in `/proc`.
+const WAITING: &str = r#"
+n=0
+while :; do
+  if [ -e "$f.code" ]; then read -r code < "$f.code"; exit "$code"; fi
+  if [ -e "$f.pid" ]; then
+    read -r pid < "$f.pid"
+    if ! kill -0 "$pid" 2>/dev/null && ! [ -d "/proc/$pid" ] && ! [ -e "$f.code" ]; then
+      echo 'bsub --pty: the command has ended without an exit code' >&2
+      exit 129
+    fi
+  else
+    n=$((n + 1))
+    if [ "$n" -gt 600 ]; then
+      echo 'bsub --pty: nobody has come with a command for ten minutes' >&2
+      exit 124
+    fi
+  fi
+  sleep 1
+done"#;
+/// Runs the command in the arguments. Signals of the terminal are for the command alone. One that has
+/// lost its terminal may end with any code, also with 0.
+const RUNNING: &str = r#"
+echo "$$" > "$f.new" && mv "$f.new" "$f.pid"
+trap : INT QUIT TERM
+trap lost=1 HUP
+lost=
+"$@"
+code=$?
+if [ -n "$lost" ]; then code=129; fi
+echo "$code" > "$f.new" && mv "$f.new" "$f.code"
+exit "$code""#;
+
+/// How long the job may take to end after its command.
+const END_PATIENCE: Duration = Duration::from_secs(60);
+
+/// A shell with one of the scripts.
+fn shell(script: &str) -> Vec<String> {
+    ["/bin/sh", "-c", &format!("{FILES}{script}"), "bsub-pty"].map(str::to_owned).to_vec()
+}
+
+/// The name and the program of a job for a command.
+///
+/// # Errors
+/// When there is no command.
+pub(super) fn program(operands: &[OsString]) -> Result<(JobName, Program), Failure> {
+    let Some(first) = operands.first() else {
+        return Err(Failure::usage("--pty needs a command").hint("`bsub -I --pty bash` starts a shell"));
+    };
+    let first = first.to_string_lossy();
+    let name = JobName::cleaned(first.rsplit('/').next().unwrap_or(&first));
+    Ok((name, Program::Command(shell(WAITING).into_iter().map(OsString::from).collect())))
+}
+
+impl Args {
+    /// Waits until the job runs, runs the command in it, and returns the exit code of the job.
+    pub(super) async fn attach_terminal(&self, session: Session, id: &JobId) -> Result<Exit, Failure> {
+        let mut contact = ResilientSession::new(session, "bsub");
+        let asker = contact.session().clone();
+        let ids = [id.clone()];
+        let end = move |signal| async move { end_with_waiter("bsub", &asker, signal, &ids).await };
+        let started = match until_signal(self.wait_for_start(&mut contact, id), end).await {
+            Ok(started) => started?,
+            Err(signal) => return Ok(Exit::Interrupted(signal)),
+        };
+        if let Some(ended) = started {
+            let (title, status) = (ended.title(), ended.status);
+            print_message(format!("bsub: job {title} is {status} before it could have its terminal"));
+            return Ok(Exit::Job(ended.exit()));
+        }
+        let session = contact.session().clone();
+        let attached = async {
+            let words: Option<Vec<String>> =
+                self.operands.iter().map(|word| word.to_str().map(str::to_owned)).collect();
+            let words =
+                words.ok_or_else(|| Failure::usage("the command is not valid UTF-8, which ECS needs"))?;
+            let command = Command {
+                words: shell(RUNNING).into_iter().chain(words).collect(),
+                // The job ends with its exit code.
+                is_shell: true,
+                container: None,
+                terminal: None,
+                is_patient: true,
+            };
+            run_command(&session, &task_of(&session, id).await?, &command, id.as_str()).await
+        };
+        match attached.await {
+            Ok(Exit::Interrupted(signal)) => Ok(Exit::Interrupted(signal)),
+            Ok(_) => self.end_of(&mut contact, id).await,
+            Err(failure) => {
+                // Nobody is there for the job any more. One that has ended by itself stays as it is.
+                let reason = "bsub --pty: contact with its terminal is lost";
+                batch::terminate_each(contact.session(), &[id.clone()], reason).await;
+                Err(failure.hint(format!("the job {id} is being ended; `bstat {id}` tells how it is")))
+            }
+        }
+    }
+
+    /// Returns when the job runs; a job that has ended before that.
+    async fn wait_for_start(
+        &self,
+        contact: &mut ResilientSession,
+        id: &JobId,
+    ) -> Result<Option<Job>, Failure> {
+        let (since, mut interval) = (Instant::now(), PollInterval::default());
+        let mut last = None;
+        loop {
+            if let Some(job) = poll_job(contact, id, since).await? {
+                if job.status.has_ended() {
+                    return Ok(Some(job));
+                }
+                if job.status == Status::Running {
+                    return Ok(None);
+                }
+                if last.replace(job.status) != Some(job.status) {
+                    interval.quicken();
+                    if !self.quiet {
+                        print_message(format!("bsub: job {id} is {}", job.status));
+                    }
+                }
+            }
+            tokio::time::sleep(interval.pause()).await;
+        }
+    }
+
+    /// The exit code of the job, whose command has ended.
+    async fn end_of(&self, contact: &mut ResilientSession, id: &JobId) -> Result<Exit, Failure> {
+        let since = Instant::now();
+        let interval = PollInterval::default();
+        while since.elapsed() < END_PATIENCE {
+            if let Some(job) = poll_job(contact, id, since).await?
+                && job.status.has_ended()
+            {
+                return Ok(Exit::Job(job.exit()));
+            }
+            tokio::time::sleep(interval.pause()).await;
+        }
+        Err(Failure::failed(format!("the command of the job {id} has ended, and the job has not"))
+            .hint(format!("`bkill {id}` ends it")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_is_named_after_its_command() {
+        let named = |words: &[&str]| {
+            let words: Vec<OsString> = words.iter().map(Into::into).collect();
+            program(&words).map(|(name, _)| name.to_string()).ok()
+        };
+        assert_eq!(named(&["/usr/bin/bash", "-l"]).as_deref(), Some("bash"));
+        assert_eq!(named(&[]), None);
+    }
+
+    #[test]
+    fn both_scripts_are_read_by_a_shell() {
+        for script in [WAITING, RUNNING] {
+            let words = shell(script);
+            let checked = std::process::Command::new("sh").args(["-n", "-c", &words[2]]).status().unwrap();
+            assert!(checked.success(), "{script}");
+        }
+    }
+}

@@ -64,6 +64,7 @@ impl Cluster {
                 depends_on: Vec::new(),
                 retry: Retry { attempts: 1, rules: Vec::new() },
                 timeout_s: None,
+                consumes: Vec::new(),
                 doomed: None,
             };
             self.state.submit(JobKey(self.next_key), Some(children), &Arc::new(terms), &HashMap::new(), 0);

@@ -69,6 +69,10 @@ pub const DESCRIBE_JOBS_IDS: usize = 100;
 /// Jobs in a page of ListJobs (API `ListJobs`, `maxResults`).
 pub const LIST_JOBS_PAGE: i32 = 1000;
 
+/// Consumable resources that a job requires (UG `resource-aware-scheduling-how-to-for-jobs`: "up to
+/// 5 resources for each job").
+pub const CONSUMABLE_RESOURCES: usize = 5;
+
 /// Nodes of a multi-node parallel job (UG `mnp-node-groups`: "up to 1,000 nodes in a single job"; a
 /// job with one node is an ordinary job).
 pub const NODES: RangeInclusive<u32> = 2..=1000;

@@ -63,12 +63,14 @@ operations! {
         Contained: SubmitJob, RegisterJobDefinition;
         Lineage: DescribeJobs, ListJobs, TerminateJob, CancelJob;
         Visible: DescribeJobDefinitions;
-        Allowed: DescribeJobQueues, DescribeComputeEnvironments;
+        Allowed: DescribeJobQueues, DescribeComputeEnvironments, DescribeConsumableResource;
         Refused: GetJobQueueSnapshot, DeregisterJobDefinition,
             CreateComputeEnvironment, UpdateComputeEnvironment, DeleteComputeEnvironment,
             CreateJobQueue, UpdateJobQueue, DeleteJobQueue,
             CreateSchedulingPolicy, UpdateSchedulingPolicy, DeleteSchedulingPolicy,
             DescribeSchedulingPolicies, ListSchedulingPolicies,
+            CreateConsumableResource, UpdateConsumableResource, DeleteConsumableResource,
+            ListConsumableResources, ListJobsByConsumableResource,
             TagResource, UntagResource, ListTagsForResource;
     }
 }
@@ -260,6 +262,7 @@ mod tests {
                 "DescribeJobDefinitions",
                 "DescribeJobQueues",
                 "DescribeComputeEnvironments",
+                "DescribeConsumableResource",
             ]
         );
         assert_eq!(

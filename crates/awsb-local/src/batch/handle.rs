@@ -1,6 +1,6 @@
 //! The rest of the server's handle to the engine.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -99,6 +99,11 @@ impl Handle {
     /// The first jobs that wait in a queue, in the order in which they would start now.
     pub async fn queue_snapshot(&self, queue: String) -> Result<Vec<JobKey>, ApiError> {
         self.ask(|reply| Message::QueueSnapshot(queue, reply)).await
+    }
+
+    /// How much of each consumable resource jobs hold, by its name.
+    pub async fn in_use(&self) -> Result<BTreeMap<String, u64>, ApiError> {
+        self.ask(Message::InUse).await
     }
 
     async fn ask<T>(&self, message: impl FnOnce(Reply<T>) -> Message) -> Result<T, ApiError> {

@@ -1,6 +1,6 @@
 //! The messages that the rest of the server sends to the engine.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -62,6 +62,8 @@ pub enum Message {
     Change(Change, Needs, Reply<Value>),
     /// GetJobQueueSnapshot: the first jobs that wait in a queue.
     QueueSnapshot(String, Reply<Vec<JobKey>>),
+    /// How much of each consumable resource jobs hold.
+    InUse(Reply<BTreeMap<String, u64>>),
     /// A runner has connected.
     Connected(Hello, Link),
     /// A runner reports.

@@ -7,6 +7,7 @@
 //! | `request`    | what a SubmitJob says, checked and merged with its job definition; pure   |
 //! | `definition` | job definitions: registering and finding them                             |
 //! | `resources`  | queues, compute environments and scheduling policies                      |
+//! | `consumable` | consumable resources                                                      |
 //! | `state`      | what happens to jobs: a state machine from events to effects; pure        |
 //! | `store`      | jobs, attempts and definitions in the database: writing                   |
 //! | `reader`     | the same: reading                                                         |
@@ -15,6 +16,7 @@
 //! | `engine`     | the one writer: requests and reports in, transactions and orders out      |
 
 mod api;
+pub mod consumable;
 mod container;
 #[cfg(test)]
 mod damage_tests;

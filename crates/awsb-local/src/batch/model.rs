@@ -130,6 +130,9 @@ pub struct Terms {
     pub retry: Retry,
     /// How long an attempt may take.
     pub timeout_s: Option<u32>,
+    /// The consumable resources of each instance: of the job, of each child, or of each node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub consumes: Vec<Consumption>,
     /// Why no attempt can ever begin, although the job was accepted. The job fails with it when its
     /// turn comes, as on AWS.
     pub doomed: Option<String>,
@@ -145,9 +148,19 @@ impl Terms {
             depends_on: Vec::new(),
             retry: Retry { attempts: 1, rules: Vec::new() },
             timeout_s: None,
+            consumes: Vec::new(),
             doomed: None,
         }
     }
+}
+
+/// API: ConsumableResourceRequirement, with the resource by its name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Consumption {
+    /// The resource's name.
+    pub name: String,
+    /// How much of it an instance of the job takes; at least 1.
+    pub quantity: u64,
 }
 
 /// The nodes of a multi-node job.

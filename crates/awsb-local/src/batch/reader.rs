@@ -392,6 +392,24 @@ impl Snapshot {
         }
     }
 
+    /// Up to `limit` jobs that require a consumable resource, for which `is_listed` holds; newest
+    /// first, and older than `before`. An array is one job.
+    pub fn consumers(
+        &self,
+        resource: &str,
+        before: Option<i64>,
+        limit: usize,
+        is_listed: impl Fn(&JobRow) -> bool,
+    ) -> rusqlite::Result<Vec<JobRow>> {
+        let sql = format!(
+            "SELECT {ROW} FROM consumers c JOIN jobs j ON j.key = c.job LEFT JOIN jobs p ON p.key = j.parent
+             WHERE c.resource = ?1 AND c.job < ?2 ORDER BY c.job DESC"
+        );
+        let mut statement = self.0.prepare_cached(&sql)?;
+        let rows = statement.query_map(params![resource, before.unwrap_or(i64::MAX)], job_row)?;
+        rows.filter(|row| row.as_ref().map_or(true, &is_listed)).take(limit).collect()
+    }
+
     /// How many jobs (arrays count as one) are in each status, in the order of [`Status::ALL`].
     pub fn counts(&self) -> rusqlite::Result<[u64; 7]> {
         let mut counts = [0; 7];

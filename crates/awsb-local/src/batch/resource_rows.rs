@@ -1,4 +1,4 @@
-//! Queues, compute environments and scheduling policies in the database: reading.
+//! Queues, compute environments, scheduling policies and consumable resources in the database: reading.
 
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
@@ -15,6 +15,7 @@ pub enum ResourceKind {
     Queue,
     ComputeEnvironment,
     Policy,
+    Consumable,
 }
 
 impl ResourceKind {
@@ -24,6 +25,7 @@ impl ResourceKind {
             Self::Queue => "job-queue",
             Self::ComputeEnvironment => "compute-environment",
             Self::Policy => "scheduling-policy",
+            Self::Consumable => "consumable-resource",
         }
     }
 
@@ -37,7 +39,7 @@ impl ResourceKind {
         match self {
             Self::Queue => Some(QUEUE),
             Self::ComputeEnvironment => Some(COMPUTE_ENVIRONMENT),
-            Self::Policy => None,
+            Self::Policy | Self::Consumable => None,
         }
     }
 }

@@ -35,9 +35,9 @@ impl From<rusqlite::Error> for ChangeError {
     }
 }
 
-type Changed = Result<Value, ChangeError>;
+pub(super) type Changed = Result<Value, ChangeError>;
 
-fn refused<T>(why: impl Into<String>) -> Result<T, ChangeError> {
+pub(super) fn refused<T>(why: impl Into<String>) -> Result<T, ChangeError> {
     Err(ChangeError::Refused(ApiError::client(why)))
 }
 
@@ -112,7 +112,7 @@ pub fn ecs_cluster_arn() -> String {
     format!("arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/{COMPUTE_ENVIRONMENT}")
 }
 
-fn defaults(body: &mut Value, fields: &[(&str, Value)]) {
+pub(super) fn defaults(body: &mut Value, fields: &[(&str, Value)]) {
     for (field, value) in fields {
         if body.get(*field).is_none_or(Value::is_null) {
             body[*field] = value.clone();
@@ -221,7 +221,7 @@ fn check_environment(body: &Value) -> Result<(), ChangeError> {
 }
 
 /// These fields are objects, where they are there.
-fn objects(body: &Value, fields: &[&str]) -> Result<(), ChangeError> {
+pub(super) fn objects(body: &Value, fields: &[&str]) -> Result<(), ChangeError> {
     match fields.iter().find(|field| body.get(**field).is_some_and(|v| !v.is_object() && !v.is_null())) {
         Some(field) => Err(ApiError::serialization(&format!("{field} is not an object")).into()),
         None => Ok(()),
@@ -476,7 +476,12 @@ pub fn delete_policy(store: &Store, request: &Value) -> Changed {
 }
 
 /// The name of one that is yet to be.
-fn new_name(store: &Store, kind: ResourceKind, body: &Value, field: &str) -> Result<String, ChangeError> {
+pub(super) fn new_name(
+    store: &Store,
+    kind: ResourceKind,
+    body: &Value,
+    field: &str,
+) -> Result<String, ChangeError> {
     let name = body[field].as_str().unwrap_or("");
     let good = !name.is_empty()
         && name.len() <= 128
@@ -493,7 +498,7 @@ fn new_name(store: &Store, kind: ResourceKind, body: &Value, field: &str) -> Res
 }
 
 /// One that is there, named in a request.
-fn existing(
+pub(super) fn existing(
     store: &Store,
     kind: ResourceKind,
     request: &Value,

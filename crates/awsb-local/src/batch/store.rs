@@ -28,7 +28,7 @@ use crate::http::protocol::ApiError;
 use crate::runner::protocol::{AttemptId, RunnerId};
 use awsb_model::{Status, words};
 
-const MIGRATIONS: [&str; 8] = [
+const MIGRATIONS: [&str; 9] = [
     "
     CREATE TABLE jobs (
         key INTEGER PRIMARY KEY,
@@ -87,6 +87,10 @@ const MIGRATIONS: [&str; 8] = [
     "ALTER TABLE attempts ADD COLUMN output INTEGER;        -- how long the log stream's file was at its end
 ",
     cloudformation::rows::TABLES,
+    // The jobs that require a consumable resource.
+    "CREATE TABLE consumers (resource TEXT NOT NULL, job INTEGER NOT NULL, PRIMARY KEY (resource, job)) WITHOUT ROWID;
+    CREATE INDEX consumers_of_job ON consumers (job);
+",
 ];
 
 const SCHEMA: Schema<'_> = Schema {
@@ -328,6 +332,9 @@ impl Store {
         self.db
             .prepare_cached("INSERT INTO specs VALUES (?1, ?2, ?3)")?
             .execute(params![key, terms, spec])?;
+        for of in &plan.terms.consumes {
+            self.db.prepare_cached("INSERT INTO consumers VALUES (?1, ?2)")?.execute(params![of.name, key])?;
+        }
         self.next_key += 1;
         let mut child = self.db.prepare_cached(
             "INSERT INTO jobs (key, parent, idx, status, created_at) VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -454,6 +461,7 @@ impl Store {
         self.db.prepare_cached("DELETE FROM attempts WHERE job BETWEEN ?1 AND ?2")?.execute(range)?;
         self.db.prepare_cached("DELETE FROM jobs WHERE key BETWEEN ?1 AND ?2")?.execute(range)?;
         self.db.prepare_cached("DELETE FROM specs WHERE key = ?1")?.execute([job.first.0])?;
+        self.db.prepare_cached("DELETE FROM consumers WHERE job = ?1")?.execute([job.first.0])?;
         job.streams.iter().try_for_each(|(group, stream)| self.remove_stream(group, stream))
     }
 

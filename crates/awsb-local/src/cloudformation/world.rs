@@ -9,6 +9,7 @@ use super::model::{New, Resource, ResourceStatus, Stack};
 use super::operation::{Action, HandlerError, Made, Outcome, World};
 use super::schema::{self, Difference, Recreation, Schemas};
 use super::{rows, simulated};
+use crate::batch::consumable;
 use crate::batch::definition::{DefinitionName, arn};
 use crate::batch::log_streams::{self, Change};
 use crate::batch::request;
@@ -152,6 +153,10 @@ impl LocalWorld<'_> {
                 body["name"] = json!(new.name);
                 resources::create_policy(self.store, body)
             }
+            ResourceKind::Consumable => {
+                body["consumableResourceName"] = json!(new.name);
+                consumable::create(self.store, body)
+            }
         };
         done!(told(outcome)?);
         let arn = arn(kind.as_str(), &new.name);
@@ -177,6 +182,11 @@ impl LocalWorld<'_> {
             ResourceKind::Policy => {
                 body["arn"] = json!(id);
                 resources::update_policy(self.store, body.clone())
+            }
+            ResourceKind::Consumable => {
+                let total = &body["totalQuantity"];
+                let change = json!({"consumableResource": id, "operation": "SET", "quantity": total});
+                consumable::update(self.store, change)
             }
         };
         done!(told(outcome)?);
@@ -227,6 +237,7 @@ impl LocalWorld<'_> {
                 resources::delete_queue(self.store, &json!({"jobQueue": name}))
             }
             ResourceKind::Policy => resources::delete_policy(self.store, &json!({"arn": id})),
+            ResourceKind::Consumable => consumable::delete(self.store, &json!({"consumableResource": id})),
         };
         Ok(told(outcome)?.map(|_| ()))
     }

@@ -273,6 +273,6 @@ fn filter(name: &str, values: &[String]) -> Result<Filter, ApiError> {
     }
 }
 
-fn key_of_token(token: &str) -> Result<i64, ApiError> {
+pub(super) fn key_of_token(token: &str) -> Result<i64, ApiError> {
     token.parse().map_err(|_| ApiError::client("invalid nextToken"))
 }

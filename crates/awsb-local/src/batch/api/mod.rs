@@ -5,8 +5,10 @@
 //! | `jobs`        | SubmitJob, DescribeJobs, ListJobs, CancelJob, TerminateJob                        |
 //! | `definitions` | RegisterJobDefinition, DeregisterJobDefinition, DescribeJobDefinitions           |
 //! | `queues`      | queues, compute environments, scheduling policies                                |
+//! | `consumables` | consumable resources, and the jobs that require them                            |
 //! | `tags`        | TagResource, UntagResource, ListTagsForResource                                  |
 
+mod consumables;
 mod definitions;
 mod jobs;
 mod path;
@@ -15,6 +17,7 @@ mod tags;
 
 use serde_json::{Value, json};
 
+use super::consumable;
 use super::handle::Handle;
 use super::messages::Needs;
 use super::reader::Reader;
@@ -100,6 +103,19 @@ impl Api {
                 })
                 .await
             }
+            Batch::CreateConsumableResource => {
+                self.change(Needs::Space, request()?, consumable::create).await
+            }
+            Batch::UpdateConsumableResource => {
+                self.change(Needs::Space, request()?, consumable::update).await
+            }
+            Batch::DeleteConsumableResource => {
+                self.change(Needs::NoSpace, request()?, |store, request| consumable::delete(store, &request))
+                    .await
+            }
+            Batch::DescribeConsumableResource => self.describe_consumable(&request()?).await,
+            Batch::ListConsumableResources => self.list_consumables(request()?).await,
+            Batch::ListJobsByConsumableResource => self.list_consumers(request()?).await,
             Batch::ListTagsForResource => self.list_tags(tagged(path)?).await,
             Batch::TagResource => self.tag(tagged(path)?, body).await,
             Batch::UntagResource => self.untag(tagged(path)?, query.unwrap_or("")).await,

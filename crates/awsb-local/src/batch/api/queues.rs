@@ -56,15 +56,15 @@ impl Api {
         Ok(with_token(json!({"schedulingPolicies": arns}), next))
     }
 
-    async fn all(&self, kind: ResourceKind) -> Result<Vec<(String, Value)>, ApiError> {
+    pub(super) async fn all(&self, kind: ResourceKind) -> Result<Vec<(String, Value)>, ApiError> {
         self.reader.read(move |db| Ok(db.resources(kind)?)).await
     }
 }
 
-type NamedBodies = Vec<(String, Value)>;
+pub(super) type NamedBodies = Vec<(String, Value)>;
 
 /// The page that a request asks for, and the token of the next: the name of the last one shown.
-fn page(request: &Value, mut all: NamedBodies) -> Result<(NamedBodies, Option<String>), ApiError> {
+pub(super) fn page(request: &Value, mut all: NamedBodies) -> Result<(NamedBodies, Option<String>), ApiError> {
     let limit = page_size(request["maxResults"].as_i64(), 100)?;
     if let Some(after) = request["nextToken"].as_str() {
         all.retain(|(name, _)| name.as_str() > after);

@@ -1,5 +1,7 @@
 //! Replies and orders that are sent after the commit.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use crate::batch::messages::{Message, Reply};
@@ -38,6 +40,7 @@ impl PendingReplies {
             Message::Submit(_, _, reply) => self.reply_after_commit(reply, String::new()),
             Message::Change(_, _, reply) => self.reply_after_commit(reply, Value::Null),
             Message::QueueSnapshot(_, reply) => self.reply_after_commit(reply, Vec::new()),
+            Message::InUse(reply) => self.reply_after_commit(reply, BTreeMap::new()),
             Message::End { .. } | Message::EndAll(_) => self.ends.push(message),
             // A runner reports again what it has not been told to forget, when it has reconnected.
             Message::Connected(..) | Message::Report(..) | Message::Disconnected(..) => {}

@@ -6,6 +6,7 @@ use std::io;
 
 use super::run_order::node_index;
 use super::{DAMAGED, Engine, FORGET_AFTER_MS, Leftovers, MAX_NAMED};
+use crate::batch::consumable;
 use crate::batch::resources;
 use crate::batch::state::replay::Record;
 use crate::batch::state::{Current, State};
@@ -39,6 +40,7 @@ impl Engine {
     pub(super) fn recover(&mut self) -> rusqlite::Result<()> {
         let now = now_ms();
         self.state = State::new(self.config.capacity, resources::layout(&self.store)?);
+        self.state.set_consumables(consumable::consumables(&self.store)?);
         // Values that were read in a transaction that has failed are not valid.
         self.last_spec = None;
         let (jobs, damaged) = self.store.active()?;

@@ -1,6 +1,6 @@
 //! One batch of messages in one transaction. Replies and orders are sent once it is on the disk.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
@@ -11,11 +11,12 @@ use super::pending::PendingReplies;
 use super::run_order::node_index;
 use super::runners::assign_runner;
 use super::{DAMAGED, EXPIRE_EVERY_MS, Engine, Leftovers, PAUSE_AFTER_FAILURE_MS, SYNC_AFTER_MS};
-use crate::batch::messages::{Message, Needs, Reply};
+use crate::batch::messages::{Change, Message, Needs, Reply};
 use crate::batch::model::JobKey;
 use crate::batch::request::SubmitPlan;
 use crate::batch::resource_rows::ResourceKind;
 use crate::batch::resources::{self, ChangeError};
+use crate::batch::consumable;
 use crate::batch::state::{Changes, Effect};
 use crate::home::files::BATCH_DATABASE;
 use crate::home::space::NoSpace;
@@ -230,6 +231,7 @@ impl Engine {
         let mut changes = self.state.take_changes();
         let now = now_ms();
         self.give_up_damaged(&mut changes, now)?;
+        self.put_totals(std::mem::take(&mut changes.consumed))?;
         for job in &changes.jobs {
             self.store.save(job)?;
         }
@@ -280,6 +282,7 @@ impl Engine {
             let more = self.state.take_changes();
             changes.jobs.extend(more.jobs);
             changes.attempts.extend(more.attempts);
+            changes.consumed.extend(more.consumed);
             changes.effects.extend(more.effects);
         }
         Ok(())
@@ -291,20 +294,10 @@ impl Engine {
             Message::Submit(plan, submitter, reply) => {
                 return self.submit(*plan, submitter, reply, now, pending);
             }
-            Message::Change(change, _, reply) => match change(&self.store) {
-                Ok(answer) => {
-                    pending.reply_after_commit(reply, answer);
-                    self.state.configure(resources::layout(&self.store)?, now);
-                    self.last_spec = None;
-                }
-                Err(ChangeError::Refused(why)) => {
-                    let _ = reply.send(Err(why));
-                }
-                Err(ChangeError::Database(e)) => {
-                    pending.reply_after_commit(reply, Value::Null);
-                    return Err(e);
-                }
-            },
+            Message::Change(change, _, reply) => return self.change(change, reply, now, pending),
+            Message::InUse(reply) => {
+                let _ = reply.send(Ok(self.state.in_use()));
+            }
             Message::QueueSnapshot(queue, reply) => {
                 let _ = reply.send(Ok(self.state.line(&queue, now, SNAPSHOT)));
             }
@@ -361,6 +354,39 @@ impl Engine {
         Ok(())
     }
 
+    fn change(
+        &mut self,
+        change: Change,
+        reply: Reply<Value>,
+        now: i64,
+        pending: &mut PendingReplies,
+    ) -> rusqlite::Result<()> {
+        // The change reads the quantities that jobs have left, and so does the state after it.
+        let totals = self.state.take_consumed();
+        let changed = self.put_totals(totals).map_err(ChangeError::Database);
+        match changed.and_then(|()| change(&self.store)) {
+            Ok(answer) => {
+                pending.reply_after_commit(reply, answer);
+                self.state.configure(resources::layout(&self.store)?, now);
+                self.state.set_consumables(consumable::consumables(&self.store)?);
+                self.last_spec = None;
+            }
+            Err(ChangeError::Refused(why)) => {
+                let _ = reply.send(Err(why));
+            }
+            Err(ChangeError::Database(e)) => {
+                pending.reply_after_commit(reply, Value::Null);
+                return Err(e);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what jobs have left of consumable resources that are not replenishable.
+    fn put_totals(&self, totals: BTreeMap<String, u64>) -> rusqlite::Result<()> {
+        totals.into_iter().try_for_each(|(name, total)| consumable::put_total(&self.store, &name, total))
+    }
+
     fn submit(
         &mut self,
         mut plan: SubmitPlan,
@@ -378,6 +404,12 @@ impl Engine {
             let queue = &plan.terms.line.queue;
             if self.store.resource(ResourceKind::Queue, queue)?.is_none() {
                 return Ok(Err(ApiError::client(format!("Job queue {queue} not found"))));
+            }
+            for of in &plan.terms.consumes {
+                if self.store.resource(ResourceKind::Consumable, &of.name)?.is_none() {
+                    let why = format!("Consumable resource {} not found", of.name);
+                    return Ok(Err(ApiError::client(why)));
+                }
             }
             let ended = self.store.outcomes(&plan.terms.depends_on, plan.size.unwrap_or(0))?;
             let id = uuid::Uuid::new_v4().to_string();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use super::consumables;
 use super::nodes;
 use super::retry::{retry, timeout_s};
 use super::shape::{Variable, check_variable, check_whole_vcpus, resources, shape};
@@ -65,6 +66,7 @@ pub fn check_definition(body: &Value) -> Result<(), ApiError> {
     timeout_s(body.get("timeout").cloned().map(shape).transpose()?.as_ref())?;
     let _: Option<BTreeMap<String, String>> = body.get("parameters").cloned().map(shape).transpose()?;
     priority(None, body)?;
+    consumables::consumption(body.get("consumableResourceProperties"))?;
     match body.get("tags") {
         None | Some(Value::Null) => {}
         Some(Value::Object(tags)) => check_tags(tags)?,

@@ -9,8 +9,10 @@
 //! | `dependencies` | what a job depends on                                                      |
 //! | `retry`        | retries and timeouts                                                       |
 //! | `shape`        | containers, their overrides, variables and resources                       |
+//! | `consumables`  | the consumable resources that a job requires                               |
 //! | `tags`         | tags                                                                       |
 
+mod consumables;
 mod definition;
 mod dependencies;
 mod nodes;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::consumables;
 use super::definition::{Definition, priority};
 use super::dependencies::{self, JobDependency};
 use super::nodes::{self, NodeOverrides};
@@ -81,9 +82,6 @@ pub fn plan(request: SubmitJob, definition: &Definition, queue: &Queue) -> Resul
     if request.eks_properties_override.is_some() || request.ecs_properties_override.is_some() {
         return Err(not_there("EKS jobs and jobs with several containers"));
     }
-    if request.consumable_resource_properties_override.is_some() {
-        return Err(not_there("consumable resources"));
-    }
     if !queue.enabled {
         return Err(ApiError::client(format!("Job queue {} is DISABLED: it takes no new jobs", queue.name)));
     }
@@ -146,7 +144,18 @@ pub fn plan(request: SubmitJob, definition: &Definition, queue: &Queue) -> Resul
     let priority = priority(request.scheduling_priority_override, body)?;
     let line = line(queue, request.share_identifier, priority)?;
     let depends_on = dependencies::asked(request.depends_on.unwrap_or_default(), size)?;
+    // User Guide, resource-aware-scheduling-how-to-for-jobs: the request's
+    // consumableResourcePropertiesOverride overrides "the list of consumable resources and the
+    // quantity of each".
+    let properties = match &request.consumable_resource_properties_override {
+        Some(properties) if !properties.is_null() => Some(properties),
+        _ => body.get("consumableResourceProperties"),
+    };
+    let consumes = consumables::consumption(properties)?;
     let mut rest = Map::new();
+    if !consumes.is_empty() {
+        rest.insert("consumableResourceProperties".into(), consumables::shown(&consumes));
+    }
     rest.insert("retryStrategy".into(), to_value(&strategy.unwrap_or_else(RetryStrategy::single))?);
     if let Some(timeout) = timeout {
         rest.insert("timeout".into(), to_value(&timeout)?);
@@ -179,7 +188,8 @@ pub fn plan(request: SubmitJob, definition: &Definition, queue: &Queue) -> Resul
     if let Some(container) = containers.pop() {
         spec.container = container;
     }
-    let terms = Terms { resources: all, nodes, line, depends_on: Vec::new(), retry, timeout_s, doomed };
+    let depends = Vec::new();
+    let terms = Terms { resources: all, nodes, line, depends_on: depends, retry, timeout_s, consumes, doomed };
     Ok(SubmitPlan { name, size, terms, depends_on, spec })
 }
 

@@ -6,11 +6,13 @@
 //! | module         | contents                                                           |
 //! |----------------|--------------------------------------------------------------------|
 //! | here           | a job's life: attempts, retries, ends                              |
+//! | [`consumables`] | consumable resources: who holds how much, and who waits for them         |
 //! | `dependencies` | who waits for whom, and what becomes of them                       |
 //! | `nodes`        | multi-node jobs: all their nodes start together and end together   |
 //! | [`replay`]     | what the database has lost and the runners' journals have          |
 //! | [`scheduler`]  | who runs next                                                      |
 
+pub mod consumables;
 mod dependencies;
 mod nodes;
 pub mod replay;
@@ -19,10 +21,11 @@ pub mod scheduler;
 mod tests;
 mod waits;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use self::consumables::Consumables;
 use self::scheduler::{Allocation, Fit, Layout, Pass, Scheduler};
 use self::waits::DependencyGraph;
 use super::model::{JobKey, Nodes, Summary, Terms};
@@ -204,6 +207,7 @@ pub struct State {
     dependencies: DependencyGraph,
     /// Nodes that have their room and wait for a runner only.
     to_assign: BTreeSet<JobKey>,
+    consumables: Consumables,
     changed: BTreeSet<JobKey>,
     /// Ended since the last look; forgotten after they have been stored.
     ended: Vec<JobKey>,
@@ -218,6 +222,8 @@ pub struct Changes {
     pub jobs: Vec<Job>,
     /// Attempts that have ended.
     pub attempts: Vec<Attempt>,
+    /// Consumable resources that are not replenishable, with their new total quantity.
+    pub consumed: BTreeMap<String, u64>,
     /// The effects to perform once the changes are on the disk.
     pub effects: Vec<Effect>,
 }
@@ -239,6 +245,7 @@ impl State {
             jobs_by_attempt: HashMap::new(),
             dependencies: DependencyGraph::default(),
             to_assign: BTreeSet::new(),
+            consumables: Consumables::default(),
             changed: BTreeSet::new(),
             ended: Vec::new(),
             attempts: Vec::new(),
@@ -278,6 +285,7 @@ impl State {
             }
         }
         let (key, waits) = (job.key, job.status == Status::Runnable);
+        self.consumables.restore(&job);
         self.jobs.insert(key, job);
         if waits {
             self.enqueue(key);
@@ -369,8 +377,9 @@ impl State {
             self.begin_attempt(key, assign());
         }
         let mut pass = Pass::default();
+        let mut in_use = None;
         while let Some(key) = self.scheduler.first(&pass, at) {
-            let Some(job) = self.jobs.get_mut(&key) else {
+            let Some(job) = self.jobs.get(&key) else {
                 // Nothing ends without leaving its line.
                 debug_assert!(false, "a job that is not there stands in line");
                 return;
@@ -381,10 +390,22 @@ impl State {
                 self.end(key, Status::Failed, Some(why), at);
                 continue;
             }
+            let is_first = job.attempts == 0;
+            if is_first && !terms.consumes.is_empty() {
+                let in_use = in_use.get_or_insert_with(|| self.in_use());
+                if !self.is_available(&terms, in_use) {
+                    self.scheduler.hold_up(&mut pass, &terms.line);
+                    continue;
+                }
+            }
             let Some(allocation) = self.scheduler.take(&mut pass, &terms.line, &terms.resources, at) else {
                 continue;
             };
             self.scheduler.leave(&terms.line, key);
+            if is_first {
+                self.consume(key, in_use.as_mut());
+            }
+            let Some(job) = self.jobs.get_mut(&key) else { continue };
             if terms.nodes.is_some() {
                 self.begin_nodes(key, allocation, at, &mut assign);
             } else {
@@ -521,8 +542,12 @@ impl State {
             self.node_never_began(key, at);
         } else {
             job.attempts = job.attempts.saturating_sub(1);
+            let is_back = job.attempts == 0;
             let ending = job.ending.clone();
             self.give_back(key, at);
+            if is_back {
+                self.unconsume(key);
+            }
             match ending {
                 Some(ending) => self.end(key, Status::Failed, Some(ending.reason), at),
                 None => {
@@ -690,10 +715,12 @@ impl State {
         let jobs = jobs.into_iter().filter_map(|key| self.jobs.get(&key).cloned()).collect();
         for key in std::mem::take(&mut self.ended) {
             self.jobs.remove(&key);
+            self.consumables.forget(key);
         }
         Changes {
             jobs,
             attempts: std::mem::take(&mut self.attempts),
+            consumed: self.take_consumed(),
             effects: std::mem::take(&mut self.effects),
         }
     }

@@ -126,11 +126,14 @@ impl State {
         if job.status != Status::Runnable || job.attempts >= attempt {
             return false;
         }
-        let terms = Arc::clone(&job.terms);
+        let (terms, job_is_new) = (Arc::clone(&job.terms), job.attempts == 0);
         let Some(allocation) = self.scheduler.take_anyway(&terms.line, &terms.resources, at) else {
             return false;
         };
         self.scheduler.leave(&terms.line, owner);
+        if job_is_new {
+            self.consume(owner, None);
+        }
         if let Some(job) = self.jobs.get_mut(&owner) {
             match node {
                 Some(_) => job.attempts = attempt.saturating_sub(1),

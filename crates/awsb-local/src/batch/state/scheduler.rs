@@ -144,6 +144,8 @@ pub struct Pass {
     machine_is_full: bool,
     full: HashSet<String>,
     blocked: HashSet<String>,
+    /// Queue and share.
+    blocked_shares: HashSet<(String, String)>,
 }
 
 impl Scheduler {
@@ -225,15 +227,19 @@ impl Scheduler {
         }
         let heads = self.layout.queues.iter().filter(|(name, _)| !pass.blocked.contains(*name)).filter_map(
             |(name, queue)| {
-                let key = self.head(name, queue, at)?;
+                let key = self.head(pass, name, queue, at)?;
                 Some((Reverse(queue.priority), key))
             },
         );
         heads.min().map(|(_, key)| key)
     }
 
-    fn head(&self, name: &str, queue: &Queue, at: i64) -> Option<JobKey> {
-        let shares = self.lines.get(name)?.iter().filter(|(_, share)| !share.waiting.is_empty());
+    fn head(&self, pass: &Pass, name: &str, queue: &Queue, at: i64) -> Option<JobKey> {
+        let is_blocked = |share: &String| {
+            !pass.blocked_shares.is_empty() && pass.blocked_shares.contains(&(name.to_owned(), share.clone()))
+        };
+        let shares = self.lines.get(name)?.iter();
+        let shares = shares.filter(|(id, share)| !share.waiting.is_empty() && !is_blocked(id));
         let first = |share: &Share| share.waiting.first().copied();
         match &queue.policy {
             // Without a policy there is one line, with any share identifiers.
@@ -268,6 +274,19 @@ impl Scheduler {
                     .take(limit)
                     .collect()
             }
+        }
+    }
+
+    /// The job at the head of a line waits for a consumable resource: so do those behind it. In a
+    /// queue with a fair-share policy these are the jobs of its share, else those of the queue.
+    /// Unverified: no page says whether jobs behind such a job pass it.
+    pub fn hold_up(&self, pass: &mut Pass, line: &Line) {
+        let is_shared = self.layout.queues.get(&line.queue).is_some_and(|queue| queue.policy.is_some());
+        if is_shared {
+            let share = line.share.clone().unwrap_or_default();
+            pass.blocked_shares.insert((line.queue.clone(), share));
+        } else {
+            pass.blocked.insert(line.queue.clone());
         }
     }
 

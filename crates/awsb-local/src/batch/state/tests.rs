@@ -6,9 +6,10 @@ use proptest::prelude::*;
 
 use super::dependencies::DEPENDENCY_FAILED;
 use super::replay::Record;
-use super::scheduler::{ComputeEnvironment, Queue};
+use super::consumables::Consumable;
+use super::scheduler::{ComputeEnvironment, FairShare, Queue};
 use super::*;
-use crate::batch::model::{Dependency, ExitRule, Line, Retry};
+use crate::batch::model::{Consumption, Dependency, ExitRule, Line, Retry};
 use crate::constants::QUEUE;
 
 const MACHINE: Resources = Resources { vcpus: 2, memory_mib: 1000, gpus: 0 };
@@ -30,6 +31,7 @@ fn terms(vcpus: u32, attempts: u32) -> Arc<Terms> {
         depends_on: Vec::new(),
         retry: Retry { attempts, rules: Vec::new() },
         timeout_s: None,
+        consumes: Vec::new(),
         doomed: None,
     })
 }
@@ -59,6 +61,8 @@ struct Cluster {
     attempts: Vec<Attempt>,
     /// The content of the runners' journals.
     journals: Vec<Record>,
+    /// The consumable resources as the database would have them.
+    consumables: BTreeMap<String, Consumable>,
 }
 
 impl Cluster {
@@ -70,6 +74,7 @@ impl Cluster {
             stored: BTreeMap::new(),
             attempts: Vec::new(),
             journals: Vec::new(),
+            consumables: BTreeMap::new(),
         }
     }
 
@@ -93,6 +98,11 @@ impl Cluster {
             self.stored.insert(job.key, job);
         }
         self.attempts.extend(changes.attempts);
+        for (name, total) in changes.consumed {
+            if let Some(resource) = self.consumables.get_mut(&name) {
+                resource.total = total;
+            }
+        }
         for effect in &changes.effects {
             if let Effect::Start(key) = effect
                 && let Some(job) = self.state.job(*key)
@@ -118,6 +128,7 @@ impl Cluster {
 
     fn restart(&mut self) {
         self.state = State::new(MACHINE, layout());
+        self.state.set_consumables(self.consumables.clone());
         let living = |job: &&Job| {
             let parent = job.node().and_then(|(parent, ..)| self.stored.get(&parent));
             !job.status.has_ended() || parent.is_some_and(|p| !p.status.has_ended())
@@ -148,6 +159,21 @@ impl Cluster {
         if let Some(record) = record.filter(|record| record.ended.is_none()) {
             record.ended = Some(ended);
         }
+    }
+
+    /// Makes or changes a consumable resource.
+    fn set_consumable(&mut self, name: &str, total: u64, is_replenishable: bool) {
+        self.consumables.insert(name.to_owned(), Consumable { total, is_replenishable });
+        self.state.set_consumables(self.consumables.clone());
+    }
+
+    fn delete_consumable(&mut self, name: &str) {
+        self.consumables.remove(name);
+        self.state.set_consumables(self.consumables.clone());
+    }
+
+    fn in_use(&self, name: &str) -> u64 {
+        self.state.in_use().get(name).copied().unwrap_or(0)
     }
 
     fn status(&self, key: i64) -> Status {
@@ -522,6 +548,104 @@ fn jobs_of_a_queue_that_is_gone_end_and_what_never_fitted_may_fit_now() {
     assert_eq!(c.status(2), Status::Failed);
 }
 
+/// A job that takes consumable resources.
+fn consuming(terms: &Arc<Terms>, consumes: &[(&str, u64)]) -> Arc<Terms> {
+    let consumes =
+        consumes.iter().map(|(name, quantity)| Consumption { name: (*name).to_owned(), quantity: *quantity });
+    Arc::new(Terms { consumes: consumes.collect(), ..(**terms).clone() })
+}
+
+#[test]
+fn a_job_holds_its_resources_from_its_start_to_its_end_and_those_behind_it_wait() {
+    let mut c = Cluster::new();
+    c.set_consumable("lic", 2, true);
+    c.submit(1, None, &consuming(&terms(1, 2), &[("lic", 2)]));
+    c.submit(2, None, &consuming(&terms(1, 1), &[("lic", 1)]));
+    c.submit(3, None, &terms(1, 1));
+    assert_eq!(c.turn(), [Effect::Start(JobKey(1))]);
+    assert_eq!((c.in_use("lic"), c.status(2), c.status(3)), (2, Status::Runnable, Status::Runnable));
+    // The second attempt has them, too, and needs no others.
+    c.end(1, 1);
+    assert_eq!(c.in_use("lic"), 2);
+    assert_eq!(c.turn(), [Effect::Start(JobKey(1))]);
+    c.restart();
+    assert_eq!((c.in_use("lic"), c.turn()), (2, vec![]));
+    c.end(2, 1);
+    assert_eq!(c.turn(), [Effect::Start(JobKey(2)), Effect::Start(JobKey(3))]);
+    assert_eq!((c.in_use("lic"), c.status(1)), (1, Status::Failed));
+}
+
+#[test]
+fn children_and_nodes_take_their_quantities_each() {
+    let mut c = Cluster::new();
+    c.set_consumable("lic", 1, true);
+    c.submit(1, Some(3), &consuming(&terms(1, 1), &[("lic", 1)]));
+    assert_eq!(c.turn(), [Effect::Start(JobKey(2))]);
+    c.end(1, 0);
+    assert_eq!(c.turn(), [Effect::Start(JobKey(3))]);
+    c.state.terminate(JobKey(1), "enough", 2);
+    c.end(2, 143);
+    c.turn();
+    assert_eq!(c.in_use("lic"), 0);
+    // Both nodes at once, or none.
+    c.submit(5, None, &consuming(&two_nodes(0, 1), &[("lic", 1)]));
+    assert!(c.turn().is_empty());
+    c.set_consumable("lic", 2, true);
+    assert_eq!((c.turn(), c.in_use("lic")), (vec![Effect::Start(JobKey(6))], 2));
+}
+
+#[test]
+fn what_is_not_replenishable_is_gone() {
+    let mut c = Cluster::new();
+    c.set_consumable("token", 3, false);
+    for key in 1..4 {
+        c.submit(key, None, &consuming(&terms(1, 1), &[("token", 2)]));
+    }
+    assert_eq!(c.turn(), [Effect::Start(JobKey(1))]);
+    assert_eq!(c.consumables["token"].total, 1);
+    // An attempt that never began has taken nothing.
+    c.state.attempt_never_began(&Cluster::attempt_id(1), 1);
+    assert_eq!(c.turn(), [Effect::Start(JobKey(1))]);
+    assert_eq!(c.consumables["token"].total, 1);
+    c.end(2, 0);
+    assert!(c.turn().is_empty());
+    c.set_consumable("token", 5, false);
+    assert_eq!(c.turn(), [Effect::Start(JobKey(2)), Effect::Start(JobKey(3))]);
+    assert_eq!(c.consumables["token"].total, 1);
+}
+
+#[test]
+fn a_deleted_resource_is_not_available_until_it_is_there_again() {
+    let mut c = Cluster::new();
+    c.set_consumable("lic", 1, true);
+    c.submit(1, None, &consuming(&terms(1, 1), &[("lic", 1)]));
+    c.submit(2, None, &consuming(&terms(1, 1), &[("lic", 1)]));
+    c.turn();
+    c.delete_consumable("lic");
+    c.end(1, 0);
+    assert!(c.turn().is_empty());
+    assert_eq!((c.status(1), c.status(2)), (Status::Succeeded, Status::Runnable));
+    c.set_consumable("lic", 1, true);
+    assert_eq!(c.turn(), [Effect::Start(JobKey(2))]);
+}
+
+#[test]
+fn in_a_queue_with_shares_only_the_share_waits() {
+    let mut c = Cluster::new();
+    let mut shared = layout();
+    shared.queues.get_mut(QUEUE).unwrap().policy = Some(FairShare::default());
+    c.state.configure(shared, 0);
+    c.set_consumable("lic", 0, true);
+    let of = |share: &str, consumes: &[(&str, u64)]| {
+        let line = Line { share: Some(share.to_owned()), ..Line::default() };
+        consuming(&Arc::new(Terms { line, ..(*terms(1, 1)).clone() }), consumes)
+    };
+    c.submit(1, None, &of("a", &[("lic", 1)]));
+    c.submit(2, None, &of("a", &[]));
+    c.submit(3, None, &of("b", &[]));
+    assert_eq!(c.turn(), [Effect::Start(JobKey(3))]);
+}
+
 #[derive(Debug, Clone)]
 enum Event {
     /// A single job, or an array; it may depend on a job that came so many events before.
@@ -530,12 +654,17 @@ enum Event {
         vcpus: u32,
         attempts: u32,
         after: Option<(usize, u8)>,
+        lic: u64,
+        token: u64,
     },
     SubmitNodes {
         main: u32,
         attempts: u32,
         after: Option<usize>,
+        lic: u64,
     },
+    /// A consumable resource gets this total, or is deleted.
+    Consumable(Option<u64>),
     Start(u32),
     End(u32, i32),
     Lose(u32),
@@ -548,10 +677,12 @@ enum Event {
 fn event() -> impl Strategy<Value = Event> {
     let after = proptest::option::of((1..4_usize, 0..3_u8));
     prop_oneof![
-        3 => (proptest::option::of(2..5_u32), 1..4_u32, 1..4_u32, after)
-            .prop_map(|(size, vcpus, attempts, after)| Event::Submit { size, vcpus, attempts, after }),
-        1 => (0..2_u32, 1..3_u32, proptest::option::of(1..4_usize))
-            .prop_map(|(main, attempts, after)| Event::SubmitNodes { main, attempts, after }),
+        3 => (proptest::option::of(2..5_u32), 1..4_u32, 1..4_u32, after, 0..3_u64, 0..2_u64).prop_map(
+            |(size, vcpus, attempts, after, lic, token)| Event::Submit { size, vcpus, attempts, after, lic, token }
+        ),
+        1 => (0..2_u32, 1..3_u32, proptest::option::of(1..4_usize), 0..2_u64)
+            .prop_map(|(main, attempts, after, lic)| Event::SubmitNodes { main, attempts, after, lic }),
+        1 => proptest::option::weighted(0.8, 0..4_u64).prop_map(Event::Consumable),
         4 => (0..40_u32).prop_map(Event::Start),
         6 => (0..40_u32, 0..3_i32).prop_map(|(t, code)| Event::End(t, code)),
         1 => (0..40_u32).prop_map(Event::Lose),
@@ -587,24 +718,30 @@ proptest! {
     #[test]
     fn whatever_happens_the_books_balance(events in proptest::collection::vec(event(), 1..120)) {
         let mut c = Cluster::new();
+        c.set_consumable("lic", 2, true);
+        c.set_consumable("token", TOKENS, false);
         let mut next = 1;
         let mut jobs = Vec::new();
         for event in events {
-            let before = c.stored.clone();
+            let (before, consumables) = (c.stored.clone(), c.consumables.clone());
             c.now += 1;
             match event {
-                Event::Submit { size, vcpus, attempts, after } => {
+                Event::Submit { size, vcpus, attempts, after, lic, token } => {
                     let depends_on = depends_on(&jobs, size, after);
-                    c.submit(next, size, &Arc::new(Terms { depends_on, ..(*terms(vcpus, attempts)).clone() }));
+                    let terms = consuming(&terms(vcpus, attempts), &amounts(lic, token));
+                    c.submit(next, size, &Arc::new(Terms { depends_on, ..(*terms).clone() }));
                     jobs.push((next, size));
                     next += 1 + i64::from(size.unwrap_or(0));
                 }
-                Event::SubmitNodes { main, attempts, after } => {
+                Event::SubmitNodes { main, attempts, after, lic } => {
                     let depends_on = depends_on(&jobs, None, after.map(|back| (back, 0)));
-                    c.submit(next, None, &Arc::new(Terms { depends_on, ..(*two_nodes(main, attempts)).clone() }));
+                    let terms = consuming(&two_nodes(main, attempts), &amounts(lic, 0));
+                    c.submit(next, None, &Arc::new(Terms { depends_on, ..(*terms).clone() }));
                     jobs.push((next, None));
                     next += 3;
                 }
+                Event::Consumable(Some(total)) => c.set_consumable("lic", total, true),
+                Event::Consumable(None) => c.delete_consumable("lic"),
                 Event::Start(t) => c.state.started(&Cluster::started(t, c.now)),
                 Event::End(t, code) => c.end(t, code),
                 Event::Lose(t) => c.state.attempt_lost(&Cluster::attempt_id(t), c.now),
@@ -612,17 +749,24 @@ proptest! {
                 Event::Terminate(key) => c.state.terminate(JobKey(key), "t", c.now),
                 Event::Cancel(key) => c.state.cancel(JobKey(key), "c", c.now),
                 Event::Restart => {
-                    let free = c.state.resources().1;
+                    let (free, in_use) = (c.state.resources().1, c.state.in_use());
                     c.restart();
                     prop_assert_eq!(c.state.resources().1, free);
+                    prop_assert_eq!(c.state.in_use(), in_use);
                     prop_assert!(c.turn().is_empty());
                     prop_assert_eq!(&c.stored, &before);
+                    prop_assert_eq!(&c.consumables, &consumables);
                 }
             }
+            let before_turn = c.state.in_use();
             c.turn();
             check(&c, &before)?;
+            check_consumables(&c, &before_turn)?;
         }
-        // Everything that can run runs to its end.
+        // Everything that can run runs to its end, if there is enough of everything.
+        c.set_consumable("lic", 100, true);
+        c.set_consumable("token", 10_000, false);
+        c.turn();
         for _ in 0..2000 {
             let Some(attempt_id) = c.state.assigned().next().map(|(current, _)| current.attempt_id.clone()) else { break };
             let number: u32 = attempt_id.as_str().parse().unwrap();
@@ -633,7 +777,37 @@ proptest! {
             prop_assert!(job.status.has_ended() || is_stuck(&c, job.key), "{:?}", job);
         }
         prop_assert_eq!(c.state.resources().1, MACHINE);
+        prop_assert_eq!(c.state.in_use(), BTreeMap::new());
     }
+}
+
+/// How much there is of the resource that is not replenishable.
+const TOKENS: u64 = 6;
+
+/// The consumable resources that a job takes some of.
+fn amounts(lic: u64, token: u64) -> Vec<(&'static str, u64)> {
+    [("lic", lic), ("token", token)].into_iter().filter(|(_, quantity)| *quantity > 0).collect()
+}
+
+/// No job begins when the resources are not there; the locks are those of the jobs that have begun
+/// and not ended, and no others; and the tokens that are gone are those of jobs that have begun.
+fn check_consumables(c: &Cluster, before: &BTreeMap<String, u64>) -> Result<(), TestCaseError> {
+    let in_use = c.state.in_use();
+    let taken = |name: &str, is_taken: &dyn Fn(&Job) -> bool| -> u64 {
+        let jobs = c.stored.values().filter(|job| job.node().is_none() && job.children.is_none());
+        let amounts = jobs.filter(|job| is_taken(job)).flat_map(|job| {
+            let nodes = job.terms.nodes.as_ref().map_or(1, |nodes| u64::from(nodes.count()));
+            job.terms.consumes.iter().map(move |of| (of.name.clone(), of.quantity * nodes))
+        });
+        amounts.filter(|(of, _)| of == name).map(|(_, quantity)| quantity).sum()
+    };
+    let lic = taken("lic", &|job| job.attempts > 0 && !job.status.has_ended());
+    prop_assert_eq!(in_use.get("lic").copied().unwrap_or(0), lic);
+    let total = c.consumables.get("lic").map_or(0, |resource| resource.total);
+    // The total may have been made smaller than the part that is in use.
+    prop_assert!(lic <= total || lic <= before.get("lic").copied().unwrap_or(0));
+    prop_assert_eq!(c.consumables["token"].total + taken("token", &|job| job.attempts > 0), TOKENS);
+    Ok(())
 }
 
 /// Whether a job cannot end: it fits nowhere, or it waits for one that does not.
@@ -708,24 +882,27 @@ proptest! {
         lost_after in 0..60_usize,
     ) {
         let mut c = Cluster::new();
+        c.set_consumable("lic", 2, true);
+        c.set_consumable("token", TOKENS, false);
         let (mut next, mut submitted) = (1, Vec::new());
         for event in jobs {
             match event {
-                Event::Submit { size, vcpus, attempts, after } => {
+                Event::Submit { size, vcpus, attempts, after, lic, token } => {
                     let depends_on = depends_on(&submitted, size, after);
-                    c.submit(next, size, &Arc::new(Terms { depends_on, ..(*terms(vcpus, attempts)).clone() }));
+                    let terms = consuming(&terms(vcpus, attempts), &amounts(lic, token));
+                    c.submit(next, size, &Arc::new(Terms { depends_on, ..(*terms).clone() }));
                     submitted.push((next, size));
                     next += 1 + i64::from(size.unwrap_or(0));
                 }
-                Event::SubmitNodes { main, attempts, .. } => {
-                    c.submit(next, None, &two_nodes(main, attempts));
+                Event::SubmitNodes { main, attempts, lic, .. } => {
+                    c.submit(next, None, &consuming(&two_nodes(main, attempts), &amounts(lic, 0)));
                     submitted.push((next, None));
                     next += 3;
                 }
                 _ => {}
             }
         }
-        let mut kept = c.stored.clone();
+        let mut kept = (c.stored.clone(), c.consumables.clone());
         for (number, (ends, attempt_id, code)) in ends.into_iter().enumerate() {
             c.turn();
             match ends {
@@ -734,15 +911,22 @@ proptest! {
             }
             c.turn();
             if number < lost_after {
-                kept = c.stored.clone();
+                kept = (c.stored.clone(), c.consumables.clone());
             }
         }
-        let mut again = Cluster { stored: kept, now: c.now, started: 1000, ..Cluster::new() };
+        let (stored, consumables) = kept;
+        let mut again = Cluster { stored, consumables, now: c.now, started: 1000, ..Cluster::new() };
         again.restart();
         let resumed = again.state.replay(c.journals.clone(), c.now);
-        for job in again.state.take_changes().jobs {
+        let changes = again.state.take_changes();
+        for job in changes.jobs {
             again.stored.insert(job.key, job);
         }
+        for (name, total) in changes.consumed {
+            again.set_consumable(&name, total, false);
+        }
+        prop_assert_eq!(again.state.in_use(), c.state.in_use());
+        prop_assert_eq!(&again.consumables, &c.consumables);
         prop_assert!(resumed.len() <= c.journals.len());
         // The runner reports that an attempt runs; the journal does not tell.
         let report = |job: &Job| {

@@ -223,6 +223,34 @@ fn files_to_s3_and_back() {
 }
 
 #[story]
+fn consumable_resources_with_the_aws_cli() {
+    let sandbox = Sandbox::with_aws();
+    let batch = |args: &[&str]| {
+        let outcome = sandbox.run("aws", [&["batch"][..], args].concat()).ok();
+        if outcome.stdout.is_empty() { Value::Null } else { outcome.json() }
+    };
+    batch(&["create-consumable-resource", "--consumable-resource-name", "lic", "--total-quantity", "2"]);
+    let needs = "consumableResourceList=[{consumableResource=lic,quantity=2}]";
+    let id = submit(
+        &sandbox,
+        "licensed",
+        &["sleep", "600"],
+        &["--consumable-resource-properties-override", needs],
+    );
+    job_in(&sandbox, &id, "RUNNING");
+    let lic = batch(&["describe-consumable-resource", "--consumable-resource", "lic"]);
+    assert_eq!((&lic["inUseQuantity"], &lic["availableQuantity"]), (&json!(2), &json!(0)));
+    let update = ["--consumable-resource", "lic", "--operation", "ADD", "--quantity", "3"];
+    assert_eq!(batch(&[&["update-consumable-resource"][..], &update].concat())["totalQuantity"], 5);
+    let listed = batch(&["list-consumable-resources"]);
+    assert_eq!(listed["consumableResources"][0]["inUseQuantity"], 2);
+    let jobs = batch(&["list-jobs-by-consumable-resource", "--consumable-resource", "lic"]);
+    assert_eq!(jobs["jobs"][0]["jobName"], "licensed");
+    batch(&["delete-consumable-resource", "--consumable-resource", "lic"]);
+    assert_eq!(batch(&["list-consumable-resources"])["consumableResources"], json!([]));
+}
+
+#[story]
 fn errors_have_the_names_and_the_shapes_of_aws() {
     let sandbox = Sandbox::with_aws();
     let answer = boto3(

@@ -37,6 +37,11 @@ fn shares_take_turns() {
 }
 
 #[story]
+fn consumable_resources_limit_who_runs() {
+    run_story("consumable_resources");
+}
+
+#[story]
 fn everything_can_be_tagged() {
     run_story("tags");
 }

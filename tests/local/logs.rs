@@ -642,7 +642,7 @@ def refusal(call, **arguments):
             len(response['ResponseMetadata']['RequestId'])]
 print(json.dumps({
     'logs': refusal(logs.describe_metric_filters), 'ecs': refusal(ecs.list_services),
-    'batch': refusal(batch.list_consumable_resources), 'sts': refusal(sts.get_session_token),
+    'batch': refusal(batch.describe_service_environments), 'sts': refusal(sts.get_session_token),
     'dynamodb': refusal(boto3.client('dynamodb').list_tables), 'sns': refusal(boto3.client('sns').list_topics),
     'identity': len(sts.get_caller_identity()['ResponseMetadata']['RequestId']),
     'forged': refusal(boto3.client('sts', aws_secret_access_key='x' * 40,

@@ -276,6 +276,105 @@ def shares():
     assert batch.list_scheduling_policies()["schedulingPolicies"] == []
 
 
+def resource(name):
+    """Total, in use and available."""
+    answer = batch.describe_consumable_resource(consumableResource=name)
+    return answer["totalQuantity"], answer["inUseQuantity"], answer["availableQuantity"]
+
+
+def consumes(**quantities):
+    return {"consumableResourceList": [{"consumableResource": name, "quantity": n} for name, n in quantities.items()]}
+
+
+def consumable_resources():
+    made = batch.create_consumable_resource(
+        consumableResourceName="lic", totalQuantity=1, resourceType="REPLENISHABLE", tags={"a": "b"}
+    )
+    arn = made["consumableResourceArn"]
+    assert arn.endswith(":consumable-resource/lic") and resource("lic") == resource(arn) == (1, 0, 1)
+    create = batch.create_consumable_resource
+    refused(lambda: create(consumableResourceName="lic", totalQuantity=1), "already exists")
+    refused(lambda: create(consumableResourceName="a b", totalQuantity=1), "a b")
+    refused(lambda: create(consumableResourceName="b", totalQuantity=-1), "negative")
+    refused(lambda: create(consumableResourceName="b", resourceType="ONCE"), "REPLENISHABLE")
+    refused(lambda: batch.describe_consumable_resource(consumableResource="nobody"), "nobody")
+    assert batch.list_tags_for_resource(resourceArn=arn)["tags"] == {"a": "b"}
+
+    # Two jobs that need one licence, and one behind them that needs none.
+    override = dict(consumableResourcePropertiesOverride=consumes(lic=1))
+    first = submit("first", "sleep 600", **override)
+    once("it runs", lambda: status(first) == "RUNNING")
+    second = submit("second", **override)
+    behind = submit("behind")
+    needs = job(second)["consumableResourceProperties"]["consumableResourceList"]
+    assert needs == [{"consumableResource": arn, "quantity": 1}]
+    assert resource("lic") == (1, 1, 0) and status(second) == status(behind) == "RUNNABLE"
+    pages = batch.get_paginator("list_jobs_by_consumable_resource")
+    jobs = [j for page in pages.paginate(consumableResource="lic", maxResults=1) for j in page["jobs"]]
+    assert [(j["jobName"], j["jobStatus"], j["quantity"]) for j in jobs] == [
+        ("second", "RUNNABLE", 1), ("first", "RUNNING", 1)]
+    assert jobs[0]["consumableResourceProperties"] == job(second)["consumableResourceProperties"]
+    by = lambda **f: [j["jobName"] for j in batch.list_jobs_by_consumable_resource(
+        consumableResource=arn, filters=[{"name": n, "values": v} for n, v in f.items()])["jobs"]]
+    assert by(JOB_STATUS=["RUNNING"]) == by(JOB_NAME=["F*"]) == ["first"]
+    refused(lambda: by(JOB_STATUS=["PERHAPS"]), "PERHAPS")
+    batch.terminate_job(jobId=first, reason="enough")
+    assert ended(second)["status"] == ended(behind)["status"] == "SUCCEEDED"
+    assert resource("lic") == (1, 0, 1)
+
+    # A job definition has a list, which an override replaces. Each child and each node takes the quantity.
+    batch.register_job_definition(
+        jobDefinitionName="licensed", type="container", consumableResourceProperties=consumes(lic=1),
+        containerProperties={"image": "host", "command": ["true"], "resourceRequirements": [
+            {"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "64"}]},
+    )
+    array = submit("array", "sleep 0.05", definition="licensed", arrayProperties={"size": 4})
+    assert ended(array)["status"] == "SUCCEEDED"
+    children = sorted((job(f"{array}:{i}") for i in range(4)), key=lambda child: child["startedAt"])
+    assert all(a["stoppedAt"] <= b["startedAt"] for a, b in zip(children, children[1:]))
+    free = submit("free", definition="licensed", consumableResourcePropertiesOverride={"consumableResourceList": []})
+    assert "consumableResourceProperties" not in ended(free)
+
+    # What is not replenishable is gone.
+    create(consumableResourceName="token", totalQuantity=3, resourceType="NON_REPLENISHABLE")
+    override = dict(consumableResourcePropertiesOverride=consumes(token=2))
+    assert ended(submit("token", **override))["status"] == "SUCCEEDED" and resource("token") == (1, 0, 1)
+    waits = submit("waits", **override)
+    update = batch.update_consumable_resource
+    assert update(consumableResource="token", operation="ADD", quantity=1, clientToken="t")["totalQuantity"] == 2
+    assert ended(waits)["status"] == "SUCCEEDED" and resource("token") == (0, 0, 0)
+    update(consumableResource="token", operation="ADD", quantity=1, clientToken="t")
+    assert resource("token") == (0, 0, 0), "the same update"
+    assert update(consumableResource="token", operation="SET", quantity=9)["totalQuantity"] == 9
+    assert update(consumableResource="token", operation="REMOVE", quantity=4)["totalQuantity"] == 5
+    refused(lambda: update(consumableResource="token", operation="REMOVE", quantity=6), "5")
+    refused(lambda: update(consumableResource="token", operation="HALVE", quantity=1), "HALVE")
+
+    pages = batch.get_paginator("list_consumable_resources")
+    listed = [r for page in pages.paginate(maxResults=1) for r in page["consumableResources"]]
+    assert [(r["consumableResourceName"], r["totalQuantity"], r["resourceType"]) for r in listed] == [
+        ("lic", 1, "REPLENISHABLE"), ("token", 5, "NON_REPLENISHABLE")]
+    named = batch.list_consumable_resources(filters=[{"name": "CONSUMABLE_RESOURCE_NAME", "values": ["T*"]}])
+    assert [r["consumableResourceName"] for r in named["consumableResources"]] == ["token"]
+
+    # One that is deleted is not available until it is there again.
+    override = dict(consumableResourcePropertiesOverride=consumes(lic=1))
+    holder = submit("holder", "sleep 600", **override)
+    once("it runs", lambda: status(holder) == "RUNNING")
+    waits = submit("waits", **override)
+    batch.delete_consumable_resource(consumableResource=arn)
+    refused(lambda: batch.delete_consumable_resource(consumableResource="lic"), "lic")
+    batch.terminate_job(jobId=holder, reason="enough")
+    assert ended(holder)["statusReason"] == "enough" and status(waits) == "RUNNABLE"
+    create(consumableResourceName="lic", totalQuantity=1)
+    assert ended(waits)["status"] == "SUCCEEDED"
+
+    refused(lambda: submit("none", consumableResourcePropertiesOverride=consumes(nobody=1)), "nobody")
+    refused(lambda: submit("zero", consumableResourcePropertiesOverride=consumes(lic=0)), "at least 1")
+    six = consumes(**{f"r{i}": 1 for i in range(6)})
+    refused(lambda: submit("six", consumableResourcePropertiesOverride=six), "at most 5")
+
+
 def tags():
     environment("tagged", 1)
     queue("tagged", 1, "tagged", tags={"a": "1"})

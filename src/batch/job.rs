@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use awsb_model::{JobId, JobNumber, OUTPUT_NOT_KEPT, Status, Submitter, Tasks};
+use awsb_model::{JobId, JobNumber, OUTPUT_NOT_KEPT, Status, Submitter, Tasks, consumable_name};
 
 /// A job (API `JobDetail`, and the part of it that `JobSummary` has). It is serialised under AWS's
 /// field names; an unknown field is `null`.
@@ -58,6 +58,9 @@ pub struct Job {
     pub retry_strategy: Option<RetryStrategy>,
     /// How long an attempt may run.
     pub timeout: Option<Timeout>,
+    /// The consumable resources of each instance; a listing lacks them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consumable_resource_properties: Option<ConsumableResourceProperties>,
     /// The ID of its task, where that differs from its index. AWS has no such field.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<u32>,
@@ -120,6 +123,31 @@ impl NodeRange {
         let text = self.target_nodes.as_deref().unwrap_or_default();
         let (first, last) = text.split_once(':').unwrap_or((text, text));
         node >= first.parse().unwrap_or(0) && node <= last.parse().unwrap_or(i32::MAX)
+    }
+}
+
+/// API `ConsumableResourceProperties`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConsumableResourceProperties {
+    /// The resources.
+    pub consumable_resource_list: Vec<ConsumableResourceRequirement>,
+}
+
+/// API `ConsumableResourceRequirement`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConsumableResourceRequirement {
+    /// Name or ARN of the resource.
+    pub consumable_resource: String,
+    /// How much of it each instance of the job takes.
+    pub quantity: i64,
+}
+
+impl ConsumableResourceRequirement {
+    /// The name of the resource.
+    pub fn name(&self) -> &str {
+        consumable_name(&self.consumable_resource)
     }
 }
 
@@ -245,6 +273,7 @@ impl Job {
             attempts: None,
             retry_strategy: None,
             timeout: None,
+            consumable_resource_properties: None,
             task: None,
         }
     }

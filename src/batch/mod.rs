@@ -3,6 +3,7 @@
 //! [`Job`] is a job as Batch describes it, in a type of our own. The SDK's shapes end at `convert`.
 
 mod capacity_cache;
+pub mod consumables;
 mod convert;
 pub mod definition;
 mod describe;
@@ -18,6 +19,7 @@ mod queues;
 mod rejection;
 mod resolve;
 mod resubmit;
+mod running_limit;
 mod submit;
 mod terminate;
 mod wait_set;
@@ -39,6 +41,8 @@ pub use queues::{
 };
 pub use resolve::{ResolvedJobs, find_task, resolve_ids, resolve_jobs};
 pub use resubmit::{Resubmission, resubmissions};
+pub use running_limit::{EndedLimit, limit_of, remove_ended_limits, remove_limits_of, remove_limits_of_ended,
+    remove_unused_limit};
 pub use submit::{RetryPolicy, SubmissionProgress, Submitted, SubmittedJobs, once, submit};
 pub use terminate::{TerminationProgress, terminate, terminate_all, terminate_each};
 pub use wait_set::{Counts, JobWaitSet};

@@ -13,7 +13,7 @@ use awsb_model::request::{
     ArrayProperties, EvaluateOnExit, JobTimeout, KeyValue, NodeOverrides, NodePropertyOverride, Overrides,
     ResourceRequirement, SubmitRequest,
 };
-use awsb_model::{self, JobId, Status, SubmissionId, Submitter, TaskIds, Tasks};
+use awsb_model::{self, Consumption, JobId, RunningLimit, Status, SubmissionId, Submitter, TaskIds, Tasks};
 
 /// A job that can be submitted again.
 #[derive(Debug, Clone)]
@@ -81,6 +81,14 @@ fn resubmission(id: &JobId, whole: &JobDetail, part: &JobDetail) -> Result<Resub
         tags: sorted(detail.tags()),
         ..SubmitRequest::default()
     };
+    // The limit of an array ends with it; the new submission has one of its own.
+    let consumes = detail.consumable_resource_properties().map(|all| all.consumable_resource_list());
+    let consumes = consumes.into_iter().flatten().filter_map(|of| {
+        let quantity = of.quantity().and_then(|n| u64::try_from(n).ok())?;
+        Some(Consumption { resource: of.consumable_resource()?.to_owned(), quantity })
+    });
+    let consumes: Vec<_> = consumes.filter(|of| !RunningLimit::is_one(&of.resource)).collect();
+    request.set_consumption(&consumes);
     if let Some(nodes) = detail.node_properties() {
         request.node_overrides =
             Some(node_overrides(nodes).ok_or_else(|| cannot("its nodes have no containers"))?);

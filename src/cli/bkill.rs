@@ -134,6 +134,7 @@ impl Args {
             jobs.iter().cloned().partition(|job| job.status.has_ended());
         ended.iter().try_for_each(&mut print)?;
         let count = active.len();
+        let arrays: Vec<Job> = active.iter().filter(|job| job.is_array_parent()).cloned().collect();
         let progress = TerminationProgress::default();
         let all = async {
             let mut exit = Exit::Done;
@@ -147,6 +148,7 @@ impl Args {
                     }
                 }
             }
+            batch::remove_limits_of_ended(session, &arrays).await;
             Ok::<_, Failure>(exit)
         };
         let mut signals = SignalListener::listen();

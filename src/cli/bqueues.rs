@@ -1,5 +1,7 @@
 //! `bqueues`: shows job queues.
 
+mod resources;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -36,10 +38,14 @@ pub struct Args {
     /// JobCount jobs that have ended, too
     #[arg(long)]
     ended: bool,
+    /// Show consumable resources (licences) in place of queues: how much there is, how much is in
+    /// use, and by which jobs; with -a, the limits of arrays, too
+    #[arg(long, conflicts_with = "ended")]
+    resources: bool,
     /// Leave out the table's header
     #[arg(long)]
     no_header: bool,
-    /// Queues, by name or ARN [default: the cluster's]
+    /// Queues, by name or ARN [default: the cluster's]; with --resources, consumable resources
     #[arg(value_name = "NAME", value_parser = queue_name)]
     queues: Vec<String>,
     #[command(flatten)]
@@ -53,6 +59,9 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
 
 impl Args {
     async fn run(&self) -> Result<Exit, Failure> {
+        if self.resources {
+            return self.show_resources().await;
+        }
         let session = self.common.open().await?;
         let (session, queues, missing) = self.find(session).await?;
         let views = self.inspect(&session, queues).await?;

@@ -43,7 +43,7 @@ pub async fn outcome(contact: &mut ResilientSession, job: Job) -> Result<Outcome
     Ok(outcome.unwrap_or_else(|| Outcome { exit: job.exit(), job, first: None }))
 }
 
-/// The outcomes of jobs that have ended.
+/// The outcomes of jobs that have ended. The limits of arrays that have ended are removed.
 ///
 /// # Errors
 /// When contact was lost for good before the children of an array were asked for.
@@ -74,6 +74,7 @@ pub async fn outcomes(contact: &mut ResilientSession, jobs: Vec<Job>) -> Result<
         }
         outcomes.push(Outcome { job, exit, first });
     }
+    batch::remove_limits_of(contact.session(), outcomes.iter().map(|outcome| &outcome.job)).await;
     Ok(outcomes)
 }
 

@@ -24,6 +24,8 @@ pub struct Evidence {
     pub environments: Vec<ComputeEnvironment>,
     /// The order of jobs at the head of the queue.
     pub queue_order: Option<QueueOrder>,
+    /// The consumable resources of this job, and of the job at the head of the queue.
+    pub consumables: Vec<ConsumableSupply>,
     /// The jobs that are placed in these environments now.
     pub placed_jobs: Option<PlacedJobs>,
     /// The resources of the instance types that the environments may start.
@@ -63,6 +65,8 @@ pub struct ObservedJob {
     pub demand: Option<Demand>,
     /// The vCPUs of all nodes of an MNP job together.
     pub all_vcpus: Option<f64>,
+    /// The consumable resources that it takes, by name: as a whole for an MNP job.
+    pub consumes: Vec<(String, u64)>,
     /// The image.
     pub image: Option<String>,
     /// Whether the job runs on this machine.
@@ -97,6 +101,7 @@ impl Default for ObservedJob {
             timeout: None,
             demand: None,
             all_vcpus: None,
+            consumes: Vec::new(),
             image: None,
             runs_here: false,
             share: None,
@@ -128,6 +133,28 @@ impl ObservedJob {
     pub fn part(&self) -> Option<u32> {
         self.id.split_once([':', '#'])?.1.parse().ok()
     }
+}
+
+/// How much there is of a consumable resource.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConsumableSupply {
+    /// The name.
+    pub name: String,
+    /// The quantities. `None`: there is no such resource.
+    pub quantities: Option<ConsumableQuantities>,
+}
+
+/// The quantities of a consumable resource.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ConsumableQuantities {
+    /// The total quantity.
+    pub total: u64,
+    /// The quantity that jobs hold.
+    pub in_use: u64,
+    /// The quantity that jobs can have now.
+    pub available: u64,
+    /// Whether a job gives back what it has taken.
+    pub is_replenishable: bool,
 }
 
 /// Batch's description of an end.

@@ -40,6 +40,12 @@ pub enum Code {
     NoInstanceFits,
     /// Other jobs have all the vCPUs that `maxvCpus` allows.
     MaxVcpusReached,
+    /// A consumable resource, such as a licence, is not available.
+    ConsumableResource,
+    /// The tasks of an array that run are as many as may run at the same time.
+    ArrayLimit,
+    /// The job at the head of the queue waits for a consumable resource.
+    HeadWaitsForResource,
     /// No instance has joined the ECS cluster.
     NoInstances,
     /// There are instances, but none has a connected agent.

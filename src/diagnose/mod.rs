@@ -3,6 +3,7 @@
 //! | module    | it explains                                                                 |
 //! |-----------|-----------------------------------------------------------------------------|
 //! | `waiting` | jobs that are SUBMITTED, PENDING, STARTING or RUNNING, and retries           |
+//! | `consumables` | RUNNABLE: consumable resources (licences) that are not available           |
 //! | `availability` | RUNNABLE: a queue or an environment that cannot be used                      |
 //! | `capacity` | RUNNABLE: the resources of the compute environments, and the jobs that use them |
 //! | `too_large` | RUNNABLE: a job that is larger than the environments may ever be             |
@@ -16,6 +17,7 @@ mod availability;
 mod blocked;
 mod capacity;
 mod children;
+mod consumables;
 mod evidence;
 mod failed;
 mod failure_cause;
@@ -34,7 +36,7 @@ pub use gather::why;
 pub use never_fits::{NeverFits, never_fits};
 
 pub use evidence::{
-    Attempt, Availability, ComputeEnvironment, ComputeKind, Dependency, End, Evidence, LogTail, Machine,
+    Attempt, Availability, ComputeEnvironment, ComputeKind, ConsumableQuantities, ConsumableSupply, Dependency, End, Evidence, LogTail, Machine,
     MissingEvidence, ObservedJob, Parts, PlacedJob, PlacedJobs, Queue, QueueOrder,
 };
 

@@ -3,7 +3,7 @@
 use super::evidence::{Dependency, Evidence};
 use super::failure_cause::Cause;
 use super::finding::{Code, Finding};
-use super::{blocked, capacity, queue_position};
+use super::{blocked, capacity, consumables, queue_position};
 use awsb_model::{Status, words};
 
 /// The time, in milliseconds, after which the start of a container is considered slow.
@@ -101,7 +101,9 @@ pub fn runnable(evidence: &Evidence) -> Vec<Finding> {
         found.push(own);
     }
     if !never {
+        found.extend(consumables::own(evidence));
         found.extend(queue_position::head(evidence));
+        found.extend(consumables::of_head(evidence));
         found.extend(room.now);
         let (first, behind): (Vec<Finding>, Vec<Finding>) =
             queue_position::place(evidence).into_iter().partition(|f| f.code == Code::HeadOfQueue);

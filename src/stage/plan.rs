@@ -17,7 +17,7 @@ use awsb_model::payload::Bundle;
 use awsb_model::payload::launcher;
 use awsb_model::request::{KeyValue, Overrides, SubmitRequest};
 use awsb_model::{
-    self, FileSystem, Invalid, JobSpec, Program, ResolvedJob, ResolvedShape, Shape, SharedDir, Stdin,
+    self, FileSystem, Invalid, JobSpec, Program, ResolvedJob, ResolvedShape, RunningLimit, Shape, SharedDir, Stdin,
     SubmissionId, Submitter, Tasks, WorkDir, limits,
 };
 
@@ -92,7 +92,9 @@ impl Plan {
         let mut plan = Self { requests: Vec::new(), bundles: Vec::new() };
         // Without lines, the parts of an array differ only in the IDs of their tasks.
         let mut encoded: HashMap<Delivery, Option<Encoded>> = HashMap::new();
+        let mut limit_id = None;
         for (part, lines) in parts.iter().zip(&lines) {
+            let mark = mark();
             if lines.is_some() {
                 encoded.clear();
             }
@@ -112,7 +114,10 @@ impl Plan {
                     environment.extend(task_variables(part, all));
                 }
                 environment.extend(cluster_variables(job, target));
-                environment.push(KeyValue::new(SubmissionId::VARIABLE, mark().as_str()));
+                environment.extend(job.spec.limit.map(|limit| {
+                    KeyValue::new(RunningLimit::VARIABLE, limit.to_string())
+                }));
+                environment.push(KeyValue::new(SubmissionId::VARIABLE, mark.as_str()));
                 let request = job.submit_request(part.as_ref(), encoded.command.clone(), environment)?;
                 let length = request.all_overrides().map(Overrides::length).max().unwrap_or(0);
                 if length <= OVERRIDES_BUDGET && fits_for_all_ranges(length, &job.shape) {
@@ -130,8 +135,22 @@ impl Plan {
             }
             plan.bundles.extend(bundle);
             plan.requests.push(request);
+            limit_id.get_or_insert(mark);
         }
-        Ok(plan)
+        Ok(match (job.spec.limit, limit_id) {
+            (Some(limit), Some(id)) => plan.limited(&id, limit, false),
+            _ => plan,
+        })
+    }
+
+    /// The same plan of an array, at most `limit` tasks of which run at the same time. All parts of
+    /// the array have one limit. `is_shared`: others may submit jobs with the same limit.
+    #[must_use]
+    pub fn limited(mut self, id: &SubmissionId, limit: u32, is_shared: bool) -> Self {
+        let parts = if is_shared { 0 } else { self.requests.len() };
+        let limit = RunningLimit::of_mark(id, limit, parts);
+        self.requests.iter_mut().for_each(|request| request.set_limit(&limit));
+        self
     }
 }
 

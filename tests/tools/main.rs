@@ -28,6 +28,7 @@ mod first_job;
 mod hosts;
 mod inputs;
 mod launcher;
+mod limits;
 mod manual;
 mod missing_output;
 mod moto;

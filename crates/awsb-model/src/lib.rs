@@ -10,6 +10,7 @@ mod array;
 mod capacity;
 pub mod cluster;
 pub mod command_line;
+mod consumables;
 mod container;
 mod dependency;
 pub mod directives;
@@ -58,6 +59,7 @@ pub mod words;
 
 pub use array::{ArraySize, Tasks};
 pub use capacity::{Demand, InstanceType};
+pub use consumables::{Consumption, RunningLimit, consumable_name, consumable_resource};
 pub use container::{ContainerChanges, Image, Role, Secret, User};
 pub use dependency::{
     Awaited, Dependency, DependencyArg, DependencyKind, NAME_LASTS, NamePattern, NamedJob, NoneToAwait,

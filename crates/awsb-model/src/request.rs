@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{SubmissionId, Submitter};
+use super::{Consumption, RunningLimit, SubmissionId, Submitter};
 
 /// API `SubmitJobRequest`, as far as `bsub` uses it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -37,6 +37,13 @@ pub struct SubmitRequest {
     /// Changes to the job definition of an MNP job.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node_overrides: Option<NodeOverrides>,
+    /// The consumable resources of each instance, in place of those of the job definition.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consumable_resource_properties_override: Option<ConsumableResourceProperties>,
+    /// The limit on running tasks, a consumable resource that has to exist before the job is
+    /// submitted. It is among the resources of the override.
+    #[serde(skip)]
+    pub limit: Option<RunningLimit>,
     /// The number of attempts, and the ends after which a job is retried.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_strategy: Option<RetryStrategy>,
@@ -56,6 +63,24 @@ pub struct SubmitRequest {
 pub struct ArrayProperties {
     /// The number of children.
     pub size: u32,
+}
+
+/// API `ConsumableResourceProperties`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConsumableResourceProperties {
+    /// The resources, at most [`limits::CONSUMABLE_RESOURCES`](super::limits::CONSUMABLE_RESOURCES).
+    pub consumable_resource_list: Vec<ConsumableResourceRequirement>,
+}
+
+/// API `ConsumableResourceRequirement`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConsumableResourceRequirement {
+    /// Name or ARN of the resource.
+    pub consumable_resource: String,
+    /// How much of it each instance of the job takes.
+    pub quantity: u64,
 }
 
 /// API `JobDependency`.
@@ -195,9 +220,37 @@ impl SubmitRequest {
         marked
     }
 
+    /// The submitter, if the request names him.
+    pub fn submitter(&self) -> Option<Submitter> {
+        Submitter::cleaned(self.variable(Submitter::VARIABLE)?)
+    }
+
     /// Sets the submitter, on all nodes of an MNP job.
     pub fn submitted_by(&mut self, submitter: &Submitter) {
         self.set_variable(Submitter::VARIABLE, submitter.as_str());
+    }
+
+    /// The same request with these consumable resources in place of those of the job definition;
+    /// without any, with those of the job definition.
+    pub fn set_consumption(&mut self, consumes: &[Consumption]) {
+        let list = consumes.iter().map(|of| ConsumableResourceRequirement {
+            consumable_resource: of.resource.clone(),
+            quantity: of.quantity,
+        });
+        let properties = ConsumableResourceProperties { consumable_resource_list: list.collect() };
+        self.consumable_resource_properties_override = (!consumes.is_empty()).then_some(properties);
+    }
+
+    /// Sets the limit on running tasks, in place of an earlier one.
+    pub fn set_limit(&mut self, limit: &RunningLimit) {
+        let properties = self.consumable_resource_properties_override.get_or_insert_default();
+        let list = &mut properties.consumable_resource_list;
+        list.retain(|of| !RunningLimit::is_one(&of.consumable_resource));
+        list.push(ConsumableResourceRequirement {
+            consumable_resource: limit.name.clone(),
+            quantity: 1,
+        });
+        self.limit = Some(limit.clone());
     }
 
     fn set_variable(&mut self, name: &str, value: &str) {

@@ -6,7 +6,7 @@ use super::request::{
     ResourceRequirement, SubmitRequest,
 };
 use super::{
-    Dependency, Image, Invalid, JobId, JobNodes, JobSpec, NodeTargets, Resources, Shape, Tasks, dependencies,
+    Consumption, Dependency, Image, Invalid, JobId, JobNodes, JobSpec, NodeTargets, Resources, Shape, Tasks, dependencies,
     limits,
 };
 
@@ -25,6 +25,9 @@ pub struct ResolvedJob {
     pub image: Option<Image>,
     /// The jobs that must succeed first.
     pub depends_on: Vec<Dependency<JobId>>,
+    /// The consumable resources of each instance, in place of those of the job definition; empty
+    /// where the job has those of its job definition.
+    pub consumes: Vec<Consumption>,
 }
 
 /// One container, or many. Unlike a [`Shape`], it has the node ranges of the job definition.
@@ -80,7 +83,7 @@ impl ResolvedJob {
                 (None, None, Some(nodes))
             }
         };
-        Ok(SubmitRequest {
+        let mut request = SubmitRequest {
             job_name: spec.name.to_string(),
             job_queue: self.job_queue.clone(),
             job_definition: self.job_definition.clone(),
@@ -95,7 +98,10 @@ impl ResolvedJob {
             timeout: spec.timeout.map(|t| JobTimeout { attempt_duration_seconds: t.seconds() }),
             propagate_tags: scheduling.propagate_tags.then_some(true),
             tags: scheduling.tags.clone(),
-        })
+            ..SubmitRequest::default()
+        };
+        request.set_consumption(&self.consumes);
+        Ok(request)
     }
 }
 
@@ -133,6 +139,7 @@ mod tests {
             job_definition: "definition".into(),
             image: None,
             depends_on: Vec::new(),
+            consumes: Vec::new(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 
 use super::directives::{LsfShape, SlurmShape};
 use super::{
-    Awaited, Dependency, EarlySignal, EnvVars, JobName, Memory, OutputGlob, Priority, Retries, Script, Shape,
+    Awaited, Consumption, Dependency, EarlySignal, EnvVars, JobName, Memory, OutputGlob, Priority, Retries, Script, Shape,
     Share, TaskLines, Timeout, Vcpus,
 };
 
@@ -30,6 +30,11 @@ pub struct JobSpec {
     pub resources: Resources,
     /// One container, or many.
     pub shape: Shape,
+    /// The consumable resources that each instance takes, in addition to those of the job
+    /// definition.
+    pub consumes: Vec<Consumption>,
+    /// The number of an array's tasks that may run at the same time.
+    pub limit: Option<u32>,
     /// The jobs that must succeed first, as the user names them.
     pub depends_on: Vec<Dependency<Awaited>>,
     /// The number of attempts, and the ends after which the job is retried.
@@ -129,6 +134,8 @@ impl JobSpec {
             environment: EnvVars::default(),
             resources: Resources::default(),
             shape: Shape::default(),
+            consumes: Vec::new(),
+            limit: None,
             depends_on: Vec::new(),
             retries: Retries::default(),
             timeout: None,

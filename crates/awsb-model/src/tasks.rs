@@ -11,33 +11,37 @@ pub const MAX_TASK_ID: u32 = 4_000_000;
 /// The number of tasks of a submission at most: 100 of Batch's array jobs.
 pub const MAX_TASKS: u32 = 1_000_000;
 
-/// Why `%` is not supported.
-pub(super) const NO_LIMIT: &str = "Batch cannot limit how many children of an array run at the same time, \
-                                   except one at a time (%1); use a queue whose compute environment has a \
-                                   small maxvCpus";
-
-/// The value of `--array`: the tasks, and whether each waits for the one before it.
+/// The value of `--array`: the tasks, and how many of them may run at the same time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArrayIds {
     /// The tasks.
     pub ids: TaskIds,
-    /// Whether one task runs at a time (`%1`).
-    pub one_at_a_time: bool,
+    /// The number of tasks that may run at the same time (`%N`), at least 1.
+    pub limit: Option<u32>,
 }
 
 impl FromStr for ArrayIds {
     type Err = Invalid;
 
-    /// Parses `1-10`, or `1-10%1`.
+    /// Parses `1-10`, or `1-10%4`.
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let (ids, one_at_a_time) = text.strip_suffix("%1").map_or((text, false), |ids| (ids, true));
-        Ok(Self { ids: ids.parse()?, one_at_a_time })
+        let Some((ids, limit)) = text.split_once('%') else {
+            return Ok(Self { ids: text.parse()?, limit: None });
+        };
+        let is_number = !limit.is_empty() && limit.bytes().all(|b| b.is_ascii_digit());
+        match limit.parse::<u32>() {
+            Ok(limit) if is_number && limit > 0 => Ok(Self { ids: ids.parse()?, limit: Some(limit) }),
+            _ => Err(Invalid::because(
+                "after % comes how many tasks may run at the same time, a whole number of 1 or more",
+            )),
+        }
     }
 }
 
 impl fmt::Display for ArrayIds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.ids, if self.one_at_a_time { "%1" } else { "" })
+        write!(f, "{}", self.ids)?;
+        self.limit.map_or(Ok(()), |limit| write!(f, "%{limit}"))
     }
 }
 
@@ -216,7 +220,7 @@ impl FromStr for TaskIds {
     /// step. Duplicates count once, as in Slurm.
     fn from_str(text: &str) -> Result<Self, Invalid> {
         if text.contains('%') {
-            return Err(Invalid::because(NO_LIMIT));
+            return Err(Invalid::because("the IDs of tasks have no %; `--array IDS%N` limits how many run at the same time"));
         }
         let mut runs = Vec::new();
         let mut named: u64 = 0;
@@ -306,12 +310,12 @@ mod tests {
     }
 
     #[test]
-    fn one_task_at_a_time() {
+    fn a_limit_on_running_tasks() {
         let read = |text: &str| text.parse::<ArrayIds>();
-        assert!(read("1-10%1").is_ok_and(|a| a.one_at_a_time && a.ids.count() == 10));
-        assert!(read("1-11").is_ok_and(|a| !a.one_at_a_time && a.to_string() == "1-11"));
-        assert!(read("1-3:2%1").is_ok_and(|a| a.to_string() == "1,3%1"));
-        for bad in ["1-10%10", "1-10%11", "1-10%", "%1", "1%1,2"] {
+        assert!(read("1-10%1").is_ok_and(|a| a.limit == Some(1) && a.ids.count() == 10));
+        assert!(read("1-11").is_ok_and(|a| a.limit.is_none() && a.to_string() == "1-11"));
+        assert!(read("1-3:2%20").is_ok_and(|a| a.limit == Some(20) && a.to_string() == "1,3%20"));
+        for bad in ["1-10%0", "1-10%x", "1-10%-1", "1-10%+1", "1-10%", "%1", "1%1,2", "1%2%3", "1%4294967296"] {
             assert!(read(bad).is_err(), "{bad}");
         }
     }

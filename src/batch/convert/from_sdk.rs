@@ -1,11 +1,12 @@
 //! Jobs from the SDK's shapes, which DescribeJobs and ListJobs return.
 
 use aws_sdk_batch::types::{
-    ArrayPropertiesDetail, ContainerDetail, ContainerProperties, JobDetail, JobSummary, KeyValuePair,
+    ArrayPropertiesDetail, ConsumableResourceProperties, ConsumableResourceRequirement, ContainerDetail, ContainerProperties, JobDetail, JobSummary, KeyValuePair,
     LogConfiguration, ResourceRequirement,
 };
 
 use crate::batch::job::{
+    self,
     ArrayProperties, Attempt, AttemptContainer, Container, Dependency, Job, NodeProperties, NodeRange,
     Resource, RetryStrategy, Timeout,
 };
@@ -73,12 +74,24 @@ impl From<&JobDetail> for Job {
             timeout: detail
                 .timeout()
                 .map(|t| Timeout { attempt_duration_seconds: t.attempt_duration_seconds() }),
+            consumable_resource_properties: consumables(detail.consumable_resource_properties()),
             task: None,
         };
         let tasks = job.container.as_ref().and_then(|c| c.tasks.clone());
         job.set_task(tasks.as_ref());
         job
     }
+}
+
+/// The consumable resources of a job or a job definition, if it has any.
+fn consumables(properties: Option<&ConsumableResourceProperties>) -> Option<job::ConsumableResourceProperties> {
+    let list = properties?.consumable_resource_list();
+    let requirement = |of: &ConsumableResourceRequirement| job::ConsumableResourceRequirement {
+        consumable_resource: of.consumable_resource().unwrap_or_default().to_owned(),
+        quantity: of.quantity().unwrap_or_default(),
+    };
+    let consumable_resource_list: Vec<_> = list.iter().map(requirement).collect();
+    (!list.is_empty()).then_some(job::ConsumableResourceProperties { consumable_resource_list })
 }
 
 impl From<&ArrayPropertiesDetail> for ArrayProperties {
@@ -270,6 +283,7 @@ impl From<&JobSummary> for Job {
             attempts: None,
             retry_strategy: None,
             timeout: None,
+            consumable_resource_properties: None,
             task: None,
         }
     }

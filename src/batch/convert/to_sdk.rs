@@ -2,7 +2,8 @@
 
 use aws_sdk_batch::operation::submit_job::builders::SubmitJobFluentBuilder;
 use aws_sdk_batch::types::{
-    ArrayJobDependency, ArrayProperties, ContainerOverrides, EvaluateOnExit, JobDependency, JobTimeout,
+    ArrayJobDependency, ArrayProperties, ConsumableResourceProperties, ConsumableResourceRequirement,
+    ContainerOverrides, EvaluateOnExit, JobDependency, JobTimeout,
     KeyValuePair, NodeOverrides, NodePropertyOverride, ResourceRequirement, ResourceType, RetryAction,
     RetryStrategy,
 };
@@ -31,10 +32,23 @@ pub fn submit_job(client: &aws_sdk_batch::Client, request: &SubmitRequest) -> Su
         .set_parameters(map(&request.parameters))
         .set_container_overrides(request.container_overrides.as_ref().map(overrides))
         .set_node_overrides(request.node_overrides.as_ref().map(node_overrides))
+        .set_consumable_resource_properties_override(
+            request.consumable_resource_properties_override.as_ref().map(consumables),
+        )
         .set_retry_strategy(request.retry_strategy.as_ref().map(retry_strategy))
         .set_timeout(timeout)
         .set_propagate_tags(request.propagate_tags)
         .set_tags(map(&request.tags))
+}
+
+fn consumables(properties: &request::ConsumableResourceProperties) -> ConsumableResourceProperties {
+    let list = properties.consumable_resource_list.iter().map(|of| {
+        ConsumableResourceRequirement::builder()
+            .consumable_resource(&of.consumable_resource)
+            .quantity(i64::try_from(of.quantity).unwrap_or(i64::MAX))
+            .build()
+    });
+    ConsumableResourceProperties::builder().set_consumable_resource_list(Some(list.collect())).build()
 }
 
 fn dependency(dependency: &request::JobDependency) -> JobDependency {

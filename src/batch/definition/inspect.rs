@@ -24,6 +24,9 @@ pub struct DefinitionRequest<'a> {
     pub memory: Option<Memory>,
     /// GPUs of a container.
     pub gpus: Option<Gpus>,
+    /// Whether the consumable resources of the job definition are needed, because others are added
+    /// to them.
+    pub consumes: bool,
 }
 
 /// The job definition that a job takes, with what was read of it.
@@ -57,7 +60,7 @@ impl DefinitionRequest<'_> {
     /// Whether SubmitJob itself carries all of it, so that reading the job definition only finds
     /// mistakes earlier.
     fn is_only_checked(&self) -> bool {
-        self.changes.is_empty() && self.nodes.is_none()
+        self.changes.is_empty() && self.nodes.is_none() && !self.consumes
     }
 }
 
@@ -231,7 +234,7 @@ mod tests {
     use super::*;
 
     fn summary(kind: DefinitionKind, fargate: bool) -> DefinitionSummary {
-        DefinitionSummary { arn: "arn:…:job-definition/d:1".into(), name: "d".into(), kind, fargate }
+        DefinitionSummary { arn: "arn:…:job-definition/d:1".into(), name: "d".into(), kind, fargate, consumes: Vec::new() }
     }
 
     fn container(vcpus: f64, memory_mib: u64) -> DefinitionKind {
@@ -248,6 +251,7 @@ mod tests {
             vcpus: None,
             memory: None,
             gpus: None,
+            consumes: false,
         }
     }
 

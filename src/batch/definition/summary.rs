@@ -1,7 +1,7 @@
 //! The properties of a job definition that its jobs depend on.
 
 use aws_sdk_batch::types::{
-    ContainerProperties, JobDefinition, NodeProperties, PlatformCapability, ResourceType,
+    ConsumableResourceRequirement, ContainerProperties, JobDefinition, NodeProperties, PlatformCapability, ResourceType,
 };
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,8 @@ pub struct DefinitionSummary {
     pub kind: DefinitionKind,
     /// Whether its jobs run on Fargate.
     pub fargate: bool,
+    /// The consumable resources of its jobs: names or ARNs, and quantities.
+    pub consumes: Vec<(String, i64)>,
 }
 
 /// The containers or nodes that the jobs of a job definition consist of.
@@ -75,6 +77,7 @@ impl DefinitionSummary {
             name: definition.job_definition_name().unwrap_or_default().to_owned(),
             kind,
             fargate: definition.platform_capabilities().contains(&PlatformCapability::Fargate),
+            consumes: consumes(definition),
         }
     }
 
@@ -104,6 +107,14 @@ impl DefinitionSummary {
             gpus: 0,
         })
     }
+}
+
+fn consumes(definition: &JobDefinition) -> Vec<(String, i64)> {
+    let list = definition.consumable_resource_properties().map(|all| all.consumable_resource_list());
+    let of = |of: &ConsumableResourceRequirement| {
+        Some((of.consumable_resource()?.to_owned(), of.quantity().unwrap_or(1)))
+    };
+    list.into_iter().flatten().filter_map(of).collect()
 }
 
 fn multi_node_kind(nodes: &NodeProperties) -> DefinitionKind {

@@ -23,6 +23,7 @@ use crate::batch::protocol::{
     Action, Described, Event, FailedCall, Filter, KeyHolder, Listed, Millis, Page, SearchTarget, State,
     Submission, SubmissionStatus, SubmitReply,
 };
+use crate::batch::running_limit::{self, LimitError};
 use crate::batch::rejection::{RejectedRequest, explain_rejection};
 use crate::batch::terminate;
 use crate::ui::{Failure, print_message};
@@ -287,6 +288,14 @@ impl<'a> Driver<'a> {
     async fn submit(&self, request: &SubmitRequest, mark: &SubmissionId) -> SubmitReply {
         let session = self.renewed().await;
         let request = &request.marked(mark);
+        // Without its limit there is no job, so a failure here is not a lost attempt.
+        if let Some(limit) = &request.limit {
+            match running_limit::ensure(&session, limit, request.submitter().as_ref()).await {
+                Ok(()) => {}
+                Err(LimitError::Passing(failure)) => return self.retryable(failure),
+                Err(LimitError::Refused(failure)) => return SubmitReply::Rejected(self.number(failure)),
+            }
+        }
         let doing = format!("submitting the job {} to the queue {}", request.job_name, request.job_queue);
         let once = aws_sdk_batch::config::Builder::new().retry_config(RetryConfig::disabled());
         let sent = to_sdk::submit_job(&session.batch, request).customize().config_override(once).send().await;

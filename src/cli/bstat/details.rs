@@ -106,6 +106,9 @@ fn ran(job: &Job, now: i64) -> Option<(i64, usize)> {
 fn container(job: &Job) -> DetailLines {
     let container = job.main_container();
     let gpus = job.resource("GPU").map(|n| line("gpus", n));
+    let consumes = job.consumable_resource_properties.iter().flat_map(|all| &all.consumable_resource_list);
+    let consumes: Vec<String> = consumes.map(|of| format!("{} of {}", of.quantity, of.name())).collect();
+    let consumables = (!consumes.is_empty()).then(|| line("consumes", consumes.join(", ")));
     let retries = job.retry_strategy.as_ref().and_then(|r| r.attempts).filter(|n| *n > 1);
     let timeout = job.timeout.as_ref().and_then(|t| t.attempt_duration_seconds);
     [
@@ -116,6 +119,7 @@ fn container(job: &Job) -> DetailLines {
     ]
     .into_iter()
     .chain(gpus)
+    .chain(consumables)
     .chain(timeout.map(|seconds| line("timeout", span(i64::from(seconds) * 1000))))
     .chain(retries.map(|n| line("tries", format!("up to {n}"))))
     .collect()

@@ -52,8 +52,21 @@ pub fn requests(
         .map(|(name, length)| object("CompleteMultipartUpload", object_key(&cluster.prefix, &name), length));
     let submit =
         |request: &SubmitRequest| json!({ "operation": "SubmitJob", "request": without_bundle(request) });
-    let mut requests: Vec<Value> =
-        first.into_iter().chain(put).chain(put_large).chain(submissions.iter().map(submit)).collect();
+    let limit = submissions.iter().find_map(|request| request.limit.as_ref()).map(|limit| {
+        let request = json!({
+            "consumableResourceName": limit.name,
+            "resourceType": "REPLENISHABLE",
+            "totalQuantity": limit.quantity,
+        });
+        json!({ "operation": "CreateConsumableResource", "request": request })
+    });
+    let mut requests: Vec<Value> = first
+        .into_iter()
+        .chain(put)
+        .chain(put_large)
+        .chain(limit)
+        .chain(submissions.iter().map(submit))
+        .collect();
     for request in &mut requests {
         each_named_value(request, &mut |_, name, value| {
             if secrets.is_secret(name, value) {

@@ -1,6 +1,7 @@
 //! `bsub`: submits a job.
 
 mod args;
+mod consumables;
 mod depends;
 mod dry_run;
 mod environment;

@@ -7,7 +7,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use awsb_model::image::BuildArg;
 use awsb_model::{
-    ArrayIds, ArraySize, Attempts, DependencyArg, Efs, EnvArg, EphemeralStorage, Gpus, Image, Input, JobName,
+    ArrayIds, ArraySize, Attempts, Consumption, DependencyArg, Efs, EnvArg, EphemeralStorage, Gpus, Image, Input, JobName,
     Memory, Mount, Nodes, OutputGlob, Parameter, Priority, RetryOnArg, Role, Secret, Share, Tag, Timeout,
     Ulimit, User, Vcpus, WallTime, definition_name, queue_name,
 };
@@ -42,6 +42,10 @@ pub struct Options {
     /// Number of GPUs (for each node)
     #[arg(short, long, value_name = "N", allow_negative_numbers = true, help_heading = "Resources")]
     pub gpus: Option<Gpus>,
+    /// Take this much of a consumable resource, such as a licence, while the job runs (for each
+    /// task, and each node)
+    #[arg(long, value_name = "NAME[=N]", help_heading = "Resources")]
+    pub consume: Vec<Consumption>,
     /// Submit a multi-node parallel job with this many nodes
     #[arg(short, long, value_name = "N", allow_negative_numbers = true, help_heading = "Resources")]
     pub nodes: Option<Nodes>,
@@ -139,8 +143,8 @@ pub struct Options {
         group = "shape"
     )]
     pub array_size: Option<ArraySize>,
-    /// Submit an array of tasks with these IDs: 1-100, 1-100:5, 3,7,10-12; with %1, one task runs
-    /// at a time (1-100%1)
+    /// Submit an array of tasks with these IDs: 1-100, 1-100:5, 3,7,10-12; with %N, at most N of
+    /// them run at the same time (1-100%5)
     #[arg(long, value_name = "IDS", allow_hyphen_values = true, help_heading = "Arrays", group = "shape")]
     pub array: Option<ArrayIds>,
     /// Submit a task for each line of a file (- is standard input); the line replaces {} in the
@@ -250,6 +254,7 @@ impl Options {
             vcpus: self.vcpus.or(lower.vcpus),
             memory: self.memory.or(lower.memory),
             gpus: self.gpus.or(lower.gpus),
+            consume: joined(lower.consume, self.consume),
             nodes: if has_array { self.nodes } else { self.nodes.or(lower.nodes) },
             image: if has_image { self.image } else { lower.image },
             build: if has_image { self.build } else { lower.build },

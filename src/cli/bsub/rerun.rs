@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use super::{consumables, spec};
 use super::args::about;
 use super::resolved_options::ResolvedOptions;
 use crate::aws::Session;
@@ -16,7 +17,7 @@ use awsb_model::request::{
     ArrayProperties, JobTimeout, KeyValue, Overrides, ResourceRequirement, SubmitRequest,
 };
 use awsb_model::{
-    ContainerChanges, EnvVars, Image, Invalid, JobId, Retries, Status, SubmissionId, TaskIds, Tasks, WorkDir,
+    Consumption, ContainerChanges, EnvVars, Image, Invalid, JobId, Retries, RunningLimit, Status, SubmissionId, TaskIds, Tasks, WorkDir,
     limits, object_url,
 };
 
@@ -40,7 +41,19 @@ pub async fn requests(
             requests.extend(of_part(session, &job, part.as_ref(), options, environment)?);
         }
     }
+    limit(&mut requests);
     Ok(requests)
+}
+
+/// Gives the limited arrays among the requests a new limit, for all of them together: they were the
+/// parts of one array, or one job after the other.
+fn limit(requests: &mut [SubmitRequest]) {
+    let value = |request: &SubmitRequest| request.variable(RunningLimit::VARIABLE)?.parse::<u32>().ok();
+    let limited: Vec<&SubmitRequest> = requests.iter().filter(|r| value(r).is_some()).collect();
+    let Some((first, parts)) = limited.first().map(|first| (*first, limited.len())) else { return };
+    let Some((mark, quantity)) = first.mark().zip(value(first)) else { return };
+    let limit = RunningLimit::of_mark(&mark, quantity, parts);
+    requests.iter_mut().filter(|r| value(r).is_some()).for_each(|request| request.set_limit(&limit));
 }
 
 /// The requests for a part of a job: one, or several if the list of its tasks is too long for one
@@ -106,6 +119,7 @@ pub async fn inspect_definitions(
             vcpus: None,
             memory: None,
             gpus: None,
+            consumes: false,
         };
         let found = definition::inspect_definition(session, &wanted).await?;
         derived.push((request.job_definition.clone(), found.definition));
@@ -213,6 +227,16 @@ fn apply_options(
     }
     let retries = Retries::new(options.retry_attempts, &options.retry_on).map_err(about("--retry-on"))?;
     request.retry_strategy = retries.strategy().or_else(|| request.retry_strategy.clone());
+    if !options.consume.is_empty() {
+        let given = spec::consumption(&options.consume);
+        let old = request.consumable_resource_properties_override.take().unwrap_or_default();
+        let old = old.consumable_resource_list.into_iter();
+        let kept = old.map(|of| Consumption { resource: of.consumable_resource, quantity: of.quantity });
+        let kept = kept.filter(|old| given.iter().all(|given| given.name() != old.name()));
+        let all: Vec<Consumption> = kept.chain(given.iter().cloned()).collect();
+        consumables::check_count(&all, request.variable(RunningLimit::VARIABLE).is_some())?;
+        request.set_consumption(&all);
+    }
     request.propagate_tags = options.propagate_tags.then_some(true).or(request.propagate_tags);
     request.tags.extend(options.tag.iter().map(|t| (t.key.clone(), t.value.clone())));
     request.parameters.extend(options.param.iter().map(|p| (p.name.clone(), p.value.clone())));

@@ -9,18 +9,30 @@ use super::resolved_options::ResolvedOptions;
 use crate::ui::{Failure, print_message};
 use awsb_model::directives::{instead_of_variable, read_variables};
 use awsb_model::{
-    Awaited, Dependency, Gpus, JobSpec, Nodes, Program, Resources, Retries, Scheduling, Shape, Stdin,
+    Awaited, Consumption, Dependency, Gpus, JobSpec, Nodes, Program, Resources, Retries, Scheduling, Shape, Stdin,
     TaskLines, Tasks, limits, words,
 };
 
 impl Args {
     /// Prints how Batch differs from Slurm and LSF when a task fails or the time is up.
     fn warn_of_differences(&self, options: &ResolvedOptions, spec: &JobSpec) -> Result<(), Failure> {
-        if let Some(array) = options.array.as_ref().filter(|array| array.one_at_a_time && !self.quiet) {
-            print_message(format!(
-                "bsub: note: --array {array}: the tasks run one after the other, and when one fails, Batch \
-                 does not run those after it"
-            ));
+        if let Some(array) = options.array.as_ref().filter(|_| !self.quiet)
+            && let Some(limit) = array.limit
+        {
+            print_message(match spec.limit {
+                Some(_) => format!(
+                    "bsub: note: --array {array}: at most {} at the same time; jobs behind it in a queue without \
+                     shares may wait as well",
+                    if limit == 1 { "one task runs".to_owned() } else { format!("{limit} tasks run") }
+                ),
+                None => format!(
+                    "bsub: note: --array {array}: there {}, so %{limit} limits nothing",
+                    match array.ids.count() {
+                        1 => "is only one task".to_owned(),
+                        tasks => format!("are only {tasks} tasks"),
+                    }
+                ),
+            });
         }
         if let (Some(signal), None) = (&spec.signal, spec.timeout) {
             let unsent = format!(
@@ -129,6 +141,8 @@ impl Args {
                 memory: options.memory,
                 gpus: options.gpus.map(Gpus::get),
             },
+            consumes: consumption(&options.consume),
+            limit: limit(options),
             depends_on: waits_for(options, &shape)?,
             lines,
             shape,
@@ -186,13 +200,25 @@ fn scheduling(options: &ResolvedOptions) -> Result<Scheduling, Failure> {
     })
 }
 
+/// The consumable resources of `--consume`. The last of several values for one resource counts.
+pub(super) fn consumption(given: &[Consumption]) -> Vec<Consumption> {
+    let mut all: Vec<Consumption> = Vec::new();
+    for one in given {
+        all.retain(|other| other.name() != one.name());
+        all.push(one.clone());
+    }
+    all
+}
+
+/// The number of tasks that may run at the same time, if that is less than all of them.
+fn limit(options: &ResolvedOptions) -> Option<u32> {
+    let array = options.array.as_ref().filter(|_| options.array_size.is_none())?;
+    array.limit.filter(|limit| *limit < array.ids.count())
+}
+
 /// The jobs that the job waits for, as the user names them.
 fn waits_for(options: &ResolvedOptions, shape: &Shape) -> Result<Vec<Dependency<Awaited>>, Failure> {
-    let mut list: Vec<_> = options.depends_on.iter().flat_map(|arg| arg.0.clone()).collect();
-    let one_at_a_time = options.array.as_ref().is_some_and(|array| array.one_at_a_time);
-    if one_at_a_time && !list.contains(&Dependency::Sequential) {
-        list.push(Dependency::Sequential);
-    }
+    let list: Vec<_> = options.depends_on.iter().flat_map(|arg| arg.0.clone()).collect();
     awsb_model::validate_for(list, shape).map_err(about("--depends-on"))
 }
 

@@ -14,7 +14,7 @@ use super::image::{ImageStep, JobImage};
 use super::inputs;
 use super::payload::Invocation;
 use super::resolved_options::ResolvedOptions;
-use super::{depends, dry_run, environment, image, option_sources, rerun, stdin};
+use super::{consumables, depends, dry_run, environment, image, option_sources, rerun, stdin};
 use crate::aws::Session;
 use crate::batch::definition::{
     self, DefinitionRequest, DefinitionSummary, InspectedDefinition, JobDefinitionRef,
@@ -93,6 +93,7 @@ impl Args {
         if checks_first {
             self.check_dependencies(&submission.session, &job.depends_on).await?;
         }
+        consumables::check(&submission.session, &plan, self.quiet).await?;
         for remark in remark.into_iter().chain(not_stdin) {
             print_message(format!("bsub: note: {remark}"));
         }
@@ -260,6 +261,9 @@ impl Args {
                 submitted.map_err(|f| progress.after_others(f).map_hints(|hint| session.advice(hint)))
             }
         };
+        if submitted.is_err() && !progress.is_unknown() && progress.jobs().is_empty() {
+            batch::remove_unused_limit(&session, requests).await;
+        }
         // After a failure, some of the jobs may exist.
         let ids = match &submitted {
             Ok(once) => once.jobs.iter().map(Submitted::id).collect(),
@@ -333,6 +337,7 @@ impl Submission<'_> {
                 vcpus: options.vcpus,
                 memory: options.memory,
                 gpus: options.gpus,
+                consumes: !spec.consumes.is_empty() || spec.limit.is_some(),
             };
             definition::inspect_definition(session, &request).await
         };
@@ -354,7 +359,9 @@ impl Submission<'_> {
             ))
         })?;
         let job_queue = self.options.queue.as_ref().unwrap_or(&self.session.cluster.job_queue).clone();
-        Ok(ResolvedJob { spec, shape, job_queue, job_definition, image, depends_on })
+        let of_definition = inspected.summary.as_ref().map(|summary| summary.consumes.as_slice());
+        let consumes = consumables::all_of(&spec, of_definition.unwrap_or_default())?;
+        Ok(ResolvedJob { spec, shape, job_queue, job_definition, image, depends_on, consumes })
     }
 
     /// Plans the requests of the job. Pure.
@@ -368,9 +375,15 @@ impl Submission<'_> {
             shared: &cluster.shared,
             submitter: submitter.as_ref(),
         };
-        Plan::new(job, self.inputs, &target, SubmissionId::random).map_err(|e| {
+        let plan = Plan::new(job, self.inputs, &target, SubmissionId::random).map_err(|e| {
             // Without `--bare`, a bundle holds whatever is too long.
             Failure::usage(if job.spec.bare { format!("--bare: {e}") } else { e.to_string() })
+        })?;
+        Ok(match (&self.args.once, job.spec.limit) {
+            (Some(key), Some(limit)) => {
+                plan.limited(&consumables::limit_id(cluster, key, limit), limit, true)
+            }
+            _ => plan,
         })
     }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::types::{Context, GivenOption};
 use crate::ui::Failure;
-use awsb_model::{JobNumber, JobRef, NamePattern, TaskIds, WallTime, words};
+use awsb_model::{JobNumber, JobRef, NamePattern, ArrayIds, WallTime, words};
 
 /// The letters of the options that take any word as their value.
 pub const TAKES_A_WORD: &str = "Jceiowdq";
@@ -42,11 +42,10 @@ fn refusal(given: &GivenOption<'_>, context: &Context<'_>) -> Option<Failure> {
                                                   brackets"
             ));
             let name = if name.is_empty() { String::new() } else { format!("-J {name} ") };
-            let failure = failure.hint(match ids.parse::<TaskIds>() {
+            Some(failure.hint(match format!("{ids}{limit}").parse::<ArrayIds>() {
                 Ok(ids) => format!("`{name}--array {ids}`"),
                 Err(_) => format!("`{name}--array IDS`, such as 1-10 or 3,7"),
-            });
-            Some(if limit.is_empty() { failure } else { failure.hint(NO_LIMIT) })
+            }))
         }
         'w' if is_condition(value) => {
             let message = format!(
@@ -83,7 +82,6 @@ fn refusal(given: &GivenOption<'_>, context: &Context<'_>) -> Option<Failure> {
 
 const OUTPUT: &str = "a job's output and standard error go to CloudWatch: `bout ID` shows them; `-o GLOB` \
                       keeps files that the job writes";
-const NO_LIMIT: &str = "Batch cannot limit how many children of an array run at the same time";
 
 /// The note about a value that could also have a meaning in Slurm or LSF.
 fn note(given: &GivenOption<'_>, context: &Context<'_>) -> Option<String> {
@@ -218,12 +216,7 @@ pub fn instead_of_value(option: &str, value: &str) -> Option<String> {
     let first = value.chars().next()?;
     let is_word = first.is_ascii_alphabetic();
     Some(match option {
-        "array-size" => match value.split_once('%') {
-            None => format!("to give the IDs of tasks: `--array {}`", value.parse::<TaskIds>().ok()?),
-            // Batch can run tasks one after the other, and has no other limit.
-            Some((ids, "1")) => format!("`--array {}%1`", ids.parse::<TaskIds>().ok()?),
-            Some((ids, _)) => format!("`--array {}`: {NO_LIMIT}", ids.parse::<TaskIds>().ok()?),
-        },
+        "array-size" => format!("to give the IDs of tasks: `--array {}`", value.parse::<ArrayIds>().ok()?),
         "vcpus" if is_word => format!("Slurm's -p is a queue: `-q {value}`"),
         "queue" if value.contains([',', ' ']) => {
             let queue = value.split([',', ' ']).next().unwrap_or_default();

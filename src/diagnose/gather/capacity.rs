@@ -1,6 +1,8 @@
 //! Gathers evidence about the capacity for a RUNNABLE job: the queue, its environments, their
 //! instances and jobs.
 
+use std::collections::BTreeSet;
+
 use aws_sdk_batch::error::ProvideErrorMetadata;
 use aws_sdk_batch::types::JobDetail;
 use futures_util::future::join_all;
@@ -8,11 +10,14 @@ use futures_util::{Stream, StreamExt};
 
 use super::{Collector, convert};
 use crate::aws::explain;
+use crate::batch::consumables;
 use crate::batch::{
     CapacityDetails, ListPage, ListTarget, Queue, QueueSnapshot, cache_capacity, environments, pages,
     queue_snapshot, queues, sdk_details,
 };
-use crate::diagnose::evidence::{ComputeEnvironment, ComputeKind, Evidence, Machine, PlacedJobs, QueueOrder};
+use crate::diagnose::evidence::{
+    ComputeEnvironment, ComputeKind, ConsumableSupply, Evidence, Machine, PlacedJobs, QueueOrder,
+};
 use crate::diagnose::instance_types::patterns;
 use crate::ui::Failure;
 use awsb_model::{InstanceType, JobId, Status};
@@ -67,6 +72,22 @@ impl Collector<'_> {
         evidence.environments = environments;
         evidence.placed_jobs = placed_jobs;
         evidence.queue_order = line;
+        evidence.consumables = self.consumables(evidence).await;
+    }
+
+    /// The consumable resources of the job, and of the job at the head of the queue.
+    async fn consumables(&self, evidence: &Evidence) -> Vec<ConsumableSupply> {
+        let head = evidence.queue_order.as_ref().and_then(|order| order.head.as_ref());
+        let jobs = std::iter::once(&evidence.job).chain(head);
+        let names: BTreeSet<&str> =
+            jobs.flat_map(|job| &job.consumes).map(|(name, _)| name.as_str()).collect();
+        let asked = names.into_iter().map(|name| async move {
+            let found = consumables::find(self.session, name).await;
+            let what = format!("the consumable resource {name}");
+            let found = self.noting(found, &what, "batch:DescribeConsumableResource")?;
+            Some(convert::supply(name, found.as_ref()))
+        });
+        join_all(asked).await.into_iter().flatten().collect()
     }
 
     /// The head of the queue with its first job and, if this job is not in it, the number of jobs

@@ -4,9 +4,11 @@ use aws_sdk_batch::types::{JobDependency, JobDetail, NodeProperties, ResourceReq
 use aws_sdk_ecs::types::{ContainerInstance, Resource};
 
 use crate::aws;
+use crate::batch::consumables::ConsumableResource;
 use crate::batch::{ComputeEnvironment, Container, Job, Queue};
 use crate::diagnose::evidence::{
-    self, Attempt, Availability, ComputeKind, End, Machine, ObservedJob, PlacedJob,
+    self, Attempt, Availability, ComputeKind, ConsumableQuantities, ConsumableSupply, End, Machine, ObservedJob,
+    PlacedJob,
 };
 use awsb_model::{Demand, InstanceType, JobId, Status};
 
@@ -49,6 +51,16 @@ pub fn summary(job: &Job) -> ObservedJob {
         timeout: number(job.timeout.as_ref().and_then(|t| t.attempt_duration_seconds)),
         demand: container.and_then(demand),
         all_vcpus: None,
+        consumes: job
+            .consumable_resource_properties
+            .iter()
+            .flat_map(|all| &all.consumable_resource_list)
+            .map(|of| {
+                let nodes = job.nodes.filter(|_| job.is_mnp_parent()).unwrap_or(1);
+                let quantity = u64::try_from(of.quantity).unwrap_or(0);
+                (of.name().to_owned(), quantity.saturating_mul(u64::from(nodes)))
+            })
+            .collect(),
         image: container.and_then(|c| c.image.clone()),
         runs_here: false,
         share: None,
@@ -174,6 +186,18 @@ pub fn queue(queue: &Queue) -> evidence::Queue {
         limits: limits.filter_map(|l| Some((l.reason.clone()?, number(l.max_time_seconds)?))).collect(),
         ahead: Vec::new(),
     }
+}
+
+/// How much there is of a consumable resource, if it exists.
+pub fn supply(name: &str, found: Option<&ConsumableResource>) -> ConsumableSupply {
+    let number = |n: Option<i64>| n.and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
+    let quantities = found.map(|of| {
+        let (total, in_use) = (number(of.total_quantity), number(of.in_use_quantity));
+        let available = of.available_quantity.map_or(total.saturating_sub(in_use), |n| number(Some(n)));
+        let is_replenishable = of.kind.as_deref() != Some("NON_REPLENISHABLE");
+        ConsumableQuantities { total, in_use, available, is_replenishable }
+    });
+    ConsumableSupply { name: name.to_owned(), quantities }
 }
 
 /// A compute environment, without its instances.

@@ -76,8 +76,7 @@ fn quantity(body: &Value, field: &str) -> Result<Option<i64>, ChangeError> {
 /// # Errors
 /// `ClientException`, when it cannot be.
 pub fn update(store: &Store, change: Value) -> Changed {
-    let (name, mut body) =
-        existing(store, ResourceKind::Consumable, &change, "consumableResource", false)?;
+    let (name, mut body) = existing(store, ResourceKind::Consumable, &change, "consumableResource", false)?;
     let answer = |body: &Value| {
         json!({
             "consumableResourceName": body["consumableResourceName"],
@@ -104,7 +103,9 @@ pub fn update(store: &Store, change: Value) -> Changed {
         other => return refused(format!("operation must be SET, ADD or REMOVE, not {other:?}")),
     };
     let Some(new) = new else {
-        return refused(format!("quantity: the total quantity of {name} is {total}, and would not be one with {by}"));
+        return refused(format!(
+            "quantity: the total quantity of {name} is {total}, and would not be one with {by}"
+        ));
     };
     body["totalQuantity"] = json!(new);
     if let Some(token) = token {

@@ -333,7 +333,9 @@ impl Store {
             .prepare_cached("INSERT INTO specs VALUES (?1, ?2, ?3)")?
             .execute(params![key, terms, spec])?;
         for of in &plan.terms.consumes {
-            self.db.prepare_cached("INSERT INTO consumers VALUES (?1, ?2)")?.execute(params![of.name, key])?;
+            self.db
+                .prepare_cached("INSERT INTO consumers VALUES (?1, ?2)")?
+                .execute(params![of.name, key])?;
         }
         self.next_key += 1;
         let mut child = self.db.prepare_cached(

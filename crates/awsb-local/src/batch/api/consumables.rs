@@ -86,8 +86,9 @@ impl Api {
             match name.as_str() {
                 "JOB_STATUS" => {
                     let read = |text: &String| {
-                        text.parse::<Status>()
-                            .map_err(|_| ApiError::client(format!("filter JOB_STATUS: unknown status {text:?}")))
+                        text.parse::<Status>().map_err(|_| {
+                            ApiError::client(format!("filter JOB_STATUS: unknown status {text:?}"))
+                        })
                     };
                     statuses.push(values.iter().map(read).collect::<Result<Vec<Status>, _>>()?);
                 }
@@ -124,7 +125,13 @@ impl Api {
 
 /// API: ListJobsByConsumableResourceSummary. Unverified: `quantity` is that of an instance of the
 /// job; `createdAt` is the job's.
-fn consumer(row: &JobRow, definition: &str, properties: Option<Value>, resource: &str, share: Value) -> Value {
+fn consumer(
+    row: &JobRow,
+    definition: &str,
+    properties: Option<Value>,
+    resource: &str,
+    share: Value,
+) -> Value {
     let resource = arn(ResourceKind::Consumable.as_str(), resource);
     let list = properties.as_ref().and_then(|all| all["consumableResourceList"].as_array());
     let own = list.into_iter().flatten().find(|of| of["consumableResource"] == resource.as_str());
@@ -141,5 +148,9 @@ fn consumer(row: &JobRow, definition: &str, properties: Option<Value>, resource:
         ("createdAt", json!(row.created_at)),
         ("consumableResourceProperties", properties.clone().unwrap_or_else(|| json!({}))),
     ];
-    fields.into_iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.to_owned(), value)).collect()
+    fields
+        .into_iter()
+        .filter(|(_, value)| !value.is_null())
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }

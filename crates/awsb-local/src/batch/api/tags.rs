@@ -26,7 +26,12 @@ impl Tagged {
     fn find(store: &Store, arn: &str) -> Result<Self, ChangeError> {
         let missing = || ChangeError::Refused(ApiError::client(format!("Resource not found: {arn}")));
         let (head, name) = arn.split_once('/').ok_or_else(missing)?;
-        let kinds = [ResourceKind::Queue, ResourceKind::ComputeEnvironment, ResourceKind::Policy, ResourceKind::Consumable];
+        let kinds = [
+            ResourceKind::Queue,
+            ResourceKind::ComputeEnvironment,
+            ResourceKind::Policy,
+            ResourceKind::Consumable,
+        ];
         match head.rsplit(':').next().unwrap_or("") {
             // Children and nodes have the tags of their job.
             "job" => {

@@ -91,7 +91,10 @@ mod tests {
         let arn = arn("consumable-resource", "a");
         let read = of(json!([{"consumableResource": arn, "quantity": 2}])).unwrap();
         assert_eq!(read, [Consumption { name: "a".to_owned(), quantity: 2 }]);
-        assert_eq!(shown(&read), json!({"consumableResourceList": [{"consumableResource": arn, "quantity": 2}]}));
+        assert_eq!(
+            shown(&read),
+            json!({"consumableResourceList": [{"consumableResource": arn, "quantity": 2}]})
+        );
         assert_eq!(consumption(None), Ok(Vec::new()));
     }
 

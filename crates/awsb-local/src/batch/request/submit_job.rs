@@ -189,7 +189,8 @@ pub fn plan(request: SubmitJob, definition: &Definition, queue: &Queue) -> Resul
         spec.container = container;
     }
     let depends = Vec::new();
-    let terms = Terms { resources: all, nodes, line, depends_on: depends, retry, timeout_s, consumes, doomed };
+    let terms =
+        Terms { resources: all, nodes, line, depends_on: depends, retry, timeout_s, consumes, doomed };
     Ok(SubmitPlan { name, size, terms, depends_on, spec })
 }
 

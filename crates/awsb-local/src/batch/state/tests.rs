@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+use super::consumables::Consumable;
 use super::dependencies::DEPENDENCY_FAILED;
 use super::replay::Record;
-use super::consumables::Consumable;
 use super::scheduler::{ComputeEnvironment, FairShare, Queue};
 use super::*;
 use crate::batch::model::{Consumption, Dependency, ExitRule, Line, Retry};

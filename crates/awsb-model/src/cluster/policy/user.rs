@@ -1,5 +1,6 @@
 //! The least permissions of a cluster's users: the tools from `bsub` to `bimage`.
 
+use crate::RunningLimit;
 use super::statement::{BATCH, LOGS, STACK, Statement};
 use crate::cluster::config::{Bucket, ClusterConfig, JobRole, Project, QueueSource, Repository};
 use crate::cluster::template::PREFIX;
@@ -23,6 +24,7 @@ fn submit(config: &ClusterConfig) -> Vec<Statement> {
     let queue = format!("{BATCH}:job-queue/${{AWS::StackName}}-*");
     // Definitions that `bsub --image` derives are beside those that they come from.
     let definitions = format!("{BATCH}:job-definition/${{AWS::StackName}}-*");
+    let limits = format!("{BATCH}:consumable-resource/{}*", RunningLimit::PREFIX);
     let existing: Vec<&str> = config
         .queues
         .iter()
@@ -38,6 +40,11 @@ fn submit(config: &ClusterConfig) -> Vec<Statement> {
         Statement::allow("EndJobs", &["batch:TerminateJob", "batch:CancelJob"], [job.as_str()]),
         Statement::allow("DeriveDefinitions", &["batch:RegisterJobDefinition"], [definitions.as_str()]),
         Statement::allow("SeeQueues", &["batch:GetJobQueueSnapshot"], queues()),
+        Statement::allow(
+            "LimitArrays",
+            &["batch:CreateConsumableResource", "batch:DeleteConsumableResource", "batch:TagResource"],
+            [limits.as_str()],
+        ),
     ]
 }
 
@@ -49,10 +56,13 @@ fn look() -> Vec<Statement> {
             "Look",
             &[
                 "batch:DescribeComputeEnvironments",
+                "batch:DescribeConsumableResource",
                 "batch:DescribeJobDefinitions",
                 "batch:DescribeJobQueues",
                 "batch:DescribeJobs",
+                "batch:ListConsumableResources",
                 "batch:ListJobs",
+                "batch:ListJobsByConsumableResource",
                 "ec2:DescribeInstanceTypes",
                 "ec2:DescribeInstances",
                 "ecs:DescribeContainerInstances",

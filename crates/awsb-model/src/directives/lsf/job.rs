@@ -8,8 +8,7 @@ use super::super::result::{At, Directives};
 use super::super::shape::LsfShape;
 use super::require::{Per, sections, usages};
 use super::table::Key;
-use crate::tasks::NO_LIMIT;
-use crate::{ArrayIds, EarlySignal, EnvArg, Invalid, JobName, JobNumber, JobRef, Memory, TaskIds};
+use crate::{ArrayIds, Consumption, EarlySignal, EnvArg, Invalid, JobName, JobNumber, JobRef, Memory, TaskIds};
 
 /// The unit of sizes without a unit: `LSF_UNIT_FOR_LIMITS` (`lsf_config_ref`, lsf.conf) of the
 /// user's cluster. It applies to the limits of a job and to its resource requirements.
@@ -67,6 +66,8 @@ pub struct Job {
     gpus: Placed<(u32, Per)>,
     /// vCPUs of each task (`affinity[core(N)]`).
     cpus_per_task: Placed<u32>,
+    /// Consumable resources (`rusage[NAME=N]`).
+    consumes: Vec<(Consumption, Per, At)>,
     /// The signal before the end (`-wa`), and how long before it (`-wt`).
     warning_action: Placed<String>,
     warning_time: Placed<String>,
@@ -81,6 +82,10 @@ pub struct Job {
     cwd: Option<String>,
     input: Placed<String>,
 }
+
+/// The load indices of LSF (`lsf_admin`, Load indices): resources of a host, and not licences.
+const LOAD_INDICES: [&str; 12] =
+    ["r15s", "r1m", "r15m", "ut", "pg", "io", "ls", "it", "tmp", "swp", "maxtmp", "maxswp"];
 
 /// Below this, a size without a unit is probably not in LSF's default unit.
 const UNLIKELY_MIB: u64 = 128;
@@ -209,7 +214,15 @@ impl Job {
                             }
                             // Of the phases of a reservation, the largest is used.
                             "duration" | "decay" => {}
-                            _ => found.warn(at, format!("Batch has no resource '{name}'")),
+                            _ if LOAD_INDICES.contains(&name) => {
+                                found.warn(at, format!("Batch has no resource '{name}'"));
+                            }
+                            // A resource that the cluster's administrator has defined. A licence is
+                            // the usual one.
+                            _ => match format!("{name}={value}").parse::<Consumption>() {
+                                Ok(consumption) => self.consume(consumption, per, at),
+                                Err(_) => found.warn(at, format!("Batch has no resource '{name}'")),
+                            },
                         }
                     }
                 }
@@ -243,6 +256,12 @@ impl Job {
             }
         }
         Ok(())
+    }
+
+    /// Adds a consumable resource. A later line replaces an earlier one.
+    fn consume(&mut self, consumption: Consumption, per: Per, at: &At) {
+        self.consumes.retain(|(other, ..)| other.name() != consumption.name());
+        self.consumes.push((consumption, per, at.clone()));
     }
 
     /// Reads `num=2:mode=shared`. `-` is one GPU (LSF's default).
@@ -345,6 +364,11 @@ impl Job {
                 Ok(memory) => found.say(&at, [format!("--memory={memory}M")]),
                 Err(invalid) => found.refuse(&at, invalid.to_string()),
             }
+        }
+        for (consumption, per, at) in &self.consumes {
+            // Each node of a job in Batch takes the quantity.
+            let quantity = on_a_host(consumption.quantity, *per);
+            found.say(at, [format!("--consume={}", Consumption { quantity, ..consumption.clone() })]);
         }
         LsfShape { slots }
     }
@@ -471,19 +495,14 @@ fn name(value: &str, at: &At, found: &mut Directives) -> Result<(), Invalid> {
     if ids.min() == 0 {
         return Err(Invalid::because("LSF's indices begin with 1"));
     }
-    let one_at_a_time = match limit {
-        "" => false,
+    let limit = match limit {
+        "" => None,
         _ => match limit.strip_prefix('%').and_then(|limit| limit.parse::<u32>().ok()) {
-            Some(limit) if limit >= 1 => {
-                if limit > 1 && limit < ids.count() {
-                    found.warn(at, NO_LIMIT);
-                }
-                limit == 1
-            }
+            Some(limit) if limit >= 1 => Some(limit),
             _ => return Err(Invalid::because(format!("'{limit}' is not understood"))),
         },
     };
-    let mut words = vec![format!("--array={}", ArrayIds { ids, one_at_a_time })];
+    let mut words = vec![format!("--array={}", ArrayIds { ids, limit })];
     if !name.is_empty() {
         words.insert(0, format!("--job-name={}", JobName::cleaned(name).as_str()));
     }

@@ -8,9 +8,8 @@ use super::super::result::{At, Directives};
 use super::super::shape::SlurmShape;
 use super::table::Key;
 use crate::limits;
-use crate::tasks::NO_LIMIT;
 use crate::{
-    ArrayIds, DependencyArg, EarlySignal, EnvArg, Invalid, JobName, Memory, TaskIds, WallTime, words,
+    ArrayIds, Consumption, DependencyArg, EarlySignal, EnvArg, Invalid, JobName, Memory, TaskIds, WallTime, words,
 };
 
 /// Why a file for the output cannot be named.
@@ -83,7 +82,7 @@ impl Job {
                 found.say(at, [format!("--job-name={}", JobName::cleaned(value).as_str())]);
             }
             Key::Array => {
-                let array = array(value, at, found)?;
+                let array = array(value)?;
                 found.say(at, [format!("--array={array}")]);
             }
             Key::Time => {
@@ -95,6 +94,10 @@ impl Job {
                         found.note(at, "Batch's shortest time limit is 60 seconds, which the job has");
                     }
                 }
+            }
+            Key::Licenses => {
+                let words = licenses(value, at, found)?;
+                found.say(at, words);
             }
             Key::Dependency => {
                 if !value.trim().is_empty() {
@@ -268,17 +271,41 @@ fn nodes(value: &str) -> Result<u32, Invalid> {
 
 /// Reads the tasks. sbatch accepts brackets, blanks and empty parts (tested with 22.05), and
 /// considers an invalid limit, or 0, as no limit.
-fn array(value: &str, at: &At, found: &mut Directives) -> Result<ArrayIds, Invalid> {
+fn array(value: &str) -> Result<ArrayIds, Invalid> {
     let (ids, limit) = value.split_once('%').map_or((value, ""), |(ids, limit)| (ids, limit));
     let ids = ids.trim().strip_prefix('[').map_or(ids, |inner| inner.strip_suffix(']').unwrap_or(inner));
     let parts: Vec<&str> = ids.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
     let ids = parts.join(",").parse::<TaskIds>()?;
     let limit = limit.trim_end_matches(']');
-    let limit = limit.parse::<u32>().unwrap_or(0);
-    if limit > 1 && ids.count() > limit {
-        found.warn(at, NO_LIMIT);
+    Ok(ArrayIds { ids, limit: limit.parse::<u32>().ok().filter(|limit| *limit > 0) })
+}
+
+/// Reads the licences: `a`, `a:2,b`, `a@server:2` (sbatch, `--licenses`). Each is a consumable
+/// resource of this name.
+fn licenses(value: &str, at: &At, found: &mut Directives) -> Result<Vec<String>, Invalid> {
+    if value.contains('|') {
+        return Err(Invalid::because("Batch has no alternatives of licences: give those that the job takes"));
     }
-    Ok(ArrayIds { ids, one_at_a_time: limit == 1 })
+    let mut words = Vec::new();
+    for one in value.split([',', ';']).map(str::trim).filter(|one| !one.is_empty()) {
+        let (name, quantity) = one.split_once([':', '=']).unwrap_or((one, "1"));
+        let name = match name.split_once('@') {
+            Some((name, server)) => {
+                let resource = format!("the licence is the consumable resource {name}; {server} is not asked");
+                found.note(at, resource);
+                name
+            }
+            None => name,
+        };
+        // The value is checked here, so that the message names the directive and not an option that
+        // nobody wrote.
+        let consumption = format!("{name}={quantity}").parse::<Consumption>()?;
+        words.push(format!("--consume={consumption}"));
+    }
+    match words.is_empty() {
+        true => Err(Invalid::because("names no licence")),
+        false => Ok(words),
+    }
 }
 
 /// Reads a size. A bare number is in MB (sbatch, `--mem`), which are MiB.

@@ -1,0 +1,215 @@
+//! Limits on the running tasks of arrays: a consumable resource for each limited array.
+//!
+//! A limit is made before each SubmitJob of its array, and removed when all jobs of the array have
+//! ended. Making it is idempotent, because its name comes from the submission's mark. It can be
+//! removed at any time without harm to jobs that have ended; one that is left behind costs nothing,
+//! and `awsb prune` removes it later.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::{Job, describe};
+use super::consumables::{self, ConsumableResource};
+use crate::aws::{CallError, Session, explain};
+use crate::ui::{ErrorKind, Failure};
+use awsb_model::{JobId, RunningLimit, SubmitRequest, Submitter, limits};
+
+/// A limit whose jobs Batch does not have, or not all of them, is one whose submission was given
+/// up, or whose jobs Batch has forgotten. Before this time has passed, its submission may still be
+/// under way.
+const SUBMISSION_IS_OVER: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The longest time that a tool takes at its end to remove limits.
+const LONGEST_CLEANUP: Duration = Duration::from_secs(10);
+
+/// Why a limit was not made.
+#[derive(Debug)]
+pub enum LimitError {
+    /// Nothing was made, or it is not known; another try may succeed.
+    Passing(Failure),
+    /// Batch refuses it.
+    Refused(Failure),
+}
+
+/// Makes the limit of an array, unless it is there already.
+///
+/// # Errors
+/// When there is no permission for it, the region's Batch does not have the operation, or Batch
+/// cannot be reached.
+pub async fn ensure(
+    session: &Session,
+    limit: &RunningLimit,
+    submitter: Option<&Submitter>,
+) -> Result<(), LimitError> {
+    let doing = format!("limiting the array to {} running at the same time", tasks(limit.quantity));
+    let sent = session
+        .batch
+        .create_consumable_resource()
+        .consumable_resource_name(&limit.name)
+        .resource_type("REPLENISHABLE")
+        .total_quantity(i64::from(limit.quantity))
+        .set_tags(Some(tags(limit, submitter)))
+        .send()
+        .await;
+    let Err(error) = sent else { return Ok(()) };
+    let failure = explain(session, &doing, &error);
+    let reason = CallError::from_sdk(&error);
+    match &reason {
+        CallError::Unreachable(_) | CallError::CredentialsUnreachable(_) | CallError::NoAnswer(_) => {
+            Err(LimitError::Passing(failure))
+        }
+        _ if reason.is_throttling() => Err(LimitError::Passing(failure)),
+        CallError::Service { status: 404 | 501, .. } | CallError::WebPage { status: 404 | 405 | 501, .. } => {
+            Err(LimitError::Refused(without_operation(session, failure)))
+        }
+        CallError::Service { status: 408 | 500.., .. } | CallError::WebPage { status: 408 | 500.., .. } => {
+            Err(LimitError::Passing(failure))
+        }
+        _ if failure.kind() == ErrorKind::AccessDenied => {
+            Err(LimitError::Refused(without_operation(session, failure)))
+        }
+        // An earlier try, whose answer was lost, may have made it.
+        CallError::Service { code, .. } if code == "ClientException" => {
+            match consumables::find(session, &limit.name).await {
+                Ok(Some(_)) => Ok(()),
+                Ok(None) => Err(LimitError::Refused(failure)),
+                Err(other) if other.is_retryable() => Err(LimitError::Passing(other)),
+                Err(_) => Err(LimitError::Refused(failure)),
+            }
+        }
+        _ => Err(LimitError::Refused(failure)),
+    }
+}
+
+fn tags(limit: &RunningLimit, submitter: Option<&Submitter>) -> HashMap<String, String> {
+    let parts = (limit.parts > 0).then(|| (RunningLimit::PARTS_TAG.to_owned(), limit.parts.to_string()));
+    let user = submitter.map(|user| (USER_TAG.to_owned(), user.as_str().to_owned()));
+    parts.into_iter().chain(user).collect()
+}
+
+/// The tag with the user who has submitted the array.
+const USER_TAG: &str = "awsb-user";
+
+fn tasks(count: u32) -> String {
+    if count == 1 { "one task".to_owned() } else { format!("{count} tasks") }
+}
+
+/// The failure of a limit where a permission is missing, or the region's Batch does not have
+/// consumable resources. Batch's answer does not always tell the two apart.
+fn without_operation(session: &Session, failure: Failure) -> Failure {
+    let needs = format!(
+        "%N needs the permission batch:CreateConsumableResource on consumable-resource/{}*, and a region whose \
+         Batch has consumable resources ({} is asked)",
+        RunningLimit::PREFIX,
+        session.region
+    );
+    failure.hint(needs).hint(
+        "`-d sequential` in place of %N runs the tasks one after the other without it; a task that fails ends \
+         those after it",
+    )
+}
+
+/// The name of the limit of a job, if the job has one.
+pub fn limit_of(job: &Job) -> Option<&str> {
+    let list = job.consumable_resource_properties.as_ref()?.consumable_resource_list.iter();
+    list.map(|of| of.name()).find(|name| RunningLimit::is_one(name))
+}
+
+/// Removes the limits of these jobs if all jobs of their arrays have ended. A tool that has seen the
+/// end of an array, or has ended it, calls this. A limit that cannot be removed is left to `awsb
+/// prune`.
+pub async fn remove_limits_of<'a>(session: &Session, jobs: impl IntoIterator<Item = &'a Job>) {
+    let mut names: Vec<&str> = jobs.into_iter().filter_map(limit_of).collect();
+    names.sort_unstable();
+    names.dedup();
+    let remove = async {
+        for name in names {
+            if let Ok(Some(found)) = ended(session, name).await {
+                let _ = consumables::delete(session, &found.name).await;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(LONGEST_CLEANUP, remove).await;
+}
+
+/// Removes the limits of arrays that a tool has asked Batch to end, where they have ended already.
+pub async fn remove_limits_of_ended(session: &Session, jobs: &[Job]) {
+    let is_read = |job: &&Job| job.depends_on.is_some();
+    let (read, listed): (Vec<&Job>, Vec<&Job>) =
+        jobs.iter().filter(|job| job.is_array_parent()).partition(is_read);
+    // A listing lacks the consumable resources.
+    let ids: Vec<JobId> = listed.into_iter().take(limits::DESCRIBE_JOBS_IDS).map(Job::id).collect();
+    let described = if ids.is_empty() { Vec::new() } else { describe(session, &ids).await.unwrap_or_default() };
+    remove_limits_of(session, read.into_iter().chain(described.iter().flatten())).await;
+}
+
+/// Removes the limit of a submission that has certainly made no job.
+pub async fn remove_unused_limit(session: &Session, requests: &[SubmitRequest]) {
+    let Some(limit) = requests.iter().find_map(|request| request.limit.as_ref()) else { return };
+    if limit.parts == 0 {
+        return;
+    }
+    let remove = async {
+        if let Ok(true) = consumables::jobs_of(session, &limit.name).await.map(|jobs| jobs.is_empty()) {
+            let _ = consumables::delete(session, &limit.name).await;
+        }
+    };
+    let _ = tokio::time::timeout(LONGEST_CLEANUP, remove).await;
+}
+
+/// A limit that `awsb prune` removes, or would remove.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndedLimit {
+    /// The name of the resource.
+    pub name: String,
+    /// When it was made, in milliseconds since the epoch.
+    pub created_at: Option<i64>,
+}
+
+/// Finds the limits of arrays that have ended, and removes them unless `dry_run` is set. One that is
+/// younger than `min_age` stays.
+///
+/// # Errors
+/// When Batch cannot be asked, or does not remove one of them.
+pub async fn remove_ended_limits(
+    session: &Session,
+    min_age: Duration,
+    dry_run: bool,
+) -> Result<Vec<EndedLimit>, Failure> {
+    let mut removed = Vec::new();
+    for summary in consumables::all(session, Some(RunningLimit::PREFIX)).await? {
+        let Some(found) = ended(session, &summary.name).await? else { continue };
+        if age(&found) < Some(min_age) {
+            continue;
+        }
+        if !dry_run {
+            consumables::delete(session, &found.name).await?;
+        }
+        removed.push(EndedLimit { name: found.name, created_at: found.created_at });
+    }
+    Ok(removed)
+}
+
+/// The limit, if all jobs of its array have ended. A listing of jobs lags behind (User Guide,
+/// resource-aware-scheduling: up to 30 seconds), so it has to have all jobs of the array.
+///
+/// A limit without a number of jobs belongs to a key of `--once`: somebody may submit with it again
+/// at any time. It stays for a day.
+async fn ended(session: &Session, name: &str) -> Result<Option<ConsumableResource>, Failure> {
+    if !RunningLimit::is_one(name) {
+        return Ok(None);
+    }
+    let jobs = consumables::jobs_of(session, name).await?;
+    if jobs.iter().any(|job| !job.status.has_ended()) {
+        return Ok(None);
+    }
+    let Some(found) = consumables::find(session, name).await? else { return Ok(None) };
+    let parts = found.tags.get(RunningLimit::PARTS_TAG).and_then(|parts| parts.parse::<usize>().ok());
+    let is_complete = parts.is_some_and(|parts| jobs.len() >= parts);
+    Ok((is_complete || age(&found) >= Some(SUBMISSION_IS_OVER)).then_some(found))
+}
+
+fn age(resource: &ConsumableResource) -> Option<Duration> {
+    let ms = jiff::Timestamp::now().as_millisecond() - resource.created_at?;
+    Some(Duration::from_millis(u64::try_from(ms).unwrap_or(0)))
+}

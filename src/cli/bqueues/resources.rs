@@ -1,0 +1,173 @@
+//! `bqueues --resources`: consumable resources (licences), and the jobs that hold them.
+
+use futures_util::StreamExt;
+use futures_util::stream;
+use serde_json::{Value, json};
+
+use super::{Args, between};
+use crate::aws::Session;
+use crate::batch::consumables::{self, ConsumableResource, Consumer};
+use crate::ui::{Cell, Column, Exit, Failure, Format, Layout, Tone, Truncate, local_rfc3339};
+use awsb_model::{RunningLimit, Status, consumable_name, words};
+
+/// The jobs of at most this many resources are listed at the same time: a call for each state.
+const RESOURCES_AT_ONCE: usize = 4;
+/// At most this many jobs of a resource are shown in the details.
+const MAX_JOBS: usize = 20;
+
+impl Args {
+    /// Shows the resources that are named, or all but the limits of arrays.
+    pub(super) async fn show_resources(&self) -> Result<Exit, Failure> {
+        let session = self.common.open().await?;
+        let (resources, missing) = self.find_resources(&session).await?;
+        let looks = resources.into_iter().map(|resource| {
+            let session = &session;
+            async move {
+                let consumers = consumables::open_consumers(session, &resource.name).await?;
+                Ok::<_, Failure>(ResourceView { resource, consumers })
+            }
+        });
+        let looks: Vec<_> = stream::iter(looks).buffered(RESOURCES_AT_ONCE).collect().await;
+        let views = looks.into_iter().collect::<Result<Vec<_>, _>>()?;
+        if !views.is_empty() || missing.is_empty() || self.common.json {
+            self.show_views(&views)?;
+        }
+        missing.iter().for_each(|failure| failure.report("bqueues"));
+        Ok(if missing.is_empty() { Exit::Done } else { Exit::Failed })
+    }
+
+    /// The resources, and a failure for each that does not exist.
+    async fn find_resources(
+        &self,
+        session: &Session,
+    ) -> Result<(Vec<ConsumableResource>, Vec<Failure>), Failure> {
+        if self.queues.is_empty() {
+            let all = consumables::all(session, None).await?.into_iter();
+            let is_shown = |of: &ConsumableResource| self.all_queues || !RunningLimit::is_one(&of.name);
+            return Ok((all.filter(is_shown).collect(), Vec::new()));
+        }
+        let (mut found, mut missing) = (Vec::new(), Vec::new());
+        for name in &self.queues {
+            match consumables::find(session, name).await? {
+                Some(resource) if found.contains(&resource) => {}
+                Some(resource) => found.push(resource),
+                None => {
+                    let short = consumable_name(name);
+                    let message = format!("there is no consumable resource {short} ({})", session.describe());
+                    missing.push(
+                        Failure::failed(message).hint("`bqueues --resources` lists the consumable resources"),
+                    );
+                }
+            }
+        }
+        Ok((found, missing))
+    }
+
+    fn show_views(&self, views: &[ResourceView]) -> Result<(), Failure> {
+        let output = self.common.output().without_header(self.no_header);
+        match output.format() {
+            Format::Json => {
+                let mut array = output.json_array();
+                for view in views {
+                    array.push(&view.element())?;
+                }
+                array.finish()
+            }
+            Format::Plain if self.is_detailed() => {
+                for (n, view) in views.iter().enumerate() {
+                    between(&output, n)?;
+                    output.show_layout(&view.details())?;
+                }
+                Ok(())
+            }
+            Format::Plain => {
+                let column = |name, rank| Column { rank, ..Column::new(name) };
+                let mut table = output.table(vec![
+                    Column { truncate: Truncate::End(8), ..Column::new("resource") },
+                    column("type", 4),
+                    column("total", 1),
+                    column("inUse", 0),
+                    column("available", 2),
+                    column("running", 3),
+                    column("waiting", 3),
+                ]);
+                table.rows(&views.iter().map(ResourceView::row).collect::<Vec<_>>())?;
+                table.finish()
+            }
+        }
+    }
+}
+
+/// A resource, with the jobs that hold it or wait for it.
+struct ResourceView {
+    resource: ConsumableResource,
+    consumers: Vec<Consumer>,
+}
+
+impl ResourceView {
+    fn holders(&self) -> impl Iterator<Item = &Consumer> {
+        self.consumers.iter().filter(|job| job.held > 0)
+    }
+
+    /// The jobs that wait, and hold nothing. An array of which some tasks run holds something.
+    fn waiting(&self) -> usize {
+        let waits = |job: &&Consumer| job.held == 0 && matches!(job.status, Status::Pending | Status::Runnable);
+        self.consumers.iter().filter(waits).count()
+    }
+
+    fn available(&self) -> Option<i64> {
+        let ConsumableResource { available_quantity, total_quantity, in_use_quantity, .. } = &self.resource;
+        available_quantity.or_else(|| Some(((*total_quantity)? - (*in_use_quantity)?).max(0)))
+    }
+
+    fn row(&self) -> Vec<Cell> {
+        let number = |n: Option<i64>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
+        let available = self.available();
+        let tone = if available == Some(0) { Tone::Bad } else { Tone::Plain };
+        let count = |n: usize| Cell::toned(n.to_string(), if n == 0 { Tone::Faint } else { Tone::Plain });
+        vec![
+            Cell::from(self.resource.name.as_str()),
+            Cell::from(self.resource.kind.as_deref().unwrap_or_default()),
+            Cell::from(number(self.resource.total_quantity).as_str()),
+            Cell::from(number(self.resource.in_use_quantity).as_str()),
+            Cell::toned(number(available), tone),
+            count(self.holders().count()),
+            count(self.waiting()),
+        ]
+    }
+
+    fn details(&self) -> Layout {
+        let number = |n: Option<i64>| n.map(|n| n.to_string()).unwrap_or_default();
+        let of = &self.resource;
+        let mut details = vec![
+            ("consumableResourceName", of.name.clone()),
+            ("consumableResourceArn", of.arn.clone().unwrap_or_default()),
+            ("resourceType", of.kind.clone().unwrap_or_default()),
+            ("totalQuantity", number(of.total_quantity)),
+            ("inUseQuantity", number(of.in_use_quantity)),
+            ("availableQuantity", number(self.available())),
+            ("createdAt", of.created_at.map(local_rfc3339).unwrap_or_default()),
+        ];
+        let line = |job: &Consumer| {
+            let user = job.submitter.as_ref().map(|user| format!(" of {user}")).unwrap_or_default();
+            let holds = match job.held {
+                0 => format!("waits for {}", job.quantity),
+                held => format!("holds {held}"),
+            };
+            format!("{} ({}){user} {} {holds}", job.job_id, job.job_name, job.status)
+        };
+        details.extend(self.consumers.iter().take(MAX_JOBS).map(|job| ("job", line(job))));
+        if let Some(more) = self.consumers.len().checked_sub(MAX_JOBS).filter(|more| *more > 0) {
+            details.push(("job", format!("and {}", words::many(more, "more job"))));
+        }
+        Layout::Details(details.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+    }
+
+    /// The resource as JSON, under AWS's field names, with its jobs.
+    fn element(&self) -> Value {
+        let mut element = serde_json::to_value(&self.resource).unwrap_or_default();
+        element["availableQuantity"] = json!(self.available());
+        element["jobs"] = json!(self.consumers);
+        element
+    }
+}

@@ -1,0 +1,157 @@
+//! The consumable resources of a job: those of its job definition, those of `--consume`, and the
+//! limit on the running tasks of an array.
+
+use futures_util::StreamExt;
+use futures_util::stream;
+use sha2::{Digest, Sha256};
+
+use crate::aws::Session;
+use crate::batch::consumables::{self, ConsumableResource};
+use crate::config::Cluster;
+use crate::stage::Plan;
+use crate::ui::{Failure, print_message};
+use awsb_model::request::SubmitRequest;
+use awsb_model::{Consumption, JobSpec, OnceKey, RunningLimit, SubmissionId, consumable_name, limits};
+
+/// At most this many calls run at the same time.
+const CALLS_AT_ONCE: usize = 5;
+
+/// All resources of the job, in place of those of the job definition; none if the job has only
+/// those. An override replaces the whole list of the job definition (API `SubmitJob`), so it has to
+/// contain that.
+///
+/// # Errors
+/// When they are more than a job can have.
+pub fn all_of(spec: &JobSpec, of_definition: &[(String, i64)]) -> Result<Vec<Consumption>, Failure> {
+    if spec.consumes.is_empty() && spec.limit.is_none() {
+        return Ok(Vec::new());
+    }
+    let kept = of_definition.iter().filter(|(resource, _)| {
+        spec.consumes.iter().all(|given| given.name() != consumable_name(resource))
+    });
+    let kept = kept.map(|(resource, quantity)| Consumption {
+        resource: resource.clone(),
+        quantity: u64::try_from(*quantity).unwrap_or(0).max(1),
+    });
+    let all: Vec<Consumption> = kept.chain(spec.consumes.iter().cloned()).collect();
+    check_count(&all, spec.limit.is_some())?;
+    Ok(all)
+}
+
+/// Fails if a job has more resources than Batch accepts.
+pub fn check_count(all: &[Consumption], is_limited: bool) -> Result<(), Failure> {
+    let count = all.len() + usize::from(is_limited);
+    if count <= limits::CONSUMABLE_RESOURCES {
+        return Ok(());
+    }
+    let mut names: Vec<&str> = all.iter().map(Consumption::name).collect();
+    names.extend(is_limited.then_some("the limit of --array (%N)"));
+    Err(Failure::usage(format!(
+        "a job takes at most {} consumable resources, and this one would take {count}: {}",
+        limits::CONSUMABLE_RESOURCES,
+        names.join(", ")
+    ))
+    .hint("those of the job definition count as well"))
+}
+
+/// The ID of the limit of an array that is submitted with a key: all who submit with this key have
+/// the same.
+pub fn limit_id(cluster: &Cluster, key: &OnceKey, limit: u32) -> SubmissionId {
+    let mut hash = Sha256::new();
+    for part in [cluster.bucket.as_str(), &cluster.prefix, key.as_str(), &limit.to_string()] {
+        hash.update(part.as_bytes());
+        hash.update([0]);
+    }
+    let digest = hash.finalize();
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    SubmissionId::recorded(uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string())
+}
+
+/// Fails if a resource that the job takes does not exist; notes one of which there is never enough.
+/// A user who can submit jobs may have no permission to look, which is not an error.
+///
+/// # Errors
+/// When a resource does not exist.
+pub async fn check(session: &Session, plan: &Plan, quiet: bool) -> Result<(), Failure> {
+    check_requests(session, &plan.requests, quiet).await
+}
+
+/// The same for requests that have no plan.
+///
+/// # Errors
+/// See [`check`].
+pub async fn check_requests(
+    session: &Session,
+    requests: &[SubmitRequest],
+    quiet: bool,
+) -> Result<(), Failure> {
+    let list = requests.iter().find_map(|r| r.consumable_resource_properties_override.as_ref());
+    let list = list.map(|all| all.consumable_resource_list.as_slice()).unwrap_or_default();
+    let own = list.iter().filter(|of| !RunningLimit::is_one(&of.consumable_resource));
+    let looks = own.map(|of| async move { (of, consumables::find(session, &of.consumable_resource).await) });
+    let looks: Vec<_> = stream::iter(looks).buffered(CALLS_AT_ONCE).collect().await;
+    for (of, look) in looks {
+        let name = consumable_name(&of.consumable_resource);
+        let Ok(found) = look else { continue };
+        let Some(ConsumableResource { total_quantity, .. }) = found else {
+            let failure = Failure::usage(format!(
+                "there is no consumable resource {name} ({}), so the job would never run",
+                session.describe()
+            ));
+            return Err(failure
+                .hint("`bqueues --resources` lists those of this account and region")
+                .hint(session.advice(&format!(
+                    "`aws batch create-consumable-resource --consumable-resource-name {name} --total-quantity N` \
+                     makes one, for all users of the account"
+                ))));
+        };
+        let total = total_quantity.and_then(|n| u64::try_from(n).ok());
+        if let Some(total) = total.filter(|total| *total < of.quantity && !quiet) {
+            print_message(format!(
+                "bsub: note: the job takes {} of the consumable resource {name}, of which there are {total}: it \
+                 waits until there are more",
+                of.quantity
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use awsb_model::{JobName, Program};
+
+    fn spec(consumes: &[&str], limit: Option<u32>) -> JobSpec {
+        let consumes = consumes.iter().filter_map(|text| text.parse().ok()).collect();
+        let program = Program::Command(vec!["true".into()]);
+        JobSpec { consumes, limit, ..JobSpec::new(JobName::cleaned("j"), program) }
+    }
+
+    fn all(spec: &JobSpec, of_definition: &[(&str, i64)]) -> Result<Vec<String>, String> {
+        let of: Vec<(String, i64)> = of_definition.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect();
+        let all = all_of(spec, &of).map_err(|failure| failure.to_string())?;
+        Ok(all.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn the_list_of_the_job_definition_is_kept_and_changed_by_name() {
+        let of_definition = [("a", 1), ("arn:aws:batch:r:1:consumable-resource/b", 2)];
+        assert_eq!(all(&spec(&[], None), &of_definition), Ok(Vec::new()));
+        assert_eq!(all(&spec(&["c", "b=5"], None), &of_definition), Ok(vec!["a=1".into(), "c=1".into(), "b=5".into()]));
+        assert_eq!(all(&spec(&[], Some(2)), &of_definition).map(|all| all.len()), Ok(2));
+    }
+
+    #[test]
+    fn five_are_the_most_with_the_limit() {
+        let five = ["a", "b", "c", "d", "e"];
+        assert!(all(&spec(&five, None), &[]).is_ok());
+        assert!(all(&spec(&five[..4], Some(2)), &[]).is_ok());
+        for (consumes, limit, of_definition) in
+            [(&five[..], Some(2), &[][..]), (&five[..], None, &[("f", 1)][..]), (&five[..4], Some(2), &[("f", 1)][..])]
+        {
+            assert!(all(&spec(consumes, limit), of_definition).is_err());
+        }
+    }
+}

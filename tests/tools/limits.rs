@@ -1,0 +1,300 @@
+//! Limits on the running tasks of arrays, and licences: consumable resources as the tools use them.
+
+use std::time::Duration;
+
+use awsb_testkit::{Answer, BadServer, Sandbox, eventually, story};
+use serde_json::{Value, json};
+
+/// Makes a consumable resource, as somebody does for all users of the account.
+fn resource(sandbox: &Sandbox, name: &str, total: &str) {
+    let args = ["--consumable-resource-name", name, "--total-quantity", total];
+    sandbox.run("aws", [&["batch", "create-consumable-resource"][..], &args].concat()).ok();
+}
+
+fn submit(sandbox: &Sandbox, args: &[&str]) -> String {
+    sandbox.run("bsub", [&["--parsable"], args].concat()).ok().job_id()
+}
+
+fn wait_for(sandbox: &Sandbox, id: &str, status: &str) {
+    eventually(&format!("{id} is {status}"), Duration::from_secs(60), || {
+        (sandbox.run("bstat", ["--json", id]).ok().json()[0]["status"] == status).then_some(())
+    });
+}
+
+/// A command line that runs until there is a file `go` in the working folder.
+fn hold(sandbox: &Sandbox) -> String {
+    format!("while [ ! -e '{}' ]; do sleep 0.05; done", sandbox.work().join("go").display())
+}
+
+/// The consumable resources, with the limits of arrays.
+fn resources(sandbox: &Sandbox) -> Vec<Value> {
+    let shown = sandbox.run("bqueues", ["--resources", "-a", "--json"]).ok().json();
+    shown.as_array().cloned().unwrap_or_default()
+}
+
+fn codes(sandbox: &Sandbox, id: &str) -> Vec<String> {
+    let answer = sandbox.run("bstat", ["--why", "--json", id]).ok().json();
+    let findings = answer[0]["findings"].as_array().cloned().unwrap_or_default();
+    findings.iter().filter_map(|finding| Some(finding["code"].as_str()?.to_owned())).collect()
+}
+
+/// The children of an array, by their start.
+fn children(sandbox: &Sandbox, id: &str) -> Vec<Value> {
+    let shown = sandbox.run("bstat", ["--json", "-s", "ALL", "--expand-children", id]).ok().json();
+    let mut children: Vec<Value> =
+        shown.as_array().into_iter().flatten().filter(|job| job["jobId"] != id).cloned().collect();
+    children.sort_by_key(|child| child["startedAt"].as_i64());
+    children
+}
+
+#[story]
+fn at_most_n_tasks_of_an_array_run_at_the_same_time() {
+    let sandbox = Sandbox::new();
+    let fails = "sleep 0.1; test $AWSB_TASK_ID != 2";
+    let outcome = sandbox.run("bsub", ["-K", "--parsable", "--array", "1-4%1", "--wrap", fails]);
+    // A task that fails does not end those after it.
+    assert_eq!(outcome.code(), 1, "{outcome}");
+    let note = "note: --array 1-4%1: at most one task runs at the same time";
+    assert!(outcome.stderr.contains(note), "{outcome}");
+    let id = outcome.stdout.trim().to_owned();
+    let children = children(&sandbox, &id);
+    let statuses: Vec<&str> = children.iter().filter_map(|child| child["status"].as_str()).collect();
+    assert_eq!(statuses, ["SUCCEEDED", "FAILED", "SUCCEEDED", "SUCCEEDED"]);
+    assert!(children.windows(2).all(|two| two[0]["stoppedAt"].as_i64() <= two[1]["startedAt"].as_i64()));
+    assert_eq!(resources(&sandbox), [Value::Null; 0], "the limit is removed at the end");
+    // The array again has a limit again.
+    let again = sandbox.run("bsub", ["-K", "--parsable", "--rerun", &id]);
+    assert_eq!(again.code(), 1, "{again}");
+    let shown = sandbox.run("bstat", ["-d", again.stdout.trim()]).ok().stdout;
+    assert!(shown.contains("1 of awsb-limit-"), "{shown}");
+    assert_eq!(resources(&sandbox), [Value::Null; 0]);
+}
+
+#[story]
+fn the_parts_of_a_large_array_have_one_limit() {
+    let sandbox = Sandbox::new();
+    let shown = sandbox.run("bsub", ["--dry-run", "--array", "1-10001%50", "--wrap", "true"]).ok().json();
+    let of = |operation: &str| -> Vec<Value> {
+        let all = shown.as_array().into_iter().flatten();
+        all.filter(|r| r["operation"] == operation).map(|r| r["request"].clone()).collect()
+    };
+    let [limit] = of("CreateConsumableResource").try_into().unwrap();
+    let name = limit["consumableResourceName"].as_str().unwrap();
+    assert!(name.starts_with("awsb-limit-"), "{limit}");
+    assert_eq!((&limit["totalQuantity"], &limit["resourceType"]), (&json!(50), &json!("REPLENISHABLE")));
+    let parts = of("SubmitJob");
+    assert_eq!(parts.len(), 2);
+    for part in parts {
+        let list = &part["consumableResourcePropertiesOverride"]["consumableResourceList"];
+        assert_eq!(*list, json!([{"consumableResource": name, "quantity": 1}]));
+    }
+    // A key has one limit, whoever submits with it.
+    let keyed = || {
+        let args = ["--dry-run", "--once", "k", "--array", "1-9%3", "--wrap", "true"];
+        let shown = sandbox.run("bsub", args).ok().json();
+        shown.as_array().unwrap().iter().find_map(|r| r["request"]["consumableResourceName"].as_str().map(str::to_owned))
+    };
+    assert!(keyed().is_some() && keyed() == keyed());
+}
+
+#[story]
+fn a_limit_stays_while_its_array_runs() {
+    let sandbox = Sandbox::new();
+    let id = submit(&sandbox, &["--array", "1-3%1", "--wrap", &hold(&sandbox)]);
+    let behind = submit(&sandbox, &["--wrap", "true"]);
+    wait_for(&sandbox, &format!("{id}:0"), "RUNNING");
+    assert!(codes(&sandbox, &format!("{id}:1")).contains(&"ARRAY_LIMIT".to_owned()));
+    assert!(codes(&sandbox, &id).contains(&"ARRAY_LIMIT".to_owned()));
+    assert!(codes(&sandbox, &behind).contains(&"HEAD_WAITS_FOR_RESOURCE".to_owned()));
+    let [limit] = resources(&sandbox).try_into().unwrap();
+    assert_eq!((&limit["totalQuantity"], &limit["inUseQuantity"]), (&json!(1), &json!(1)));
+    assert_eq!((&limit["jobs"][0]["jobId"], &limit["jobs"][0]["held"]), (&json!(id), &json!(1)));
+    // Without -a, only what somebody has made is shown.
+    assert_eq!(sandbox.run("bqueues", ["--resources", "--json"]).ok().json(), json!([]));
+    // A tool that only looks removes nothing; neither does the end of a part of it.
+    sandbox.run("bkill", [&format!("{id}:2")]).ok();
+    sandbox.run("bstat", [&id]).ok();
+    assert_eq!(resources(&sandbox).len(), 1);
+    sandbox.file("go", "");
+    assert_eq!(sandbox.run("bwait", [&id, &behind]).code(), 1, "a task was ended");
+    assert_eq!(resources(&sandbox), [Value::Null; 0]);
+}
+
+#[story]
+fn bkill_removes_the_limit_of_an_array_that_ends_at_once() {
+    let sandbox = Sandbox::with_aws();
+    resource(&sandbox, "lic", "0");
+    let outcome = sandbox.run("bsub", ["--parsable", "--consume", "lic", "--array", "1-3%2", "--wrap", "true"]).ok();
+    assert!(outcome.stderr.contains("takes 1 of the consumable resource lic, of which there are 0"), "{outcome}");
+    assert_eq!(resources(&sandbox).len(), 2);
+    sandbox.run("bkill", [outcome.stdout.trim()]).ok();
+    let left: Vec<Value> = resources(&sandbox).iter().map(|r| r["consumableResourceName"].clone()).collect();
+    assert_eq!(left, ["lic"]);
+}
+
+#[story]
+fn licences_and_who_holds_them() {
+    let mut sandbox = Sandbox::with_aws();
+    sandbox.set("USER", "ada");
+    resource(&sandbox, "lic", "2");
+    let holder = submit(&sandbox, &["-J", "holder", "--consume", "lic=2", "--wrap", &hold(&sandbox)]);
+    wait_for(&sandbox, &holder, "RUNNING");
+    let waits = submit(&sandbox, &["-J", "waits", "--consume", "lic", "--wrap", "true"]);
+    let behind = submit(&sandbox, &["-J", "behind", "--wrap", "true"]);
+    let ids = [(&holder, "HOLDER"), (&waits, "WAITS"), (&behind, "BEHIND")];
+    let tidy = |text: String| {
+        let text = ids.iter().fold(text, |text, (id, word)| text.replace(id.as_str(), word));
+        let lines = text.lines().filter(|line| !line.starts_with("createdAt"));
+        let lines = lines.map(|line| match line.split_once(", submitted ") {
+            Some((head, rest)) => format!("{head}, submitted {}", rest.split_once(" ago").map_or(rest, |(_, r)| r)),
+            None => line.to_owned(),
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    let views = [
+        sandbox.run("bqueues", ["--resources"]).ok().stdout,
+        sandbox.run("bqueues", ["--resources", "lic"]).ok().stdout,
+        sandbox.run("bstat", ["--why", &waits]).ok().stdout,
+        sandbox.run("bstat", ["--why", &behind]).ok().stdout,
+    ];
+    insta::assert_snapshot!(views.map(tidy).join("\n\n"));
+    let shown = sandbox.run("bqueues", ["--resources", "lic", "--json"]).ok().json();
+    assert_eq!((&shown[0]["totalQuantity"], &shown[0]["availableQuantity"]), (&json!(2), &json!(0)));
+    assert_eq!((&shown[0]["jobs"][0]["held"], &shown[0]["jobs"][1]["held"]), (&json!(2), &json!(0)));
+    // The resource is deleted while a job waits for it.
+    sandbox.run("aws", ["batch", "delete-consumable-resource", "--consumable-resource", "lic"]).ok();
+    let why = sandbox.run("bstat", ["--why", &waits]).ok().stdout;
+    assert!(why.contains("consumable resource lic, which does not exist any more"), "{why}");
+    let missing = sandbox.run("bqueues", ["--resources", "lic"]);
+    assert!(missing.failed_with(1).contains("there is no consumable resource lic"), "{missing}");
+    // Somebody makes one of the same name: it is the same resource.
+    resource(&sandbox, "lic", "9");
+    sandbox.file("go", "");
+    sandbox.run("bwait", [&holder, &waits, &behind]).ok();
+}
+
+#[story]
+fn resources_that_a_job_cannot_have() {
+    let sandbox = Sandbox::with_aws();
+    for name in ["a", "b", "c", "d", "e"] {
+        resource(&sandbox, name, "1");
+    }
+    let refused = |args: &[&str], words: &str| {
+        let outcome = sandbox.run("bsub", [args, &["--wrap", "true"]].concat());
+        let message = outcome.failed_with(2);
+        assert!(message.contains(words), "{outcome}");
+    };
+    let five = ["--consume", "a", "--consume", "b", "--consume", "c", "--consume", "d", "--consume", "e"];
+    refused(&["--consume", "nobody"], "there is no consumable resource nobody");
+    refused(&["--consume", "a=0"], "whole number of 1 or more");
+    refused(&["--consume", "a=x"], "whole number of 1 or more");
+    refused(&[&five[..], &["--consume", "f"]].concat(), "at most 5 consumable resources");
+    refused(&[&five[..], &["--array", "1-9%2"]].concat(), "the limit of --array (%N)");
+    refused(&["--array", "1-9%0"], "whole number of 1 or more");
+    refused(&["--array", "1-9%x"], "whole number of 1 or more");
+    refused(&["--array", "%3"], "'%3'");
+    for (ids, words) in [("1-3%3", "there are only 3 tasks, so %3 limits nothing"), ("7%2", "there is only one task")] {
+        let outcome = sandbox.run("bsub", ["--dry-run", "--array", ids, "--wrap", "true"]).ok();
+        assert!(outcome.stderr.contains(words) && !outcome.stdout.contains("awsb-limit"), "{outcome}");
+    }
+    let all = [&["-K", "--parsable"], &five[..], &["--wrap", "true"]].concat();
+    sandbox.run("bsub", all).ok();
+}
+
+#[story]
+fn scripts_ask_for_licences_and_limits() {
+    let sandbox = Sandbox::with_aws();
+    for name in ["matlab", "ansys"] {
+        resource(&sandbox, name, "5");
+    }
+    for head in [
+        "#SBATCH --licenses=matlab:2,ansys\n#SBATCH --array=1-9%3",
+        "#BSUB -R \"rusage[matlab=2:ansys=1]\"\n#BSUB -J \"n[1-9]%3\"",
+    ] {
+        sandbox.file("job.sh", format!("#!/bin/sh\n{head}\ntrue\n"));
+        let outcome = sandbox.run("bsub", ["--dry-run", "--strict", "job.sh"]).ok();
+        let shown = outcome.json();
+        let request = shown.as_array().unwrap().iter().find(|r| r["operation"] == "SubmitJob").unwrap();
+        let list = &request["request"]["consumableResourcePropertiesOverride"]["consumableResourceList"];
+        let quantities: Vec<(&str, u64)> = list
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|of| (of["consumableResource"].as_str().unwrap(), of["quantity"].as_u64().unwrap()))
+            .map(|(name, quantity)| (name.get(..11).unwrap_or(name), quantity))
+            .collect();
+        assert_eq!(quantities, [("matlab", 2), ("ansys", 1), ("awsb-limit-", 1)], "{head}: {outcome}");
+    }
+}
+
+/// A Batch that accepts jobs, and answers CreateConsumableResource with these, one after the other.
+fn batch(answers: Vec<Answer>) -> BadServer {
+    BadServer::start(move |request, number| match request.operation() {
+        "createconsumableresource" => answers.get(number).or(answers.last()).cloned().unwrap(),
+        "describeconsumableresource" => Answer::json(json!({"consumableResourceName": "x", "totalQuantity": 2})),
+        "describejobdefinitions" => Answer::json(json!({"jobDefinitions": [{
+            "jobDefinitionName": "d", "jobDefinitionArn": "arn:aws:batch:eu-west-1:1:job-definition/d:1", "revision": 1,
+            "status": "ACTIVE", "type": "container", "containerProperties": {"image": "busybox"},
+            "consumableResourceProperties": {"consumableResourceList": [
+                {"consumableResource": "arn:aws:batch:eu-west-1:1:consumable-resource/of-definition", "quantity": 3}]},
+        }]})),
+        "submitjob" => Answer::json(json!({"jobId": "7a3a82fc-962e-474c-97e7-a0c4ea08d515", "jobName": "j"})),
+        _ => Answer::json(json!({"jobSummaryList": [], "jobs": []})),
+    })
+}
+
+fn created() -> Answer {
+    Answer::json(json!({"consumableResourceName": "x", "consumableResourceArn": "arn:x"}))
+}
+
+fn submit_limited(server: &BadServer) -> awsb_testkit::Outcome {
+    let sandbox = Sandbox::at(&server.endpoint());
+    sandbox.run("bsub", ["-q", "q", "--job-definition", "d", "--array", "1-9%2", "--wrap", "true"])
+}
+
+#[story]
+fn without_a_permission_or_the_operation_nothing_is_submitted() {
+    let denied = Answer::error(
+        403,
+        "AccessDeniedException",
+        "User: arn:aws:iam::111122223333:user/me is not authorized to perform: batch:CreateConsumableResource on \
+         resource: arn:aws:batch:eu-west-1:111122223333:consumable-resource/awsb-limit-x because no identity-based \
+         policy allows it",
+    );
+    let unknown = Answer::error(404, "UnknownOperationException", "");
+    for answer in [denied, unknown] {
+        let server = batch(vec![answer]);
+        let outcome = submit_limited(&server);
+        outcome.failed_with(1);
+        let hints = outcome.hints();
+        for words in ["batch:CreateConsumableResource", "region", "-d sequential"] {
+            assert!(hints.contains(words), "{words}: {outcome}");
+        }
+        assert!(server.requests("submitjob").is_empty());
+    }
+}
+
+#[story]
+fn a_limit_whose_answer_was_lost_is_found_and_the_job_is_submitted_once() {
+    let exists = Answer::error(400, "ClientException", "Object already exists: x");
+    for answers in [vec![Answer::Reset, exists.clone()], vec![exists], vec![created()]] {
+        let server = batch(answers);
+        submit_limited(&server).ok();
+        let submitted = server.requests("submitjob");
+        let [job] = submitted.as_slice() else { panic!("one SubmitJob") };
+        let body: Value = serde_json::from_slice(&job.body).unwrap();
+        // The list of the job definition is replaced by an override, so it is in there.
+        let list = &body["consumableResourcePropertiesOverride"]["consumableResourceList"];
+        assert_eq!(list[0], json!({"consumableResource": "arn:aws:batch:eu-west-1:1:consumable-resource/of-definition", "quantity": 3}));
+        let created: Value =
+            serde_json::from_slice(&server.requests("createconsumableresource")[0].body).unwrap();
+        assert_eq!(list[1]["consumableResource"], created["consumableResourceName"]);
+        assert_eq!(created["tags"]["awsb-parts"], "1");
+        let names: Vec<Value> = server
+            .requests("createconsumableresource")
+            .iter()
+            .map(|r| serde_json::from_slice::<Value>(&r.body).unwrap()["consumableResourceName"].clone())
+            .collect();
+        assert!(names.iter().all(|name| *name == names[0]), "{names:?}");
+    }
+}

@@ -147,8 +147,8 @@ async fn jobs_in(
     resource: &str,
     status: Option<Status>,
 ) -> Result<Vec<Consumer>, Failure> {
-    let filter = status
-        .map(|status| KeyValuesPair::builder().name("JOB_STATUS").values(status.as_str()).build());
+    let filter =
+        status.map(|status| KeyValuesPair::builder().name("JOB_STATUS").values(status.as_str()).build());
     let call = session
         .batch
         .list_jobs_by_consumable_resource()

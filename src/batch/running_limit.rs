@@ -8,8 +8,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::{Job, describe};
 use super::consumables::{self, ConsumableResource};
+use super::{Job, describe};
 use crate::aws::{CallError, Session, explain};
 use crate::ui::{ErrorKind, Failure};
 use awsb_model::{JobId, RunningLimit, SubmitRequest, Submitter, limits};
@@ -139,7 +139,8 @@ pub async fn remove_limits_of_ended(session: &Session, jobs: &[Job]) {
         jobs.iter().filter(|job| job.is_array_parent()).partition(is_read);
     // A listing lacks the consumable resources.
     let ids: Vec<JobId> = listed.into_iter().take(limits::DESCRIBE_JOBS_IDS).map(Job::id).collect();
-    let described = if ids.is_empty() { Vec::new() } else { describe(session, &ids).await.unwrap_or_default() };
+    let described =
+        if ids.is_empty() { Vec::new() } else { describe(session, &ids).await.unwrap_or_default() };
     remove_limits_of(session, read.into_iter().chain(described.iter().flatten())).await;
 }
 

@@ -36,7 +36,8 @@ fn finding(shortage: &Shortage<'_>) -> Finding {
     let &Shortage { name, wanted, quantities } = shortage;
     let is_limit = RunningLimit::is_one(name);
     let Some(of) = quantities else {
-        let message = format!("it takes {wanted} of the consumable resource {name}, which does not exist any more");
+        let message =
+            format!("it takes {wanted} of the consumable resource {name}, which does not exist any more");
         let again = match is_limit {
             true => format!(
                 "`aws batch create-consumable-resource --consumable-resource-name {name} --total-quantity N` \
@@ -103,8 +104,11 @@ pub fn of_head(evidence: &Evidence) -> Option<Finding> {
         true => "the jobs of its share may wait behind it",
         false => "the jobs behind it may wait as well",
     };
-    let message =
-        format!("the first job of the queue, {}, waits for {}; {behind}", head.called(), words::some(&names, 5));
+    let message = format!(
+        "the first job of the queue, {}, waits for {}; {behind}",
+        head.called(),
+        words::some(&names, 5)
+    );
     let finding = Finding::new(Code::HeadWaitsForResource, message);
     Some(match has_policy {
         true => finding,

@@ -36,8 +36,9 @@ pub use gather::why;
 pub use never_fits::{NeverFits, never_fits};
 
 pub use evidence::{
-    Attempt, Availability, ComputeEnvironment, ComputeKind, ConsumableQuantities, ConsumableSupply, Dependency, End, Evidence, LogTail, Machine,
-    MissingEvidence, ObservedJob, Parts, PlacedJob, PlacedJobs, Queue, QueueOrder,
+    Attempt, Availability, ComputeEnvironment, ComputeKind, ConsumableQuantities, ConsumableSupply,
+    Dependency, End, Evidence, LogTail, Machine, MissingEvidence, ObservedJob, Parts, PlacedJob, PlacedJobs,
+    Queue, QueueOrder,
 };
 
 use awsb_model::{Status, words};

@@ -17,8 +17,8 @@ use awsb_model::payload::Bundle;
 use awsb_model::payload::launcher;
 use awsb_model::request::{KeyValue, Overrides, SubmitRequest};
 use awsb_model::{
-    self, FileSystem, Invalid, JobSpec, Program, ResolvedJob, ResolvedShape, RunningLimit, Shape, SharedDir, Stdin,
-    SubmissionId, Submitter, Tasks, WorkDir, limits,
+    self, FileSystem, Invalid, JobSpec, Program, ResolvedJob, ResolvedShape, RunningLimit, Shape, SharedDir,
+    Stdin, SubmissionId, Submitter, Tasks, WorkDir, limits,
 };
 
 /// The requests of a job, and the bundles that they rely on.
@@ -114,9 +114,9 @@ impl Plan {
                     environment.extend(task_variables(part, all));
                 }
                 environment.extend(cluster_variables(job, target));
-                environment.extend(job.spec.limit.map(|limit| {
-                    KeyValue::new(RunningLimit::VARIABLE, limit.to_string())
-                }));
+                environment.extend(
+                    job.spec.limit.map(|limit| KeyValue::new(RunningLimit::VARIABLE, limit.to_string())),
+                );
                 environment.push(KeyValue::new(SubmissionId::VARIABLE, mark.as_str()));
                 let request = job.submit_request(part.as_ref(), encoded.command.clone(), environment)?;
                 let length = request.all_overrides().map(Overrides::length).max().unwrap_or(0);

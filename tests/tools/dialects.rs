@@ -723,7 +723,10 @@ fn what_a_script_asks_for_and_batch_does_in_another_way_is_said() {
     job("#SBATCH --array=1-3%1");
     let outcome = sandbox.run("bsub", ["--dry-run", "job.sh"]).ok();
     assert!(outcome.stdout.contains("awsb-limit-") && !outcome.stdout.contains("SEQUENTIAL"), "{outcome}");
-    assert!(outcome.stderr.contains("note: --array 1-3%1: at most one task runs at the same time"), "{outcome}");
+    assert!(
+        outcome.stderr.contains("note: --array 1-3%1: at most one task runs at the same time"),
+        "{outcome}"
+    );
     let other = sandbox.run("bsub", ["--dry-run", "--array", "1-3", "job.sh"]).ok();
     assert!(!other.stdout.contains("awsb-limit-"), "{other}");
 

@@ -92,7 +92,11 @@ fn the_parts_of_a_large_array_have_one_limit() {
     let keyed = || {
         let args = ["--dry-run", "--once", "k", "--array", "1-9%3", "--wrap", "true"];
         let shown = sandbox.run("bsub", args).ok().json();
-        shown.as_array().unwrap().iter().find_map(|r| r["request"]["consumableResourceName"].as_str().map(str::to_owned))
+        shown
+            .as_array()
+            .unwrap()
+            .iter()
+            .find_map(|r| r["request"]["consumableResourceName"].as_str().map(str::to_owned))
     };
     assert!(keyed().is_some() && keyed() == keyed());
 }
@@ -124,8 +128,12 @@ fn a_limit_stays_while_its_array_runs() {
 fn bkill_removes_the_limit_of_an_array_that_ends_at_once() {
     let sandbox = Sandbox::with_aws();
     resource(&sandbox, "lic", "0");
-    let outcome = sandbox.run("bsub", ["--parsable", "--consume", "lic", "--array", "1-3%2", "--wrap", "true"]).ok();
-    assert!(outcome.stderr.contains("takes 1 of the consumable resource lic, of which there are 0"), "{outcome}");
+    let outcome =
+        sandbox.run("bsub", ["--parsable", "--consume", "lic", "--array", "1-3%2", "--wrap", "true"]).ok();
+    assert!(
+        outcome.stderr.contains("takes 1 of the consumable resource lic, of which there are 0"),
+        "{outcome}"
+    );
     assert_eq!(resources(&sandbox).len(), 2);
     sandbox.run("bkill", [outcome.stdout.trim()]).ok();
     let left: Vec<Value> = resources(&sandbox).iter().map(|r| r["consumableResourceName"].clone()).collect();
@@ -146,7 +154,9 @@ fn licences_and_who_holds_them() {
         let text = ids.iter().fold(text, |text, (id, word)| text.replace(id.as_str(), word));
         let lines = text.lines().filter(|line| !line.starts_with("createdAt"));
         let lines = lines.map(|line| match line.split_once(", submitted ") {
-            Some((head, rest)) => format!("{head}, submitted {}", rest.split_once(" ago").map_or(rest, |(_, r)| r)),
+            Some((head, rest)) => {
+                format!("{head}, submitted {}", rest.split_once(" ago").map_or(rest, |(_, r)| r))
+            }
             None => line.to_owned(),
         });
         lines.collect::<Vec<_>>().join("\n")
@@ -193,7 +203,9 @@ fn resources_that_a_job_cannot_have() {
     refused(&["--array", "1-9%0"], "whole number of 1 or more");
     refused(&["--array", "1-9%x"], "whole number of 1 or more");
     refused(&["--array", "%3"], "'%3'");
-    for (ids, words) in [("1-3%3", "there are only 3 tasks, so %3 limits nothing"), ("7%2", "there is only one task")] {
+    for (ids, words) in
+        [("1-3%3", "there are only 3 tasks, so %3 limits nothing"), ("7%2", "there is only one task")]
+    {
         let outcome = sandbox.run("bsub", ["--dry-run", "--array", ids, "--wrap", "true"]).ok();
         assert!(outcome.stderr.contains(words) && !outcome.stdout.contains("awsb-limit"), "{outcome}");
     }
@@ -231,7 +243,9 @@ fn scripts_ask_for_licences_and_limits() {
 fn batch(answers: Vec<Answer>) -> BadServer {
     BadServer::start(move |request, number| match request.operation() {
         "createconsumableresource" => answers.get(number).or(answers.last()).cloned().unwrap(),
-        "describeconsumableresource" => Answer::json(json!({"consumableResourceName": "x", "totalQuantity": 2})),
+        "describeconsumableresource" => {
+            Answer::json(json!({"consumableResourceName": "x", "totalQuantity": 2}))
+        }
         "describejobdefinitions" => Answer::json(json!({"jobDefinitions": [{
             "jobDefinitionName": "d", "jobDefinitionArn": "arn:aws:batch:eu-west-1:1:job-definition/d:1", "revision": 1,
             "status": "ACTIVE", "type": "container", "containerProperties": {"image": "busybox"},
@@ -285,7 +299,10 @@ fn a_limit_whose_answer_was_lost_is_found_and_the_job_is_submitted_once() {
         let body: Value = serde_json::from_slice(&job.body).unwrap();
         // The list of the job definition is replaced by an override, so it is in there.
         let list = &body["consumableResourcePropertiesOverride"]["consumableResourceList"];
-        assert_eq!(list[0], json!({"consumableResource": "arn:aws:batch:eu-west-1:1:consumable-resource/of-definition", "quantity": 3}));
+        assert_eq!(
+            list[0],
+            json!({"consumableResource": "arn:aws:batch:eu-west-1:1:consumable-resource/of-definition", "quantity": 3})
+        );
         let created: Value =
             serde_json::from_slice(&server.requests("createconsumableresource")[0].body).unwrap();
         assert_eq!(list[1]["consumableResource"], created["consumableResourceName"]);

@@ -61,7 +61,8 @@ impl FromStr for Consumption {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let (resource, quantity) = text.split_once('=').map_or((text, "1"), |(name, n)| (name, n));
         let quantity = quantity.parse::<i64>().ok().and_then(|n| u64::try_from(n).ok()).filter(|n| *n > 0);
-        let quantity = quantity.ok_or_else(|| Invalid::because("the quantity is a whole number of 1 or more"))?;
+        let quantity =
+            quantity.ok_or_else(|| Invalid::because("the quantity is a whole number of 1 or more"))?;
         Ok(Self { resource: consumable_resource(resource)?, quantity })
     }
 }
@@ -115,7 +116,18 @@ mod tests {
         assert_eq!(read("lic=20")?.quantity, 20);
         let arn: Consumption = read("arn:aws:batch:us-east-1:123456789012:consumable-resource/lic=2")?;
         assert_eq!((arn.name(), arn.quantity), ("lic", 2));
-        for bad in ["", "=2", "lic=", "lic=0", "lic=-1", "lic=x", "lic=1.5", "a b", "lic:2", "lic=99999999999999999999"] {
+        for bad in [
+            "",
+            "=2",
+            "lic=",
+            "lic=0",
+            "lic=-1",
+            "lic=x",
+            "lic=1.5",
+            "a b",
+            "lic:2",
+            "lic=99999999999999999999",
+        ] {
             assert!(read(bad).is_err(), "{bad}");
         }
         Ok(())

@@ -246,10 +246,7 @@ impl SubmitRequest {
         let properties = self.consumable_resource_properties_override.get_or_insert_default();
         let list = &mut properties.consumable_resource_list;
         list.retain(|of| !RunningLimit::is_one(&of.consumable_resource));
-        list.push(ConsumableResourceRequirement {
-            consumable_resource: limit.name.clone(),
-            quantity: 1,
-        });
+        list.push(ConsumableResourceRequirement { consumable_resource: limit.name.clone(), quantity: 1 });
         self.limit = Some(limit.clone());
     }
 

@@ -6,8 +6,8 @@ use super::request::{
     ResourceRequirement, SubmitRequest,
 };
 use super::{
-    Consumption, Dependency, Image, Invalid, JobId, JobNodes, JobSpec, NodeTargets, Resources, Shape, Tasks, dependencies,
-    limits,
+    Consumption, Dependency, Image, Invalid, JobId, JobNodes, JobSpec, NodeTargets, Resources, Shape, Tasks,
+    dependencies, limits,
 };
 
 /// A job that has been resolved in its cluster: each name in its [`JobSpec`] has been looked up.

@@ -5,8 +5,8 @@ use std::ffi::OsString;
 
 use super::directives::{LsfShape, SlurmShape};
 use super::{
-    Awaited, Consumption, Dependency, EarlySignal, EnvVars, JobName, Memory, OutputGlob, Priority, Retries, Script, Shape,
-    Share, TaskLines, Timeout, Vcpus,
+    Awaited, Consumption, Dependency, EarlySignal, EnvVars, JobName, Memory, OutputGlob, Priority, Retries,
+    Script, Shape, Share, TaskLines, Timeout, Vcpus,
 };
 
 /// A job before its cluster is known. `None` leaves a value to the job definition.

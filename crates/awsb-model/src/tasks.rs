@@ -220,7 +220,9 @@ impl FromStr for TaskIds {
     /// step. Duplicates count once, as in Slurm.
     fn from_str(text: &str) -> Result<Self, Invalid> {
         if text.contains('%') {
-            return Err(Invalid::because("the IDs of tasks have no %; `--array IDS%N` limits how many run at the same time"));
+            return Err(Invalid::because(
+                "the IDs of tasks have no %; `--array IDS%N` limits how many run at the same time",
+            ));
         }
         let mut runs = Vec::new();
         let mut named: u64 = 0;
@@ -315,7 +317,8 @@ mod tests {
         assert!(read("1-10%1").is_ok_and(|a| a.limit == Some(1) && a.ids.count() == 10));
         assert!(read("1-11").is_ok_and(|a| a.limit.is_none() && a.to_string() == "1-11"));
         assert!(read("1-3:2%20").is_ok_and(|a| a.limit == Some(20) && a.to_string() == "1,3%20"));
-        for bad in ["1-10%0", "1-10%x", "1-10%-1", "1-10%+1", "1-10%", "%1", "1%1,2", "1%2%3", "1%4294967296"] {
+        for bad in ["1-10%0", "1-10%x", "1-10%-1", "1-10%+1", "1-10%", "%1", "1%1,2", "1%2%3", "1%4294967296"]
+        {
             assert!(read(bad).is_err(), "{bad}");
         }
     }

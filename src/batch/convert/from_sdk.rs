@@ -1,13 +1,12 @@
 //! Jobs from the SDK's shapes, which DescribeJobs and ListJobs return.
 
 use aws_sdk_batch::types::{
-    ArrayPropertiesDetail, ConsumableResourceProperties, ConsumableResourceRequirement, ContainerDetail, ContainerProperties, JobDetail, JobSummary, KeyValuePair,
-    LogConfiguration, ResourceRequirement,
+    ArrayPropertiesDetail, ConsumableResourceProperties, ConsumableResourceRequirement, ContainerDetail,
+    ContainerProperties, JobDetail, JobSummary, KeyValuePair, LogConfiguration, ResourceRequirement,
 };
 
 use crate::batch::job::{
-    self,
-    ArrayProperties, Attempt, AttemptContainer, Container, Dependency, Job, NodeProperties, NodeRange,
+    self, ArrayProperties, Attempt, AttemptContainer, Container, Dependency, Job, NodeProperties, NodeRange,
     Resource, RetryStrategy, Timeout,
 };
 use awsb_model::payload::launcher;
@@ -84,7 +83,9 @@ impl From<&JobDetail> for Job {
 }
 
 /// The consumable resources of a job or a job definition, if it has any.
-fn consumables(properties: Option<&ConsumableResourceProperties>) -> Option<job::ConsumableResourceProperties> {
+fn consumables(
+    properties: Option<&ConsumableResourceProperties>,
+) -> Option<job::ConsumableResourceProperties> {
     let list = properties?.consumable_resource_list();
     let requirement = |of: &ConsumableResourceRequirement| job::ConsumableResourceRequirement {
         consumable_resource: of.consumable_resource().unwrap_or_default().to_owned(),

@@ -3,9 +3,8 @@
 use aws_sdk_batch::operation::submit_job::builders::SubmitJobFluentBuilder;
 use aws_sdk_batch::types::{
     ArrayJobDependency, ArrayProperties, ConsumableResourceProperties, ConsumableResourceRequirement,
-    ContainerOverrides, EvaluateOnExit, JobDependency, JobTimeout,
-    KeyValuePair, NodeOverrides, NodePropertyOverride, ResourceRequirement, ResourceType, RetryAction,
-    RetryStrategy,
+    ContainerOverrides, EvaluateOnExit, JobDependency, JobTimeout, KeyValuePair, NodeOverrides,
+    NodePropertyOverride, ResourceRequirement, ResourceType, RetryAction, RetryStrategy,
 };
 
 use awsb_model::request::{self, SubmitRequest};

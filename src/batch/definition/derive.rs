@@ -282,7 +282,13 @@ mod tests {
 
     fn summary(name: &str, arn: &str) -> DefinitionSummary {
         let container = DefinitionKind::Container(ContainerSummary::default());
-        DefinitionSummary { arn: arn.to_owned(), name: name.to_owned(), kind: container, fargate: false, consumes: Vec::new() }
+        DefinitionSummary {
+            arn: arn.to_owned(),
+            name: name.to_owned(),
+            kind: container,
+            fargate: false,
+            consumes: Vec::new(),
+        }
     }
 
     fn image(name: &str) -> ContainerChanges {

@@ -234,7 +234,13 @@ mod tests {
     use super::*;
 
     fn summary(kind: DefinitionKind, fargate: bool) -> DefinitionSummary {
-        DefinitionSummary { arn: "arn:…:job-definition/d:1".into(), name: "d".into(), kind, fargate, consumes: Vec::new() }
+        DefinitionSummary {
+            arn: "arn:…:job-definition/d:1".into(),
+            name: "d".into(),
+            kind,
+            fargate,
+            consumes: Vec::new(),
+        }
     }
 
     fn container(vcpus: f64, memory_mib: u64) -> DefinitionKind {

@@ -1,7 +1,8 @@
 //! The properties of a job definition that its jobs depend on.
 
 use aws_sdk_batch::types::{
-    ConsumableResourceRequirement, ContainerProperties, JobDefinition, NodeProperties, PlatformCapability, ResourceType,
+    ConsumableResourceRequirement, ContainerProperties, JobDefinition, NodeProperties, PlatformCapability,
+    ResourceType,
 };
 use serde::{Deserialize, Serialize};
 

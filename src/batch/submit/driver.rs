@@ -23,8 +23,8 @@ use crate::batch::protocol::{
     Action, Described, Event, FailedCall, Filter, KeyHolder, Listed, Millis, Page, SearchTarget, State,
     Submission, SubmissionStatus, SubmitReply,
 };
-use crate::batch::running_limit::{self, LimitError};
 use crate::batch::rejection::{RejectedRequest, explain_rejection};
+use crate::batch::running_limit::{self, LimitError};
 use crate::batch::terminate;
 use crate::ui::{Failure, print_message};
 use awsb_model::{JobId, OnceKey, SubmissionId, SubmitRequest, words};

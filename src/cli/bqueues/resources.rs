@@ -111,7 +111,8 @@ impl ResourceView {
 
     /// The jobs that wait, and hold nothing. An array of which some tasks run holds something.
     fn waiting(&self) -> usize {
-        let waits = |job: &&Consumer| job.held == 0 && matches!(job.status, Status::Pending | Status::Runnable);
+        let waits =
+            |job: &&Consumer| job.held == 0 && matches!(job.status, Status::Pending | Status::Runnable);
         self.consumers.iter().filter(waits).count()
     }
 

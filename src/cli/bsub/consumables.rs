@@ -26,9 +26,9 @@ pub fn all_of(spec: &JobSpec, of_definition: &[(String, i64)]) -> Result<Vec<Con
     if spec.consumes.is_empty() && spec.limit.is_none() {
         return Ok(Vec::new());
     }
-    let kept = of_definition.iter().filter(|(resource, _)| {
-        spec.consumes.iter().all(|given| given.name() != consumable_name(resource))
-    });
+    let kept = of_definition
+        .iter()
+        .filter(|(resource, _)| spec.consumes.iter().all(|given| given.name() != consumable_name(resource)));
     let kept = kept.map(|(resource, quantity)| Consumption {
         resource: resource.clone(),
         quantity: u64::try_from(*quantity).unwrap_or(0).max(1),
@@ -102,9 +102,9 @@ pub async fn check_requests(
             return Err(failure
                 .hint("`bqueues --resources` lists those of this account and region")
                 .hint(session.advice(&format!(
-                    "`aws batch create-consumable-resource --consumable-resource-name {name} --total-quantity N` \
+                "`aws batch create-consumable-resource --consumable-resource-name {name} --total-quantity N` \
                      makes one, for all users of the account"
-                ))));
+            ))));
         };
         let total = total_quantity.and_then(|n| u64::try_from(n).ok());
         if let Some(total) = total.filter(|total| *total < of.quantity && !quiet) {
@@ -139,7 +139,10 @@ mod tests {
     fn the_list_of_the_job_definition_is_kept_and_changed_by_name() {
         let of_definition = [("a", 1), ("arn:aws:batch:r:1:consumable-resource/b", 2)];
         assert_eq!(all(&spec(&[], None), &of_definition), Ok(Vec::new()));
-        assert_eq!(all(&spec(&["c", "b=5"], None), &of_definition), Ok(vec!["a=1".into(), "c=1".into(), "b=5".into()]));
+        assert_eq!(
+            all(&spec(&["c", "b=5"], None), &of_definition),
+            Ok(vec!["a=1".into(), "c=1".into(), "b=5".into()])
+        );
         assert_eq!(all(&spec(&[], Some(2)), &of_definition).map(|all| all.len()), Ok(2));
     }
 
@@ -148,9 +151,11 @@ mod tests {
         let five = ["a", "b", "c", "d", "e"];
         assert!(all(&spec(&five, None), &[]).is_ok());
         assert!(all(&spec(&five[..4], Some(2)), &[]).is_ok());
-        for (consumes, limit, of_definition) in
-            [(&five[..], Some(2), &[][..]), (&five[..], None, &[("f", 1)][..]), (&five[..4], Some(2), &[("f", 1)][..])]
-        {
+        for (consumes, limit, of_definition) in [
+            (&five[..], Some(2), &[][..]),
+            (&five[..], None, &[("f", 1)][..]),
+            (&five[..4], Some(2), &[("f", 1)][..]),
+        ] {
             assert!(all(&spec(consumes, limit), of_definition).is_err());
         }
     }

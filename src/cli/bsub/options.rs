@@ -7,9 +7,9 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use awsb_model::image::BuildArg;
 use awsb_model::{
-    ArrayIds, ArraySize, Attempts, Consumption, DependencyArg, Efs, EnvArg, EphemeralStorage, Gpus, Image, Input, JobName,
-    Memory, Mount, Nodes, OutputGlob, Parameter, Priority, RetryOnArg, Role, Secret, Share, Tag, Timeout,
-    Ulimit, User, Vcpus, WallTime, definition_name, queue_name,
+    ArrayIds, ArraySize, Attempts, Consumption, DependencyArg, Efs, EnvArg, EphemeralStorage, Gpus, Image,
+    Input, JobName, Memory, Mount, Nodes, OutputGlob, Parameter, Priority, RetryOnArg, Role, Secret, Share,
+    Tag, Timeout, Ulimit, User, Vcpus, WallTime, definition_name, queue_name,
 };
 
 /// The options that describe a job, as one place gives them.

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{consumables, spec};
 use super::args::about;
 use super::resolved_options::ResolvedOptions;
+use super::{consumables, spec};
 use crate::aws::Session;
 use crate::batch::definition::{self, DefinitionRequest, JobDefinitionRef};
 use crate::batch::{self, Resubmission};
@@ -17,8 +17,8 @@ use awsb_model::request::{
     ArrayProperties, JobTimeout, KeyValue, Overrides, ResourceRequirement, SubmitRequest,
 };
 use awsb_model::{
-    Consumption, ContainerChanges, EnvVars, Image, Invalid, JobId, Retries, RunningLimit, Status, SubmissionId, TaskIds, Tasks, WorkDir,
-    limits, object_url,
+    Consumption, ContainerChanges, EnvVars, Image, Invalid, JobId, Retries, RunningLimit, Status,
+    SubmissionId, TaskIds, Tasks, WorkDir, limits, object_url,
 };
 
 /// The requests that submit these jobs again, with these variables added; with `only_failed`, only

@@ -9,8 +9,8 @@ use super::resolved_options::ResolvedOptions;
 use crate::ui::{Failure, print_message};
 use awsb_model::directives::{instead_of_variable, read_variables};
 use awsb_model::{
-    Awaited, Consumption, Dependency, Gpus, JobSpec, Nodes, Program, Resources, Retries, Scheduling, Shape, Stdin,
-    TaskLines, Tasks, limits, words,
+    Awaited, Consumption, Dependency, Gpus, JobSpec, Nodes, Program, Resources, Retries, Scheduling, Shape,
+    Stdin, TaskLines, Tasks, limits, words,
 };
 
 impl Args {

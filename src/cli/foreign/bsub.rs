@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::types::{Context, GivenOption};
 use crate::ui::Failure;
-use awsb_model::{JobNumber, JobRef, NamePattern, ArrayIds, WallTime, words};
+use awsb_model::{ArrayIds, JobNumber, JobRef, NamePattern, WallTime, words};
 
 /// The letters of the options that take any word as their value.
 pub const TAKES_A_WORD: &str = "Jceiowdq";

@@ -7,8 +7,8 @@ use crate::aws;
 use crate::batch::consumables::ConsumableResource;
 use crate::batch::{ComputeEnvironment, Container, Job, Queue};
 use crate::diagnose::evidence::{
-    self, Attempt, Availability, ComputeKind, ConsumableQuantities, ConsumableSupply, End, Machine, ObservedJob,
-    PlacedJob,
+    self, Attempt, Availability, ComputeKind, ConsumableQuantities, ConsumableSupply, End, Machine,
+    ObservedJob, PlacedJob,
 };
 use awsb_model::{Demand, InstanceType, JobId, Status};
 

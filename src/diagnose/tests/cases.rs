@@ -85,6 +85,11 @@ pub fn waiting_cases() -> Vec<(&'static str, Evidence)> {
     ]
 }
 
+fn supply(name: &str, total: u64, in_use: u64, is_replenishable: bool) -> ConsumableSupply {
+    let quantities = ConsumableQuantities { total, in_use, available: total - in_use, is_replenishable };
+    ConsumableSupply { name: name.into(), quantities: Some(quantities) }
+}
+
 pub fn runnable_cases() -> Vec<(&'static str, Evidence)> {
     let invalid = |why: &str| {
         runnable(|f| {
@@ -156,6 +161,71 @@ pub fn runnable_cases() -> Vec<(&'static str, Evidence)> {
             runnable(|f| {
                 f.environments[0].ready =
                     Availability::Changing("UPDATING".into(), Some("ComputeEnvironment Healthy".into()))
+            }),
+        ),
+        (
+            "licences in use",
+            runnable(|f| {
+                f.job.consumes = vec![("lic".into(), 2), ("free".into(), 1)];
+                f.consumables = vec![supply("lic", 4, 3, true), supply("free", 1, 0, true)];
+            }),
+        ),
+        (
+            "fewer licences than it takes",
+            runnable(|f| {
+                f.job.consumes = vec![("lic".into(), 5)];
+                f.consumables = vec![supply("lic", 4, 0, true)];
+            }),
+        ),
+        (
+            "tokens used up",
+            runnable(|f| {
+                f.job.consumes = vec![("token".into(), 1)];
+                f.consumables = vec![supply("token", 1, 1, false)];
+            }),
+        ),
+        (
+            "licence deleted",
+            runnable(|f| {
+                f.job.consumes = vec![("lic".into(), 1)];
+                f.consumables = vec![ConsumableSupply { name: "lic".into(), quantities: None }];
+            }),
+        ),
+        (
+            "another attempt has its licences",
+            runnable(|f| {
+                f.job.consumes = vec![("lic".into(), 2)];
+                f.consumables = vec![supply("lic", 2, 2, true)];
+                f.job.attempts_allowed = 2;
+                f.job.attempts = vec![Attempt { end: end(EXITED, "", Some(1)), ..Attempt::default() }];
+            }),
+        ),
+        (
+            "limit of its array",
+            runnable(|f| {
+                f.job.consumes = vec![("awsb-limit-1".into(), 1)];
+                f.consumables = vec![supply("awsb-limit-1", 50, 50, true)];
+            }),
+        ),
+        (
+            "behind a limited array",
+            runnable(|f| {
+                let mut head = other("h:7", Status::Runnable);
+                head.consumes = vec![("awsb-limit-1".into(), 1)];
+                let jobs = vec!["h:7".into(), "j".into()];
+                f.queue_order = Some(QueueOrder { jobs, head: Some(head), ..QueueOrder::default() });
+                f.consumables = vec![supply("awsb-limit-1", 1, 1, true)];
+            }),
+        ),
+        (
+            "behind a job that waits for a licence, with shares",
+            runnable(|f| {
+                let mut head = other("h", Status::Runnable);
+                head.consumes = vec![("lic".into(), 1)];
+                let jobs = vec!["h".into(), "j".into()];
+                f.queue = Some(Queue { name: "q".into(), has_policy: true, ..Queue::default() });
+                f.queue_order = Some(QueueOrder { jobs, head: Some(head), ..QueueOrder::default() });
+                f.consumables = vec![supply("lic", 1, 1, true)];
             }),
         ),
         (

@@ -1,7 +1,7 @@
 //! The least permissions of a cluster's users: the tools from `bsub` to `bimage`.
 
-use crate::RunningLimit;
 use super::statement::{BATCH, LOGS, STACK, Statement};
+use crate::RunningLimit;
 use crate::cluster::config::{Bucket, ClusterConfig, JobRole, Project, QueueSource, Repository};
 use crate::cluster::template::PREFIX;
 

@@ -8,7 +8,9 @@ use super::super::result::{At, Directives};
 use super::super::shape::LsfShape;
 use super::require::{Per, sections, usages};
 use super::table::Key;
-use crate::{ArrayIds, Consumption, EarlySignal, EnvArg, Invalid, JobName, JobNumber, JobRef, Memory, TaskIds};
+use crate::{
+    ArrayIds, Consumption, EarlySignal, EnvArg, Invalid, JobName, JobNumber, JobRef, Memory, TaskIds,
+};
 
 /// The unit of sizes without a unit: `LSF_UNIT_FOR_LIMITS` (`lsf_config_ref`, lsf.conf) of the
 /// user's cluster. It applies to the limits of a job and to its resource requirements.

@@ -9,7 +9,8 @@ use super::super::shape::SlurmShape;
 use super::table::Key;
 use crate::limits;
 use crate::{
-    ArrayIds, Consumption, DependencyArg, EarlySignal, EnvArg, Invalid, JobName, Memory, TaskIds, WallTime, words,
+    ArrayIds, Consumption, DependencyArg, EarlySignal, EnvArg, Invalid, JobName, Memory, TaskIds, WallTime,
+    words,
 };
 
 /// Why a file for the output cannot be named.
@@ -291,7 +292,8 @@ fn licenses(value: &str, at: &At, found: &mut Directives) -> Result<Vec<String>,
         let (name, quantity) = one.split_once([':', '=']).unwrap_or((one, "1"));
         let name = match name.split_once('@') {
             Some((name, server)) => {
-                let resource = format!("the licence is the consumable resource {name}; {server} is not asked");
+                let resource =
+                    format!("the licence is the consumable resource {name}; {server} is not asked");
                 found.note(at, resource);
                 name
             }

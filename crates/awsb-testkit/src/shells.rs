@@ -45,6 +45,7 @@ pub fn plan(spec: &JobSpec) -> Result<Plan, PlanError> {
         job_definition: "definition".to_owned(),
         image: None,
         depends_on: Vec::new(),
+        consumes: Vec::new(),
     };
     let submitter = Submitter::cleaned("tester");
     let target = Target {

@@ -101,13 +101,17 @@ pub fn runnable(evidence: &Evidence) -> Vec<Finding> {
         found.push(own);
     }
     if !never {
-        found.extend(consumables::own(evidence));
+        let missing = consumables::own(evidence);
+        let waits_for_resource = !missing.is_empty();
+        found.extend(missing);
         found.extend(queue_position::head(evidence));
         found.extend(consumables::of_head(evidence));
         found.extend(room.now);
         let (first, behind): (Vec<Finding>, Vec<Finding>) =
             queue_position::place(evidence).into_iter().partition(|f| f.code == Code::HeadOfQueue);
-        found.extend(behind.into_iter().chain(room.scaling).chain(first));
+        // A place is of no use to a job without its licence.
+        let is_of_use = |f: &Finding| !(waits_for_resource && f.code == Code::RoomIsThere);
+        found.extend(behind.into_iter().chain(room.scaling.into_iter().filter(is_of_use)).chain(first));
     }
     found.extend(room.notes);
     found.extend(retry(evidence));

@@ -233,6 +233,10 @@ fn lines(path: &str, value: &Value, sandbox: &Sandbox, text: &mut String) {
         Value::String(value) if value.starts_with("local-awsb-") => {
             let _ = writeln!(text, "{path} = local-awsb-…");
         }
+        // A limit on running tasks is named after its submission.
+        Value::String(value) if value.starts_with("awsb-limit-") => {
+            let _ = writeln!(text, "{path} = awsb-limit-…");
+        }
         Value::String(value) => {
             let _ = writeln!(text, "{path} = {value}");
         }

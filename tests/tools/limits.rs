@@ -279,7 +279,7 @@ fn without_a_permission_or_the_operation_nothing_is_submitted() {
     for answer in [denied, unknown] {
         let server = batch(vec![answer]);
         let outcome = submit_limited(&server);
-        outcome.failed_with(1);
+        assert_eq!(outcome.code(), 1, "{outcome}");
         let hints = outcome.hints();
         for words in ["batch:CreateConsumableResource", "region", "-d sequential"] {
             assert!(hints.contains(words), "{words}: {outcome}");

@@ -16,24 +16,6 @@ use awsb_model::{
 impl Args {
     /// Prints how Batch differs from Slurm and LSF when a task fails or the time is up.
     fn warn_of_differences(&self, options: &ResolvedOptions, spec: &JobSpec) -> Result<(), Failure> {
-        if let Some(array) = options.array.as_ref().filter(|_| !self.quiet)
-            && let Some(limit) = array.limit
-        {
-            print_message(match spec.limit {
-                Some(_) => format!(
-                    "bsub: note: --array {array}: at most {} at the same time; jobs behind it in a queue without \
-                     shares may wait as well",
-                    if limit == 1 { "one task runs".to_owned() } else { format!("{limit} tasks run") }
-                ),
-                None => format!(
-                    "bsub: note: --array {array}: there {}, so %{limit} limits nothing",
-                    match array.ids.count() {
-                        1 => "is only one task".to_owned(),
-                        tasks => format!("are only {tasks} tasks"),
-                    }
-                ),
-            });
-        }
         if let (Some(signal), None) = (&spec.signal, spec.timeout) {
             let unsent = format!(
                 "the script asks for a signal {} before its time limit, and the job has no time limit: the \
@@ -208,6 +190,25 @@ pub(super) fn consumption(given: &[Consumption]) -> Vec<Consumption> {
         all.push(one.clone());
     }
     all
+}
+
+/// The note about `%N` of `--array`.
+pub(super) fn limit_note(options: &ResolvedOptions, spec: &JobSpec) -> Option<String> {
+    let array = options.array.as_ref()?;
+    let limit = array.limit?;
+    let note = match (spec.limit, array.ids.count()) {
+        (Some(1), _) => {
+            "at most one task runs at the same time; jobs behind it in a queue without shares may \
+                         wait as well"
+                .to_owned()
+        }
+        (Some(_), _) => format!(
+            "at most {limit} tasks run at the same time; jobs behind it in a queue without shares may wait as well"
+        ),
+        (None, 1) => format!("there is only one task, so %{limit} limits nothing"),
+        (None, tasks) => format!("there are only {tasks} tasks, so %{limit} limits nothing"),
+    };
+    Some(format!("--array {array}: {note}"))
 }
 
 /// The number of tasks that may run at the same time, if that is less than all of them.

@@ -14,6 +14,7 @@ use super::image::{ImageStep, JobImage};
 use super::inputs;
 use super::payload::Invocation;
 use super::resolved_options::ResolvedOptions;
+use super::spec::limit_note;
 use super::{consumables, depends, dry_run, environment, image, option_sources, rerun, stdin};
 use crate::aws::Session;
 use crate::batch::definition::{
@@ -94,7 +95,8 @@ impl Args {
             self.check_dependencies(&submission.session, &job.depends_on).await?;
         }
         consumables::check(&submission.session, &plan, self.quiet).await?;
-        for remark in remark.into_iter().chain(not_stdin) {
+        let limit_note = limit_note(&options, &job.spec).filter(|_| !self.quiet);
+        for remark in remark.into_iter().chain(not_stdin).chain(limit_note) {
             print_message(format!("bsub: note: {remark}"));
         }
         if self.dry_run {

@@ -10,7 +10,7 @@ pub struct Case {
 /// Every option with values that are wrong, or one beyond a limit: the message names the option,
 /// the value, and what would be right.
 pub fn values() -> Vec<Case> {
-    let table: [(&str, &[&str], &str); 77] = [
+    let table: [(&str, &[&str], &str); 79] = [
         ("--job-name", &["", "a b", "_x", "größe", "x*129"], "1 to 128 letters, digits, '-' and '_'"),
         ("--vcpus", &["0", "-1", "1.5", "0.3", "x", "100001"], "from 1 to 100000, or 0.25 or 0.5"),
         ("--memory", &["3", "0", "3000K"], "at least 4 MiB"),

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::definition::arn;
 use super::resource_rows::ResourceKind;
 use super::resources::{ChangeError, Changed, defaults, existing, new_name, objects, refused};
-use super::state::consumables::Consumable;
+use super::state::supply::Consumable;
 use super::store::Store;
 use crate::time::now_ms;
 

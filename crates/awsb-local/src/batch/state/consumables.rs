@@ -8,44 +8,11 @@
 //! The quantity is that of "each instance of the job": each child of an array takes it, and each
 //! node of a multi-node job. A multi-node job takes it for all its nodes at once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use super::supply::Consumable;
 use super::{Job, State};
 use crate::batch::model::{JobKey, Nodes, Terms};
-
-/// A consumable resource, as far as it decides who runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Consumable {
-    /// API: totalQuantity.
-    pub total: u64,
-    /// API: resourceType. The quantity of one that is not replenishable is gone once a job has
-    /// taken it: it is subtracted from the total.
-    pub is_replenishable: bool,
-}
-
-/// The consumable resources, and the jobs that may hold some of them.
-#[derive(Debug, Default)]
-pub(super) struct Consumables {
-    resources: BTreeMap<String, Consumable>,
-    /// All jobs that hold any. One that holds nothing any more may be here, too.
-    jobs: BTreeSet<JobKey>,
-    /// The changed totals since the last call of [`State::take_consumed`].
-    consumed: BTreeMap<String, u64>,
-}
-
-impl Consumables {
-    /// A job comes from the database.
-    pub(super) fn restore(&mut self, job: &Job) {
-        if job.holds_consumables() {
-            self.jobs.insert(job.key);
-        }
-    }
-
-    /// A job has ended.
-    pub(super) fn forget(&mut self, key: JobKey) {
-        self.jobs.remove(&key);
-    }
-}
 
 impl Terms {
     /// The consumable resources that a job, or a child, takes as a whole, by their names.
@@ -106,7 +73,7 @@ impl State {
         if let Some(in_use) = in_use {
             add(in_use, &job.terms);
         }
-        self.consumables.jobs.insert(key);
+        self.consumables.add(key);
         self.change_totals(key, u64::saturating_sub);
     }
 

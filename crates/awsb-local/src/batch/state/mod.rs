@@ -6,17 +6,19 @@
 //! | module         | contents                                                           |
 //! |----------------|--------------------------------------------------------------------|
 //! | here           | a job's life: attempts, retries, ends                              |
-//! | [`consumables`] | consumable resources: who holds how much, and who waits for them         |
+//! | `consumables`  | consumable resources: who holds how much, and who waits for them         |
 //! | `dependencies` | who waits for whom, and what becomes of them                       |
 //! | `nodes`        | multi-node jobs: all their nodes start together and end together   |
 //! | [`replay`]     | what the database has lost and the runners' journals have          |
 //! | [`scheduler`]  | who runs next                                                      |
+//! | [`supply`]     | the consumable resources that there are                            |
 
-pub mod consumables;
+mod consumables;
 mod dependencies;
 mod nodes;
 pub mod replay;
 pub mod scheduler;
+pub mod supply;
 #[cfg(test)]
 mod tests;
 mod waits;
@@ -25,8 +27,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use self::consumables::Consumables;
 use self::scheduler::{Allocation, Fit, Layout, Pass, Scheduler};
+use self::supply::Consumables;
 use self::waits::DependencyGraph;
 use super::model::{JobKey, Nodes, Summary, Terms};
 use crate::capacity::Resources;
@@ -285,7 +287,9 @@ impl State {
             }
         }
         let (key, waits) = (job.key, job.status == Status::Runnable);
-        self.consumables.restore(&job);
+        if job.holds_consumables() {
+            self.consumables.add(job.key);
+        }
         self.jobs.insert(key, job);
         if waits {
             self.enqueue(key);

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::consumables::Consumable;
 use super::dependencies::DEPENDENCY_FAILED;
 use super::replay::Record;
 use super::scheduler::{ComputeEnvironment, FairShare, Queue};
+use super::supply::Consumable;
 use super::*;
 use crate::batch::model::{Consumption, Dependency, ExitRule, Line, Retry};
 use crate::constants::QUEUE;

@@ -142,8 +142,7 @@ fn bkill_removes_the_limit_of_an_array_that_ends_at_once() {
 
 #[story]
 fn licences_and_who_holds_them() {
-    let mut sandbox = Sandbox::with_aws();
-    sandbox.set("USER", "ada");
+    let sandbox = Sandbox::with_aws();
     resource(&sandbox, "lic", "2");
     let holder = submit(&sandbox, &["-J", "holder", "--consume", "lic=2", "--wrap", &hold(&sandbox)]);
     wait_for(&sandbox, &holder, "RUNNING");

@@ -327,7 +327,7 @@ mod tests {
     fn what_it_does_not() {
         let reason = |text: &str| text.parse::<TaskIds>().map_err(|e| e.to_string());
         for (text, says) in [
-            ("1-100%10", "maxvCpus"),
+            ("1-100%10", "`--array IDS%N`"),
             ("", "such as"),
             ("1,", "such as"),
             ("-3", "such as"),

@@ -15,7 +15,7 @@ use awsb_model::{
 
 impl Args {
     /// Prints how Batch differs from Slurm and LSF when a task fails or the time is up.
-    fn warn_of_differences(&self, options: &ResolvedOptions, spec: &JobSpec) -> Result<(), Failure> {
+    fn warn_of_differences(&self, spec: &JobSpec) -> Result<(), Failure> {
         if let (Some(signal), None) = (&spec.signal, spec.timeout) {
             let unsent = format!(
                 "the script asks for a signal {} before its time limit, and the job has no time limit: the \
@@ -139,7 +139,7 @@ impl Args {
             signal: directives.signal,
             ..JobSpec::new(options.job_name.clone().unwrap_or(name), program)
         };
-        self.warn_of_differences(options, &spec)?;
+        self.warn_of_differences(&spec)?;
         self.warn_of_variables(&spec)?;
         Ok(spec)
     }

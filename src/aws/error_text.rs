@@ -139,6 +139,16 @@ where
     failure.with_source(error)
 }
 
+/// The failure that one item of an answer is for the user: an operation on many resources answers
+/// with a code and a message for each that it could not do.
+pub fn explain_item(context: &CallContext<'_>, doing: &str, code: &str, message: &str) -> Failure {
+    // Such a code comes without an HTTP status of its own.
+    let status = if code == "ServerException" { 500 } else { 400 };
+    let error =
+        CallError::Service { code: code.to_owned(), message: message.to_owned(), status, request_id: None };
+    describe(context, doing, &error).with_source(error)
+}
+
 /// The failure for a resource that AWS does not have. If the cached description of the cluster
 /// names the resource, the cache entry is evicted and the failure becomes [`ErrorKind::Stale`].
 pub fn not_found(context: &CallContext<'_>, failure: Failure, resource: Resource<'_>) -> Failure {

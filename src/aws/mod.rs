@@ -42,7 +42,7 @@ pub use query::CallError as QueryCallError;
 pub use reconnect::{ResilientSession, contact_timeout};
 pub use server_clock::ServerClock;
 pub use service_quotas::{AccountQuota, ServiceQuotas};
-pub use session::{OPERATION_TIMEOUT, Session, endpoint_of, explain, not_found};
+pub use session::{OPERATION_TIMEOUT, Session, endpoint_of, explain, explain_item, not_found};
 pub use spawn::spawn_call;
 pub use sts::{Identity, Sts};
 pub use systems_manager::{StartedSession, SystemsManager, port_request};

@@ -458,6 +458,12 @@ where
     error_text::explain(&session.context(), &call.into(), error)
 }
 
+/// The failure that one item of an answer is for the user: an operation on many resources answers
+/// with a code and a message for each that it could not do.
+pub fn explain_item(session: &Session, doing: &str, code: &str, message: &str) -> Failure {
+    error_text::explain_item(&session.context(), doing, code, message)
+}
+
 /// The failure for a resource that AWS does not have. If the cached description of the cluster
 /// names the resource, the cache entry is evicted and the failure becomes [`ErrorKind::Stale`].
 pub fn not_found(session: &Session, failure: Failure, resource: Resource<'_>) -> Failure {

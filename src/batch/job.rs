@@ -27,12 +27,18 @@ pub struct Job {
     pub status_reason: Option<String>,
     /// When it was submitted, in milliseconds since the epoch.
     pub created_at: Option<i64>,
+    /// When its last attempt got its room; only a listing has it.
+    pub scheduled_at: Option<i64>,
     /// When its last attempt began to run.
     pub started_at: Option<i64>,
     /// When its last attempt ended.
     pub stopped_at: Option<i64>,
-    /// Whether it was asked to end.
+    /// Whether TerminateJob has asked it to end. It may still run.
     pub is_terminated: Option<bool>,
+    /// Whether CancelJob has asked it to end. It may still wait, or run.
+    pub is_cancelled: Option<bool>,
+    /// The capacity that it is configured to use; only a listing has it.
+    pub capacity_usage: Option<Vec<CapacityUsage>>,
     /// Its index in an array, or its children.
     pub array_properties: Option<ArrayProperties>,
     /// The number of nodes of an MNP job.
@@ -64,6 +70,16 @@ pub struct Job {
     /// The ID of its task, where that differs from its index. AWS has no such field.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<u32>,
+}
+
+/// API `JobCapacityUsageSummary`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CapacityUsage {
+    /// `VCPU`, or `cpu` on EKS.
+    pub capacity_unit: Option<String>,
+    /// How many of these units.
+    pub quantity: Option<f64>,
 }
 
 /// The reason that ECS gives for every job whose program has ended, whatever its exit code is.
@@ -259,9 +275,12 @@ impl Job {
             status: Status::Submitted,
             status_reason: None,
             created_at: None,
+            scheduled_at: None,
             started_at: None,
             stopped_at: None,
             is_terminated: None,
+            is_cancelled: None,
+            capacity_usage: None,
             array_properties: None,
             nodes: None,
             node_properties: None,
@@ -391,6 +410,34 @@ impl Job {
     pub fn reasons(&self) -> String {
         let of_container = self.container.as_ref().and_then(|c| c.reason.as_deref());
         reasons(self.status_reason.as_deref(), of_container).join("; ")
+    }
+
+    /// Whether somebody has asked for its end, and it has not ended yet. Batch sets the marks when it
+    /// accepts the request (API `JobSummary`).
+    pub fn is_ending(&self) -> bool {
+        let is_asked = self.is_terminated == Some(true) || self.is_cancelled == Some(true);
+        is_asked && !self.status.has_ended()
+    }
+
+    /// The vCPUs that a listing shows for it. What they are for the parent of an array or of an MNP
+    /// job is not documented, so they are not taken from there.
+    pub fn listed_vcpus(&self) -> Option<f64> {
+        if self.is_array_parent() || self.is_mnp_parent() {
+            return None;
+        }
+        let usage = self.capacity_usage.iter().flatten();
+        usage.filter(|usage| usage.capacity_unit.as_deref() == Some("VCPU")).find_map(|usage| usage.quantity)
+    }
+
+    /// The job as DescribeJobs has it, with the fields that only a listing has.
+    #[must_use]
+    pub fn with_listed(self, listed: &Self) -> Self {
+        Self {
+            task: listed.task.or(self.task),
+            scheduled_at: self.scheduled_at.or(listed.scheduled_at),
+            capacity_usage: self.capacity_usage.or_else(|| listed.capacity_usage.clone()),
+            ..self
+        }
     }
 
     /// The reason for its state, unless the exit code already says as much.

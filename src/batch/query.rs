@@ -53,6 +53,15 @@ impl JobQuery {
         self.since.is_some() && self.statuses.iter().any(|s| s.has_ended())
     }
 
+    /// The listing by name that may have these jobs in one call, where others take several. Such a
+    /// listing has the jobs of all states (API `ListJobs`, filters: `jobStatus` does not go
+    /// together with them).
+    fn listing_by_name(&self, queue: &str) -> Option<ListTarget> {
+        let (beginning, more) = self.name.as_ref()?.beginning()?;
+        let has_many_calls = self.statuses.len() > 1 && !self.lists_all_states();
+        has_many_calls.then(|| ListTarget::QueueNamed(queue.to_owned(), beginning.to_owned(), more))
+    }
+
     /// The cheapest listing that has these jobs. Batch has the ended jobs of a week. When only the
     /// later ones are asked for, a listing by time costs less than one of all ended jobs.
     fn listing(&self, queue: &str) -> ListTarget {
@@ -136,9 +145,24 @@ fn of_queue<'a>(
     order: ListOrder,
 ) -> BoxStream<'a, Result<ListPage, Failure>> {
     let of = query.listing(&queue);
-    let listed = match order {
+    let by_state = move || match order {
         ListOrder::AtOnce => pages(session, of, &query.statuses),
         ListOrder::InTurn => pages_in_turn(session, of, &query.statuses),
+    };
+    let listed = match query.listing_by_name(&queue) {
+        None => by_state(),
+        // Its pages are small and have ended jobs, too: it costs less only if one page is all of
+        // it.
+        Some(by_name) => {
+            let first = async move {
+                let page = pages(session, by_name, &query.statuses).next().await;
+                match page {
+                    Some(Ok(page)) if page.more => by_state(),
+                    page => stream::iter(page).boxed(),
+                }
+            };
+            stream::once(first).flatten().boxed()
+        }
     };
     let matching = listed.map_ok(move |mut page| {
         page.jobs.retain(|job| query.matches(job));

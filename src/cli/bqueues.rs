@@ -96,27 +96,29 @@ impl Args {
     /// queues.
     async fn inspect(&self, session: &Session, queues: Vec<Queue>) -> Result<Vec<QueueView>, Failure> {
         let statuses = if self.ended { &Status::ALL[..] } else { &Status::ACTIVE[..] };
-        let environments = async {
-            let environments = batch::environments_of(session, &queues).await?;
-            let used = used_units(session, &environments).await;
-            Ok::<_, Failure>((environments, used))
-        };
-        let detailed = self.is_detailed();
-        let looks = queues.iter().map(|queue| async move {
-            let front =
-                async { if detailed { Some(batch::queue_snapshot(session, queue).await) } else { None } };
-            let (usage, front) = tokio::join!(batch::queue_usage(session, queue, statuses), front);
-            Ok((usage?, front))
-        });
+        let looks = queues.iter().map(|queue| batch::queue_usage(session, queue, statuses));
         let looks = stream::iter(looks).buffered(QUEUES_AT_ONCE).try_collect::<Vec<_>>();
-        let ((environments, used), looks) = tokio::try_join!(environments, looks)?;
-        let views = queues.iter().zip(looks).map(|(queue, (usage, front))| {
+        let (environments, looks) = tokio::try_join!(batch::environments_of(session, &queues), looks)?;
+        let views = queues.iter().zip(looks).map(|(queue, usage)| {
             let environments: Vec<ComputeEnvironment> =
                 queue.environments(&environments).into_iter().cloned().collect();
-            let used_units = used_of(&environments, &used);
-            QueueView { environments, queue: queue.clone(), usage, used_units, front }
+            let used_vcpus = usage.snapshot.as_ref().ok().and_then(|snapshot| snapshot.vcpus);
+            let is_detailed = self.is_detailed();
+            QueueView { environments, queue: queue.clone(), usage, used_vcpus, is_detailed }
         });
-        Ok(views.collect())
+        let mut views: Vec<QueueView> = views.collect();
+        // Where Batch does not tell, ECS knows what is in use on the machines.
+        let unknown = views.iter().filter(|view| view.used_vcpus.is_none());
+        let environments: Vec<ComputeEnvironment> =
+            unknown.flat_map(|view| view.environments.iter().cloned()).collect();
+        if !environments.is_empty() {
+            let used = used_units(session, &environments).await;
+            for view in views.iter_mut().filter(|view| view.used_vcpus.is_none()) {
+                let units = used_of(&view.environments, &used);
+                view.used_vcpus = units.map(|units| units as f64 / f64::from(batch::UNITS));
+            }
+        }
+        Ok(views)
     }
 
     fn show(&self, views: &[QueueView]) -> Result<(), Failure> {
@@ -258,6 +260,12 @@ pub(super) fn vcpus(units: i64) -> String {
     vcpus.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
+/// vCPUs with at most two digits behind the point: `2`, `0.25`.
+fn vcpu_text(vcpus: f64) -> String {
+    let text = format!("{vcpus:.2}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 /// The region in an ARN.
 fn region(name: &str) -> Option<&str> {
     name.strip_prefix("arn:").and_then(|rest| rest.split(':').nth(2))
@@ -269,17 +277,17 @@ struct QueueView {
     /// Its compute environments, in the order in which they are tried.
     environments: Vec<ComputeEnvironment>,
     usage: QueueUsage,
-    /// The vCPUs that jobs use on the machines behind the queue, in ECS's units. `None` where there
-    /// are no machines, or ECS may not be asked.
-    used_units: Option<i64>,
-    /// The front of the queue, if details are shown.
-    front: Option<Result<QueueSnapshot, Failure>>,
+    /// The vCPUs that the jobs of the queue use, as Batch tells it; elsewhere those that jobs use
+    /// on the machines behind the queue. `None` where neither is known.
+    used_vcpus: Option<f64>,
+    /// Whether details are shown, such as the front of the queue.
+    is_detailed: bool,
 }
 
 impl QueueView {
     /// The vCPUs that jobs use, of the maximum of the environments.
     fn vcpus(&self) -> String {
-        let used = self.used_units.map_or_else(|| "-".to_owned(), vcpus);
+        let used = self.used_vcpus.map_or_else(|| "-".to_owned(), vcpu_text);
         let max = self.environments.iter().filter_map(|e| e.compute_resources.as_ref()?.maxv_cpus);
         let max: Vec<i64> = max.map(i64::from).collect();
         let max = if max.is_empty() { "-".to_owned() } else { max.iter().sum::<i64>().to_string() };
@@ -288,7 +296,7 @@ impl QueueView {
 
     /// Reports the data that Batch has refused.
     fn report_unknown(&self) {
-        let front = self.front.as_ref().and_then(|front| front.as_ref().err());
+        let front = self.usage.snapshot.as_ref().err().filter(|_| self.is_detailed);
         if let Some(why) = self.usage.unknown.as_ref().or(front) {
             let name = &self.queue.job_queue_name;
             print_message(sanitize(&format!(
@@ -298,7 +306,7 @@ impl QueueView {
     }
 
     fn front(&self) -> Option<&QueueSnapshot> {
-        self.front.as_ref()?.as_ref().ok()
+        self.usage.snapshot.as_ref().ok().filter(|_| self.is_detailed)
     }
 
     /// The time since when a job has its position.
@@ -408,6 +416,7 @@ impl QueueView {
         element["jobCountsWithChildren"] = by_state(&self.usage.with_children);
         element["jobCountsCapped"] =
             counts.iter().filter(|(_, count)| count.more).map(|(status, _)| json!(status.as_str())).collect();
+        element["usedVcpus"] = json!(self.used_vcpus);
         element["blocked"] = json!(self.usage.blocked.as_ref().map(|blocked| {
             json!({
                 "jobId": blocked.job_id,

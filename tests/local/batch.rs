@@ -60,3 +60,18 @@ fn rules_decide_about_another_attempt() {
 fn processes_have_the_limits_of_their_job() {
     run_story("limits");
 }
+
+#[story]
+fn fifty_jobs_are_terminated_or_cancelled_by_a_call() {
+    run_story("bulk_ends");
+}
+
+#[story]
+fn a_listing_has_capacities_times_and_requests_to_end() {
+    run_story("listings");
+}
+
+#[story]
+fn fargate_has_parts_of_a_vcpu_and_a_table_of_sizes() {
+    run_story("fargate");
+}

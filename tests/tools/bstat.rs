@@ -204,12 +204,12 @@ fn jobs_are_named_in_every_way() {
 fn jobs_of_several_queues_tell_theirs_on_a_terminal() {
     let server = BadServer::start(answer);
     let sandbox = Sandbox::at(&server.endpoint());
-    let args = ["-q", "fast", "-q", "slow", "--name", "m*"];
+    let args = ["-q", "fast", "-q", "slow", "--name", "*mpi"];
     let seen = Terminal::new(160).run(&sandbox, "bstat", args).ok();
     // The same jobs in both: each is shown once.
     assert_eq!(seen.screen().lines().count(), 2, "{}", seen.screen());
     assert!(seen.screen().contains("jobQueue") && seen.screen().contains("mpi"), "{}", seen.screen());
-    let json = sandbox.run("bstat", ["-q", "slow", "--name", "m*", "--json"]).ok().json();
+    let json = sandbox.run("bstat", ["-q", "slow", "--name", "*mpi", "--json"]).ok().json();
     assert_eq!(json[0]["jobQueue"], "slow");
 }
 
@@ -450,4 +450,59 @@ fn an_array_of_thousands_comes_by_index() {
     let children = (0..2500).map(|index| format!("{id}:{index}\n"));
     assert_eq!(rows, [format!("{id}\n")].into_iter().chain(children).collect::<String>());
     sandbox.run("bkill", [&id]).ok();
+}
+
+/// A queue with jobs in many states, whose listings have vCPUs. `named` jobs have a name in common.
+fn busy_queue(named: usize) -> BadServer {
+    BadServer::start(move |request, _| {
+        let asked: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        let job = |n: usize| {
+            json!({"jobId": format!("00000000-0000-4000-8000-{n:012}"), "jobName": format!("align-{n}"),
+                   "status": "RUNNING", "createdAt": 1_000, "scheduledAt": 61_000, "startedAt": 66_000,
+                   "isTerminated": n == 0, "capacityUsage": [{"capacityUnit": "VCPU", "quantity": 0.5}]})
+        };
+        assert_eq!(request.operation(), "listjobs");
+        let jobs: Vec<Value> = match (asked["filters"][0]["values"][0].as_str(), asked["jobStatus"].as_str())
+        {
+            (Some("align-*"), None) | (None, Some("RUNNING")) => (0..named).map(job).collect(),
+            (Some(_), _) => panic!("{asked}"),
+            _ => Vec::new(),
+        };
+        let is_long = asked["filters"].is_array() && named > 100;
+        let shown = if is_long { &jobs[..100] } else { &jobs[..] };
+        Answer::json(json!({"jobSummaryList": shown, "nextToken": is_long.then_some("more")}))
+    })
+}
+
+#[story]
+fn a_listing_has_vcpus_and_times_and_who_was_asked_to_end() {
+    let server = busy_queue(2);
+    let sandbox = Sandbox::at(&server.endpoint());
+    let columns = ["--no-header", "-o", "jobName,vcpus,waited,starting"];
+    let table = sandbox.run("bstat", columns).ok().stdout;
+    let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows, [["align-0", "0.5", "1:00", "0:05"], ["align-1", "0.5", "1:00", "0:05"]]);
+    let screen = Terminal::new(120).run(&sandbox, "bstat", ["--no-header"]).ok().screen();
+    let noted: Vec<bool> = screen.lines().take(2).map(|line| line.contains("asked to end")).collect();
+    assert_eq!(noted, [true, false], "{screen}");
+    let jobs = sandbox.run("bstat", ["--json"]).ok().json();
+    assert_eq!((&jobs[0]["isTerminated"], &jobs[0]["isCancelled"]), (&json!(true), &json!(null)));
+    assert_eq!(
+        (&jobs[0]["scheduledAt"], &jobs[0]["capacityUsage"][0]["quantity"]),
+        (&json!(61_000), &json!(0.5))
+    );
+}
+
+#[story]
+fn few_jobs_of_a_name_take_one_call_and_many_are_listed_by_state() {
+    for (named, name, calls) in [(2, "align-*", 1), (100, "align-*", 1), (150, "align-*", 6), (2, "*-1", 5)] {
+        let server = busy_queue(named);
+        let shown = Sandbox::at(&server.endpoint()).run("bstat", ["--no-header", "--name", name]).ok().stdout;
+        assert_eq!(shown.lines().count(), if name == "*-1" { 1 } else { named }, "{shown}");
+        assert_eq!(server.requests("listjobs").len(), calls, "{named} {name}");
+    }
+    // A single state is one call as it is.
+    let server = busy_queue(2);
+    Sandbox::at(&server.endpoint()).run("bstat", ["-s", "RUNNING", "--name", "align-*"]).ok();
+    assert_eq!(server.requests("listjobs").len(), 1);
 }

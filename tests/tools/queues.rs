@@ -212,7 +212,7 @@ fn an_arrays_child_that_blocks_the_queue_is_found() {
         let counts = (&all["PENDING"], &all["RUNNABLE"], &all["RUNNING"]);
         assert_eq!(counts, (&json!(0), &json!(runnable), &json!(1)), "{queue}");
         assert_eq!(queue["blocked"]["statusReason"] == CAPACITY, looked == 1, "{queue}");
-        assert_eq!(server.requests("getjobqueuesnapshot").len(), looked);
+        assert_eq!(server.requests("getjobqueuesnapshot").len(), 1);
     }
 }
 
@@ -237,6 +237,33 @@ fn without_the_snapshot_the_rest_is_shown() {
             "{outcome}"
         );
     }
+}
+
+#[story]
+fn batch_tells_the_vcpus_that_a_queue_uses_and_ecs_is_not_asked() {
+    let server = BadServer::start(|request, _| match request.operation() {
+        "getjobqueuesnapshot" => Answer::json(json!({
+            "frontOfQueue": {"jobs": []},
+            "queueUtilization": {"totalCapacityUsage": [
+                {"capacityUnit": "VCPU", "quantity": 2.25}, {"capacityUnit": "cpu", "quantity": 7.0},
+            ]},
+        })),
+        _ => region(request),
+    });
+    let sandbox = Sandbox::at(&server.endpoint());
+    let table = sandbox.run("bqueues", ["-a", "--no-header"]).ok().stdout;
+    let vcpus = |name: &str| {
+        let line = table.lines().find(|line| line.starts_with(name)).expect("a line");
+        line.split_whitespace().find(|cell| cell.contains('/')).map(str::to_owned)
+    };
+    assert_eq!(
+        (vcpus("q "), vcpus("asleep ")),
+        (Some("2.25/420".into()), Some("2.25/100".into())),
+        "{table}"
+    );
+    assert!(server.requests("ecs").is_empty(), "{table}");
+    let queue = &sandbox.run("bqueues", ["--json"]).ok().json()[0];
+    assert_eq!(queue["usedVcpus"], 2.25);
 }
 
 #[story]

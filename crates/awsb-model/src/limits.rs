@@ -66,6 +66,9 @@ pub const SUBMIT_JOB_BYTES: usize = 30 * 1024;
 /// Job IDs that one DescribeJobs call takes (API `DescribeJobs`).
 pub const DESCRIBE_JOBS_IDS: usize = 100;
 
+/// Job IDs that one TerminateJobs or CancelJobs call takes (API `TerminateJobs`).
+pub const TERMINATE_JOBS_IDS: usize = 50;
+
 /// Jobs in a page of ListJobs (API `ListJobs`, `maxResults`).
 pub const LIST_JOBS_PAGE: i32 = 1000;
 

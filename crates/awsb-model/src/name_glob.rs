@@ -12,6 +12,17 @@ use super::Invalid;
 pub struct NameGlob(GlobMatcher);
 
 impl NameGlob {
+    /// The text with which all matching names begin, and whether more may follow it. `None` where
+    /// the pattern begins with a wildcard.
+    pub fn beginning(&self) -> Option<(&str, bool)> {
+        let text = self.0.glob().glob();
+        // A backslash takes its meaning from a wildcard; such patterns are too rare to be read
+        // here.
+        let end = text.find(['*', '?', '[', '{', '\\']);
+        let (beginning, more) = end.map_or((text, false), |end| (text.get(..end).unwrap_or_default(), true));
+        (!beginning.is_empty()).then_some((beginning, more))
+    }
+
     /// Whether a job's name matches the pattern.
     pub fn matches(&self, name: &str) -> bool {
         self.0.is_match(name)
@@ -33,6 +44,21 @@ impl FromStr for NameGlob {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_beginning_of_all_matching_names() {
+        for (glob, beginning) in [
+            ("align", Some(("align", false))),
+            ("align-*", Some(("align-", true))),
+            ("a?c*", Some(("a", true))),
+            ("a[12]", Some(("a", true))),
+            ("*", None),
+            ("{a,b}-*", None),
+        ] {
+            let parsed: NameGlob = glob.parse().expect("a pattern");
+            assert_eq!(parsed.beginning(), beginning, "{glob}");
+        }
+    }
 
     #[test]
     fn as_in_a_shell() {

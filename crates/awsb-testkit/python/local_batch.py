@@ -437,6 +437,87 @@ def limits():
     assert output(ended(submit("unlimited", "ulimit -Sn"))) != ["77"]
 
 
+def fargate():
+    resources = {"type": "FARGATE", "maxvCpus": 4, "subnets": ["subnet-0"], "securityGroupIds": ["sg-0"]}
+    batch.create_compute_environment(computeEnvironmentName="serverless", type="MANAGED", computeResources=resources)
+    queue("serverless", 1, "serverless")
+    def register(name, vcpus, memory):
+        requirements = [{"type": "VCPU", "value": vcpus}, {"type": "MEMORY", "value": memory}]
+        batch.register_job_definition(
+            jobDefinitionName=name, type="container", platformCapabilities=["FARGATE"],
+            containerProperties={"image": "host", "command": ["true"], "resourceRequirements": requirements},
+        )
+    register("small", "0.25", "512")
+    register("large", "32", "249856")
+    refused(lambda: register("odd", "0.25", "4096"), "0.5 vCPU and 4096 MiB")
+    refused(lambda: register("odd", "3", "8192"), "not valid")
+    resources = lambda *pairs: {"resourceRequirements": [{"type": t, "value": v} for t, v in pairs]}
+    id = submit("quarter", None, "serverless", definition="small")
+    assert ended(id)["status"] == "SUCCEEDED"
+    shown = {r["type"]: r["value"] for r in job(id)["container"]["resourceRequirements"]}
+    assert shown == {"VCPU": "0.25", "MEMORY": "512"}
+    row = batch.list_jobs(jobQueue="serverless", jobStatus="SUCCEEDED")["jobSummaryList"][0]
+    assert row["capacityUsage"] == [{"capacityUnit": "VCPU", "quantity": 0.25}]
+    half = resources(("VCPU", "0.5"), ("MEMORY", "1024"))
+    id = submit("half", None, "serverless", definition="small", containerOverrides=half)
+    assert ended(id)["status"] == "SUCCEEDED"
+    one = resources(("VCPU", "1"))
+    refused(lambda: submit("odd", None, "serverless", definition="small", containerOverrides=one), "not valid")
+    # EC2 has no parts of a vCPU, whatever the job asks for.
+    refused(lambda: submit("odd", "true", containerOverrides=resources(("VCPU", "0.5"))), "FARGATE")
+
+
+def listings():
+    go = os.path.join(tempfile.mkdtemp(), "go")
+    wait = f'trap "" TERM; echo ready; until [ -e {go} ]; do sleep 0.01; done'
+    id = submit("wide", wait, containerOverrides={"resourceRequirements": [{"type": "VCPU", "value": "2"}]})
+    once("it runs", lambda: status(id) == "RUNNING" and output(job(id)) == ["ready"])
+    listed = lambda state: batch.list_jobs(jobQueue="local", jobStatus=state)["jobSummaryList"][0]
+    row = listed("RUNNING")
+    assert row["capacityUsage"] == [{"capacityUnit": "VCPU", "quantity": 2.0}]
+    assert row["createdAt"] <= row["scheduledAt"] <= row["startedAt"]
+    # "This field is only present when the value is true."
+    assert "isTerminated" not in row and "isCancelled" not in row
+    used = batch.get_job_queue_snapshot(jobQueue="local")["queueUtilization"]
+    assert used["totalCapacityUsage"] == [{"capacityUnit": "VCPU", "quantity": 2.0}]
+    assert "fairshareUtilization" not in used
+    # It was asked to end, and still runs.
+    batch.terminate_jobs(jobs=[id], reason="enough")
+    row = listed("RUNNING")
+    assert row["isTerminated"] and "isCancelled" not in row and job(id)["isTerminated"]
+    open(go, "w").close()
+    assert ended(id)["isTerminated"]
+    used = batch.get_job_queue_snapshot(jobQueue="local")["queueUtilization"]
+    assert used["totalCapacityUsage"] == [{"capacityUnit": "VCPU", "quantity": 0.0}]
+    array = submit("many", "true", arrayProperties={"size": 2})
+    ended(array)
+    assert "capacityUsage" not in listed("SUCCEEDED")
+    assert batch.list_jobs(arrayJobId=array, jobStatus="SUCCEEDED")["jobSummaryList"][0]["capacityUsage"]
+
+
+def bulk_ends():
+    array = submit("many", "sleep 1000", arrayProperties={"size": 60})
+    once("a child runs", lambda: status(f"{array}:0") == "RUNNING")
+    unknown = "8f2c0d3e-1111-4222-8333-444455556666"
+    first = [f"{array}:{i}" for i in range(48)]
+    answer = batch.terminate_jobs(jobs=[*first, unknown, "no job!"], reason="all of you")
+    # "Jobs that can't be found are treated as successfully processed."
+    assert sorted(answer["successful"]) == sorted([*first, unknown])
+    assert [(e["job"], e["code"]) for e in answer["errors"]] == [("no job!", "ValidationException")]
+    assert {ended(id)["statusReason"] for id in first[:2]} == {"all of you"}
+    # CancelJobs does nothing to a job that runs, and says so of none.
+    once("another child runs", lambda: status(f"{array}:48") == "RUNNING")
+    rest = [f"{array}:{i}" for i in range(48, 60)]
+    answer = batch.cancel_jobs(jobs=rest, reason="not needed")
+    assert (sorted(answer["successful"]), answer["errors"]) == (sorted(rest), [])
+    assert ended(rest[-1])["statusReason"] == "not needed"
+    assert status(f"{array}:48") == "RUNNING"
+    batch.terminate_jobs(jobs=[array, array], reason="end")
+    assert ended(array)["status"] == "FAILED"
+    refused(lambda: batch.terminate_jobs(jobs=[unknown] * 51, reason="x"), "50")
+    assert batch.terminate_jobs(jobs=[], reason="x") ["successful"] == []
+
+
 def retries():
     rules = [
         {"onExitCode": "7", "action": "RETRY"},

@@ -6,8 +6,8 @@ use aws_sdk_batch::types::{
 };
 
 use crate::batch::job::{
-    self, ArrayProperties, Attempt, AttemptContainer, Container, Dependency, Job, NodeProperties, NodeRange,
-    Resource, RetryStrategy, Timeout,
+    self, ArrayProperties, Attempt, AttemptContainer, CapacityUsage, Container, Dependency, Job,
+    NodeProperties, NodeRange, Resource, RetryStrategy, Timeout,
 };
 use awsb_model::payload::launcher;
 use awsb_model::{Status, Submitter, Tasks};
@@ -48,9 +48,12 @@ impl From<&JobDetail> for Job {
             status: status(detail.status().map(|s| s.as_str())),
             status_reason: detail.status_reason().map(str::to_owned),
             created_at: detail.created_at(),
+            scheduled_at: None,
             started_at: detail.started_at().filter(happened),
             stopped_at: detail.stopped_at().filter(happened),
             is_terminated: detail.is_terminated(),
+            is_cancelled: detail.is_cancelled(),
+            capacity_usage: None,
             array_properties: detail.array_properties().map(ArrayProperties::from),
             nodes: detail.node_properties().and_then(|n| n.num_nodes()).and_then(|n| u32::try_from(n).ok()),
             node_properties: node_properties(detail),
@@ -244,9 +247,18 @@ impl From<&JobSummary> for Job {
             status: status(summary.status().map(|s| s.as_str())),
             status_reason: summary.status_reason().map(str::to_owned),
             created_at: summary.created_at(),
+            scheduled_at: summary.scheduled_at().filter(happened),
             started_at: summary.started_at().filter(happened),
             stopped_at: summary.stopped_at().filter(happened),
             is_terminated: summary.is_terminated(),
+            is_cancelled: summary.is_cancelled(),
+            capacity_usage: summary.capacity_usage.as_ref().map(|all| {
+                let usage = |usage: &aws_sdk_batch::types::JobCapacityUsageSummary| CapacityUsage {
+                    capacity_unit: usage.capacity_unit().map(str::to_owned),
+                    quantity: usage.quantity(),
+                };
+                all.iter().map(usage).collect()
+            }),
             array_properties: summary.array_properties().map(|a| ArrayProperties {
                 size: a.size(),
                 index: a.index(),

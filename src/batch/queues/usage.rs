@@ -38,6 +38,8 @@ pub struct QueueUsage {
     pub blocked: Option<BlockingJob>,
     /// The reason why it is not known whether a job blocks the queue.
     pub unknown: Option<Failure>,
+    /// The queue's snapshot.
+    pub snapshot: Result<QueueSnapshot, Failure>,
 }
 
 /// A job that cannot be placed, and blocks those behind it (UG `job_stuck_in_runnable`).
@@ -82,16 +84,17 @@ pub async fn queue_usage(
         let nothing = ListPage { status: *status, jobs: Vec::new(), more: false };
         pages.next().await.unwrap_or(Ok(nothing))
     });
-    let firsts = try_join_all(firsts).await?;
+    let (firsts, snapshot) = tokio::join!(try_join_all(firsts), queue_snapshot(session, queue));
+    let firsts = firsts?;
     let counts = firsts.iter().map(|page| (page.status, JobCount { jobs: page.jobs.len(), more: page.more }));
-    let (blocked, unknown) = match find_blocking_job(session, queue, &firsts).await {
+    let (blocked, unknown) = match find_blocking_job(session, &snapshot, &firsts).await {
         Ok(blocked) => (blocked, None),
         Err(failure) => (None, Some(failure)),
     };
     let counts: Vec<(Status, JobCount)> = counts.collect();
     let arrays = arrays(session, &firsts).await;
     let with_children = count_children(&counts, &arrays);
-    Ok(QueueUsage { counts, with_children, blocked, unknown })
+    Ok(QueueUsage { counts, with_children, blocked, unknown, snapshot })
 }
 
 /// The arrays on these pages, with the states of their children, which a listing may lack.
@@ -131,7 +134,7 @@ fn count_children(counts: &[(Status, JobCount)], arrays: &[Job]) -> Vec<(Status,
 /// child, which no listing of a queue has. Then the queue's snapshot names the head of the queue.
 async fn find_blocking_job(
     session: &Session,
-    queue: &Queue,
+    snapshot: &Result<QueueSnapshot, Failure>,
     firsts: &[ListPage],
 ) -> Result<Option<BlockingJob>, Failure> {
     let of = |status| firsts.iter().filter(move |page| page.status == status);
@@ -146,7 +149,7 @@ async fn find_blocking_job(
     if oldest.is_some() || !elsewhere {
         return Ok(oldest.and_then(BlockingJob::of));
     }
-    let snapshot = queue_snapshot(session, queue).await?;
+    let snapshot = snapshot.as_ref().map_err(Clone::clone)?;
     let Some(head) = snapshot.jobs.first() else { return Ok(None) };
     let head = describe(session, std::slice::from_ref(&head.job_id)).await?.pop().flatten();
     Ok(head.as_ref().filter(|job| job.status == Status::Runnable).and_then(BlockingJob::of))
@@ -157,6 +160,8 @@ async fn find_blocking_job(
 pub struct QueueSnapshot {
     /// The jobs, the first one first.
     pub jobs: Vec<SnapshotJob>,
+    /// vCPUs in use by all jobs of the queue; `None` where Batch does not say so.
+    pub vcpus: Option<f64>,
     /// vCPUs in use by share, where the queue has a scheduling policy, the largest first.
     pub shares: Vec<(String, f64)>,
     /// The time of the snapshot, in milliseconds since the epoch.
@@ -201,8 +206,14 @@ pub async fn queue_snapshot(session: &Session, queue: &Queue) -> Result<QueueSna
         let used = share.capacity_usage().iter().filter(|used| used.capacity_unit() == Some("VCPU"));
         Some((share.share_identifier()?.to_owned(), used.filter_map(|used| used.quantity()).sum()))
     });
+    let total = answer.queue_utilization().and_then(|used| used.total_capacity_usage.as_ref());
+    let total = total.map(|total| {
+        let vcpus = total.iter().filter(|used| used.capacity_unit() == Some("VCPU"));
+        vcpus.filter_map(|used| used.quantity()).sum()
+    });
     Ok(QueueSnapshot {
         jobs: jobs.collect(),
+        vcpus: total,
         shares: shares.collect(),
         updated_at: front.and_then(|front| front.last_updated_at()),
     })

@@ -10,15 +10,25 @@ use super::row::{JobRow, ListingTraits};
 use crate::batch::Job;
 use crate::ui::{Column, Truncate};
 use awsb_model::payload::launcher;
-use awsb_model::{Invalid, JobNumber};
+use awsb_model::{Invalid, JobNumber, Status};
 
 /// The definition of a column.
 #[derive(Debug)]
 pub struct ColumnDefinition {
     column: Column,
-    /// Whether a listing lacks it, so that it costs a DescribeJobs call.
-    described: bool,
+    source: Source,
     value: fn(&Job, &Viewer) -> CellValue,
+}
+
+/// Where the value of a column comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// A listing has it.
+    Listed,
+    /// A listing may have the vCPUs of a job. Where it lacks them, they cost a DescribeJobs call.
+    ListedVcpus,
+    /// A listing lacks it, so that it costs a DescribeJobs call.
+    Described,
 }
 
 const fn column(
@@ -27,16 +37,23 @@ const fn column(
     truncate: Truncate,
     value: fn(&Job, &Viewer) -> CellValue,
 ) -> ColumnDefinition {
-    ColumnDefinition { column: Column { name, rank, truncate }, described: false, value }
+    ColumnDefinition { column: Column { name, rank, truncate }, source: Source::Listed, value }
 }
 
 const fn described(name: &'static str, value: fn(&Job, &Viewer) -> CellValue) -> ColumnDefinition {
-    ColumnDefinition { column: Column { name, rank: 10, truncate: Truncate::End(8) }, described: true, value }
+    ColumnDefinition {
+        column: Column { name, rank: 10, truncate: Truncate::End(8) },
+        source: Source::Described,
+        value,
+    }
 }
+
+/// The note about a job whose end somebody has asked for, and which has not ended yet.
+pub const ENDING: &str = "asked to end";
 
 /// All columns, in the order in which `--help` lists them. Their ranks are those of the default
 /// view.
-static COLUMNS: [ColumnDefinition; 27] = [
+static COLUMNS: [ColumnDefinition; 28] = [
     column("jobId", 0, Truncate::Middle(9), |job, _| CellValue::Id(job.job_id.clone(), job.id().part())),
     column("jobName", 1, Truncate::End(8), |job, _| CellValue::text(Some(&job.job_name))),
     column("status", 0, Truncate::Never, |job, _| CellValue::Status(job.status)),
@@ -49,12 +66,15 @@ static COLUMNS: [ColumnDefinition; 27] = [
     column("waited", 9, Truncate::Never, |job, viewer| {
         waited(job, viewer.now).map_or(CellValue::Nothing, CellValue::Span)
     }),
+    column("starting", 9, Truncate::Never, |job, viewer| {
+        starting(job, viewer.now).map_or(CellValue::Nothing, CellValue::Span)
+    }),
     column("exitCode", 2, Truncate::Never, |job, _| {
         job.exit_code().map_or(CellValue::Nothing, CellValue::ExitCode)
     }),
     column("statusReason", 6, Truncate::End(16), |job, viewer| {
         CellValue::text(match viewer.is_on_terminal() {
-            true => job.informative_reason(),
+            true => job.informative_reason().or_else(|| job.is_ending().then_some(ENDING)),
             false => job.status_reason.as_deref(),
         })
     }),
@@ -75,10 +95,15 @@ static COLUMNS: [ColumnDefinition; 27] = [
     column("shareIdentifier", 9, Truncate::End(8), |job, _| CellValue::text(job.share_identifier.as_deref())),
     // Without it, the index in an ID would pass for the task.
     ColumnDefinition {
-        described: true,
+        source: Source::Described,
         ..column("task", 2, Truncate::Never, |job, _| CellValue::number(job.task))
     },
-    described("vcpus", |job, _| CellValue::digits(job.resource("VCPU"))),
+    ColumnDefinition {
+        source: Source::ListedVcpus,
+        ..described("vcpus", |job, _| {
+            CellValue::digits(job.resource("VCPU").or_else(|| job.listed_vcpus().map(|n| n.to_string())))
+        })
+    },
     described("memory", |job, _| CellValue::digits(job.resource("MEMORY"))),
     described("gpus", |job, _| CellValue::digits(job.resource("GPU"))),
     described("attempts", |job, _| {
@@ -106,9 +131,9 @@ impl ColumnRef {
         self.0.column.name
     }
 
-    /// Whether a listing lacks it.
-    pub fn is_described(self) -> bool {
-        self.0.described
+    /// Where its value comes from.
+    pub fn source(self) -> Source {
+        self.0.source
     }
 
     /// The column in a table. Columns that the user has chosen are never left out.
@@ -228,14 +253,31 @@ fn elapsed(job: &Job, now: i64) -> Option<i64> {
     (until >= started).then_some(until - started)
 }
 
-/// The time from the submission to the start of the (last) attempt, or until now. Batch does not
-/// tell for what the job waited.
+/// The time from the submission until the job got its room, where a listing has that. Elsewhere it
+/// is the time to the start of the (last) attempt, or until now. Batch does not tell for what the
+/// job waited.
 pub fn waited(job: &Job, now: i64) -> Option<i64> {
     let created = job.created_at.filter(|t| *t > 0)?;
     let first = job.attempts.as_ref().and_then(|attempts| attempts.first()?.started_at);
-    let started = first.or(job.started_at).filter(|t| *t > 0);
+    let started = scheduled(job).or(first).or(job.started_at).filter(|t| *t > 0);
     let until = started.or_else(|| (!job.status.has_ended() && !job.is_array_parent()).then_some(now))?;
     (until >= created).then_some(until - created)
+}
+
+/// The time at which the job got its room. With several attempts it is that of the last one, so the
+/// job has waited for less.
+fn scheduled(job: &Job) -> Option<i64> {
+    let is_first = job.attempts.as_ref().is_none_or(|attempts| attempts.len() <= 1);
+    job.scheduled_at.filter(|t| *t > 0 && is_first)
+}
+
+/// The time from the room of the (last) attempt to its start, or until now: a machine starts, and
+/// an image is pulled.
+fn starting(job: &Job, now: i64) -> Option<i64> {
+    let scheduled = job.scheduled_at.filter(|t| *t > 0)?;
+    let started = job.started_at.filter(|t| *t >= scheduled);
+    let until = started.or_else(|| (job.status == Status::Starting).then_some(now))?;
+    (until >= scheduled).then_some(until - scheduled)
 }
 
 /// The end of an ARN: a queue's name, a job definition's name and revision.
@@ -259,8 +301,6 @@ fn depends_on(job: &Job) -> String {
 
 #[cfg(test)]
 mod tests {
-    use awsb_model::Status;
-
     use super::*;
 
     #[test]

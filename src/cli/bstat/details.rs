@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use super::columns::{command, waited};
+use super::columns::{ENDING, command, waited};
 use super::progress::by_status;
 use super::row::{JobRow, PartsExcerpt, RowDetails};
 use crate::batch::{self, Attempt, Job, JobDetails};
@@ -19,7 +19,7 @@ type DetailLines = Vec<(String, String)>;
 pub fn lines(row: &JobRow, environment: Option<&EnvironmentView>, now: i64) -> DetailLines {
     let Some(details) = &row.details else { return Vec::new() };
     let RowDetails { described, dependencies, parts } = details.as_ref();
-    let job = &Job { task: described.job.task.or(row.job.task), ..described.job.clone() };
+    let job = &described.job.clone().with_listed(&row.job);
     let environment = environment.map(|environment| environment.lines(described)).unwrap_or_default();
     let groups = [
         identity(job),
@@ -49,6 +49,7 @@ fn time(epoch_ms: Option<i64>) -> String {
 fn identity(job: &Job) -> DetailLines {
     let share = job.share_identifier.as_ref().map(|share| line("share", share));
     let priority = job.scheduling_priority.map(|n| line("priority", n.to_string()));
+    let ending = job.is_ending().then(|| line("ending", ENDING));
     let submitter = job.submitter.as_ref().map(|s| line("submittedBy", s.as_str()));
     [
         line("jobId", &job.job_id),
@@ -59,7 +60,7 @@ fn identity(job: &Job) -> DetailLines {
         line("statusReason", text(job.status_reason.as_deref())),
     ]
     .into_iter()
-    .chain([share, priority, submitter].into_iter().flatten())
+    .chain([ending, share, priority, submitter].into_iter().flatten())
     .collect()
 }
 

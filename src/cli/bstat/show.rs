@@ -1,7 +1,7 @@
 //! A look at jobs: the rows of `stream.rs` go through the view of `view.rs`.
 
 use super::args::Args;
-use super::columns::ColumnRef;
+use super::columns::{ColumnRef, Source};
 use super::details::EnvironmentView;
 use super::packed::PackedVariables;
 use super::stream::{Expand, JobStream, RowRequest, RowSource};
@@ -90,11 +90,13 @@ impl Look<'_> {
         let Self { args, output, .. } = self;
         let is_plain = output.format() == Format::Plain;
         let chosen = args.columns.iter().flat_map(|columns| &columns.0).copied();
-        let mut columns = chosen.chain(args.sort.map(|sort| sort.by()));
+        let columns: Vec<ColumnRef> = chosen.chain(args.sort.map(|sort| sort.by())).collect();
+        let needs = |source: Source| columns.iter().any(|column| column.source() == source);
         RowRequest {
             expand,
             part_statuses: args.statuses().unwrap_or(&Status::ALL).to_vec(),
-            all_fields: columns.any(ColumnRef::is_described) || (args.details && !is_plain),
+            all_fields: needs(Source::Described) || (args.details && !is_plain),
+            vcpus: needs(Source::ListedVcpus),
             progress: is_plain && !detailed,
             details: is_plain && detailed,
             environment: args.env.is_some(),

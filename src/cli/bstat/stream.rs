@@ -65,6 +65,8 @@ pub struct RowRequest {
     pub part_statuses: Vec<Status>,
     /// Every row needs the fields that only DescribeJobs has.
     pub all_fields: bool,
+    /// Every row needs its vCPUs, which a listing may have.
+    pub vcpus: bool,
     /// The row of an array shows the states of its children.
     pub progress: bool,
     /// Each row has [`RowDetails`], and comes by itself.
@@ -312,9 +314,10 @@ impl<'a> RowSource<'a> {
 
     /// Asks DescribeJobs for the fields that a listing lacks and the view shows.
     async fn complete(self, jobs: &mut [Job]) -> Result<(), Failure> {
-        let RowRequest { expand, all_fields, progress, .. } = *self.request;
+        let RowRequest { expand, all_fields, vcpus, progress, .. } = *self.request;
         let lacks = |job: &Job| {
             all_fields
+                || (vcpus && job.listed_vcpus().is_none())
                 || (expand.applies_to(job) && job.is_array_parent())
                 || (progress && job.lacks_progress())
         };
@@ -323,7 +326,7 @@ impl<'a> RowSource<'a> {
         let ids: Vec<JobId> = lacking.iter().map(|at| jobs[*at].id()).collect();
         let described = match batch::describe(self.session, &ids).await {
             // A user who may list jobs, but not describe them, sees them without their progress.
-            Err(failure) if !all_fields && expand == Expand::Nothing && !failure.is_retryable() => {
+            Err(failure) if !all_fields && !vcpus && expand == Expand::Nothing && !failure.is_retryable() => {
                 return Ok(());
             }
             described => described?,
@@ -331,7 +334,7 @@ impl<'a> RowSource<'a> {
         for (at, described) in lacking.into_iter().zip(described) {
             // A job that Batch has forgotten meanwhile stays as it was listed.
             if let Some(described) = described {
-                jobs[at] = Job { task: jobs[at].task.or(described.task), ..described };
+                jobs[at] = described.with_listed(&jobs[at]);
             }
         }
         Ok(())

@@ -100,6 +100,8 @@ impl World {
                 json!({"jobs": found.collect::<Vec<_>>()})
             }
             "listjobs" => return self.list(&body),
+            // The old tool does not know the operation, so that both are held by the same calls.
+            "terminatejobs" => return Answer::error(404, "UnknownOperationException", ""),
             "terminatejob" => match body["reason"].as_str() {
                 Some("refuse") => return Answer::error(403, "AccessDeniedException", "Go away."),
                 _ => json!({}),

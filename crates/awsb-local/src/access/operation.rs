@@ -61,7 +61,7 @@ operations! {
     /// AWS Batch.
     Batch {
         Contained: SubmitJob, RegisterJobDefinition;
-        Lineage: DescribeJobs, ListJobs, TerminateJob, CancelJob;
+        Lineage: DescribeJobs, ListJobs, TerminateJob, CancelJob, TerminateJobs, CancelJobs;
         Visible: DescribeJobDefinitions;
         Allowed: DescribeJobQueues, DescribeComputeEnvironments, DescribeConsumableResource;
         Refused: GetJobQueueSnapshot, DeregisterJobDefinition,
@@ -259,6 +259,8 @@ mod tests {
                 "ListJobs",
                 "TerminateJob",
                 "CancelJob",
+                "TerminateJobs",
+                "CancelJobs",
                 "DescribeJobDefinitions",
                 "DescribeJobQueues",
                 "DescribeComputeEnvironments",

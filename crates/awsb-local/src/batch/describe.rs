@@ -157,6 +157,30 @@ fn attempt(attempt: &Attempt, spec: &Spec, node: Option<u32>) -> Value {
     ]))
 }
 
+/// A field that "is only present when the value is `true`" (API, JobSummary).
+fn flag(value: bool) -> Value {
+    if value { json!(true) } else { Value::Null }
+}
+
+/// API: JobCapacityUsageSummary: "The configured capacity usage information for this job". What it
+/// is for the parent of an array or of a multi-node job is not documented, so these have none.
+fn capacity_usage(row: &JobRow, spec: &Spec) -> Value {
+    if row.size.is_some() || row.nodes.is_some() {
+        return Value::Null;
+    }
+    let container = spec.container(node(row));
+    let requirements = container.get("resourceRequirements").and_then(Value::as_array);
+    let vcpus = requirements.into_iter().flatten().find(|r| r["type"] == "VCPU");
+    let vcpus = vcpus.and_then(|r| r["value"].as_str()?.parse::<f64>().ok());
+    let vcpus = vcpus.or_else(|| container.get("vcpus").and_then(Value::as_f64));
+    vcpus.map_or(Value::Null, capacity)
+}
+
+/// A list of one kind of capacity: vCPUs.
+pub fn capacity(vcpus: f64) -> Value {
+    json!([{"capacityUnit": "VCPU", "quantity": vcpus}])
+}
+
 /// API: JobSummary.
 pub fn summary(row: &JobRow, spec: &Spec) -> Value {
     let container = object([("exitCode", json!(row.exit_code)), ("reason", json!(row.reason))]);
@@ -177,11 +201,15 @@ pub fn summary(row: &JobRow, spec: &Spec) -> Value {
         ("createdAt", json!(row.created_at)),
         ("status", json!(row.status.as_str())),
         ("statusReason", json!(row.status_reason)),
+        ("capacityUsage", capacity_usage(row, spec)),
+        ("scheduledAt", json!(row.scheduled_at)),
         ("startedAt", json!(row.started_at)),
         ("stoppedAt", json!(row.stopped_at)),
         ("container", container),
         ("arrayProperties", array_properties(row)),
         ("nodeProperties", nodes),
+        ("isCancelled", flag(row.cancelled == Some(true))),
+        ("isTerminated", flag(row.cancelled == Some(false))),
         ("shareIdentifier", json!(spec.rest.get("shareIdentifier"))),
         ("jobDefinition", json!(spec.job_definition)),
     ]))

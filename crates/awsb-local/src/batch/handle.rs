@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use super::messages::{Message, Needs, Reply, RunningTask};
-use super::model::JobKey;
+use super::messages::{Ending, Message, Needs, Reply, RunningTask, UnknownJobs};
+use super::model::{JobKey, QueueSnapshot};
 use super::request::SubmitPlan;
 use super::resources::ChangeError;
 use super::store::Store;
@@ -73,9 +73,15 @@ impl Handle {
         self.ask(|reply| Message::Submit(Box::new(plan), submitter, reply)).await
     }
 
-    /// Terminates or cancels a job.
-    pub async fn end(&self, id: String, reason: String, cancel: bool) -> Result<(), ApiError> {
-        self.ask(|reply| Message::End { id, reason, cancel, reply }).await
+    /// Terminates or cancels jobs, in one transaction.
+    pub async fn end(
+        &self,
+        ids: Vec<String>,
+        reason: String,
+        ending: Ending,
+        unknown: UnknownJobs,
+    ) -> Result<(), ApiError> {
+        self.ask(|reply| Message::End { ids, reason, ending, unknown, reply }).await
     }
 
     /// Changes job definitions, queues, tags and the like. When this returns, the change is on the
@@ -96,8 +102,8 @@ impl Handle {
         self.ask(|reply| Message::Change(Box::new(change), needs, reply)).await
     }
 
-    /// The first jobs that wait in a queue, in the order in which they would start now.
-    pub async fn queue_snapshot(&self, queue: String) -> Result<Vec<JobKey>, ApiError> {
+    /// The first jobs that wait in a queue, and the vCPUs that its jobs use.
+    pub async fn queue_snapshot(&self, queue: String) -> Result<QueueSnapshot, ApiError> {
         self.ask(|reply| Message::QueueSnapshot(queue, reply)).await
     }
 

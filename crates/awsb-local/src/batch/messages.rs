@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use super::model::JobKey;
+use super::model::{JobKey, QueueSnapshot};
 use super::request::SubmitPlan;
 use super::resources::ChangeError;
 use super::store::Store;
@@ -43,25 +43,45 @@ pub struct RunningTask {
     pub place: Place,
 }
 
+/// How jobs are to end on request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// TerminateJob: in any state.
+    Terminate,
+    /// CancelJob: if they have not been started.
+    Cancel,
+}
+
+/// The treatment of IDs that no job has, in a request that ends jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnknownJobs {
+    /// The request is refused.
+    Refused,
+    /// They count as ended (API, TerminateJobs).
+    Ignored,
+}
+
 /// A message to the engine.
 pub enum Message {
     /// SubmitJob, by the owner or with the key of a job.
     Submit(Box<SubmitPlan>, Option<JobKey>, Reply<String>),
-    /// TerminateJob or CancelJob.
+    /// TerminateJob or CancelJob, or their forms for many jobs.
     End {
-        /// The job.
-        id: String,
+        /// The jobs.
+        ids: Vec<String>,
         /// The reason that the request gives.
         reason: String,
-        /// Whether it is CancelJob.
-        cancel: bool,
+        /// How they are to end.
+        ending: Ending,
+        /// The treatment of IDs that no job has.
+        unknown: UnknownJobs,
         /// Where the answer goes.
         reply: Reply<()>,
     },
     /// A change to job definitions, queues, tags and the like.
     Change(Change, Needs, Reply<Value>),
-    /// GetJobQueueSnapshot: the first jobs that wait in a queue.
-    QueueSnapshot(String, Reply<Vec<JobKey>>),
+    /// GetJobQueueSnapshot: the first jobs that wait in a queue, and the vCPUs in use.
+    QueueSnapshot(String, Reply<QueueSnapshot>),
     /// How much of each consumable resource jobs hold.
     InUse(Reply<BTreeMap<String, u64>>),
     /// A runner has connected.

@@ -47,6 +47,16 @@ impl Span {
     }
 }
 
+/// A queue at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct QueueSnapshot {
+    /// The first jobs that wait, in the order in which they would start now.
+    pub front: Vec<JobKey>,
+    /// The vCPUs in use by share identifier, the largest first. Jobs without one have an empty
+    /// identifier.
+    pub usage: Vec<(String, u32)>,
+}
+
 /// The owners of the job definitions that a request may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Registrants {

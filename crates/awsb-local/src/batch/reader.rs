@@ -50,6 +50,8 @@ pub struct JobRow {
     pub status_reason: Option<String>,
     /// When it was submitted.
     pub created_at: i64,
+    /// When its last attempt got its room.
+    pub scheduled_at: Option<i64>,
     /// When its process came to exist.
     pub started_at: Option<i64>,
     /// When it ended.
@@ -71,7 +73,8 @@ pub struct JobRow {
 const ROW: &str =
     "j.key, coalesce(j.id, p.id || iif(p.nodes IS NULL, ':', '#') || j.idx), coalesce(j.name, p.name), j.idx,
     j.size, j.summary, j.status, j.status_reason, j.created_at, j.started_at, j.stopped_at, j.task, j.exit_code,
-    j.reason, j.cancelled, coalesce(j.parent, j.key), coalesce(j.queue, p.queue), j.nodes, p.nodes";
+    j.reason, j.cancelled, coalesce(j.parent, j.key), coalesce(j.queue, p.queue), j.nodes, p.nodes,
+    j.scheduled_at";
 
 fn job_row(row: &Row<'_>) -> rusqlite::Result<JobRow> {
     let text = |at: usize| row.get::<_, Option<Text>>(at).map(|text| text.map(|text| text.0));
@@ -94,6 +97,7 @@ fn job_row(row: &Row<'_>) -> rusqlite::Result<JobRow> {
         status: status(status_code.map_or(u8::MAX, |code| u8::try_from(code.0).unwrap_or(u8::MAX))),
         status_reason: text(7)?,
         created_at: whole(8)?,
+        scheduled_at: number(19)?.map(|at| at.0),
         started_at: number(9)?.map(|at| at.0),
         stopped_at: number(10)?.map(|at| at.0),
         attempt_id: text(11)?,

@@ -28,7 +28,7 @@ use crate::http::protocol::ApiError;
 use crate::runner::protocol::{AttemptId, RunnerId};
 use awsb_model::{Status, words};
 
-const MIGRATIONS: [&str; 9] = [
+const MIGRATIONS: [&str; 10] = [
     "
     CREATE TABLE jobs (
         key INTEGER PRIMARY KEY,
@@ -90,6 +90,8 @@ const MIGRATIONS: [&str; 9] = [
     // The jobs that require a consumable resource.
     "CREATE TABLE consumers (resource TEXT NOT NULL, job INTEGER NOT NULL, PRIMARY KEY (resource, job)) WITHOUT ROWID;
     CREATE INDEX consumers_of_job ON consumers (job);
+",
+    "ALTER TABLE jobs ADD COLUMN scheduled_at INTEGER;    -- when the last attempt got its room
 ",
 ];
 
@@ -357,7 +359,7 @@ impl Store {
             .prepare_cached(
                 "UPDATE jobs SET status = ?2, status_reason = ?3, started_at = ?4, stopped_at = ?5, attempts = ?6,
                      task = ?7, runner = ?8, exit_code = ?9, reason = ?10, ending = ?11, cancelled = ?12,
-                     summary = ?13, environment = ?14, gpus = ?15, address = ?16
+                     summary = ?13, environment = ?14, gpus = ?15, address = ?16, scheduled_at = ?17
                  WHERE key = ?1",
             )?
             .execute(params![
@@ -377,6 +379,7 @@ impl Store {
                 job.allocation.as_ref().map(|allocation| &allocation.environment),
                 gpus,
                 job.address.map(|address| address.to_string()),
+                job.scheduled_at,
             ])?;
         Ok(())
     }
@@ -616,7 +619,7 @@ impl Store {
     pub fn active(&self) -> rusqlite::Result<(Vec<Job>, Vec<DamagedJob>)> {
         let columns =
             "key, parent, idx, summary, status, status_reason, started_at, stopped_at, attempts, task,
-            runner, exit_code, reason, ending, cancelled, environment, gpus, address";
+            runner, exit_code, reason, ending, cancelled, environment, gpus, address, scheduled_at";
         let mut statement = self.db.prepare(&format!(
             "SELECT {columns} FROM jobs WHERE status < 5
              UNION ALL
@@ -682,6 +685,7 @@ fn job(
         terms,
         status: status(number(4)?.map_or(u8::MAX, |code| u8::try_from(code.0).unwrap_or(u8::MAX))),
         status_reason: text(5)?,
+        scheduled_at: number(18)?.map(|at| at.0),
         started_at: number(6)?.map(|at| at.0),
         stopped_at: number(7)?.map(|at| at.0),
         attempts: number(8)?.map(Number::to).unwrap_or_default(),

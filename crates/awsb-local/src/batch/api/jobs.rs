@@ -1,4 +1,4 @@
-//! Jobs: submitting, looking at, and ending them.
+//! Jobs: submitting and looking at them.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -16,7 +16,6 @@ use crate::batch::{container, describe, output};
 use crate::home::space::NoSpace;
 use crate::http::body::json_object;
 use crate::http::protocol::ApiError;
-use crate::runner::mask::masked;
 use crate::time::now_ms;
 use awsb_model::ADVICE;
 use awsb_model::{Status, limits};
@@ -181,50 +180,48 @@ impl Api {
             .await
     }
 
-    pub(super) async fn end_job(&self, who: Principal, body: Value, cancel: bool) -> Result<Value, ApiError> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Request {
-            job_id: Option<String>,
-            reason: Option<String>,
-        }
-        let request: Request = shape(body)?;
-        let id = request.job_id.ok_or_else(|| ApiError::client("jobId is required"))?;
-        let reason = request.reason.ok_or_else(|| ApiError::client("reason is required"))?;
-        if who.contained().is_some() {
-            let operation = Operation::Batch(if cancel { Batch::CancelJob } else { Batch::TerminateJob });
-            let asked = id.clone();
-            let check = move |db: &Snapshot| {
-                // The writer itself rejects a request for an unknown job, with its own message.
-                let Some(key) = db.find(&asked)? else { return Ok(()) };
-                JobScope::of(db, &who)?.check(db, Some(key), operation)
-            };
-            self.reader.read(check).await?;
-        }
-        // A job may say a key of its own in it.
-        self.engine.end(id, masked(&reason), cancel).await?;
-        Ok(json!({}))
-    }
-
     /// API: GetJobQueueSnapshot. `earliestTimeAtPosition` is when the job was submitted: since when
     /// it has been where it is now, nobody has written down.
     pub(super) async fn snapshot(&self, request: &Value) -> Result<Value, ApiError> {
         let text = request["jobQueue"].as_str().unwrap_or("").to_owned();
         let queue = self.reader.read(move |db| queue(db, &text)).await?;
-        let line = self.engine.queue_snapshot(queue.name).await?;
+        let snapshot = self.engine.queue_snapshot(queue.name).await?;
+        let utilization = utilization(&snapshot.usage, queue.shares);
         self.reader
             .read(move |db| {
-                let mut jobs = Vec::with_capacity(line.len());
-                for key in line {
+                let mut jobs = Vec::with_capacity(snapshot.front.len());
+                for key in snapshot.front {
                     if let Some(row) = db.job_of(key)? {
                         let job = arn("job", &row.id);
                         jobs.push(json!({"jobArn": job, "earliestTimeAtPosition": row.created_at}));
                     }
                 }
-                Ok(json!({"frontOfQueue": {"jobs": jobs, "lastUpdatedAt": now_ms()}}))
+                Ok(json!({
+                    "frontOfQueue": {"jobs": jobs, "lastUpdatedAt": now_ms()},
+                    "queueUtilization": utilization,
+                }))
             })
             .await
     }
+}
+
+/// The most shares in a snapshot of a queue (API, FairshareUtilizationDetail: "A list of the top 20
+/// shares").
+const SHARES: usize = 20;
+
+/// API: QueueSnapshotUtilizationDetail.
+fn utilization(usage: &[(String, u32)], shares: bool) -> Value {
+    let total: u32 = usage.iter().map(|(_, vcpus)| vcpus).sum();
+    let mut utilization =
+        json!({"totalCapacityUsage": describe::capacity(total.into()), "lastUpdatedAt": now_ms()});
+    if shares {
+        let top = usage.iter().take(SHARES).map(|(share, vcpus)| {
+            json!({"shareIdentifier": share, "capacityUsage": describe::capacity((*vcpus).into())})
+        });
+        utilization["fairshareUtilization"] =
+            json!({"activeShareCount": usage.len(), "topCapacityUtilization": top.collect::<Vec<_>>()});
+    }
+    utilization
 }
 
 /// A job that waits is not started while the disk is full. The code is one of those of Batch's for

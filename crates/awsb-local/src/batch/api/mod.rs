@@ -2,7 +2,8 @@
 //!
 //! | module        | operations                                                                      |
 //! |---------------|---------------------------------------------------------------------------------|
-//! | `jobs`        | SubmitJob, DescribeJobs, ListJobs, CancelJob, TerminateJob                        |
+//! | `jobs`        | SubmitJob, DescribeJobs, ListJobs, GetJobQueueSnapshot                           |
+//! | `ending`      | CancelJob, CancelJobs, TerminateJob, TerminateJobs                               |
 //! | `definitions` | RegisterJobDefinition, DeregisterJobDefinition, DescribeJobDefinitions           |
 //! | `queues`      | queues, compute environments, scheduling policies                                |
 //! | `consumables` | consumable resources, and the jobs that require them                            |
@@ -10,6 +11,7 @@
 
 mod consumables;
 mod definitions;
+mod ending;
 mod jobs;
 mod path;
 mod queues;
@@ -19,7 +21,7 @@ use serde_json::{Value, json};
 
 use super::consumable;
 use super::handle::Handle;
-use super::messages::Needs;
+use super::messages::{Ending, Needs};
 use super::reader::Reader;
 use super::resource_rows::ResourceKind;
 use super::resources;
@@ -60,8 +62,10 @@ impl Api {
             Batch::RegisterJobDefinition => self.register(who, body).await,
             Batch::DescribeJobs => self.describe_jobs(who, request()?).await,
             Batch::ListJobs => self.list_jobs(who, request()?).await,
-            Batch::TerminateJob => self.end_job(who, request()?, false).await,
-            Batch::CancelJob => self.end_job(who, request()?, true).await,
+            Batch::TerminateJob => self.end_job(who, request()?, Ending::Terminate).await,
+            Batch::CancelJob => self.end_job(who, request()?, Ending::Cancel).await,
+            Batch::TerminateJobs => self.end_jobs(who, request()?, Ending::Terminate).await,
+            Batch::CancelJobs => self.end_jobs(who, request()?, Ending::Cancel).await,
             Batch::GetJobQueueSnapshot => self.snapshot(&request()?).await,
             Batch::DeregisterJobDefinition => self.deregister(&request()?).await,
             Batch::DescribeJobDefinitions => self.describe_definitions(who, request()?).await,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::batch::messages::{Message, Reply};
+use crate::batch::model::QueueSnapshot;
 use crate::http::protocol::ApiError;
 use crate::runner::protocol::{Order, RunnerId};
 
@@ -39,7 +40,7 @@ impl PendingReplies {
         match message {
             Message::Submit(_, _, reply) => self.reply_after_commit(reply, String::new()),
             Message::Change(_, _, reply) => self.reply_after_commit(reply, Value::Null),
-            Message::QueueSnapshot(_, reply) => self.reply_after_commit(reply, Vec::new()),
+            Message::QueueSnapshot(_, reply) => self.reply_after_commit(reply, QueueSnapshot::default()),
             Message::InUse(reply) => self.reply_after_commit(reply, BTreeMap::new()),
             Message::End { .. } | Message::EndAll(_) => self.ends.push(message),
             // A runner reports again what it has not been told to forget, when it has reconnected.

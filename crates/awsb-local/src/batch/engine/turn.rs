@@ -12,8 +12,8 @@ use super::run_order::node_index;
 use super::runners::assign_runner;
 use super::{DAMAGED, EXPIRE_EVERY_MS, Engine, Leftovers, PAUSE_AFTER_FAILURE_MS, SYNC_AFTER_MS};
 use crate::batch::consumable;
-use crate::batch::messages::{Change, Message, Needs, Reply};
-use crate::batch::model::JobKey;
+use crate::batch::messages::{Change, Ending, Message, Needs, Reply, UnknownJobs};
+use crate::batch::model::{JobKey, QueueSnapshot};
 use crate::batch::request::SubmitPlan;
 use crate::batch::resource_rows::ResourceKind;
 use crate::batch::resources::{self, ChangeError};
@@ -299,24 +299,33 @@ impl Engine {
                 let _ = reply.send(Ok(self.state.in_use()));
             }
             Message::QueueSnapshot(queue, reply) => {
-                let _ = reply.send(Ok(self.state.line(&queue, now, SNAPSHOT)));
+                let front = self.state.line(&queue, now, SNAPSHOT);
+                let _ = reply.send(Ok(QueueSnapshot { front, usage: self.state.usage(&queue) }));
             }
-            Message::End { id, reason, cancel, reply } => match self.store.find(&id) {
-                Ok(Some(key)) => {
-                    match cancel {
-                        true => self.state.cancel(key, &reason, now),
-                        false => self.state.terminate(key, &reason, now),
+            Message::End { ids, reason, ending, unknown, reply } => {
+                let mut found = Vec::with_capacity(ids.len());
+                for id in &ids {
+                    match self.store.find(id) {
+                        Ok(Some(key)) => found.push(key),
+                        Ok(None) if unknown == UnknownJobs::Ignored => {}
+                        Ok(None) => {
+                            let _ = reply.send(Err(ApiError::client(format!("Job {id} not found"))));
+                            return Ok(());
+                        }
+                        Err(e) => {
+                            pending.reply_after_commit(reply, ());
+                            return Err(e);
+                        }
                     }
-                    pending.ends.push(Message::End { id, reason, cancel, reply });
                 }
-                Ok(None) => {
-                    let _ = reply.send(Err(ApiError::client(format!("Job {id} not found"))));
+                for key in found {
+                    match ending {
+                        Ending::Cancel => self.state.cancel(key, &reason, now),
+                        Ending::Terminate => self.state.terminate(key, &reason, now),
+                    }
                 }
-                Err(e) => {
-                    pending.reply_after_commit(reply, ());
-                    return Err(e);
-                }
-            },
+                pending.ends.push(Message::End { ids, reason, ending, unknown, reply });
+            }
             Message::Connected(hello, link) => self.runner_connected(hello, link, pending),
             Message::Report(runner, report) => self.report(&runner, &report, pending),
             Message::Disconnected(id, number) => {

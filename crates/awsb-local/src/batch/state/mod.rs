@@ -69,6 +69,8 @@ pub struct Job {
     pub status: Status,
     /// Why.
     pub status_reason: Option<String>,
+    /// When it (last) got its room.
+    pub scheduled_at: Option<i64>,
     /// When its (last) process came to exist.
     pub started_at: Option<i64>,
     /// When it ended.
@@ -101,6 +103,7 @@ impl Job {
             terms: Arc::clone(terms),
             status,
             status_reason: None,
+            scheduled_at: None,
             started_at: None,
             stopped_at: None,
             attempts: 0,
@@ -414,6 +417,7 @@ impl State {
                 self.begin_nodes(key, allocation, at, &mut assign);
             } else {
                 job.allocation = Some(allocation);
+                job.scheduled_at = Some(at);
                 job.attempts += 1;
                 self.begin_attempt(key, assign());
             }
@@ -760,6 +764,11 @@ impl State {
     /// The first jobs of a queue that wait for room, in the order in which they would start now.
     pub fn line(&self, queue: &str, at: i64, limit: usize) -> Vec<JobKey> {
         self.scheduler.line(queue, at, limit)
+    }
+
+    /// The vCPUs that the jobs of a queue use, by share identifier, the largest first.
+    pub fn usage(&self, queue: &str) -> Vec<(String, u32)> {
+        self.scheduler.usage(queue)
     }
 
     /// Whether any job has not ended.

@@ -26,6 +26,7 @@ impl State {
         let Some(job) = self.jobs.get_mut(&key) else { return };
         let Some((count, main)) = job.nodes().map(|n| (n.count(), n.main)) else { return };
         job.attempts += 1;
+        job.scheduled_at = Some(at);
         (job.exit_code, job.reason, job.started_at) = (None, None, None);
         let (attempts, line, whole) = (job.attempts, job.terms.line.clone(), job.needs());
         // The allocation was taken as a whole, and is held in parts.
@@ -39,6 +40,7 @@ impl State {
             self.scheduler.occupy(&line, &needs, &part, at);
             node.allocation = Some(part);
             node.attempts = attempts;
+            node.scheduled_at = Some(at);
             (node.exit_code, node.reason, node.started_at, node.stopped_at) = (None, None, None, None);
             node.last_attempt_id = None;
             self.enter(key.child(index), Status::Starting, None);

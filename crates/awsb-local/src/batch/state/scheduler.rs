@@ -252,6 +252,15 @@ impl Scheduler {
         .map(|(_, key)| key)
     }
 
+    /// The vCPUs that the jobs of a queue use, by share identifier, the largest first.
+    pub fn usage(&self, queue: &str) -> Vec<(String, u32)> {
+        let shares = self.lines.get(queue).into_iter().flatten();
+        let mut usage: Vec<(String, u32)> =
+            shares.filter(|(_, share)| share.running > 0).map(|(id, s)| (id.clone(), s.running)).collect();
+        usage.sort_by(|(a, x), (b, y)| y.cmp(x).then_with(|| a.cmp(b)));
+        usage
+    }
+
     /// The jobs of a queue that wait, in the order in which they would start now.
     pub fn line(&self, queue: &str, at: i64, limit: usize) -> Vec<JobKey> {
         let Some(shares) = self.lines.get(queue) else { return Vec::new() };
@@ -356,9 +365,6 @@ impl Scheduler {
     }
 
     fn count(&mut self, line: &Line, at: i64, change: impl Fn(u32) -> u32) {
-        if line.share.is_none() {
-            return;
-        }
         // A queue that is gone may come back while its last jobs still run.
         let policy = self.layout.queues.get(&line.queue).and_then(|q| q.policy.as_ref());
         let decay_ms = policy.map_or(0.0, |p| p.decay_ms);

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use clap::{Command, CommandFactory};
 
 use super::awsbatch::OLD_TOOLS;
-use super::{completions, doctor, manual};
+use super::{completions, doctor, manual, prune};
 use crate::ui::{self, Exit, Failure, Format, Output};
 
 /// A tool.
@@ -106,6 +106,9 @@ fn run_awsb(mut words: Vec<OsString>) -> ExitCode {
     if first == "doctor" {
         return doctor::main(with_name("awsb doctor"), &TOOLS.map(|tool| tool.name));
     }
+    if first == "prune" {
+        return prune::main(with_name("awsb prune"));
+    }
     if first == "completions" {
         return completions::main(with_name("awsb completions"), &programs());
     }
@@ -144,6 +147,7 @@ fn definition(word: &str) -> Option<Command> {
     match word {
         "awsb" => Some(command()),
         "doctor" => Some(doctor::Args::command()),
+        "prune" => Some(prune::Args::command()),
         "completions" => Some(completions::Args::command()),
         _ => Some((Tool::by_word(OsStr::new(word))?.command)()),
     }
@@ -159,7 +163,11 @@ fn command() -> Command {
     });
     // These are completed where nothing else begins like the word.
     let long = Tool::all().map(|tool| Command::new(tool.name).about(about(&tool)).hide(true));
-    let others = [("doctor", doctor::Args::command()), ("completions", completions::Args::command())];
+    let others = [
+        ("doctor", doctor::Args::command()),
+        ("prune", prune::Args::command()),
+        ("completions", completions::Args::command()),
+    ];
     let others =
         others.map(|(name, other)| Command::new(name).about(other.get_about().cloned().unwrap_or_default()));
     let awsb = Command::new("awsb")
@@ -205,6 +213,7 @@ fn overview() -> String {
          `TOOL --help` lists its options, `TOOL --man` prints its manual page.\n\
          `awsb doctor` checks what they need on this machine and in the cluster.\n\
          `awsb completions --install` has your shell complete options and values.\n\
+         `awsb prune` removes what they have left in the account and the bucket.\n\
          The tools of ParallelCluster are here under their old names: `awsb awsbstat`.\n\n\
          To begin, run a job on this machine and see its output; no AWS account is needed:\n\n  \
          bsub -I --wrap 'echo hello from job $AWS_BATCH_JOB_ID'\n",

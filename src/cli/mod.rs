@@ -38,6 +38,7 @@ mod legacy;
 mod manual;
 mod optional_values;
 mod path_programs;
+mod prune;
 mod variables;
 mod wait;
 

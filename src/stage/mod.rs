@@ -11,6 +11,7 @@ mod context;
 mod delivery;
 mod file_upload;
 mod inputs;
+mod leftovers;
 mod listing;
 mod multipart;
 mod outputs;
@@ -30,6 +31,7 @@ pub(crate) use inputs::one_line;
 #[cfg(test)]
 pub(crate) use inputs::tests::tree;
 pub use inputs::{InputEntry, Inputs, unsent_files};
+pub use leftovers::{LeftObject, digest, old_bundles, remove_objects, stale_node_keys, used_digests};
 pub(crate) use listing::decode_key;
 pub use multipart::upload_inputs;
 pub use outputs::{OutputFile, fetch_outputs, list_outputs};
@@ -38,4 +40,4 @@ pub use plan::{OVERRIDES_BUDGET, Plan, PlanError, obstacle_to_bare, task_variabl
 pub use spool::Spool;
 pub use ssh_keys::delete_stale_node_keys;
 pub use target::Target;
-pub use upload::{ObjectState, Repair, upload};
+pub use upload::{ObjectState, REFRESH_AFTER, Repair, upload};

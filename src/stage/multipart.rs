@@ -8,7 +8,9 @@ use aws_sdk_s3::config::Builder as S3Config;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::complete_multipart_upload::CompleteMultipartUploadError;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, EncodingType};
+use aws_sdk_s3::types::{
+    ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, EncodingType, MetadataDirective,
+};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::timeout::TimeoutConfig;
 use futures_util::StreamExt;
@@ -22,7 +24,7 @@ use super::part_source::{PartSource, part_size};
 use super::parts::{self, Part, PartContent, StoredPart};
 use super::upload::{Content, ObjectState, inspect, storing, time_for};
 use crate::aws::{Call, Session, explain};
-use crate::ui::{EndSignal, ErrorKind, Failure, ProgressBar, SignalListener};
+use crate::ui::{EndSignal, ErrorKind, Failure, ProgressBar, SignalListener, print_message};
 use awsb_model::object_key;
 
 /// At most this many bytes of parts are sent at the same time.
@@ -46,10 +48,49 @@ pub async fn upload_inputs(session: &Session, inputs: &PackedInputs) -> Result<(
         return Ok(());
     };
     let key = object_key(&session.cluster.prefix, &name);
-    Upload { session, key: &key, source: archive, checksums, labels: &INPUTS, metadata: None, quiet: false }
-        .run()
-        .await
+    let upload = Upload {
+        session,
+        key: &key,
+        source: archive,
+        checksums,
+        labels: &INPUTS,
+        metadata: None,
+        quiet: false,
+    };
+    match upload.inspect().await? {
+        ObjectState::Old => {
+            refresh(session, &key).await;
+            Ok(())
+        }
+        found => upload.run_from(found).await,
+    }
 }
+
+/// Stores an object again by copying it onto itself, so that `awsb prune` takes it for a new one.
+/// The inputs are there in any case, so a failure is only printed.
+async fn refresh(session: &Session, key: &str) {
+    let bucket = &session.cluster.bucket;
+    let source = percent_encoding::utf8_percent_encode(key, &ENCODED_IN_SOURCE);
+    let copy = session
+        .s3
+        .copy_object()
+        .bucket(bucket)
+        .key(key)
+        .copy_source(format!("{bucket}/{source}"))
+        // S3 refuses to copy an object onto itself unless something of it is replaced.
+        .metadata_directive(MetadataDirective::Replace)
+        .content_type(INPUTS.content_type)
+        .send();
+    if let Err(e) = copy.await {
+        let doing = format!("renewing the inputs s3://{bucket}/{key}");
+        let failure = explain(session, Call::new(&doing).bucket(bucket), &e);
+        print_message(format!("bsub: note: {failure}"));
+    }
+}
+
+/// Characters that are encoded in the source of a copy (API: CopyObject, `x-amz-copy-source`).
+const ENCODED_IN_SOURCE: percent_encoding::AsciiSet =
+    percent_encoding::NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.');
 
 /// The names of an upload in messages, and its content type.
 #[derive(Debug)]
@@ -85,22 +126,16 @@ pub(super) struct Upload<'a, S> {
 }
 
 impl<S: PartSource> Upload<'_, S> {
-    /// Stores the object, unless it exists already. An object with another content is replaced.
-    ///
-    /// # Errors
-    /// As [`upload_inputs`].
-    pub async fn run(&self) -> Result<(), Failure> {
-        let found = self.inspect().await?;
-        self.run_from(found).await
-    }
-
-    /// Stores the object, which has this state now.
+    /// Stores the object, which has this state now, unless it exists already. An object with
+    /// another content is replaced.
     ///
     /// # Errors
     /// As [`upload_inputs`].
     pub async fn run_from(&self, mut found: ObjectState) -> Result<(), Failure> {
         for _ in 0..ROUNDS {
-            if found == ObjectState::Same || self.send(found == ObjectState::Different).await? {
+            if matches!(found, ObjectState::Same | ObjectState::Old)
+                || self.send(found == ObjectState::Different).await?
+            {
                 return Ok(());
             }
             found = self.inspect().await?;

@@ -13,7 +13,7 @@ use awsb_model::object_key;
 /// The folder of the keys, below the cluster's prefix. An object is `nodes/JOBID/ATTEMPT`.
 pub(super) const NODE_KEYS: &str = "nodes";
 /// A key of this age is stale, because no job waits so long for its nodes.
-const STALE_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const STALE_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 /// The deletion ends after this time, because a command waits for it.
 const TIME_LIMIT: Duration = Duration::from_secs(5);
 

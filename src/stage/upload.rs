@@ -1,7 +1,7 @@
 //! Uploads bundles to S3.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
@@ -31,6 +31,10 @@ const SLOWEST_BYTES_PER_SECOND: u64 = 20_000;
 const MAX_ATTEMPTS: u32 = 5;
 /// The pause between two attempts.
 const CONFLICT_PAUSE: Duration = Duration::from_millis(200);
+
+/// A bundle that was stored longer ago is stored again when a job uses it. `awsb prune` removes
+/// unused bundles of twice this age by default, and never one of this age.
+pub const REFRESH_AFTER: Duration = Duration::from_secs(15 * 24 * 60 * 60);
 
 /// At most this many bundles are sent at the same time.
 const CONCURRENCY: usize = 8;
@@ -64,7 +68,7 @@ async fn upload_one(session: &Session, bundle: &Bundle, is_fetched: bool) -> Res
     if bundle.bytes().len() > HEAD_FIRST_BYTES {
         match object.inspect().await? {
             ObjectState::Same => {}
-            ObjectState::Different => drop(object.put(false).await?),
+            ObjectState::Different | ObjectState::Old => drop(object.put(false).await?),
             ObjectState::Missing => drop(object.put(true).await?),
         }
         return Ok(None);
@@ -74,7 +78,7 @@ async fn upload_one(session: &Session, bundle: &Bundle, is_fetched: bool) -> Res
     }
     // A job that fetches the bundle can begin as soon as it is submitted.
     let (put, found) = tokio::join!(object.put(true), object.inspect());
-    if put? == PutOutcome::Exists && found? == ObjectState::Different {
+    if put? == PutOutcome::Exists && matches!(found?, ObjectState::Different | ObjectState::Old) {
         object.put(false).await?;
     }
     Ok(None)
@@ -85,11 +89,11 @@ async fn upload_one(session: &Session, bundle: &Bundle, is_fetched: bool) -> Res
 pub struct Repair(Object);
 
 impl Repair {
-    /// Stores the bundle again if the object has another content. The job has its own copy, so a
-    /// failure is only printed.
+    /// Stores the bundle again if the object has another content or is old. The job has its own
+    /// copy, so a failure is only printed.
     pub async fn run(self) {
         let repaired = async {
-            if self.0.inspect().await? == ObjectState::Different {
+            if matches!(self.0.inspect().await?, ObjectState::Different | ObjectState::Old) {
                 self.0.put(false).await?;
             }
             Ok::<_, Failure>(())
@@ -126,6 +130,8 @@ pub(super) enum PutOutcome {
 pub enum ObjectState {
     /// It has the content.
     Same,
+    /// It has the content, and was stored longer ago than [`REFRESH_AFTER`].
+    Old,
     /// It has another content.
     Different,
     /// It does not exist, as far as this user may look.
@@ -270,11 +276,18 @@ pub(super) async fn inspect(
 ) -> Result<ObjectState, Failure> {
     let head = session.s3.head_object().bucket(&session.cluster.bucket).key(key);
     match head.checksum_mode(ChecksumMode::Enabled).send().await {
+        Ok(head) if content.is(&head) && is_old(&head) => Ok(ObjectState::Old),
         Ok(head) if content.is(&head) => Ok(ObjectState::Same),
         Ok(_) => Ok(ObjectState::Different),
         Err(e) if is_missing(&e) => Ok(ObjectState::Missing),
         Err(e) => Err(explain(session, Call::new(doing).bucket(&session.cluster.bucket), &e)),
     }
+}
+
+/// Whether an object was stored longer ago than [`REFRESH_AFTER`].
+fn is_old(head: &HeadObjectOutput) -> bool {
+    let limit = SystemTime::now().checked_sub(REFRESH_AFTER).map(aws_smithy_types::DateTime::from);
+    head.last_modified().zip(limit).is_some_and(|(modified, limit)| *modified < limit)
 }
 
 /// Whether the error of a look-up means that the object does not exist. A user who may not list the

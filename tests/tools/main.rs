@@ -40,6 +40,7 @@ mod output_shown;
 mod outputs;
 mod programs;
 mod property;
+mod prune;
 mod queues;
 mod references;
 mod right_job;

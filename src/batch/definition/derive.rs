@@ -22,6 +22,9 @@ pub const DERIVED_FROM_TAG: &str = "awsb:derived-from";
 /// A resource has at most 50 tags (UG `tag-restrictions`).
 const TAGS: usize = 50;
 
+/// The bytes of the hash in the name of a derived job definition.
+const HASH_BYTES: usize = 6;
+
 /// The targets of a node range with all nodes.
 pub(super) const EVERY_NODE: &str = "0:";
 
@@ -95,6 +98,54 @@ pub fn forget(session: &Session, job_definition: &str) -> bool {
     session.cache.drop(CACHE_KIND, parts(job_definition).0)
 }
 
+/// Whether a name is that of a derived job definition: `NAME-awsb-` and twelve hexadecimal digits.
+pub(super) fn is_derived_name(name: &str) -> bool {
+    name.rsplit_once("-awsb-").is_some_and(|(_, hash)| {
+        hash.len() == 2 * HASH_BYTES && hash.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    })
+}
+
+/// The active revision of a derived job definition (`NAME:REVISION`) that somebody has deregistered
+/// since it was chosen, as `awsb prune` does. Where there is none, the revision is registered
+/// again. `None`: it is not a derived job definition, nobody has deregistered it, or Batch does not
+/// have it any more.
+pub(in crate::batch) async fn restore(session: &Session, job_definition: &str) -> Option<String> {
+    let (name, revision) = parts(job_definition);
+    if !is_derived_name(name) {
+        return None;
+    }
+    if let Some(active) = find(session, name).await.ok()? {
+        let active = active.revision().filter(|active| Some(*active) != revision)?;
+        return Some(cache_revision(session, name, active));
+    }
+    let call = session.batch.describe_job_definitions().job_definitions(job_definition);
+    let answer = call.send().await.ok()?;
+    let gone = answer.job_definitions().iter().find(|d| d.status() == Some("INACTIVE"))?;
+    let registration = Registration { name: name.to_owned(), input: again(gone, name)? };
+    register_definition(session, &registration).await.ok()
+}
+
+/// The request that registers a derived job definition once more.
+fn again(definition: &JobDefinition, name: &str) -> Option<RegisterJobDefinitionInput> {
+    let kind = definition.r#type()?;
+    let tags = definition.tags().filter(|tags| tags.contains_key(DERIVED_FROM_TAG))?;
+    RegisterJobDefinitionInput::builder()
+        .job_definition_name(name)
+        .r#type(JobDefinitionType::from(kind))
+        .set_container_properties(definition.container_properties().cloned())
+        .set_node_properties(definition.node_properties().cloned())
+        .set_parameters(definition.parameters().filter(|p| !p.is_empty()).cloned())
+        .set_scheduling_priority(definition.scheduling_priority())
+        .set_retry_strategy(definition.retry_strategy().cloned())
+        .set_propagate_tags(definition.propagate_tags())
+        .set_timeout(definition.timeout().cloned())
+        .set_platform_capabilities(definition.platform_capabilities.clone().filter(|all| !all.is_empty()))
+        .set_consumable_resource_properties(definition.consumable_resource_properties().cloned())
+        .set_tags(Some(tags.clone()))
+        .build()
+        .ok()
+}
+
 async fn inspect(
     session: &Session,
     base: &DefinitionSummary,
@@ -128,7 +179,7 @@ fn derived_name(base: &DefinitionSummary, kind: &str, changes: &ContainerChanges
     let size = base.container().map(|c| (c.vcpus, c.memory_mib));
     let content =
         json!({"base": base.arn, "size": size, "type": kind, "changes": changes.canonical()}).to_string();
-    let hash = hex::encode(&Sha256::digest(content)[..6]);
+    let hash = hex::encode(&Sha256::digest(content)[..HASH_BYTES]);
     let tail = format!("-awsb-{hash}");
     let head: String = base.name.chars().take(limits::JOB_DEFINITION_NAME_LENGTH - tail.len()).collect();
     head + &tail
@@ -304,6 +355,12 @@ mod tests {
         assert_ne!(name, derived_name(&base, "container", &image("ubuntu")));
         assert_ne!(name, derived_name(&base, "multinode", &image("busybox")));
         assert_ne!(name, derived_name(&summary("genomics", "…/genomics:4"), "container", &image("busybox")));
+        assert!(is_derived_name(&name));
+        for other in
+            ["genomics", "genomics-awsb-", "x-awsb-0123456789ag", "x-awsb-0123456789abc", "awsb-0123"]
+        {
+            assert!(!is_derived_name(other), "{other}");
+        }
         let long = derived_name(&summary(&"x".repeat(128), ARN), "container", &image("busybox"));
         assert_eq!(long.len(), 128);
     }

@@ -7,13 +7,16 @@
 mod apply;
 mod derive;
 mod inspect;
+mod leftover;
 mod summary;
 
+pub(super) use derive::restore;
 pub use derive::{
     DERIVED_FROM_TAG, JobDefinitionRef, Registration, forget, register_definition, registration_request,
 };
 pub(super) use inspect::takes_no_overrides;
 pub use inspect::{DefinitionRequest, InspectedDefinition, inspect_definition};
+pub use leftover::{DerivedDefinition, deregister, unused_definitions};
 pub(super) use summary::missing;
 pub use summary::{
     ContainerSummary, DefinitionKind, DefinitionSummary, NodeRange, describe, describe_uncached,

@@ -19,6 +19,7 @@ use super::store::Store;
 use super::{Outcome, Submitted, SubmittedJobs};
 use crate::aws::{self, CallError, Session, explain};
 use crate::batch::convert::to_sdk;
+use crate::batch::definition;
 use crate::batch::protocol::{
     Action, Described, Event, FailedCall, Filter, KeyHolder, Listed, Millis, Page, SearchTarget, State,
     Submission, SubmissionStatus, SubmitReply,
@@ -296,6 +297,13 @@ impl<'a> Driver<'a> {
                 Err(LimitError::Refused(failure)) => return SubmitReply::Rejected(self.number(failure)),
             }
         }
+        self.send(&session, request, true).await
+    }
+
+    /// Sends a request with its mark. If Batch rejects it because somebody has deregistered its
+    /// derived job definition, with `may_restore` the job definition is registered again, and the
+    /// request is sent once more.
+    async fn send(&self, session: &Session, request: &SubmitRequest, may_restore: bool) -> SubmitReply {
         let doing = format!("submitting the job {} to the queue {}", request.job_name, request.job_queue);
         let once = aws_sdk_batch::config::Builder::new().retry_config(RetryConfig::disabled());
         let sent = to_sdk::submit_job(&session.batch, request).customize().config_override(once).send().await;
@@ -317,7 +325,7 @@ impl<'a> Driver<'a> {
         };
         let call =
             aws::Call::new(&doing).job_queue(&request.job_queue).job_definition(&request.job_definition);
-        let failure = explain(&session, call, &error);
+        let failure = explain(session, call, &error);
         match CallError::from_sdk(&error) {
             _ if matches!(error, aws_sdk_batch::error::SdkError::ConstructionFailure(_)) => {
                 SubmitReply::Rejected(self.number(failure))
@@ -330,8 +338,14 @@ impl<'a> Driver<'a> {
                 SubmitReply::Lost(self.number(failure))
             }
             CallError::Service { code, message, .. } if code == "ClientException" => {
+                if may_restore
+                    && let Some(job_definition) = definition::restore(session, &request.job_definition).await
+                {
+                    let request = SubmitRequest { job_definition, ..request.clone() };
+                    return Box::pin(self.send(session, &request, false)).await;
+                }
                 let rejected = RejectedRequest { doing: &doing, request, message: &message };
-                SubmitReply::Rejected(self.number(explain_rejection(&session, rejected, failure).await))
+                SubmitReply::Rejected(self.number(explain_rejection(session, rejected, failure).await))
             }
             CallError::Service { .. }
             | CallError::WebPage { .. }

@@ -64,7 +64,8 @@ pub fn permanent_obstacles(evidence: &Evidence) -> Vec<Finding> {
     found
 }
 
-/// UG `mnp-ce`: multi-node jobs need EC2 instances that are not Spot, in a managed environment.
+/// UG `mnp-ce`: multi-node jobs need EC2 instances that are not Spot, in a managed environment. ECS
+/// Managed Instances take job definitions of the type `container` only.
 fn no_multi_node(nodes: u32, usable: &[&ComputeEnvironment]) -> Option<Finding> {
     if usable.iter().any(|e| e.kind == ComputeKind::Ec2) {
         return None;
@@ -75,6 +76,7 @@ fn no_multi_node(nodes: u32, usable: &[&ComputeEnvironment]) -> Option<Finding> 
             let what = match e.kind {
                 ComputeKind::Spot => "has Spot instances",
                 ComputeKind::Fargate => "is Fargate",
+                ComputeKind::ManagedInstances => "has ECS Managed Instances",
                 _ => "is unmanaged",
             };
             format!("{} {what}", e.name)

@@ -242,6 +242,8 @@ pub enum ComputeKind {
     Spot,
     /// Fargate, on Spot or not.
     Fargate,
+    /// ECS Managed Instances: instances that ECS chooses and starts.
+    ManagedInstances,
     /// Instances that Batch does not start.
     Unmanaged,
 }

@@ -84,7 +84,7 @@ pub struct ComputeEnvironment {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ComputeResources {
-    /// `EC2`, `SPOT`, `FARGATE` or `FARGATE_SPOT`.
+    /// `EC2`, `SPOT`, `FARGATE`, `FARGATE_SPOT` or `ECS_MANAGED_INSTANCES`.
     #[serde(rename = "type")]
     pub kind: Option<String>,
     /// The vCPUs that are kept running.
@@ -232,7 +232,8 @@ impl ComputeEnvironment {
         named == self.compute_environment_name || named == self.compute_environment_arn
     }
 
-    /// `EC2`, `SPOT`, `FARGATE` or `FARGATE_SPOT`; `None` for an unmanaged environment.
+    /// `EC2`, `SPOT`, `FARGATE`, `FARGATE_SPOT` or `ECS_MANAGED_INSTANCES`; `None` for an unmanaged
+    /// environment.
     pub fn resource_kind(&self) -> Option<&str> {
         self.compute_resources.as_ref()?.kind.as_deref()
     }

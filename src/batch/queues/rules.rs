@@ -70,6 +70,7 @@ pub async fn no_nodes(session: &Session, queue: &Queue) -> Result<Option<String>
             (Some("UNMANAGED"), _) => "is unmanaged",
             (_, Some("SPOT")) => "has Spot instances",
             (_, Some("FARGATE" | "FARGATE_SPOT")) => "is Fargate",
+            (_, Some("ECS_MANAGED_INSTANCES")) => "has ECS Managed Instances",
             _ => return None,
         };
         Some(format!("{} {reason}", environment.compute_environment_name))

@@ -210,6 +210,7 @@ pub fn environment(environment: &ComputeEnvironment) -> evidence::ComputeEnviron
             _ if unmanaged => ComputeKind::Unmanaged,
             Some("SPOT") => ComputeKind::Spot,
             Some("FARGATE" | "FARGATE_SPOT") => ComputeKind::Fargate,
+            Some("ECS_MANAGED_INSTANCES") => ComputeKind::ManagedInstances,
             _ => ComputeKind::Ec2,
         },
         ready: ready(

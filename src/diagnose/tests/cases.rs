@@ -308,6 +308,14 @@ pub fn runnable_cases() -> Vec<(&'static str, Evidence)> {
             }),
         ),
         (
+            "nodes on managed instances",
+            runnable(|f| {
+                f.job.nodes = Some(2);
+                f.environments[0].kind = ComputeKind::ManagedInstances;
+                f.environments[0].instance_types.clear();
+            }),
+        ),
+        (
             "no type has the memory",
             runnable(|f| {
                 f.instance_types = types();

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::consumables;
 use super::nodes;
 use super::retry::{retry, timeout_s};
-use super::shape::{Variable, check_variable, check_whole_vcpus, resources, shape};
+use super::shape::{Variable, check_platform_size, check_variable, resources, shape};
 use super::tags::check_tags;
 use crate::batch::container;
 use crate::batch::definition::{BUILT_IN, check_name};
@@ -86,10 +86,7 @@ pub fn check_definition(body: &Value) -> Result<(), ApiError> {
             "containerProperties is required for a job definition of type container",
         ));
     };
-    let platforms = body.get("platformCapabilities").and_then(Value::as_array);
-    if !platforms.into_iter().flatten().any(|platform| platform == "FARGATE") {
-        check_whole_vcpus(container)?;
-    }
+    check_platform_size(body, container)?;
     check_container_definition(container)
 }
 
@@ -142,18 +139,26 @@ mod tests {
 
     #[test]
     fn a_part_of_a_vcpu_is_for_fargate() {
-        let of = |platform: &str, vcpus: &str| {
-            let requirements = json!([{"type": "VCPU", "value": vcpus}, {"type": "MEMORY", "value": "512"}]);
+        let of = |platform: &str, vcpus: &str, memory: &str| {
+            let requirements = json!([{"type": "VCPU", "value": vcpus}, {"type": "MEMORY", "value": memory}]);
             check_definition(&json!({
                 "type": "container",
                 "platformCapabilities": [platform],
                 "containerProperties": {"image": "busybox", "resourceRequirements": requirements},
             }))
         };
-        assert_eq!(of("FARGATE", "0.5"), Ok(()));
-        assert_eq!(of("FARGATE", "0.25"), Ok(()));
-        assert!(of("FARGATE", "0.3").is_err());
-        assert!(of("EC2", "0.5").unwrap_err().message.contains("a value for Fargate"));
-        assert_eq!(of("EC2", "1"), Ok(()));
+        assert_eq!(of("FARGATE", "0.5", "1024"), Ok(()));
+        assert_eq!(of("FARGATE", "0.25", "512"), Ok(()));
+        assert_eq!(of("FARGATE", "32", "249856"), Ok(()));
+        let refused = |vcpus: &str, memory: &str| of("FARGATE", vcpus, memory).unwrap_err().message;
+        assert_eq!(
+            refused("0.25", "4096"),
+            "Fargate resource requirements (0.25 vCPU, 4096 MiB) not valid: Fargate has no size of 0.25 vCPU and 4096 \
+             MiB; the nearest that is large enough is 0.5 vCPU and 4096 MiB"
+        );
+        assert!(refused("0.3", "512").contains("not valid"));
+        assert!(refused("64", "512").contains("32 vCPUs and 249856 MiB"));
+        assert!(of("EC2", "0.5", "512").unwrap_err().message.contains("a value for Fargate"));
+        assert_eq!(of("EC2", "1", "300"), Ok(()));
     }
 }

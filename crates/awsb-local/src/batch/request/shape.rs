@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::capacity::Resources;
 use crate::http::protocol::ApiError;
+use awsb_model::FargateSize;
 
 /// API: ContainerOverrides.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -111,8 +112,36 @@ pub fn check_variable(name: &str) -> Result<(), ApiError> {
 /// API, ResourceRequirement.value: parts of a vCPU that a job on Fargate may have.
 const FARGATE_FRACTIONS: [&str; 2] = ["0.25", "0.5"];
 
+/// Checks the size of a container on the platform of its job definition: on Fargate it is one of
+/// Fargate's pairs, and on EC2 it has whole vCPUs. The check is the same after SubmitJob's
+/// overrides.
+pub fn check_platform_size(definition: &Value, container: &Map<String, Value>) -> Result<(), ApiError> {
+    let platforms = definition.get("platformCapabilities").and_then(Value::as_array);
+    match platforms.into_iter().flatten().any(|platform| platform == "FARGATE") {
+        true => check_fargate_size(container),
+        false => check_whole_vcpus(container),
+    }
+}
+
+/// API, ResourceRequirement.value: "The supported values are 0.25, 0.5, 1, 2, 4, 8, 16, and 32",
+/// each with some sizes of memory.
+fn check_fargate_size(container: &Map<String, Value>) -> Result<(), ApiError> {
+    let requirements: Vec<Requirement> =
+        container.get("resourceRequirements").cloned().map(shape).transpose()?.unwrap_or_default();
+    let value = |kind: &str| requirements.iter().find(|r| r.kind == kind).map(|r| r.value.as_str());
+    let vcpus = value("VCPU").and_then(|vcpus| vcpus.parse::<f64>().ok());
+    let memory_mib = value("MEMORY").and_then(|memory| memory.parse::<u64>().ok());
+    // What is missing or not a number has a message of its own.
+    let (Some(vcpus), Some(memory_mib)) = (vcpus, memory_mib) else { return Ok(()) };
+    FargateSize { vcpus, memory_mib }.check().map_err(|e| {
+        ApiError::client(format!(
+            "Fargate resource requirements ({vcpus:.2} vCPU, {memory_mib} MiB) not valid: {e}"
+        ))
+    })
+}
+
 /// Checks that a job on EC2 has whole vCPUs.
-pub fn check_whole_vcpus(container: &Map<String, Value>) -> Result<(), ApiError> {
+fn check_whole_vcpus(container: &Map<String, Value>) -> Result<(), ApiError> {
     let requirements = container.get("resourceRequirements").and_then(Value::as_array);
     let is_part = |requirement: &&Value| {
         requirement["type"] == "VCPU"

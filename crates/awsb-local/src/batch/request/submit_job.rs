@@ -10,7 +10,7 @@ use super::definition::{Definition, priority};
 use super::dependencies::{self, JobDependency};
 use super::nodes::{self, NodeOverrides};
 use super::retry::{RetryStrategy, Timeout, retry, timeout_s};
-use super::shape::{Overrides, merge, not_there, resources, shape, to_value};
+use super::shape::{Overrides, check_platform_size, merge, not_there, resources, shape, to_value};
 use super::spec::{Spec, SubmitPlan};
 use super::tags::check_tags;
 use crate::batch::container;
@@ -114,6 +114,7 @@ pub fn plan(request: SubmitJob, definition: &Definition, queue: &Queue) -> Resul
         }
         longest = longest.max(overrides.length());
         containers.iter_mut().try_for_each(|container| merge(container, overrides))?;
+        containers.iter().try_for_each(|container| check_platform_size(body, container))?;
     }
     let doomed = (longest > limits::OVERRIDES_LENGTH)
         .then(|| format!("Container Overrides length must be at most {}", limits::OVERRIDES_LENGTH));

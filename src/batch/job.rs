@@ -201,6 +201,9 @@ pub struct Container {
     /// The name of the ECS cluster in which it runs, which is that of a compute environment.
     #[serde(skip)]
     pub ecs_cluster: Option<String>,
+    /// The log driver, when it is another one than `awslogs`.
+    #[serde(skip)]
+    pub log_driver: Option<String>,
     /// The log group, when the job definition names one.
     #[serde(skip)]
     pub log_group: Option<String>,
@@ -412,8 +415,8 @@ impl Job {
         reasons(self.status_reason.as_deref(), of_container).join("; ")
     }
 
-    /// Whether somebody has asked for its end, and it has not ended yet. Batch sets the marks when it
-    /// accepts the request (API `JobSummary`).
+    /// Whether somebody has asked for its end, and it has not ended yet. Batch sets the marks when
+    /// it accepts the request (API `JobSummary`).
     pub fn is_ending(&self) -> bool {
         let is_asked = self.is_terminated == Some(true) || self.is_cancelled == Some(true);
         is_asked && !self.status.has_ended()
@@ -497,6 +500,12 @@ impl Job {
             (_, Some(code)) => u8::try_from(code).ok().filter(|c| *c != 0).unwrap_or(1),
             (_, None) => 1,
         }
+    }
+
+    /// The log driver of its container, if its output does not go to CloudWatch Logs. Without a log
+    /// configuration Batch takes `awslogs` (API `ContainerProperties`, `logConfiguration`).
+    pub fn other_log_driver(&self) -> Option<&str> {
+        self.main_container()?.log_driver.as_deref()
     }
 
     /// The number of attempts that have begun, as far as it is known.

@@ -303,7 +303,7 @@ pub fn report_failure(
     } else if job.started_at.is_none() && !job.is_array_parent() {
         print_message(format!("hint: `bstat --why {}` tells why it never ran", job.job_id));
     } else {
-        if !has_output {
+        if !has_output && job.other_log_driver().is_none() {
             print_message(format!("hint: `bout {}` shows its output", job.job_id));
         }
         print_message(format!("hint: `bstat --why {}` tells why it failed, and what to do", job.job_id));

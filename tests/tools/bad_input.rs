@@ -112,7 +112,7 @@ fn every_option_is_tried() {
     });
     let all = [cases::values(), cases::together(), cases::too_many(), cases::files()].concat();
     // Options that take no value and go with all others.
-    let harmless = ["--propagate-tags", "--wait", "--debug", "--help", "--version", "--man"];
+    let harmless = ["--propagate-tags", "--privileged", "--wait", "--debug", "--help", "--version", "--man"];
     let tried = |option: &str| {
         all.iter().any(|case| {
             let named = |text: &String| text == option || text.starts_with(&format!("{option}="));

@@ -558,3 +558,58 @@ fn an_image_without_a_shell_is_said_with_what_to_do() {
     let failed = sandbox.run("bsub", line).ended_with(127);
     assert!(failed.stderr.contains("exec: \"true\"") && !failed.hints().contains("--bare"), "{failed}");
 }
+
+#[story]
+fn options_that_only_a_job_definition_can_have() {
+    let base = definition(
+        "container",
+        json!({"containerProperties": {
+        "image": "a", "linuxParameters": {"initProcessEnabled": true, "tmpfs": [{"containerPath": "/s", "size": 1}]}}}),
+    );
+    let server = BadServer::start(move |request, _| match request.operation() {
+        "describejobdefinitions" => {
+            let asked = String::from_utf8_lossy(&request.body).contains("-awsb-");
+            Answer::json(json!({ "jobDefinitions": if asked { json!([]) } else { json!([base]) } }))
+        }
+        _ => Answer::json(json!({ "jobQueues": [] })),
+    });
+    let sandbox = far(&server);
+    let options = ["--tmpfs", "/s:1G:noexec", "--device", "/dev/fuse:rw", "--privileged"];
+    let secret = ["--repository-credentials", "lab/registry", "--execution-role", "fetch"];
+    let report = sandbox.run("bsub", [&["--dry-run"][..], &options, &secret, &["true"]].concat()).ok().json();
+    let container = &report[0]["request"]["containerProperties"];
+    assert_eq!(container["privileged"], true, "{report}");
+    assert_eq!(container["repositoryCredentials"], json!({"credentialsParameter": "lab/registry"}));
+    let linux = &container["linuxParameters"];
+    assert_eq!(linux["initProcessEnabled"], true);
+    assert_eq!(linux["tmpfs"], json!([{"containerPath": "/s", "size": 1024, "mountOptions": ["noexec"]}]));
+    let device =
+        json!([{"hostPath": "/dev/fuse", "containerPath": "/dev/fuse", "permissions": ["READ", "WRITE"]}]);
+    assert_eq!(linux["devices"], device);
+    // The secret is read by a role that the job definition does not have.
+    let refused = sandbox.run("bsub", ["--dry-run", "--repository-credentials", "r", "true"]);
+    assert!(refused.failed_with(2).contains("execution role"), "{refused}");
+    let refused = sandbox.run("bsub", ["--dry-run", "--instance-type", "c5.xlarge", "true"]);
+    assert!(refused.failed_with(2).contains("multi-node parallel jobs"), "{refused}");
+    let report =
+        sandbox.run("bsub", ["--dry-run", "-n", "2", "--instance-type", "c5.xlarge", "true"]).ok().json();
+    let range = &report[0]["request"]["nodeProperties"]["nodeRangeProperties"][0];
+    assert_eq!(range["container"]["instanceType"], "c5.xlarge", "{report}");
+}
+
+#[story]
+fn output_that_another_log_driver_takes_is_said_to_be_elsewhere() {
+    const ID: &str = "0f0e1d2c-3b4a-4958-8776-655443322110";
+    for status in ["RUNNING", "FAILED"] {
+        let server = BadServer::start(move |request, _| match request.operation() {
+            "describejobs" => Answer::json(json!({"jobs": [{
+                "jobId": ID, "jobName": "n", "jobQueue": "q", "jobDefinition": "d", "status": status, "startedAt": 1,
+                "container": {"exitCode": 1, "logStreamName": "x", "logConfiguration": {"logDriver": "splunk"}},
+            }]})),
+            _ => Answer::error(500, "ServerException", "not in this test"),
+        });
+        let outcome = far(&server).run("bout", [ID]);
+        assert!(outcome.failed_with(1).contains("its log driver is splunk"), "{outcome}");
+        assert!(server.requests("logs").is_empty(), "{outcome}");
+    }
+}

@@ -1,5 +1,7 @@
-//! The Docker engine: where it is, and what it says when it refuses.
+//! The Docker engine: where it is, what it says when it refuses, and what `docker login` has
+//! stored.
 
+pub mod credentials;
 mod error;
 mod raw_client;
 

@@ -7,7 +7,10 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
-use super::{Efs, EnvName, EphemeralStorage, Invalid, Memory, Mount, Ulimit, limits};
+use super::{
+    Device, Efs, EnvName, EphemeralStorage, InstanceTypeName, Invalid, Memory, Mount, RegistrySecret, Tmpfs,
+    Ulimit, limits,
+};
 
 /// Changes to a job definition's container.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -45,6 +48,21 @@ pub struct ContainerChanges {
     /// Commands can be run in the container (ECS Exec).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub enable_exec: bool,
+    /// File systems in memory. A later one replaces an earlier one at the same path.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tmpfs: Vec<Tmpfs>,
+    /// Devices of the instance. A later one replaces an earlier one at the same path.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<Device>,
+    /// Whether the container has the rights of root on the instance.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub privileged: bool,
+    /// The secret for the registry of the image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repository_credentials: Option<RegistrySecret>,
+    /// The instance type of all nodes of a multi-node job.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance_type: Option<InstanceTypeName>,
 }
 
 impl ContainerChanges {
@@ -62,6 +80,8 @@ impl ContainerChanges {
             mounts: last_of_each(&self.mounts, |mount| mount.container.clone()),
             efs: last_of_each(&self.efs, |efs| efs.container.clone()),
             secrets: last_of_each(&self.secrets, |secret| secret.name.as_str().to_owned()),
+            tmpfs: last_of_each(&self.tmpfs, |tmpfs| tmpfs.container.clone()),
+            devices: last_of_each(&self.devices, |device| device.container.clone()),
             ..self.clone()
         }
     }
@@ -73,6 +93,10 @@ impl ContainerChanges {
             (!self.ulimits.is_empty(), "--ulimit"),
             (!self.mounts.is_empty(), "--mount"),
             (self.shm_size.is_some(), "--shm-size"),
+            (!self.tmpfs.is_empty(), "--tmpfs"),
+            (!self.devices.is_empty(), "--device"),
+            (self.privileged, "--privileged"),
+            (self.instance_type.is_some(), "--instance-type"),
         ]
         .into_iter()
         .find_map(|(given, option)| given.then_some(option))

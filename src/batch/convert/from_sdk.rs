@@ -132,6 +132,12 @@ fn variable(environment: &[KeyValuePair], name: &str) -> Option<String> {
     environment.iter().find(|v| v.name() == Some(name)).and_then(|v| v.value()).map(str::to_owned)
 }
 
+/// The log driver, if it is another one than `awslogs`.
+fn log_driver(configuration: Option<&LogConfiguration>) -> Option<String> {
+    let driver = configuration?.log_driver()?.as_str();
+    (driver != "awslogs").then(|| driver.to_owned())
+}
+
 fn log_group(configuration: Option<&LogConfiguration>) -> Option<String> {
     configuration.and_then(|l| l.options()).and_then(|o| o.get("awslogs-group")).cloned()
 }
@@ -164,6 +170,7 @@ fn container(
         reason: None,
         log_stream_name: None,
         ecs_cluster: None,
+        log_driver: log_driver(log_configuration),
         log_group: log_group(log_configuration),
         launched: variable(environment, launcher::ARGS_VARIABLE),
         tasks: tasks(environment),
@@ -289,6 +296,7 @@ impl From<&JobSummary> for Job {
                 reason: c.reason().map(str::to_owned),
                 log_stream_name: None,
                 ecs_cluster: None,
+                log_driver: None,
                 log_group: None,
                 launched: None,
                 tasks: None,

@@ -1,8 +1,9 @@
 //! Changes, made to a container's properties. Pure.
 
 use aws_sdk_batch::types::{
-    ContainerProperties, EfsAuthorizationConfig, EfsAuthorizationConfigIam, EfsTransitEncryption,
-    EfsVolumeConfiguration, EphemeralStorage, Host, LinuxParameters, MountPoint, Secret, Ulimit, Volume,
+    ContainerProperties, Device, DeviceCgroupPermission, EfsAuthorizationConfig, EfsAuthorizationConfigIam,
+    EfsTransitEncryption, EfsVolumeConfiguration, EphemeralStorage, Host, LinuxParameters, MountPoint,
+    RepositoryCredentials, Secret, Tmpfs, Ulimit, Volume,
 };
 
 use crate::ui::Failure;
@@ -45,6 +46,25 @@ pub fn apply(
         let linux = container.linux_parameters.get_or_insert_with(|| LinuxParameters::builder().build());
         linux.shared_memory_size = Some(i32::try_from(size.mib()).unwrap_or(i32::MAX));
     }
+    linux_parameters(container, changes);
+    if changes.privileged {
+        container.privileged = Some(true);
+    }
+    if let Some(instance_type) = &changes.instance_type {
+        container.instance_type = Some(instance_type.to_string());
+    }
+    if let Some(secret) = &changes.repository_credentials {
+        // UG, `private-registry`: it is the execution role that reads the secret.
+        if container.execution_role_arn.as_deref().is_none_or(str::is_empty) {
+            return Err(Failure::usage(format!(
+                "`--repository-credentials` needs an execution role, which reads the secret, and the job definition \
+                 {definition} has none"
+            ))
+            .hint("`--execution-role ROLE` sets one"));
+        }
+        let credentials = RepositoryCredentials::builder().credentials_parameter(secret.to_string());
+        container.repository_credentials = Some(credentials.build());
+    }
     if let Some(size) = changes.ephemeral_storage {
         let size = EphemeralStorage::builder().size_in_gib(size.gib().cast_signed());
         container.ephemeral_storage = Some(size.build());
@@ -82,6 +102,32 @@ pub fn apply(
         mount_volume(container, &efs.container, efs.read_only, file_system(efs));
     }
     Ok(())
+}
+
+/// The file systems in memory and the devices of a container.
+fn linux_parameters(container: &mut ContainerProperties, changes: &ContainerChanges) {
+    if changes.tmpfs.is_empty() && changes.devices.is_empty() {
+        return;
+    }
+    let linux = container.linux_parameters.get_or_insert_with(|| LinuxParameters::builder().build());
+    for tmpfs in &changes.tmpfs {
+        let all = linux.tmpfs.get_or_insert_default();
+        all.retain(|other| !other.container_path().is_some_and(|path| same(path, &tmpfs.container)));
+        let options = (!tmpfs.options.is_empty()).then(|| tmpfs.options.clone());
+        let size = i32::try_from(tmpfs.mib).unwrap_or(i32::MAX);
+        let built = Tmpfs::builder().container_path(&tmpfs.container).size(size).set_mount_options(options);
+        all.push(built.build());
+    }
+    for device in &changes.devices {
+        let all = linux.devices.get_or_insert_default();
+        all.retain(|other| {
+            let path = other.container_path().or(other.host_path());
+            !path.is_some_and(|path| same(path, &device.container))
+        });
+        let permissions = device.permissions().into_iter().map(DeviceCgroupPermission::from).collect();
+        let built = Device::builder().host_path(&device.host).container_path(&device.container);
+        all.push(built.set_permissions(Some(permissions)).build());
+    }
 }
 
 fn secrets(

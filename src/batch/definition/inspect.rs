@@ -163,6 +163,11 @@ fn check(summary: &DefinitionSummary, request: &DefinitionRequest<'_>) -> Result
                sets its size",
         ));
     }
+    if changes.instance_type.is_some() && request.nodes.is_none() {
+        return Err(Failure::usage("`--instance-type` is for multi-node parallel jobs").hint(
+            "other jobs run on the instance types of their queue's compute environments: `--queue NAME` chooses them",
+        ));
+    }
     if let (DefinitionKind::MultiNode { nodes, ranges }, Some(count)) = (&summary.kind, request.nodes)
         && count != *nodes
         && !ranges.iter().any(|range| range.targets.ends_with(':'))

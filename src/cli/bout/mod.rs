@@ -387,9 +387,16 @@ fn no_child_has_started(job: &Job) -> bool {
 /// Checks whether a job that has ended can have lines. Some children of an array may have none.
 ///
 /// # Errors
-/// When it has no log stream: it failed before it had a container, or its containers have streams
-/// that Batch names elsewhere (`ecsProperties`).
+/// When its output goes elsewhere, or when it has no log stream: it failed before it had a
+/// container, or its containers have streams that Batch names elsewhere (`ecsProperties`).
 fn check_printed(job: &Job) -> Result<(), Failure> {
+    if let Some(driver) = job.other_log_driver() {
+        return Err(Failure::failed(format!(
+            "the output of the job {} is not in CloudWatch Logs: its log driver is {driver}",
+            job.job_id
+        ))
+        .hint("the logConfiguration of its job definition says where the output goes"));
+    }
     if !job.status.has_ended() || job.parts().is_some() || !job.log_streams().is_empty() {
         return Ok(());
     }

@@ -7,9 +7,10 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use awsb_model::image::BuildArg;
 use awsb_model::{
-    ArrayIds, ArraySize, Attempts, Consumption, DependencyArg, Efs, EnvArg, EphemeralStorage, Gpus, Image,
-    Input, JobName, Memory, Mount, Nodes, OutputGlob, Parameter, Priority, RetryOnArg, Role, Secret, Share,
-    Tag, Timeout, Ulimit, User, Vcpus, WallTime, definition_name, queue_name,
+    ArrayIds, ArraySize, Attempts, Consumption, DependencyArg, Device, Efs, EnvArg, EphemeralStorage, Gpus,
+    Image, Input, InstanceTypeName, JobName, Memory, Mount, Nodes, OutputGlob, Parameter, Priority,
+    RegistrySecret, RetryOnArg, Role, Secret, Share, Tag, Timeout, Tmpfs, Ulimit, User, Vcpus, WallTime,
+    definition_name, queue_name,
 };
 
 /// The options that describe a job, as one place gives them.
@@ -91,6 +92,21 @@ pub struct Options {
     /// Let `bexec` run commands in the job (ECS Exec), for which it needs a job role
     #[arg(long, help_heading = "Container")]
     pub enable_exec: bool,
+    /// A file system in memory in the container
+    #[arg(long, value_name = "PATH:SIZE[:OPTIONS]", help_heading = "Container")]
+    pub tmpfs: Vec<Tmpfs>,
+    /// A device of the host in the container, as for `docker run --device`
+    #[arg(long, value_name = "HOST[:CONTAINER][:rwm]", help_heading = "Container")]
+    pub device: Vec<Device>,
+    /// Give the container the rights of root on its host
+    #[arg(long, help_heading = "Container")]
+    pub privileged: bool,
+    /// The secret with the user and password of the image's registry
+    #[arg(long, value_name = "SECRET", help_heading = "Container")]
+    pub repository_credentials: Option<RegistrySecret>,
+    /// The instance type of all nodes of a multi-node parallel job
+    #[arg(long, value_name = "TYPE", help_heading = "Container")]
+    pub instance_type: Option<InstanceTypeName>,
     /// Set a variable from Secrets Manager or the Systems Manager parameter store
     #[arg(long, value_name = "NAME=ARN", help_heading = "Container")]
     pub secret: Vec<Secret>,
@@ -269,6 +285,11 @@ impl Options {
             shm_size: self.shm_size.or(lower.shm_size),
             ephemeral_storage: self.ephemeral_storage.or(lower.ephemeral_storage),
             enable_exec: self.enable_exec || lower.enable_exec,
+            tmpfs: joined(lower.tmpfs, self.tmpfs),
+            device: joined(lower.device, self.device),
+            privileged: self.privileged || lower.privileged,
+            repository_credentials: self.repository_credentials.or(lower.repository_credentials),
+            instance_type: self.instance_type.or(lower.instance_type),
             secret: joined(lower.secret, self.secret),
             env: joined(lower.env, self.env),
             env_exclude: joined(lower.env_exclude, self.env_exclude),

@@ -90,6 +90,11 @@ impl ResolvedOptions {
             shm_size: self.shm_size,
             ephemeral_storage: self.ephemeral_storage,
             enable_exec: self.enable_exec,
+            tmpfs: self.tmpfs.clone(),
+            devices: self.device.clone(),
+            privileged: self.privileged,
+            repository_credentials: self.repository_credentials.clone(),
+            instance_type: self.instance_type.clone(),
         }
     }
 
@@ -119,7 +124,7 @@ fn check_wait(command_line: &Options, options: &Options) -> Result<(), Failure> 
 /// The first option of something that `--rerun` cannot change: the staged files, and the container
 /// of the job definition except for its image.
 fn fixed_by_rerun(options: &Options) -> Option<&'static str> {
-    let given: [(&str, bool); 22] = [
+    let given: [(&str, bool); 27] = [
         ("--input", !options.input.is_empty()),
         ("--stdin", options.stdin.is_some()),
         ("--output-file", !options.output_file.is_empty()),
@@ -142,6 +147,11 @@ fn fixed_by_rerun(options: &Options) -> Option<&'static str> {
         ("--ephemeral-storage", options.ephemeral_storage.is_some()),
         ("--enable-exec", options.enable_exec),
         ("--secret", !options.secret.is_empty()),
+        ("--tmpfs", !options.tmpfs.is_empty()),
+        ("--device", !options.device.is_empty()),
+        ("--privileged", options.privileged),
+        ("--repository-credentials", options.repository_credentials.is_some()),
+        ("--instance-type", options.instance_type.is_some()),
     ];
     given.into_iter().find_map(|(option, is_given)| is_given.then_some(option))
 }

@@ -10,7 +10,7 @@ pub struct Case {
 /// Every option with values that are wrong, or one beyond a limit: the message names the option,
 /// the value, and what would be right.
 pub fn values() -> Vec<Case> {
-    let table: [(&str, &[&str], &str); 79] = [
+    let table: [(&str, &[&str], &str); 85] = [
         ("--job-name", &["", "a b", "_x", "größe", "x*129"], "1 to 128 letters, digits, '-' and '_'"),
         ("--vcpus", &["0", "-1", "1.5", "0.3", "x", "100001"], "from 1 to 100000, or 0.25 or 0.5"),
         ("--memory", &["3", "0", "3000K"], "at least 4 MiB"),
@@ -39,6 +39,16 @@ pub fn values() -> Vec<Case> {
         ("--efs", &["data:/data", "fs-x:/data"], "not the ID of an EFS file system"),
         ("--efs", &["fs-0123abcd:/a:/b:x"], "not ro, rw or iam"),
         ("--shm-size", &["3", "-5"], "MiB"),
+        ("--tmpfs", &["/s", ""], "PATH:SIZE"),
+        ("--tmpfs", &["s:1G", "/s:1G:x"], "'"),
+        ("--device", &["", "dev/fuse"], "not an absolute path"),
+        ("--device", &["/dev/a:x", "/dev/a:/dev/b:rr"], "a part of rwm"),
+        ("--instance-type", &["c5", "optimal"], "FAMILY.SIZE"),
+        (
+            "--repository-credentials",
+            &["", "arn:aws:ssm:eu-west-1:123456789012:parameter/x"],
+            "Secrets Manager",
+        ),
         ("--ephemeral-storage", &["20", "201", "-5", "50M"], "21 to 200"),
         ("--secret", &["DB", "DB=", "DB=arn:aws:s3:::x"], "a secret is NAME=ARN"),
         ("--secret", &["1A=/x"], "not starting with a digit"),

@@ -33,7 +33,6 @@ struct Properties {
     mount_points: Option<Vec<MountPoint>>,
     linux_parameters: Option<LinuxParameters>,
     secrets: Option<Vec<Value>>,
-    repository_credentials: Option<Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -188,11 +187,6 @@ pub fn check_runnable(container: &Map<String, Value>) -> Result<(), ApiError> {
             "it has no Secrets Manager and no Parameter Store for secrets; set them in environment",
         );
     }
-    if properties.repository_credentials.is_some_and(|value| !value.is_null()) {
-        return cannot(
-            "it has no Secrets Manager for repositoryCredentials; pull the image with `docker pull` before",
-        );
-    }
     let mut anonymous = HashSet::new();
     for volume in properties.volumes.iter().flatten() {
         if volume.efs_volume_configuration.as_ref().is_some_and(|value| !value.is_null()) {
@@ -245,8 +239,19 @@ pub fn check_process(container: &Map<String, Value>) -> Result<(), ApiError> {
             "which sees its files where they are; any other image gives it a container with mounts",
         );
     }
-    if properties.linux_parameters.is_some_and(|linux| linux.shared_memory_size.is_some()) {
+    let Some(linux) = properties.linux_parameters else { return Ok(()) };
+    if linux.shared_memory_size.is_some() {
         return cannot("which has no /dev/shm of its own; any other image gives it a container");
+    }
+    if linux.tmpfs.is_some_and(|tmpfs| !tmpfs.is_empty()) {
+        return cannot("which has no tmpfs of its own; any other image gives it a container");
+    }
+    let elsewhere = |device: &Device| {
+        let inside = device.container_path.as_ref().filter(|path| !path.is_empty());
+        inside.is_some_and(|path| *path != device.host_path)
+    };
+    if linux.devices.iter().flatten().any(elsewhere) {
+        return cannot("which sees devices where they are; any other image gives it a container");
     }
     Ok(())
 }
@@ -356,9 +361,16 @@ pub fn order(
         job: attempt.job_id.to_owned(),
         again: attempt.is_repeated,
         main_node: attempt.main_node.cloned(),
+        with_login: has_repository_credentials(container),
         refused,
         body,
     }
+}
+
+/// API: RepositoryCredentials. This machine has no Secrets Manager, so that the credentials of
+/// `docker login` take the secret's place.
+fn has_repository_credentials(container: &Map<String, Value>) -> bool {
+    container.get("repositoryCredentials").is_some_and(|value| !value.is_null())
 }
 
 fn body(
@@ -604,7 +616,6 @@ mod tests {
         }
         for not_here in [
             json!({"secrets": [{"name": "A", "valueFrom": "arn:x"}]}),
-            json!({"repositoryCredentials": {"credentialsParameter": "arn:x"}}),
             json!({"volumes": [{"name": "v", "efsVolumeConfiguration": {"fileSystemId": "fs-1"}}]}),
             json!({"volumes": [{"name": "v", "host": {"sourcePath": "/a:b"}}],
                    "mountPoints": [{"sourceVolume": "v", "containerPath": "/v"}]}),

@@ -240,10 +240,22 @@ impl ContainerRun {
         let image = self.order.body.image.clone().unwrap_or_default();
         let (name, tag) = name_and_tag(&image);
         let options = CreateImageOptionsBuilder::new().from_image(name).tag(tag).build();
-        let mut progress = pin!(docker.create_image(Some(options), None, None));
+        let credentials = match self.order.with_login {
+            true => awsb_docker::credentials::of_image(&image).await,
+            false => None,
+        };
+        let lacks_login = self.order.with_login && credentials.is_none();
+        let mut progress = pin!(docker.create_image(Some(options), None, credentials));
         let engine = self.order.engine.clone();
         let failed = |why: String| {
-            let advice = pull_advice(&image, &engine, &why);
+            let advice = match lacks_login {
+                true => format!(
+                    "`docker login {}` on this machine stores the credentials that take the place of \
+                     repositoryCredentials",
+                    awsb_docker::credentials::registry_of(&image)
+                ),
+                false => pull_advice(&image, &engine, &why),
+            };
             Err(cannot("CannotPullContainerError", format!("{why}{ADVICE}{advice}")))
         };
         loop {

@@ -269,6 +269,9 @@ pub struct Container {
     /// that the nodes have besides the home's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub main_node: Option<AttemptId>,
+    /// Whether the image is pulled with the credentials that `docker login` has stored.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub with_login: bool,
     /// Why there can be no container; the attempt ends with this reason.
     pub refused: Option<String>,
     /// The request to the engine: command, environment, limits, mounts, labels.

@@ -9,6 +9,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use super::Cache;
 use super::access_denied::AccessDenied;
 use super::aws_cli::advice;
+use super::aws_profile::AwsFiles;
 use super::call_error::{CallError, ResourceKind};
 use super::endpoints::exported;
 use super::proxy::Proxy;
@@ -314,14 +315,20 @@ fn credentials_hints(context: &CallContext<'_>, failure: Failure) -> Failure {
     if context.cluster.is_local {
         return failure.hint("run `blocal stop`; the next command starts the local cluster again");
     }
-    let failure = match profile(context) {
-        Some(profile) => failure.hint(format!("`aws sso login --profile {profile}` renews them")),
-        None => {
+    let from_environment = context.cluster.profile.is_none()
+        && std::env::var_os("AWS_ACCESS_KEY_ID").is_some_and(|k| !k.is_empty());
+    let profile = profile(context);
+    let kind = match from_environment {
+        true => None,
+        false => AwsFiles::read().credentials_kind(profile.as_deref().unwrap_or("default")),
+    };
+    let failure = match (kind, profile) {
+        (Some(kind), _) => failure.hint(kind.hint()),
+        (None, Some(profile)) => failure.hint(format!("`aws sso login --profile {profile}` renews them")),
+        (None, None) => {
             failure.hint("`aws sso login --profile NAME` renews them; `aws configure sso` sets a profile up")
         }
     };
-    let from_environment = context.cluster.profile.is_none()
-        && std::env::var_os("AWS_ACCESS_KEY_ID").is_some_and(|k| !k.is_empty());
     if from_environment {
         failure.hint("the keys in use are those of the AWS_ACCESS_KEY_ID variable")
     } else {

@@ -6,6 +6,8 @@
 mod access_denied;
 mod answer_limit;
 mod aws_cli;
+mod aws_profile;
+mod ca_bundle;
 mod cache;
 mod call_error;
 mod ec2;

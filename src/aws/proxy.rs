@@ -17,6 +17,7 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 
+use super::ca_bundle;
 use crate::config::Cluster;
 use crate::config::proxy_url::{check, is_none, with_scheme};
 use crate::ui::Failure;
@@ -63,14 +64,18 @@ impl Proxy {
 /// `NO_PROXY` and this machine.
 ///
 /// # Errors
-/// When the URL of the proxy is invalid.
+/// When the URL of the proxy is invalid, or the file of trusted certificates cannot be used.
 pub fn client(cluster: &Cluster) -> Result<SharedHttpClient, Failure> {
     let config = Proxy::of(cluster).map_or(Ok(ProxyConfig::disabled()), |proxy| proxy.config())?;
+    let trusted = ca_bundle::tls_context(cluster)?;
     let plain = Builder::new().build_http();
     let tls = Builder::new().build_with_connector_fn(move |settings, components| {
         let mut connector = Connector::builder()
             .proxy_config(config.clone())
             .tls_provider(Provider::Rustls(CryptoMode::Ring));
+        if let Some(trusted) = &trusted {
+            connector = connector.tls_context(trusted.clone());
+        }
         connector.set_connector_settings(settings.cloned());
         connector.set_sleep_impl(components.and_then(|c| c.sleep_impl()));
         connector.build()

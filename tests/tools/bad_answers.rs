@@ -192,7 +192,7 @@ fn credentials_that_run_out_are_read_anew() {
         sandbox.file("../home/.aws/credentials", with_key("ASIANEW"));
         let outcome = waiting.wait().ok();
         assert_eq!(outcome.stderr.matches("contact lost").count(), 1, "{outcome}");
-        assert!(outcome.hints().contains("`aws sso login --profile lab` renews them"), "{outcome}");
+        assert!(outcome.hints().contains("`aws configure --profile lab` sets others"), "{outcome}");
     }
 }
 

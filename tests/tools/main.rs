@@ -8,6 +8,7 @@ mod bad_answers;
 mod bad_input;
 mod bad_network;
 mod bstat;
+mod certificates;
 mod cluster_accounts;
 mod cluster_create;
 mod cluster_delete;

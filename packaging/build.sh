@@ -56,55 +56,65 @@ install_python_tools() {
     export PATH=$venv/bin:$PATH
 }
 
-# install_tool NAME VERSION [OPTION…]: a program of crates.io, once for each version.
+# install_tool NAME VERSION [OPTION…]: a program of crates.io, once for each version. Little
+# optimisation is enough for all but cargo-about, which would compare licences for many minutes
+# without any.
 install_tool() {
     local root=$cache/$1-$2
     if ! [ -x "$root/bin/$1" ]; then
         echo "building $1 $2 (once)"
-        CARGO_PROFILE_DEV_DEBUG=false cargo install --quiet --locked --debug --version "$2" --root "$root" \
+        CARGO_PROFILE_DEV_DEBUG=false CARGO_PROFILE_DEV_OPT_LEVEL=1 cargo install --quiet --locked --debug --version "$2" --root "$root" \
             --target-dir "$work/tools" "${@:3}" "$1"
     fi
     export PATH=$root/bin:$PATH
 }
 
-# Compiles, and names the folder of the programs.
+# Compiles, and names the folder of the programs. maturin does it for all packages: another way to
+# call the same compilers would have them compile everything once more.
 compile() {
-    # Messages of panics name files. Where these lay is not the same elsewhere.
-    export RUSTFLAGS="${RUSTFLAGS:-} --remap-path-prefix=$PWD=/awsb --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
-    local target=$machine-unknown-linux-gnu target_glibc=$machine-unknown-linux-gnu.2.17
+    local target=$machine-unknown-linux-gnu
     export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target/packaging/build}
     if [ -n "$dev" ]; then
         # The programs of a debug build, without their debug information.
-        unset RUSTFLAGS
         build=(maturin build --profile dev --strip --compatibility linux)
         programs=$CARGO_TARGET_DIR/debug
-        cargo build --locked --package awsb --bins
-    elif [ "$system" = Darwin ]; then
-        build=(maturin build --release)
-        programs=$CARGO_TARGET_DIR/release
-        cargo build --release --locked --package awsb --bins
     else
-        build=(maturin build --release --zig --compatibility manylinux2014 --target "$target")
-        programs=$CARGO_TARGET_DIR/$target/release
-        cargo zigbuild --release --locked --package awsb --bins --target "$target_glibc"
+        # Messages of panics name files. Where these lay is not the same elsewhere.
+        export RUSTFLAGS="${RUSTFLAGS:-} --remap-path-prefix=$PWD=/awsb --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
+        if [ "$system" = Darwin ]; then
+            build=(maturin build --release)
+            programs=$CARGO_TARGET_DIR/release
+        else
+            # Its scripts name the environment of Python that they were made in.
+            export CARGO_ZIGBUILD_CACHE_DIR=$work/zig
+            build=(maturin build --release --zig --compatibility manylinux2014 --target "$target")
+            programs=$CARGO_TARGET_DIR/$target/release
+        fi
     fi
+    # This wheel has no documents yet: the programs write them.
+    rm -rf "$work/awsb.data"
+    mkdir -p "$work/awsb.data"
+    "${build[@]}" --out "$work/first"
 }
 
 # Everything but the programs: manual pages, completions, licences.
 write_documents() {
-    local tool tools share=$work/share
-    rm -rf "$share"
-    mkdir -p "$share"/{man/man1,bash-completion/completions,zsh/site-functions,fish/vendor_completions.d,doc/awsb}
-    # awsb itself has no options of its own.
-    tools=$(cd bin && printf '%s\n' *.rs | sed '/^awsb\.rs$/d; s/\.rs$//')
-    for tool in $tools; do
+    local tool shell share=$work/share
+    rm -rf "$share" "${work:?}/home"
+    mkdir -p "$share"/{man/man1,fish,doc/awsb} "$work/home"
+    for tool in $(cd bin && printf '%s\n' *.rs | sed 's/\.rs$//'); do
         "$programs/$tool" --man >"$share/man/man1/$tool.1"
-        "$programs/$tool" --completions bash >"$share/bash-completion/completions/$tool"
-        "$programs/$tool" --completions zsh >"$share/zsh/site-functions/_$tool"
-        "$programs/$tool" --completions fish >"$share/fish/vendor_completions.d/$tool.fish"
     done
+    # The program installs completions for all names, into the folders of a user who has no other.
+    for shell in bash zsh fish; do
+        env -i HOME="$work/home" PATH=/usr/bin:/bin XDG_DATA_HOME="$share" XDG_CONFIG_HOME="$work/home" \
+            "$programs/awsb" completions --install --shell "$shell" 2>/dev/null
+    done
+    mv "$work/home/fish/completions" "$share/fish/vendor_completions.d"
     cp LICENSE "$share/doc/awsb/"
     if [ -z "$dev" ]; then
+        # It needs the sources for all systems, and asks nobody else.
+        cargo fetch --locked --quiet
         cargo about generate --locked --offline --fail --config packaging/about.toml packaging/about.hbs >"$share/doc/awsb/LICENSES-OF-DEPENDENCIES"
     fi
     # The names of the tools of ParallelCluster, for formats that have no links.
@@ -149,6 +159,8 @@ make_tarball() {
 make_deb() {
     install_tool cargo-deb "$cargo_deb_version"
     write_tree "$work/tree"
+    # The folder that Debian's zsh reads for packages.
+    mv "$work/tree/share/zsh/site-functions" "$work/tree/share/zsh/vendor-completions"
     cargo deb --no-build --no-strip --locked --target "$machine-unknown-linux-gnu" --output "$packages/"
 }
 

@@ -1,6 +1,6 @@
-//! The connection of a session whose URL is `http://127.0.0.1:…`, as the local cluster answers with:
-//! an HTTP upgrade, and frames from there on. A session of AWS has a URL with `wss://`, for which
-//! Systems Manager has its plugin.
+//! The connection of a session whose URL is `http://127.0.0.1:…`, as the local cluster answers
+//! with: an HTTP upgrade, and frames from there on. A session of AWS has a URL with `wss://`, for
+//! which Systems Manager has its plugin.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;

@@ -30,8 +30,8 @@ pub struct StartedSession {
     pub token_value: String,
 }
 
-/// The request for a session that forwards a port of a task, as the API has it (Systems Manager User
-/// Guide, `session-manager-working-with-sessions-start`). The session's plugin wants it, too.
+/// The request for a session that forwards a port of a task, as the API has it (Systems Manager
+/// User Guide, `session-manager-working-with-sessions-start`). The session's plugin wants it, too.
 pub fn port_request(target: &str, port: u16, local_port: u16) -> Value {
     json!({
         "Target": target,

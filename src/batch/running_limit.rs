@@ -115,9 +115,9 @@ pub fn limit_of(job: &Job) -> Option<&str> {
     list.map(|of| of.name()).find(|name| RunningLimit::is_one(name))
 }
 
-/// Removes the limits of these jobs if all jobs of their arrays have ended. A tool that has seen the
-/// end of an array, or has ended it, calls this. A limit that cannot be removed is left to `awsb
-/// prune`.
+/// Removes the limits of these jobs if all jobs of their arrays have ended. A tool that has seen
+/// the end of an array, or has ended it, calls this. A limit that cannot be removed is left to
+/// `awsb prune`.
 pub async fn remove_limits_of<'a>(session: &Session, jobs: impl IntoIterator<Item = &'a Job>) {
     let mut names: Vec<&str> = jobs.into_iter().filter_map(limit_of).collect();
     names.sort_unstable();
@@ -167,8 +167,8 @@ pub struct EndedLimit {
     pub created_at: Option<i64>,
 }
 
-/// Finds the limits of arrays that have ended, and removes them unless `dry_run` is set. One that is
-/// younger than `min_age` stays.
+/// Finds the limits of arrays that have ended, and removes them unless `dry_run` is set. One that
+/// is younger than `min_age` stays.
 ///
 /// # Errors
 /// When Batch cannot be asked, or does not remove one of them.

@@ -101,8 +101,9 @@ fn report(
     let without_mpirun = few_tools()?;
     let without_mpirun = without_mpirun.path();
     let mut outputs = Vec::new();
-    // The arithmetic of mksh has 32 bits, so a job's number is wrong there. A check for it would take
-    // bytes that belong to the script (`a_script_of_four_kilobytes_travels_in_the_request`).
+    // The arithmetic of mksh has 32 bits, so a job's number is wrong there. A check for it would
+    // take bytes that belong to the script
+    // (`a_script_of_four_kilobytes_travels_in_the_request`).
     let has_number = given("AWS_BATCH_JOB_ID").is_some_and(|id| id.len() >= 36);
     for shell in shells().into_iter().filter(|shell| !has_number || shell[0] != "mksh") {
         let place = tempfile::tempdir()?;

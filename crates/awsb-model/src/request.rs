@@ -69,7 +69,8 @@ pub struct ArrayProperties {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConsumableResourceProperties {
-    /// The resources, at most [`limits::CONSUMABLE_RESOURCES`](super::limits::CONSUMABLE_RESOURCES).
+    /// The resources, at most
+    /// [`limits::CONSUMABLE_RESOURCES`](super::limits::CONSUMABLE_RESOURCES).
     pub consumable_resource_list: Vec<ConsumableResourceRequirement>,
 }
 

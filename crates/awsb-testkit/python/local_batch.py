@@ -322,7 +322,8 @@ def consumable_resources():
     assert ended(second)["status"] == ended(behind)["status"] == "SUCCEEDED"
     assert resource("lic") == (1, 0, 1)
 
-    # A job definition has a list, which an override replaces. Each child and each node takes the quantity.
+    # A job definition has a list, which an override replaces. Each child and each node takes the
+    # quantity.
     batch.register_job_definition(
         jobDefinitionName="licensed", type="container", consumableResourceProperties=consumes(lic=1),
         containerProperties={"image": "host", "command": ["true"], "resourceRequirements": [

@@ -6,8 +6,8 @@
 //! of the command to the one that waits.
 //!
 //! The job does not stay when contact is lost. The command gets SIGHUP then, and ends as every
-//! command that loses its terminal; a command that was killed leaves no exit code, which the waiting
-//! process notices as well; and a command that never comes is waited for ten minutes.
+//! command that loses its terminal; a command that was killed leaves no exit code, which the
+//! waiting process notices as well; and a command that never comes is waited for ten minutes.
 
 use std::ffi::OsString;
 use std::time::{Duration, Instant};
@@ -43,8 +43,8 @@ while :; do
   fi
   sleep 1
 done"#;
-/// Runs the command in the arguments. Signals of the terminal are for the command alone. One that has
-/// lost its terminal may end with any code, also with 0.
+/// Runs the command in the arguments. Signals of the terminal are for the command alone. One that
+/// has lost its terminal may end with any code, also with 0.
 const RUNNING: &str = r#"
 echo "$$" > "$f.new" && mv "$f.new" "$f.pid"
 trap : INT QUIT TERM
@@ -113,7 +113,8 @@ impl Args {
             Ok(Exit::Interrupted(signal)) => Ok(Exit::Interrupted(signal)),
             Ok(_) => self.end_of(&mut contact, id).await,
             Err(failure) => {
-                // Nobody is there for the job any more. One that has ended by itself stays as it is.
+                // Nobody is there for the job any more. One that has ended by itself stays as it
+                // is.
                 let reason = "bsub --pty: contact with its terminal is lost";
                 batch::terminate_each(contact.session(), &[id.clone()], reason).await;
                 Err(failure.hint(format!("the job {id} is being ended; `bstat {id}` tells how it is")))

@@ -1,4 +1,5 @@
-//! Queues, compute environments, scheduling policies and consumable resources in the database: reading.
+//! Queues, compute environments, scheduling policies and consumable resources in the database:
+//! reading.
 
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;

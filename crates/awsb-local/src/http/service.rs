@@ -2,7 +2,8 @@
 
 use super::protocol::{Namespace, Protocol};
 
-/// The longest body of Batch's, ECS's, EC2's, Systems Manager's and STS's requests: RegisterJobDefinition has 24 KiB.
+/// The longest body of Batch's, ECS's, EC2's, Systems Manager's and STS's requests:
+/// RegisterJobDefinition has 24 KiB.
 const SHORT_BODY: usize = 256 * 1024;
 /// The longest body of a request to CloudWatch Logs: PutLogEvents' batch of 1 MiB, of which clients
 /// write each character that is not ASCII as up to six (boto3: `\u00e9`), and the JSON around it.

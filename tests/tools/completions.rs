@@ -339,11 +339,11 @@ fn they_are_installed_once_and_removed() {
         let folder = Path::new(sandbox.get(variable).unwrap()).join(below);
         sandbox.set("SHELL", format!("/usr/bin/{shell}"));
         let outcome = sandbox.run("awsb", ["completions", "--install"]).ok();
-        assert_eq!(outcome.stdout, format!("{shell}: {}: 17 written\n", folder.display()));
+        assert_eq!(outcome.stdout, format!("{shell}: {}: 18 written\n", folder.display()));
         let script = fs::read_to_string(folder.join(file)).unwrap();
         assert_eq!(sandbox.run("bsub", ["--completions", shell]).ok().stdout, script);
         let outcome = sandbox.run("awsb", ["completions", "--install"]).ok();
-        assert_eq!(outcome.stdout, format!("{shell}: {}: 17 unchanged\n", folder.display()));
+        assert_eq!(outcome.stdout, format!("{shell}: {}: 18 unchanged\n", folder.display()));
         // The doctor finds them.
         let found = sandbox.run("awsb", ["doctor"]).stdout;
         assert!(found.contains(&format!("completions    {}\n", folder.join(file).display())), "{found}");
@@ -366,7 +366,7 @@ fn they_are_installed_once_and_removed() {
     let zsh = sandbox.run("awsb", ["completions", "--install", "--shell", "zsh"]);
     assert!(zsh.stderr.ends_with("hint: a new zsh has them\n"), "{zsh}");
     let outcome = sandbox.run("awsb", ["completions", "--uninstall"]).ok();
-    assert_eq!(outcome.stdout.matches(": 16 removed\n").count(), 3, "{outcome}");
+    assert_eq!(outcome.stdout.matches(": 17 removed\n").count(), 3, "{outcome}");
     assert_eq!(sandbox.run("awsb", ["completions", "--uninstall"]).ok().stdout, "");
     assert_eq!(fs::read_to_string(Path::new(&home).join(".bashrc")).unwrap(), "# mine\n");
 }

@@ -161,8 +161,7 @@ async fn connect(client: TcpStream, started: StartedSession) -> Result<(), Strin
     let window = Semaphore::new(INPUT_WINDOW);
     let send = async {
         let mut bytes = vec![0; 32 * 1024];
-        loop {
-            let Ok(n @ 1..) = from_client.read(&mut bytes).await else { break };
+        while let Ok(n @ 1..) = from_client.read(&mut bytes).await {
             if let Ok(permits) = window.acquire_many(u32::try_from(n).unwrap_or(0)).await {
                 permits.forget();
             }

@@ -116,7 +116,7 @@ impl Args {
                 // Nobody is there for the job any more. One that has ended by itself stays as it
                 // is.
                 let reason = "bsub --pty: contact with its terminal is lost";
-                batch::terminate_each(contact.session(), &[id.clone()], reason).await;
+                batch::terminate_each(contact.session(), std::slice::from_ref(id), reason).await;
                 Err(failure.hint(format!("the job {id} is being ended; `bstat {id}` tells how it is")))
             }
         }

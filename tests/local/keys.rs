@@ -238,6 +238,8 @@ async fn a_containers_key_over_the_whole_table_of_operations() {
     let once = format!("awsb/once/{}.json", "0".repeat(64));
     let others_once = format!("awsb/once/{}.json", "1".repeat(64));
     scene.put(&others_once, "{}").await;
+    let resource = scene.owner.batch.create_consumable_resource().consumable_resource_name("lic");
+    resource.total_quantity(1).send().await.unwrap();
 
     let asked = |ask: &Ask| ask.send(&scene.key);
     let register = asked(&batch("RegisterJobDefinition", &definition("inner", "busybox")));
@@ -311,6 +313,12 @@ async fn a_containers_key_over_the_whole_table_of_operations() {
         ("batch", "CreateSchedulingPolicy", refused, batch("CreateSchedulingPolicy", &json!({"name": "p"}))),
         ("batch", "UpdateSchedulingPolicy", refused, batch("UpdateSchedulingPolicy", &json!({"arn": "p"}))),
         ("batch", "DeleteSchedulingPolicy", refused, batch("DeleteSchedulingPolicy", &json!({"arn": "p"}))),
+        ("batch", "DescribeConsumableResource", allowed, batch("DescribeConsumableResource", &json!({"consumableResource": "lic"}))),
+        ("batch", "CreateConsumableResource", refused, batch("CreateConsumableResource", &json!({"consumableResourceName": "lic"}))),
+        ("batch", "UpdateConsumableResource", refused, batch("UpdateConsumableResource", &json!({"consumableResource": "lic"}))),
+        ("batch", "DeleteConsumableResource", refused, batch("DeleteConsumableResource", &json!({"consumableResource": "lic"}))),
+        ("batch", "ListConsumableResources", refused, batch("ListConsumableResources", &json!({}))),
+        ("batch", "ListJobsByConsumableResource", refused, batch("ListJobsByConsumableResource", &json!({"consumableResource": "lic"}))),
         ("batch", "ListTagsForResource", refused, tags("GET", "", "")),
         ("batch", "TagResource", refused, tags("POST", "", "{\"tags\":{\"a\":\"b\"}}")),
         ("batch", "UntagResource", refused, tags("DELETE", "tagKeys=a", "")),

@@ -105,6 +105,9 @@ write_documents() {
     for tool in $(cd bin && printf '%s\n' *.rs | sed 's/\.rs$//'); do
         "$programs/$tool" --man >"$share/man/man1/$tool.1"
     done
+    for tool in "${old_names[@]}"; do
+        sed "s/@NAME@/$tool/g" packaging/old-name.1 >"$share/man/man1/$tool.1"
+    done
     # The program installs completions for all names, into the folders of a user who has no other.
     for shell in bash zsh fish; do
         env -i HOME="$work/home" PATH=/usr/bin:/bin XDG_DATA_HOME="$share" XDG_CONFIG_HOME="$work/home" \
@@ -156,11 +159,24 @@ make_tarball() {
         -C "$work" -c "$name" | gzip -9n >"$packages/$name.tar.gz"
 }
 
+write_debian_changelog() {
+    echo "awsb ($version-1) unstable; urgency=medium"
+    echo
+    echo "  * Package of this version. changelog.gz has what is new in it."
+    echo
+    echo " -- $(sed -n 's/^maintainer = "\(.*\)"/\1/p' Cargo.toml)  $(LC_ALL=C date -u -R -d "@$SOURCE_DATE_EPOCH")"
+}
+
 make_deb() {
     install_tool cargo-deb "$cargo_deb_version"
     write_tree "$work/tree"
     # The folder that Debian's zsh reads for packages.
     mv "$work/tree/share/zsh/site-functions" "$work/tree/share/zsh/vendor-completions"
+    rm "$work/tree/share/doc/awsb/LICENSE"
+    gzip -9n <CHANGELOG.md >"$work/tree/share/doc/awsb/changelog.gz"
+    mkdir -p "$work/tree/share/lintian/overrides"
+    cp packaging/lintian-overrides "$work/tree/share/lintian/overrides/awsb"
+    write_debian_changelog | gzip -9n >"$work/tree/share/doc/awsb/changelog.Debian.gz"
     cargo deb --no-build --no-strip --locked --target "$machine-unknown-linux-gnu" --output "$packages/"
 }
 

@@ -155,7 +155,7 @@ debian() {
     mount --bind /proc "$root/proc"
     roots+=("$root")
     mkdir -p "$root/srv/examples"
-    cp "$example" "$root/srv/examples/"
+    cp examples/pi.sh "$root/srv/examples/"
     mkdir "$root/srv/home"
 }
 

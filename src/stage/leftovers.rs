@@ -170,7 +170,7 @@ mod tests {
         let variable = |value: String| KeyValuePair::builder().name("N").value(value).build();
         let container = ContainerDetail::builder()
             .environment(variable(format!("s3://b/awsb/bundles/{SHA}.tar.gz")))
-            .environment(variable(format!("x {} bundles/é", SHA)))
+            .environment(variable(format!("x {SHA} bundles/é")))
             .build();
         let job = JobDetail::builder().container(container).build();
         assert_eq!(used_digests([&job]), HashSet::from([SHA.to_owned()]));

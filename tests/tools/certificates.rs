@@ -36,7 +36,7 @@ fn an_authority_of_ones_own_is_trusted_where_it_is_named() {
         std::fs::read_to_string(&authority).expect("a certificate")
     );
     let bundle = sandbox.file("bundle.pem", bundle);
-    sandbox.set("AWS_CA_BUNDLE", &bundle.display().to_string());
+    sandbox.set("AWS_CA_BUNDLE", bundle.display().to_string());
     trusted(&sandbox);
     sandbox.unset("AWS_CA_BUNDLE");
     sandbox.file("../home/.aws/config", format!("[default]\nca_bundle = {}\n", authority.display()));

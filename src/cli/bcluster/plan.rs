@@ -278,7 +278,7 @@ fn parts(config: &ClusterConfig) -> Vec<String> {
             "  job definition {}: {}, {}, {} MiB, {}",
             definition.name,
             definition.kind_word(),
-            vcpus(&definition.vcpus),
+            vcpus(definition.vcpus),
             definition.memory,
             definition.image
         )

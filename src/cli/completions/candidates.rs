@@ -92,7 +92,8 @@ fn options(at: &Position<'_>, word: &str) -> Vec<Candidate> {
     let can_be_given = |arg: &&Arg| {
         let is_given = at.given.iter().any(|(id, _)| arg.get_id() == id);
         let is_list = matches!(arg.get_action(), ArgAction::Append | ArgAction::Count);
-        !arg.is_hide_set() && (!is_given || is_list) && !(arg.is_exclusive_set() && !at.given.is_empty())
+        let stands_alone = !arg.is_exclusive_set() || at.given.is_empty();
+        !arg.is_hide_set() && (!is_given || is_list) && stands_alone
     };
     let of_arg = |arg: &Arg| {
         let letter = || arg.get_short().map(|letter| format!("-{letter}"));

@@ -30,6 +30,7 @@ fn queue(streams: usize) -> MergeQueue {
             writer: StreamWriter::Job,
             job_id: format!("8f2c0d3e-1111-4222-8333-444455556666:{n}"),
             task: None,
+            container: None,
             group: "/aws/batch/job".to_owned(),
             name: format!("job/default/{n}"),
         });

@@ -38,15 +38,14 @@ pub struct JobDetails {
     /// The job.
     pub job: Job,
     /// The names and values of its environment variables; of an MNP job, those of its first node
-    /// range.
+    /// range, of a job of several containers, those of the one that runs the command.
     pub environment: Vec<(String, String)>,
 }
 
 impl From<&JobDetail> for JobDetails {
     fn from(detail: &JobDetail) -> Self {
-        let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
-        let environment =
-            convert::environment(detail).iter().map(|v| (text(v.name()), text(v.value()))).collect();
+        let environment = convert::environment(detail).into_iter();
+        let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         Self { job: Job::from(detail), environment }
     }
 }

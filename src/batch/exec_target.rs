@@ -47,7 +47,8 @@ pub async fn exec_target(session: &Session, id: &JobId) -> Result<ExecTarget, Fa
 }
 
 fn target(detail: &JobDetail) -> ExecTarget {
-    if let Some(container) = detail.container() {
+    // Batch has an empty container for a job of several.
+    if let Some(container) = detail.container().filter(|_| detail.ecs_properties().is_none()) {
         let is_enabled = container.enable_execute_command() == Some(true);
         let has_role = container.job_role_arn().is_some_and(|role| !role.is_empty());
         let task = task(container.task_arn(), container.container_instance_arn(), is_enabled, has_role, None);

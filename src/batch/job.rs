@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::task::{AttemptContainer, AttemptPod, AttemptTask, Container, EcsProperties, EksProperties};
 use awsb_model::{JobId, JobNumber, OUTPUT_NOT_KEPT, Status, Submitter, Tasks, consumable_name};
 
 /// A job (API `JobDetail`, and the part of it that `JobSummary` has). It is serialised under AWS's
@@ -56,9 +57,16 @@ pub struct Job {
     pub submitter: Option<Submitter>,
     /// The jobs on which it depends.
     pub depends_on: Option<Vec<Dependency>>,
-    /// The container of its last attempt.
+    /// The container of its last attempt. A job of several containers has its main one here, too,
+    /// although Batch has nothing there.
     pub container: Option<Container>,
-    /// Its attempts that have ended.
+    /// The containers of a job that runs as an ECS task of its own making.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ecs_properties: Option<EcsProperties>,
+    /// The pod of a job on EKS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eks_properties: Option<EksProperties>,
+    /// Its attempts that have ended; those of a job on EKS are Batch's `eksAttempts`.
     pub attempts: Option<Vec<Attempt>>,
     /// How often it is tried.
     pub retry_strategy: Option<RetryStrategy>,
@@ -178,55 +186,8 @@ pub struct Dependency {
     pub kind: Option<String>,
 }
 
-/// API `ContainerDetail`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Container {
-    /// The image.
-    pub image: Option<String>,
-    /// The command and its arguments.
-    pub command: Option<Vec<String>>,
-    /// vCPUs, in the field that `resourceRequirements` has replaced. Old job definitions have it.
-    pub vcpus: Option<i32>,
-    /// Memory in MiB, in the old field.
-    pub memory: Option<i32>,
-    /// vCPUs, memory in MiB, GPUs.
-    pub resource_requirements: Option<Vec<Resource>>,
-    /// The exit code.
-    pub exit_code: Option<i32>,
-    /// The reason for the end of the container, in a few words.
-    pub reason: Option<String>,
-    /// The log stream with its output.
-    pub log_stream_name: Option<String>,
-    /// The name of the ECS cluster in which it runs, which is that of a compute environment.
-    #[serde(skip)]
-    pub ecs_cluster: Option<String>,
-    /// The log driver, when it is another one than `awslogs`.
-    #[serde(skip)]
-    pub log_driver: Option<String>,
-    /// The log group, when the job definition names one.
-    #[serde(skip)]
-    pub log_group: Option<String>,
-    /// The command that the launcher starts, quoted for sh, where the container's command lacks it.
-    #[serde(skip)]
-    pub launched: Option<String>,
-    /// The job's tasks, where they are not the indices of its children.
-    #[serde(skip)]
-    pub tasks: Option<Tasks>,
-}
-
-/// API `ResourceRequirement`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Resource {
-    /// `VCPU`, `MEMORY` or `GPU`.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// How many; MiB for memory.
-    pub value: String,
-}
-
 /// API `AttemptDetail`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Attempt {
     /// When it began to run, in milliseconds since the epoch.
@@ -235,20 +196,14 @@ pub struct Attempt {
     pub stopped_at: Option<i64>,
     /// Why it ended.
     pub status_reason: Option<String>,
-    /// Its container.
+    /// Its container; of several, the one whose end was the attempt's.
     pub container: AttemptContainer,
-}
-
-/// API `AttemptContainerDetail`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct AttemptContainer {
-    /// The exit code.
-    pub exit_code: Option<i32>,
-    /// The reason for the end of the container, in a few words.
-    pub reason: Option<String>,
-    /// The log stream with its output.
-    pub log_stream_name: Option<String>,
+    /// Its containers, for a job of several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub task_properties: Vec<AttemptTask>,
+    /// Its pod, on EKS.
+    #[serde(flatten)]
+    pub pod: Option<AttemptPod>,
 }
 
 /// API `RetryStrategy`.
@@ -264,6 +219,14 @@ pub struct RetryStrategy {
 pub struct Timeout {
     /// Seconds that an attempt may run.
     pub attempt_duration_seconds: Option<i32>,
+}
+
+/// The sum of a resource of several containers. Values that are not numbers, such as GPUs of a pod,
+/// are left out.
+fn sum_of(containers: &[&Container], kind: &str) -> Option<String> {
+    let all = containers.iter().flat_map(|container| container.resource_requirements.iter().flatten());
+    let values: Vec<f64> = all.filter(|r| r.kind == kind).filter_map(|r| r.value.parse().ok()).collect();
+    (!values.is_empty()).then(|| values.iter().sum::<f64>().to_string())
 }
 
 impl Job {
@@ -292,6 +255,8 @@ impl Job {
             submitter: None,
             depends_on: None,
             container: None,
+            ecs_properties: None,
+            eks_properties: None,
             attempts: None,
             retry_strategy: None,
             timeout: None,
@@ -353,7 +318,7 @@ impl Job {
     /// Whether it could not start because its image has no `/bin/sh`, in the engine's own words
     /// (runc's, which ECS hands on behind `CannotStartContainerError`).
     pub fn lacks_sh(&self) -> bool {
-        let reason = self.container.as_ref().and_then(|c| c.reason.as_deref()).unwrap_or_default();
+        let reason = self.container_reason().unwrap_or_default();
         reason.contains("exec: \"/bin/sh\": ")
             && ["no such file", "not found"].iter().any(|words| reason.contains(words))
     }
@@ -396,9 +361,14 @@ impl Job {
         self.container.as_ref().or_else(nodes)
     }
 
-    /// A resource: `VCPU`, `MEMORY` (MiB) or `GPU`, of a node for an MNP job. Old job definitions
-    /// have the first two in fields of their own.
+    /// A resource: `VCPU`, `MEMORY` (MiB) or `GPU`, of a node for an MNP job, of all containers
+    /// together for a job of several. Old job definitions have the first two in fields of their
+    /// own.
     pub fn resource(&self, kind: &str) -> Option<String> {
+        let containers = self.task_containers();
+        if containers.len() > 1 {
+            return sum_of(&containers, kind);
+        }
         let container = self.main_container()?;
         let named = container.resource_requirements.iter().flatten().find(|r| r.kind == kind);
         let old = || match kind {
@@ -411,8 +381,7 @@ impl Job {
 
     /// The reasons for its state and for the end of its container, as far as Batch gives them.
     pub fn reasons(&self) -> String {
-        let of_container = self.container.as_ref().and_then(|c| c.reason.as_deref());
-        reasons(self.status_reason.as_deref(), of_container).join("; ")
+        reasons(self.status_reason.as_deref(), self.container_reason()).join("; ")
     }
 
     /// Whether somebody has asked for its end, and it has not ended yet. Batch sets the marks when
@@ -451,8 +420,11 @@ impl Job {
 
     /// The message that a part of its output is not in the log stream, of any of its attempts.
     pub fn lost_output(&self) -> Option<&str> {
-        let of_attempts = self.attempts.iter().flatten().filter_map(|a| a.container.reason.as_deref());
-        let mut reasons = self.container.iter().filter_map(|c| c.reason.as_deref()).chain(of_attempts);
+        let attempts = self.attempts.iter().flatten();
+        let of_attempts = attempts.flat_map(|a| a.containers().into_iter().chain([&a.container]));
+        let of_attempts = of_attempts.filter_map(|container| container.reason.as_deref());
+        let own = self.task_containers().into_iter().chain(&self.container);
+        let mut reasons = own.filter_map(|container| container.reason.as_deref()).chain(of_attempts);
         reasons.find_map(|reason| reason.get(reason.find(OUTPUT_NOT_KEPT)?..))
     }
 
@@ -486,12 +458,6 @@ impl Job {
         }
     }
 
-    /// The exit code of the last attempt.
-    pub fn exit_code(&self) -> Option<i32> {
-        let of_container = self.container.as_ref().and_then(|c| c.exit_code);
-        of_container.or_else(|| self.attempts.as_ref()?.last()?.container.exit_code)
-    }
-
     /// The exit code of a tool that waits for this job: the job's exit code, or 1 for a job that
     /// failed without one.
     pub fn exit(&self) -> u8 {
@@ -506,39 +472,5 @@ impl Job {
     /// configuration Batch takes `awslogs` (API `ContainerProperties`, `logConfiguration`).
     pub fn other_log_driver(&self) -> Option<&str> {
         self.main_container()?.log_driver.as_deref()
-    }
-
-    /// The number of attempts that have begun, as far as it is known.
-    pub fn attempts_begun(&self) -> u32 {
-        let ended: Vec<&Attempt> = self.attempts.iter().flatten().collect();
-        let last = self.container.as_ref().and_then(|c| c.log_stream_name.as_ref());
-        let is_new =
-            last.is_some_and(|s| ended.iter().all(|a| a.container.log_stream_name.as_ref() != Some(s)));
-        u32::try_from(ended.len()).unwrap_or(u32::MAX).saturating_add(u32::from(is_new))
-    }
-
-    /// The log stream of one attempt, which counts from 1.
-    pub fn log_stream_of(&self, attempt: u32) -> Option<String> {
-        let at = usize::try_from(attempt.checked_sub(1)?).ok()?;
-        let ended = self.attempts.as_deref().unwrap_or_default();
-        match ended.get(at) {
-            Some(attempt) => attempt.container.log_stream_name.clone(),
-            None if at == ended.len() && self.attempts_begun() == attempt => {
-                self.container.as_ref()?.log_stream_name.clone()
-            }
-            None => None,
-        }
-    }
-
-    /// The log streams of its attempts, the oldest first; the last one may still be written.
-    pub fn log_streams(&self) -> Vec<String> {
-        let ended = self.attempts.iter().flatten().map(|a| &a.container);
-        let mut streams: Vec<String> = ended.filter_map(|c| c.log_stream_name.clone()).collect();
-        if let Some(stream) = self.container.as_ref().and_then(|c| c.log_stream_name.clone())
-            && !streams.contains(&stream)
-        {
-            streams.push(stream);
-        }
-        streams
     }
 }

@@ -11,6 +11,7 @@ mod exec_target;
 mod history;
 mod hosts;
 mod job;
+mod job_containers;
 mod known_jobs;
 mod list;
 mod poll;
@@ -22,6 +23,7 @@ mod resolve;
 mod resubmit;
 mod running_limit;
 mod submit;
+mod task;
 mod terminate;
 mod wait_set;
 
@@ -32,7 +34,8 @@ pub use describe::{JobDetails, describe, describe_one, describe_with_environment
 pub use exec_target::{ExecTarget, ExecTask, exec_target};
 pub use history::{RecordedJob, last_of_another_session, record_submission, recorded_ids, recorded_jobs};
 pub use hosts::{Host, HostJob, HostResources, UNITS, hosts, instances, jobs_by_host};
-pub use job::{Attempt, Container, Dependency, Job, reasons};
+pub use job::{Attempt, Dependency, Job, reasons};
+pub use job_containers::{ContainerStream, shown_name};
 pub use known_jobs::{KnownJobs, known_jobs};
 pub use list::{ListPage, ListTarget, children, list, pages, pages_in_turn, parts, parts_in_order};
 pub use poll::{PollInterval, poll_job};
@@ -47,5 +50,6 @@ pub use running_limit::{
     EndedLimit, limit_of, remove_ended_limits, remove_limits_of, remove_limits_of_ended, remove_unused_limit,
 };
 pub use submit::{RetryPolicy, SubmissionProgress, Submitted, SubmittedJobs, once, submit};
+pub use task::{AttemptContainer, Container};
 pub use terminate::{TerminationProgress, terminate, terminate_all, terminate_each};
 pub use wait_set::{Counts, JobWaitSet};

@@ -103,6 +103,19 @@ async fn find_reason(session: &Session, rejected: RejectedRequest<'_>) -> Option
             let message = format!("{doing}: the job definition {name} is for multi-node parallel jobs");
             Some(Failure::usage(message).hint(format!("`--nodes {nodes}` submits one")))
         }
+        (DefinitionKind::Ecs(_), _) if request.container_overrides.is_some() => {
+            // The request was made without a look at the job definition.
+            definition::set_to_be_read(session, &request.job_definition);
+            let failure = Failure::failed(format!(
+                "{doing}: the job definition {} is for a task of containers (ecsProperties)",
+                summary.name
+            ));
+            Some(
+                failure
+                    .with_kind(ErrorKind::UnreadDefinition)
+                    .hint("`bsub` submits to such a job definition"),
+            )
+        }
         _ => takes_no_overrides(&summary).map(|failure| {
             let message = format!("{doing}: {failure}");
             failure.wrap(message)

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_batch::types::{JobDetail, NodeProperties, RetryAction, RetryStrategy};
+use aws_sdk_batch::types::{
+    EcsPropertiesDetail, JobDetail, NodeProperties, RetryAction, RetryStrategy, TaskContainerDetails,
+};
 
 use super::describe::no_such_part;
 use super::{Job, sdk_details, unknown};
@@ -10,8 +12,8 @@ use crate::aws::Session;
 use crate::ui::Failure;
 use awsb_model::payload::launcher;
 use awsb_model::request::{
-    ArrayProperties, EvaluateOnExit, JobTimeout, KeyValue, NodeOverrides, NodePropertyOverride, Overrides,
-    ResourceRequirement, SubmitRequest,
+    ArrayProperties, EcsPropertiesOverride, EvaluateOnExit, JobTimeout, KeyValue, NodeOverrides,
+    NodePropertyOverride, Overrides, ResourceRequirement, SubmitRequest,
 };
 use awsb_model::{self, Consumption, JobId, RunningLimit, Status, SubmissionId, Submitter, TaskIds, Tasks};
 
@@ -92,6 +94,11 @@ fn resubmission(id: &JobId, whole: &JobDetail, part: &JobDetail) -> Result<Resub
     if let Some(nodes) = detail.node_properties() {
         request.node_overrides =
             Some(node_overrides(nodes).ok_or_else(|| cannot("its nodes have no containers"))?);
+    } else if let Some(ecs) = detail.ecs_properties() {
+        request.ecs_properties_override =
+            Some(task_overrides(ecs).ok_or_else(|| cannot("its task has no containers"))?);
+    } else if detail.eks_properties().is_some() {
+        return Err(cannot("it runs on EKS, and bsub submits no such jobs"));
     } else {
         let container = detail.container().ok_or_else(|| cannot("it has no container of its own"))?;
         let environment = container.environment().iter().map(|v| (v.name(), v.value()));
@@ -116,6 +123,22 @@ fn resubmission(id: &JobId, whole: &JobDetail, part: &JobDetail) -> Result<Resub
         (Some(_), None) => return Err(cannot("it is not a child of an array")),
     };
     Ok(Resubmission { id: id.clone(), status, request, tasks, child })
+}
+
+/// The overrides of the container that bsub gave a command, or of the first essential one. The
+/// others are as their job definition has them.
+fn task_overrides(ecs: &EcsPropertiesDetail) -> Option<EcsPropertiesOverride> {
+    let containers: Vec<&TaskContainerDetails> =
+        ecs.task_properties().iter().flat_map(|task| task.containers()).collect();
+    let is_marked = |container: &&&TaskContainerDetails| {
+        container.environment().iter().any(|v| v.name() == Some(SubmissionId::VARIABLE))
+    };
+    let is_essential = |container: &&&TaskContainerDetails| container.essential() != Some(false);
+    let container = containers.iter().find(is_marked).or_else(|| containers.iter().find(is_essential))?;
+    let environment = container.environment().iter().map(|v| (v.name(), v.value()));
+    let resources = container.resource_requirements().iter().map(|r| (r.r#type(), r.value()));
+    let overrides = overrides(container.command(), environment, resources);
+    Some(EcsPropertiesOverride::of_container(container.name().map(str::to_owned), overrides))
 }
 
 fn node_overrides(nodes: &NodeProperties) -> Option<NodeOverrides> {

@@ -329,8 +329,7 @@ pub fn failure_line(tool: &str, job: &Job, exit: u8) -> String {
 }
 
 fn line_about(tool: &str, job: &Job, ended: &str, exit: u8) -> String {
-    let of_container = job.container.as_ref().and_then(|c| c.reason.as_deref());
-    let mut reasons = batch::reasons(job.informative_reason(), of_container).into_iter();
+    let mut reasons = batch::reasons(job.informative_reason(), job.container_reason()).into_iter();
     // Some jobs have an exit code and no reason.
     let reason = match (reasons.next(), job.exit_code()) {
         (Some(reason), _) => format!(": {reason}"),

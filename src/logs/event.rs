@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::aws::Session;
-use crate::batch::Job;
+use crate::batch::{ContainerStream, Job};
 use awsb_model::JobId;
 
 /// A line of a job's output.
@@ -38,6 +38,9 @@ impl Serialize for Event {
         if let Some(task) = self.stream.task {
             object.serialize_entry("task", &task)?;
         }
+        if let Some(container) = &self.stream.container {
+            object.serialize_entry("container", container)?;
+        }
         object.serialize_entry("logStreamName", &self.stream.name)?;
         object.serialize_entry("timestamp", &self.timestamp)?;
         object.serialize_entry("message", &self.message)?;
@@ -63,6 +66,8 @@ pub struct LogStreamRef {
     pub job_id: String,
     /// The ID of its task, where that is not its index.
     pub task: Option<u32>,
+    /// The container that writes it, in a job of several.
+    pub container: Option<String>,
     /// The log group.
     pub group: String,
     /// The stream's name.
@@ -73,23 +78,17 @@ impl LogStreamRef {
     /// The streams of a job's attempts, the oldest first; of one attempt alone, if a number is
     /// given.
     pub fn all_of(job: &Job, session: &Session, attempt: Option<u32>) -> Vec<Arc<LogStreamRef>> {
-        // The job's own log configuration names the group (API `ContainerDetail`,
-        // logConfiguration).
-        let own = job.container.as_ref().and_then(|c| c.log_group.clone());
-        let group = own.unwrap_or_else(|| session.cluster.log_group.clone());
-        let stream = |name| {
+        let stream = |stream: ContainerStream| {
             Arc::new(LogStreamRef {
                 writer: StreamWriter::Job,
                 job_id: job.job_id.clone(),
                 task: job.task,
-                group: group.clone(),
-                name,
+                container: stream.container,
+                group: stream.group.unwrap_or_else(|| session.cluster.log_group.clone()),
+                name: stream.name,
             })
         };
-        match attempt {
-            None => job.log_streams().into_iter().map(stream).collect(),
-            Some(number) => job.log_stream_of(number).map(stream).into_iter().collect(),
-        }
+        job.streams(attempt).into_iter().map(stream).collect()
     }
 
     /// The index of the array's child or of the node that writes it.

@@ -90,6 +90,7 @@ mod tests {
             writer: StreamWriter::Job,
             job_id: "j".into(),
             task: None,
+            container: None,
             group: "g".into(),
             name: "s".into(),
         };

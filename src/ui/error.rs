@@ -33,6 +33,9 @@ pub enum ErrorKind {
     /// Something that a call names does not exist any more, and a cache named it. The cache entry
     /// is evicted, so a retry reads fresh data.
     Stale,
+    /// A job definition was not read, and needs another form of request than was sent. That is
+    /// remembered, so a retry reads it.
+    UnreadDefinition,
     /// Contact was lost for good while a job or a build goes on.
     ContactLost,
     /// The time to wait was over before the awaited event.

@@ -4,11 +4,31 @@ use awsb_testkit::{Sandbox, script, story};
 
 #[track_caller]
 fn run_story(story: &str) {
+    run_story_of("local_batch.py", story);
+}
+
+#[track_caller]
+fn run_story_of(program: &str, story: &str) {
     let mut sandbox = Sandbox::new();
     sandbox.use_python();
     sandbox.use_local_exports();
-    let file = script("local_batch.py").display().to_string();
+    let file = script(program).display().to_string();
     sandbox.run("python", [file.as_str(), story]).ok();
+}
+
+#[story]
+fn each_operation_of_the_model_is_done_or_refused_by_its_name() {
+    run_story_of("local_batch_model.py", "operations");
+}
+
+#[story]
+fn the_model_has_no_field_that_nobody_has_looked_at() {
+    run_story_of("local_batch_model.py", "fields");
+}
+
+#[story]
+fn every_field_of_a_job_definition_is_shown_as_it_was_given() {
+    run_story_of("local_batch_model.py", "definitions");
 }
 
 #[story]

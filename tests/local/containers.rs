@@ -222,6 +222,31 @@ async fn a_job_in_a_container_prints_and_its_exit_code_counts() {
 }
 
 #[story]
+async fn a_container_finds_its_metadata() {
+    let image = engine();
+    let cluster = Contained::started();
+    let definition = cluster.register(small(image)).await;
+    // The job is RUNNING a moment after it runs.
+    let script = "until wget -qO- $ECS_CONTAINER_METADATA_URI_V4/task | grep -q '\"KnownStatus\":\"RUNNING\"'; do \
+                  sleep 0.1; done; wget -qO- $ECS_CONTAINER_METADATA_URI_V4; echo; \
+                  wget -qO- $ECS_CONTAINER_METADATA_URI_V4/task; echo; \
+                  wget -qO- ${ECS_CONTAINER_METADATA_URI_V4%-*}-7 2>/dev/null || echo none";
+    let (job, output) = cluster.run(&definition, sh(script)).await;
+    let [container, task, other] = &output[..] else { panic!("{output:?}") };
+    let container: Value = serde_json::from_str(container).unwrap();
+    let task: Value = serde_json::from_str(task).unwrap();
+    let stream = job.container().and_then(|c| c.log_stream_name()).unwrap();
+    assert_eq!((&container["Name"], &container["Image"]), (&"default".into(), &image.into()), "{container}");
+    assert_eq!(container["LogOptions"]["awslogs-stream"], stream);
+    assert_eq!(container["Limits"]["Memory"], 64);
+    let task_arn = job.container().and_then(|c| c.task_arn()).unwrap();
+    assert_eq!((&task["TaskARN"], &task["Family"]), (&task_arn.into(), &"contained".into()), "{task}");
+    assert_eq!(task["Containers"], serde_json::json!([container]));
+    assert_eq!(other, "none");
+    cluster.nothing_is_left().await;
+}
+
+#[story]
 async fn the_images_entrypoint_and_cmd_count() {
     let image = engine();
     let cluster = Contained::started();

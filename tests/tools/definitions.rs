@@ -362,8 +362,6 @@ fn definition(kind: &str, extra: Value) -> Value {
 
 #[story]
 fn job_definitions_that_bsub_cannot_use() {
-    let containers =
-        json!({"ecsProperties": {"taskProperties": [{"containers": [{"image": "a"}, {"image": "b"}]}]}});
     let nodes = json!({"nodeProperties": {"numNodes": 3, "mainNode": 0, "nodeRangeProperties": [
         {"targetNodes": "0:", "container": {"image": "a"}}]}});
     for (definition, words, expected) in [
@@ -372,11 +370,6 @@ fn job_definitions_that_bsub_cannot_use() {
             // As issue 5817 of nextflow has it.
             "Container overrides or node overrides should not be set for Batch on EKS jobs.",
             "the job definition d is for EKS",
-        ),
-        (
-            definition("container", containers),
-            "containerOverrides are not supported",
-            "the job definition d is for several containers",
         ),
         (
             definition("multinode", nodes),

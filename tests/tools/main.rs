@@ -46,6 +46,7 @@ mod queues;
 mod references;
 mod right_job;
 mod secrets;
+mod several_containers;
 mod signals;
 mod slow_network;
 mod steer;

@@ -173,3 +173,61 @@ fn directories_that_the_jobs_of_a_cluster_share() {
     let failed = sandbox.run("bsub", ["true"]).failed_with(2);
     assert!(failed.contains("`shared` has to be a list of strings, not string"), "{failed}");
 }
+
+#[story]
+fn groups_of_nodes_have_sizes_images_and_commands_of_their_own() {
+    let server = BadServer::start(|request, _| answer(request));
+    let sandbox = Sandbox::at(&server.endpoint());
+    let group = "3,vcpus=8,image=lab/solver:2,command=./work --all";
+    let line = ["-n", "2", "-p", "4", "--instance-type", "c7i.8xlarge", "--node-group", group, "true"];
+    sandbox.run("bsub", line).ok();
+    let body = |operation: &str| -> Value {
+        serde_json::from_slice(&server.requests(operation).last().unwrap().body).unwrap()
+    };
+    let registered = body("registerjobdefinition");
+    let ranges = registered["nodeProperties"]["nodeRangeProperties"].as_array().unwrap();
+    let ranges: Vec<Value> =
+        ranges.iter().map(|range| json!([range["targetNodes"], range["container"]["image"]])).collect();
+    assert_eq!(json!(ranges), json!([["0:1", "busybox"], ["2:", "lab/solver:2"]]));
+    // All groups have the same type.
+    for range in registered["nodeProperties"]["nodeRangeProperties"].as_array().unwrap() {
+        assert_eq!(range["container"]["instanceType"], "c7i.8xlarge");
+    }
+    let nodes = body("submitjob")["nodeOverrides"].take();
+    assert_eq!(nodes["numNodes"], 5);
+    let overrides = &nodes["nodePropertyOverrides"];
+    let of_group = &overrides[1]["containerOverrides"];
+    assert_eq!(of_group["command"], json!(["/bin/sh", "-c", "./work --all"]));
+    assert_eq!(of_group["resourceRequirements"], json!([{"type": "VCPU", "value": "8"}]));
+    assert!(variables(&of_group["environment"]).contains(&("AWSB_VCPUS", "8")), "{of_group}");
+    assert!(variables(&overrides[0]["containerOverrides"]["environment"]).contains(&("AWSB_VCPUS", "4")));
+
+    // The components of Slurm are such groups.
+    let script =
+        "#!/bin/sh\n#SBATCH -n 2 -N 2 --mem=4G\n#SBATCH hetjob\n#SBATCH -N 3 -c 8 --mem=16G\n./solve\n";
+    sandbox.file("het.sh", script);
+    let shown = sandbox.run("bsub", ["--dry-run", "het.sh"]).ok().json();
+    let requests = shown.as_array().unwrap();
+    let submit = requests.iter().find(|request| request["operation"] == "SubmitJob").unwrap();
+    let nodes = &submit["request"]["nodeOverrides"];
+    assert_eq!(
+        (&nodes["numNodes"], &nodes["nodePropertyOverrides"][1]["targetNodes"]),
+        (&json!(5), &json!("2:"))
+    );
+    let sizes = &nodes["nodePropertyOverrides"][1]["containerOverrides"]["resourceRequirements"];
+    assert_eq!(*sizes, json!([{"type": "VCPU", "value": "8"}, {"type": "MEMORY", "value": "16384"}]));
+
+    let refused = |args: &[&str], words: &str| {
+        let failed = sandbox.run("bsub", args.iter().copied());
+        assert!(failed.failed_with(2).contains(words), "{failed}");
+    };
+    let five = ["--node-group", "1"].repeat(5);
+    refused(&[five.as_slice(), &["true"]].concat(), "at most 5 groups of nodes with the first, not 6");
+    refused(&["--node-group", "999", "-n", "2", "true"], "at most 1000 nodes");
+    refused(&["--node-group", "2,colour=red", "true"], "is none of vcpus=N");
+    let two = "#!/bin/sh\n#SBATCH -N 1 -C haswell\n#SBATCH hetjob\n#SBATCH -N 2 -C skylake\n./solve\n";
+    sandbox.file("two.sh", two);
+    let failed = sandbox.run("bsub", ["two.sh"]);
+    let words = "needs two instance types (`haswell` and `skylake`)";
+    assert!(failed.code() == 2 && failed.stderr.contains(words), "{failed}");
+}

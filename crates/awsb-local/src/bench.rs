@@ -105,6 +105,7 @@ impl Cluster {
             lost: false,
             lost_output: None,
             output: Some(0),
+            containers: Vec::new(),
         });
     }
 }

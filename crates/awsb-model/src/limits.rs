@@ -80,6 +80,9 @@ pub const CONSUMABLE_RESOURCES: usize = 5;
 /// job with one node is an ordinary job).
 pub const NODES: RangeInclusive<u32> = 2..=1000;
 
+/// Node ranges of a multi-node parallel job (UG `mnp-node-groups`: up to five node ranges).
+pub const NODE_RANGES: usize = 5;
+
 /// Characters of an image's name (API `ContainerProperties`, `image`).
 pub const IMAGE_LENGTH: usize = 255;
 

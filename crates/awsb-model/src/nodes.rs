@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Invalid, limits, words};
+use super::digits::digits;
+use super::{Invalid, NodeGroup, limits, words};
 
 /// The nodes of a job (API `NodeOverrides`, `numNodes`): one, which is an ordinary job, or within
 /// [`limits::NODES`].
@@ -29,6 +30,8 @@ pub struct NodeTargets {
     pub targets: String,
     /// The vCPUs of each node. `None`: neither the job nor its definition has them.
     pub vcpus: Option<f64>,
+    /// The group of nodes that the range is for; `None` for the job's first nodes.
+    pub group: Option<NodeGroup>,
 }
 
 /// The nodes of a multi-node parallel job, with the ranges of its job definition.
@@ -48,7 +51,7 @@ impl fmt::Display for JobNodes {
         if others.iter().all(|range| range.vcpus == first.vcpus) {
             return first.vcpus.map_or(Ok(()), |vcpus| f.write_str(&size(vcpus)));
         }
-        for (n, NodeTargets { targets, vcpus }) in self.ranges.iter().enumerate() {
+        for (n, NodeTargets { targets, vcpus, .. }) in self.ranges.iter().enumerate() {
             let size = vcpus.map(size).unwrap_or_default();
             write!(f, "{} nodes {targets}{size}", if n == 0 { ":" } else { "," })?;
         }
@@ -73,11 +76,6 @@ impl fmt::Display for Nodes {
     }
 }
 
-/// Parses digits alone; `parse` would accept a sign, too.
-pub(super) fn digits(text: &str) -> Option<u32> {
-    text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::Gpus;
@@ -97,8 +95,13 @@ mod tests {
     #[test]
     fn nodes_of_a_job_with_their_vcpus() {
         let shown = |sizes: &[(&str, Option<f64>)]| {
-            let range = |&(targets, vcpus): &(&str, _)| NodeTargets { targets: String::from(targets), vcpus };
-            JobNodes { count: 3, ranges: sizes.iter().map(range).collect() }.to_string()
+            let range = |&(targets, vcpus): &(&str, _)| NodeTargets {
+                targets: String::from(targets),
+                vcpus,
+                group: None,
+            };
+            let ranges = sizes.iter().map(range).collect();
+            JobNodes { count: 3, ranges }.to_string()
         };
         assert_eq!(shown(&[("0:", None)]), "3 nodes");
         assert_eq!(shown(&[("0:", Some(1.0))]), "3 nodes x 1 vCPU");

@@ -34,6 +34,9 @@ pub struct SubmitRequest {
     /// Changes to the container of the job definition. An MNP job has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container_overrides: Option<Overrides>,
+    /// Changes to the task of the job definition, for a job of several containers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ecs_properties_override: Option<EcsPropertiesOverride>,
     /// Changes to the job definition of an MNP job.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node_overrides: Option<NodeOverrides>,
@@ -153,6 +156,44 @@ pub struct NodePropertyOverride {
     pub container_overrides: Overrides,
 }
 
+/// API `EcsPropertiesOverride`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EcsPropertiesOverride {
+    /// The changes to the tasks. Batch has one.
+    pub task_properties: Vec<TaskPropertiesOverride>,
+}
+
+/// API `TaskPropertiesOverride`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TaskPropertiesOverride {
+    /// The changes to the containers.
+    pub containers: Vec<TaskContainerOverrides>,
+}
+
+/// API `TaskContainerOverrides`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TaskContainerOverrides {
+    /// The name of the container; `None` for the only one, which has no name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The changes.
+    #[serde(flatten)]
+    pub overrides: Overrides,
+}
+
+impl EcsPropertiesOverride {
+    /// Changes to one container.
+    pub fn of_container(name: Option<String>, overrides: Overrides) -> Self {
+        let containers = vec![TaskContainerOverrides { name, overrides }];
+        Self { task_properties: vec![TaskPropertiesOverride { containers }] }
+    }
+
+    fn containers(&self) -> impl Iterator<Item = &TaskContainerOverrides> {
+        self.task_properties.iter().flat_map(|task| &task.containers)
+    }
+}
+
 /// API `ContainerOverrides`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -188,24 +229,30 @@ pub struct ResourceRequirement {
 }
 
 impl SubmitRequest {
-    /// The overrides of its container, or of its nodes.
+    /// The overrides of its container, of its nodes, or of the container of its task.
     pub fn overrides(&self) -> Option<&Overrides> {
-        self.container_overrides.as_ref().or_else(|| {
+        let of_nodes = || {
             let nodes = self.node_overrides.as_ref()?;
             nodes.node_property_overrides.first().map(|o| &o.container_overrides)
-        })
+        };
+        let of_task = || Some(&self.ecs_properties_override.as_ref()?.containers().next()?.overrides);
+        self.container_overrides.as_ref().or_else(of_nodes).or_else(of_task)
     }
 
-    /// The overrides of its container, or of each of its node ranges.
+    /// The overrides of its container, of each of its node ranges, or of the containers of its task.
     pub fn all_overrides(&self) -> impl Iterator<Item = &Overrides> {
         let nodes = self.node_overrides.iter().flat_map(|nodes| &nodes.node_property_overrides);
-        nodes.map(|node| &node.container_overrides).chain(&self.container_overrides)
+        let task = self.ecs_properties_override.iter().flat_map(EcsPropertiesOverride::containers);
+        let task = task.map(|container| &container.overrides);
+        nodes.map(|node| &node.container_overrides).chain(&self.container_overrides).chain(task)
     }
 
-    /// Mutable overrides of its container, or of each of its node ranges.
+    /// Mutable overrides, as [`Self::all_overrides`].
     pub fn overrides_mut(&mut self) -> impl Iterator<Item = &mut Overrides> {
         let nodes = self.node_overrides.iter_mut().flat_map(|nodes| &mut nodes.node_property_overrides);
-        nodes.map(|node| &mut node.container_overrides).chain(&mut self.container_overrides)
+        let tasks = self.ecs_properties_override.iter_mut().flat_map(|ecs| &mut ecs.task_properties);
+        let task = tasks.flat_map(|task| &mut task.containers).map(|container| &mut container.overrides);
+        nodes.map(|node| &mut node.container_overrides).chain(&mut self.container_overrides).chain(task)
     }
 
     /// The ID of its submission.
@@ -294,13 +341,27 @@ mod tests {
             NodePropertyOverride { target_nodes: "0:".into(), container_overrides: Overrides::default() };
         let nodes = NodeOverrides { num_nodes: 2, node_property_overrides: vec![node] };
         let nodes = SubmitRequest { node_overrides: Some(nodes), ..SubmitRequest::default() };
-        for request in [container, nodes] {
+        let ecs = EcsPropertiesOverride::of_container(Some("main".into()), Overrides::default());
+        let task = SubmitRequest { ecs_properties_override: Some(ecs), ..SubmitRequest::default() };
+        for request in [container, nodes, task] {
             assert_eq!(request.mark(), None);
             let (first, second) = (SubmissionId::random(), SubmissionId::random());
             let marked = request.marked(&first).marked(&second);
             assert_eq!(marked.mark(), Some(second));
             assert_eq!(marked.overrides().map(|o| o.environment.len()), Some(1));
         }
+    }
+
+    #[test]
+    fn overrides_of_a_task_are_in_the_form_of_the_api() {
+        let overrides = Overrides { command: vec!["true".into()], ..Overrides::default() };
+        let named = EcsPropertiesOverride::of_container(Some("main".into()), overrides.clone());
+        assert_eq!(
+            serde_json::to_string(&named).unwrap_or_default(),
+            r#"{"taskProperties":[{"containers":[{"name":"main","command":["true"]}]}]}"#
+        );
+        let unnamed = EcsPropertiesOverride::of_container(None, overrides);
+        assert!(!serde_json::to_string(&unnamed).unwrap_or_default().contains("name"));
     }
 
     #[test]

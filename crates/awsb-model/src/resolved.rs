@@ -2,8 +2,8 @@
 
 use super::payload::launcher;
 use super::request::{
-    ArrayProperties, JobTimeout, KeyValue, NodeOverrides, NodePropertyOverride, Overrides,
-    ResourceRequirement, SubmitRequest,
+    ArrayProperties, EcsPropertiesOverride, JobTimeout, KeyValue, NodeOverrides, NodePropertyOverride,
+    Overrides, ResourceRequirement, SubmitRequest,
 };
 use super::{
     Consumption, Dependency, Image, Invalid, JobId, JobNodes, JobSpec, NodeTargets, Resources, Shape, Tasks,
@@ -21,6 +21,8 @@ pub struct ResolvedJob {
     pub job_queue: String,
     /// The job definition: `NAME`, `NAME:REVISION` or an ARN.
     pub job_definition: String,
+    /// The container that runs the job, where the job definition has a task of containers.
+    pub container: Option<TargetContainer>,
     /// The image, if it is not that of the job definition.
     pub image: Option<Image>,
     /// The jobs that must succeed first.
@@ -28,6 +30,13 @@ pub struct ResolvedJob {
     /// The consumable resources of each instance, in place of those of the job definition; empty
     /// where the job has those of its job definition.
     pub consumes: Vec<Consumption>,
+}
+
+/// The container of a task that runs the job; the others of the task stay as they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetContainer {
+    /// Its name. `None`: it is the only container, and has no name.
+    pub name: Option<String>,
 }
 
 /// One container, or many. Unlike a [`Shape`], it has the node ranges of the job definition.
@@ -71,17 +80,24 @@ impl ResolvedJob {
         let scheduling = &spec.scheduling;
         let resource_requirements = spec.resources.requirements();
         let overrides = Overrides { command, environment, resource_requirements };
-        let (array_properties, container_overrides, node_overrides) = match &self.shape {
+        let (array_properties, overrides, node_overrides) = match &self.shape {
             ResolvedShape::Single | ResolvedShape::Array(_) => {
                 // Batch has no array of one child.
                 let size = part.map(|part| part.ids().count()).filter(|n| limits::ARRAY_SIZE.contains(n));
                 (size.map(|size| ArrayProperties { size }), Some(overrides), None)
             }
             ResolvedShape::Nodes(JobNodes { count, ranges }) => {
-                let ranges = ranges.iter().map(|range| overrides_of_range(range, overrides.clone()));
+                let ranges =
+                    ranges.iter().map(|range| overrides_of_range(range, spec.resources, overrides.clone()));
                 let nodes = NodeOverrides { num_nodes: *count, node_property_overrides: ranges.collect() };
                 (None, None, Some(nodes))
             }
+        };
+        let (container_overrides, ecs_properties_override) = match (&self.container, overrides) {
+            (Some(TargetContainer { name }), Some(overrides)) => {
+                (None, Some(EcsPropertiesOverride::of_container(name.clone(), overrides)))
+            }
+            (_, overrides) => (overrides, None),
         };
         let mut request = SubmitRequest {
             job_name: spec.name.to_string(),
@@ -93,6 +109,7 @@ impl ResolvedJob {
             scheduling_priority_override: scheduling.priority.map(|p| p.get()),
             parameters: scheduling.parameters.clone(),
             container_overrides,
+            ecs_properties_override,
             node_overrides,
             retry_strategy: spec.retries.strategy(),
             timeout: spec.timeout.map(|t| JobTimeout { attempt_duration_seconds: t.seconds() }),
@@ -118,11 +135,29 @@ impl Resources {
     }
 }
 
-/// The overrides for a node range, with the variable of its vCPUs.
-fn overrides_of_range(range: &NodeTargets, mut overrides: Overrides) -> NodePropertyOverride {
+/// The variable by which the job image knows the nodes that run the job's command.
+const RUN_ON: &str = "AWSB_RUN_ON";
+
+/// The overrides for a node range, with the variable of its vCPUs. `first` are the resources of the
+/// job's first nodes.
+fn overrides_of_range(
+    range: &NodeTargets,
+    first: Resources,
+    mut overrides: Overrides,
+) -> NodePropertyOverride {
+    if let Some(group) = &range.group {
+        overrides.resource_requirements = group.resources_over(first).requirements();
+        if let Some(line) = &group.command {
+            overrides.command = vec!["/bin/sh".to_owned(), "-c".to_owned(), line.clone()];
+            // In the job image, the other nodes would only wait for the main node.
+            overrides.environment.retain(|variable| variable.name != RUN_ON);
+            overrides.environment.push(KeyValue::new(RUN_ON, "all"));
+        }
+    }
     let vcpus = range.vcpus.map(|vcpus| KeyValue::new(launcher::VCPUS_VARIABLE, vcpus.to_string()));
     overrides.environment.extend(vcpus);
-    NodePropertyOverride { target_nodes: range.targets.clone(), container_overrides: overrides }
+    let target_nodes = range.targets.clone();
+    NodePropertyOverride { target_nodes, container_overrides: overrides }
 }
 
 #[cfg(test)]
@@ -137,6 +172,7 @@ mod tests {
             shape,
             job_queue: "queue".into(),
             job_definition: "definition".into(),
+            container: None,
             image: None,
             depends_on: Vec::new(),
             consumes: Vec::new(),
@@ -144,8 +180,9 @@ mod tests {
     }
 
     fn nodes() -> JobNodes {
-        let range = |targets: &str, vcpus| NodeTargets { targets: targets.to_owned(), vcpus };
-        JobNodes { count: 3, ranges: vec![range("0:0", None), range("1:", Some(2.0))] }
+        let range = |targets: &str, vcpus| NodeTargets { targets: targets.to_owned(), vcpus, group: None };
+        let ranges = vec![range("0:0", None), range("1:", Some(2.0))];
+        JobNodes { count: 3, ranges }
     }
 
     #[test]
@@ -155,6 +192,24 @@ mod tests {
         assert_eq!((nodes, request.container_overrides.as_ref()), (Some(3), None));
         let variables = request.all_overrides().map(|overrides| overrides.environment.len());
         assert_eq!(variables.collect::<Vec<_>>(), [0, 1]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_group_of_nodes_has_its_own_command_and_size() -> Result<(), Invalid> {
+        let mut nodes = nodes();
+        if let Some(last) = nodes.ranges.last_mut() {
+            last.group = Some("2,memory=1G,command=./worker".parse()?);
+        }
+        let request =
+            job(ResolvedShape::Nodes(nodes)).submit_request(None, vec!["main".into()], Vec::new())?;
+        let json = serde_json::to_value(&request).unwrap_or_default();
+        let ranges = &json["nodeOverrides"]["nodePropertyOverrides"];
+        assert_eq!(ranges[0]["containerOverrides"]["command"], serde_json::json!(["main"]));
+        let of_group = &ranges[1]["containerOverrides"];
+        assert_eq!(of_group["command"], serde_json::json!(["/bin/sh", "-c", "./worker"]));
+        assert_eq!(of_group["resourceRequirements"][0]["value"], "1024");
+        assert!(of_group["environment"].to_string().contains("AWSB_RUN_ON"));
         Ok(())
     }
 

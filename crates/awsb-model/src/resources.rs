@@ -4,7 +4,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::str::FromStr;
 
-use super::nodes::digits;
+use super::digits::digits;
 use super::{Invalid, limits};
 
 /// vCPUs of a container: a whole number, or on Fargate `0.25` or `0.5` (API `ResourceRequirement`,

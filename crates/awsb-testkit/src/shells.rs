@@ -34,7 +34,8 @@ pub fn shells() -> Vec<&'static [&'static str]> {
 pub fn plan(spec: &JobSpec) -> Result<Plan, PlanError> {
     let nodes = match spec.shape {
         Shape::Nodes(count) => {
-            Some(JobNodes { count, ranges: vec![NodeTargets { targets: "0:".to_owned(), vcpus: None }] })
+            let range = NodeTargets { targets: "0:".to_owned(), vcpus: None, group: None };
+            Some(JobNodes { count, ranges: vec![range] })
         }
         Shape::Single | Shape::Array(_) => None,
     };
@@ -43,6 +44,7 @@ pub fn plan(spec: &JobSpec) -> Result<Plan, PlanError> {
         spec: spec.clone(),
         job_queue: "queue".to_owned(),
         job_definition: "definition".to_owned(),
+        container: None,
         image: None,
         depends_on: Vec::new(),
         consumes: Vec::new(),

@@ -2,15 +2,19 @@
 
 use aws_sdk_batch::types::{
     ArrayPropertiesDetail, ConsumableResourceProperties, ConsumableResourceRequirement, ContainerDetail,
-    ContainerProperties, JobDetail, JobSummary, KeyValuePair, LogConfiguration, ResourceRequirement,
+    ContainerProperties, JobDetail, JobSummary, KeyValuePair, LogConfiguration, NodeRangeProperty,
+    ResourceRequirement,
 };
 
+use super::fields::{ecs_cluster, log_driver, log_group, pairs, resources, tasks, variable};
+use super::several_containers;
 use crate::batch::job::{
-    self, ArrayProperties, Attempt, AttemptContainer, CapacityUsage, Container, Dependency, Job,
-    NodeProperties, NodeRange, Resource, RetryStrategy, Timeout,
+    self, ArrayProperties, Attempt, CapacityUsage, Dependency, Job, NodeProperties, NodeRange, RetryStrategy,
+    Timeout,
 };
+use crate::batch::task::{AttemptContainer, Container};
 use awsb_model::payload::launcher;
-use awsb_model::{Status, Submitter, Tasks};
+use awsb_model::{Status, Submitter};
 
 /// A state by AWS's name for it. A state that is new to us counts as SUBMITTED, so that waiting
 /// goes on.
@@ -18,18 +22,38 @@ fn status(text: Option<&str>) -> Status {
     text.and_then(|t| t.parse().ok()).unwrap_or(Status::Submitted)
 }
 
-/// The variables of a job's environment, of an MNP job those of its first node range.
-pub fn environment(detail: &JobDetail) -> &[KeyValuePair] {
-    let of_node = || detail.node_properties()?.node_range_properties().first()?.container();
-    match detail.container() {
-        Some(container) => container.environment(),
-        None => of_node().map_or(&[], |container| container.environment()),
+/// The variables of each container of a job, of an MNP job those of its node ranges. The main
+/// container comes first.
+pub fn environments(detail: &JobDetail) -> Vec<Vec<(&str, &str)>> {
+    // Batch may have an empty container for a job of several.
+    let mut all = several_containers::environments(detail);
+    all.extend(detail.container().map(|c| pairs(c.environment())));
+    all.extend(detail.node_properties().iter().flat_map(|n| n.node_range_properties()).flat_map(of_range));
+    all
+}
+
+fn of_range(range: &NodeRangeProperty) -> Vec<Vec<(&str, &str)>> {
+    match range.container() {
+        Some(container) => vec![pairs(container.environment())],
+        None => several_containers::environments_of_range(range),
     }
+}
+
+/// The variables of a job's environment: of an MNP job those of its first node range, of a job of
+/// several containers those of the container that bsub has given a command, or of the main one.
+pub fn environment(detail: &JobDetail) -> Vec<(&str, &str)> {
+    let mut all = environments(detail);
+    let is_submitted = |variables: &Vec<(&str, &str)>| {
+        variables.iter().any(|(name, _)| *name == awsb_model::SubmissionId::VARIABLE)
+    };
+    let at = all.iter().position(is_submitted).unwrap_or(0);
+    if at < all.len() { all.swap_remove(at) } else { Vec::new() }
 }
 
 /// The submitter that the environment names.
 fn submitter(detail: &JobDetail) -> Option<Submitter> {
-    Submitter::cleaned(&variable(environment(detail), Submitter::VARIABLE)?)
+    let named = environments(detail).into_iter().flatten().find(|(name, _)| *name == Submitter::VARIABLE);
+    Submitter::cleaned(named?.1)
 }
 
 /// Whether a time is set: the SDK returns 0 for a missing one.
@@ -71,6 +95,8 @@ impl From<&JobDetail> for Job {
                     .collect(),
             ),
             container: detail.container().map(Container::from),
+            ecs_properties: detail.ecs_properties().map(several_containers::ecs_properties),
+            eks_properties: detail.eks_properties().map(several_containers::eks_properties),
             attempts: Some(detail.attempts().iter().map(Attempt::from).collect()),
             retry_strategy: detail.retry_strategy().map(|r| RetryStrategy { attempts: r.attempts() }),
             timeout: detail
@@ -79,6 +105,7 @@ impl From<&JobDetail> for Job {
             consumable_resource_properties: consumables(detail.consumable_resource_properties()),
             task: None,
         };
+        several_containers::complete(&mut job, detail.eks_attempts());
         let tasks = job.container.as_ref().and_then(|c| c.tasks.clone());
         job.set_task(tasks.as_ref());
         job
@@ -116,7 +143,10 @@ fn node_properties(detail: &JobDetail) -> Option<NodeProperties> {
     }
     let range = |range: &aws_sdk_batch::types::NodeRangeProperty| NodeRange {
         target_nodes: range.target_nodes().map(str::to_owned),
-        container: range.container().map(Container::from),
+        container: range
+            .container()
+            .map(Container::from)
+            .or_else(|| several_containers::main_of_range(range)),
     };
     Some(NodeProperties {
         num_nodes: nodes.and_then(|n| n.num_nodes()),
@@ -125,29 +155,6 @@ fn node_properties(detail: &JobDetail) -> Option<NodeProperties> {
         is_main_node: node.and_then(|n| n.is_main_node()),
         node_range_properties: nodes.map(|n| n.node_range_properties().iter().map(range).collect()),
     })
-}
-
-/// The value of an environment variable.
-fn variable(environment: &[KeyValuePair], name: &str) -> Option<String> {
-    environment.iter().find(|v| v.name() == Some(name)).and_then(|v| v.value()).map(str::to_owned)
-}
-
-/// The log driver, if it is another one than `awslogs`.
-fn log_driver(configuration: Option<&LogConfiguration>) -> Option<String> {
-    let driver = configuration?.log_driver()?.as_str();
-    (driver != "awslogs").then(|| driver.to_owned())
-}
-
-fn log_group(configuration: Option<&LogConfiguration>) -> Option<String> {
-    configuration.and_then(|l| l.options()).and_then(|o| o.get("awslogs-group")).cloned()
-}
-
-fn resources(requirements: &[ResourceRequirement]) -> Vec<Resource> {
-    let resource = |r: &ResourceRequirement| Resource {
-        kind: r.r#type().map(|t| t.as_str().to_owned()).unwrap_or_default(),
-        value: r.value().unwrap_or_default().to_owned(),
-    };
-    requirements.iter().map(resource).collect()
 }
 
 /// The fields that a container that ran and the container of a node range have in common. `old` are
@@ -161,6 +168,8 @@ fn container(
     log_configuration: Option<&LogConfiguration>,
 ) -> Container {
     Container {
+        name: None,
+        essential: None,
         image: image.map(str::to_owned),
         vcpus: old.0,
         memory: old.1,
@@ -175,14 +184,6 @@ fn container(
         launched: variable(environment, launcher::ARGS_VARIABLE),
         tasks: tasks(environment),
     }
-}
-
-/// The ECS cluster in the ARN of a task or of a container instance: `…:task/CLUSTER/ID` (ECS
-/// Developer Guide, `ecs-account-settings`). The older form has no cluster.
-fn ecs_cluster(arn: &str) -> Option<String> {
-    let mut words = arn.splitn(6, ':').nth(5)?.split('/').skip(1);
-    let (cluster, _id) = (words.next()?, words.next()?);
-    Some(cluster.to_owned())
 }
 
 impl From<&ContainerDetail> for Container {
@@ -221,10 +222,6 @@ impl From<&ContainerProperties> for Container {
     }
 }
 
-fn tasks(environment: &[KeyValuePair]) -> Option<Tasks> {
-    variable(environment, launcher::TASKS_VARIABLE).and_then(|text| Tasks::from_variable(&text).ok())
-}
-
 impl From<&aws_sdk_batch::types::AttemptDetail> for Attempt {
     fn from(attempt: &aws_sdk_batch::types::AttemptDetail) -> Self {
         Self {
@@ -237,8 +234,11 @@ impl From<&aws_sdk_batch::types::AttemptDetail> for Attempt {
                     exit_code: c.exit_code(),
                     reason: c.reason().map(str::to_owned),
                     log_stream_name: c.log_stream_name().map(str::to_owned),
+                    ..AttemptContainer::default()
                 })
                 .unwrap_or_default(),
+            task_properties: attempt.task_properties().iter().map(several_containers::attempt_task).collect(),
+            pod: None,
         }
     }
 }
@@ -287,20 +287,12 @@ impl From<&JobSummary> for Job {
             submitter: None,
             depends_on: None,
             container: summary.container().map(|c| Container {
-                image: None,
-                command: None,
-                vcpus: None,
-                memory: None,
-                resource_requirements: None,
                 exit_code: c.exit_code(),
                 reason: c.reason().map(str::to_owned),
-                log_stream_name: None,
-                ecs_cluster: None,
-                log_driver: None,
-                log_group: None,
-                launched: None,
-                tasks: None,
+                ..Container::default()
             }),
+            ecs_properties: None,
+            eks_properties: None,
             attempts: None,
             retry_strategy: None,
             timeout: None,

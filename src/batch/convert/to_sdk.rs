@@ -3,8 +3,9 @@
 use aws_sdk_batch::operation::submit_job::builders::SubmitJobFluentBuilder;
 use aws_sdk_batch::types::{
     ArrayJobDependency, ArrayProperties, ConsumableResourceProperties, ConsumableResourceRequirement,
-    ContainerOverrides, EvaluateOnExit, JobDependency, JobTimeout, KeyValuePair, NodeOverrides,
-    NodePropertyOverride, ResourceRequirement, ResourceType, RetryAction, RetryStrategy,
+    ContainerOverrides, EcsPropertiesOverride, EvaluateOnExit, JobDependency, JobTimeout, KeyValuePair,
+    NodeOverrides, NodePropertyOverride, ResourceRequirement, ResourceType, RetryAction, RetryStrategy,
+    TaskContainerOverrides, TaskPropertiesOverride,
 };
 
 use awsb_model::request::{self, SubmitRequest};
@@ -30,6 +31,7 @@ pub fn submit_job(client: &aws_sdk_batch::Client, request: &SubmitRequest) -> Su
         .set_scheduling_priority_override(request.scheduling_priority_override)
         .set_parameters(map(&request.parameters))
         .set_container_overrides(request.container_overrides.as_ref().map(overrides))
+        .set_ecs_properties_override(request.ecs_properties_override.as_ref().map(task_overrides))
         .set_node_overrides(request.node_overrides.as_ref().map(node_overrides))
         .set_consumable_resource_properties_override(
             request.consumable_resource_properties_override.as_ref().map(consumables),
@@ -69,6 +71,23 @@ fn overrides(overrides: &request::Overrides) -> ContainerOverrides {
         .set_environment(some_of(environment.collect()))
         .set_resource_requirements(some_of(resources.collect()))
         .build()
+}
+
+fn task_overrides(ecs: &request::EcsPropertiesOverride) -> EcsPropertiesOverride {
+    let container = |container: &request::TaskContainerOverrides| {
+        let overrides = overrides(&container.overrides);
+        TaskContainerOverrides::builder()
+            .set_name(container.name.clone())
+            .set_command(overrides.command)
+            .set_environment(overrides.environment)
+            .set_resource_requirements(overrides.resource_requirements)
+            .build()
+    };
+    let tasks = ecs.task_properties.iter().map(|task| {
+        let containers = task.containers.iter().map(container).collect();
+        TaskPropertiesOverride::builder().set_containers(Some(containers)).build()
+    });
+    EcsPropertiesOverride::builder().set_task_properties(Some(tasks.collect())).build()
 }
 
 fn node_overrides(nodes: &request::NodeOverrides) -> NodeOverrides {

@@ -1,9 +1,10 @@
 //! Changes, made to a container's properties. Pure.
 
 use aws_sdk_batch::types::{
-    ContainerProperties, Device, DeviceCgroupPermission, EfsAuthorizationConfig, EfsAuthorizationConfigIam,
-    EfsTransitEncryption, EfsVolumeConfiguration, EphemeralStorage, Host, LinuxParameters, MountPoint,
-    RepositoryCredentials, Secret, Tmpfs, Ulimit, Volume,
+    ContainerProperties, Device, DeviceCgroupPermission, EcsProperties, EfsAuthorizationConfig,
+    EfsAuthorizationConfigIam, EfsTransitEncryption, EfsVolumeConfiguration, EphemeralStorage, Host,
+    LinuxParameters, MountPoint, RepositoryCredentials, Secret, TaskContainerProperties, Tmpfs, Ulimit,
+    Volume,
 };
 
 use crate::ui::Failure;
@@ -130,6 +131,74 @@ fn linux_parameters(container: &mut ContainerProperties, changes: &ContainerChan
     }
 }
 
+/// Makes the changes to a container of a task (its name; `None` is the only one, which has none), and
+/// to the task where a job of one container has it in its container: roles, volumes and the disk.
+///
+/// # Errors
+/// As [`apply`], and when the task has no such container.
+pub fn apply_to_task(
+    ecs: &mut EcsProperties,
+    name: Option<&str>,
+    changes: &ContainerChanges,
+    definition: &str,
+) -> Result<(), Failure> {
+    let gone =
+        || Failure::usage(format!("the job definition {definition} has no task with such a container"));
+    let task = ecs.task_properties.iter_mut().flatten().next().ok_or_else(gone)?;
+    let containers = task.containers.get_or_insert_default();
+    let is_named = |c: &TaskContainerProperties| c.name().filter(|name| !name.is_empty()) == name;
+    let at = containers.iter().position(is_named).ok_or_else(gone)?;
+    let others: Vec<String> = containers
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| *index != at)
+        .flat_map(|(_, container)| container.mount_points())
+        .filter_map(|point| point.source_volume.clone())
+        .collect();
+    let container = containers.get_mut(at).ok_or_else(gone)?;
+    let mut whole = ContainerProperties::builder()
+        .set_job_role_arn(task.task_role_arn.take())
+        .set_execution_role_arn(task.execution_role_arn.take())
+        .set_ephemeral_storage(task.ephemeral_storage.take())
+        .set_enable_execute_command(task.enable_execute_command)
+        .set_volumes(task.volumes.clone())
+        .set_image(container.image.take())
+        .set_user(container.user.take())
+        .set_privileged(container.privileged)
+        .set_repository_credentials(container.repository_credentials.take())
+        .set_ulimits(container.ulimits.take())
+        .set_secrets(container.secrets.take())
+        .set_environment(container.environment.take())
+        .set_linux_parameters(container.linux_parameters.take())
+        .set_mount_points(container.mount_points.take())
+        .build();
+    apply(&mut whole, changes, definition)?;
+    let mut volumes = whole.volumes.take().unwrap_or_default();
+    // A volume that only this container does not mount any more is still the others'.
+    let is_left = |volume: &&Volume| {
+        let name = volume.name();
+        name.is_some_and(|name| others.iter().any(|other| other == name))
+            && volumes.iter().all(|kept| kept.name() != name)
+    };
+    let left: Vec<Volume> = task.volumes.iter().flatten().filter(is_left).cloned().collect();
+    volumes.extend(left);
+    task.task_role_arn = whole.job_role_arn;
+    task.execution_role_arn = whole.execution_role_arn;
+    task.ephemeral_storage = whole.ephemeral_storage;
+    task.enable_execute_command = whole.enable_execute_command;
+    task.volumes = Some(volumes).filter(|volumes| !volumes.is_empty());
+    container.image = whole.image;
+    container.user = whole.user;
+    container.privileged = whole.privileged;
+    container.repository_credentials = whole.repository_credentials;
+    container.ulimits = whole.ulimits;
+    container.secrets = whole.secrets;
+    container.environment = whole.environment;
+    container.linux_parameters = whole.linux_parameters;
+    container.mount_points = whole.mount_points;
+    Ok(())
+}
+
 fn secrets(
     container: &mut ContainerProperties,
     changes: &ContainerChanges,
@@ -250,6 +319,35 @@ mod tests {
         let volumes: Vec<_> = container.volumes().iter().map(|v| v.name().unwrap()).collect();
         assert_eq!(volumes, ["awsb-1", "awsb-0", "awsb-2"]);
         assert_eq!(container.linux_parameters().unwrap().shared_memory_size(), Some(1024));
+    }
+
+    #[test]
+    fn a_change_of_one_container_leaves_the_others_of_its_task() {
+        let mount = |path: &str| MountPoint::builder().container_path(path).source_volume("awsb-0").build();
+        let container = |name: &str| {
+            TaskContainerProperties::builder().name(name).image("old").mount_points(mount("/data")).build()
+        };
+        let task = aws_sdk_batch::types::EcsTaskProperties::builder()
+            .containers(container("main"))
+            .containers(container("side"))
+            .volumes(Volume::builder().name("awsb-0").build())
+            .build();
+        let mut ecs = EcsProperties::builder().task_properties(task).build();
+        let changes = ContainerChanges {
+            image: "new".parse().ok(),
+            job_role: "theirs".parse().ok(),
+            mounts: all(&["/scratch:/data"]),
+            ..ContainerChanges::default()
+        };
+        assert_eq!(apply_to_task(&mut ecs, Some("main"), &changes, ARN), Ok(()));
+        let task = &ecs.task_properties()[0];
+        let images: Vec<_> = task.containers().iter().map(|c| c.image().unwrap()).collect();
+        assert_eq!(images, ["new", "old"]);
+        assert_eq!(task.task_role_arn(), Some("arn:aws:iam::123456789012:role/theirs"));
+        let volumes: Vec<_> = task.volumes().iter().map(|v| v.name().unwrap()).collect();
+        assert_eq!(volumes, ["awsb-1", "awsb-0"]);
+        assert_eq!(task.containers()[0].mount_points()[0].source_volume(), Some("awsb-1"));
+        assert!(apply_to_task(&mut ecs, Some("other"), &changes, ARN).is_err());
     }
 
     #[test]

@@ -10,11 +10,11 @@ use aws_sdk_batch::types::{JobDefinition, JobDefinitionType, NodeProperties, Nod
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::apply::apply;
+use super::apply::{apply, apply_to_task};
 use super::summary::{DefinitionKind, DefinitionSummary, find, missing, parts};
 use crate::aws::{Session, explain};
 use crate::ui::Failure;
-use awsb_model::{ContainerChanges, limits};
+use awsb_model::{ContainerChanges, Image, NodeGroup, TargetContainer, limits};
 
 /// The tag of a derived job definition with the ARN of the one that it derives from.
 pub const DERIVED_FROM_TAG: &str = "awsb:derived-from";
@@ -26,7 +26,7 @@ const TAGS: usize = 50;
 const HASH_BYTES: usize = 6;
 
 /// The targets of a node range with all nodes.
-pub(super) const EVERY_NODE: &str = "0:";
+const EVERY_NODE: &str = "0:";
 
 /// The job definition that a job takes.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,7 +65,8 @@ impl JobDefinitionRef {
 /// The kind of the cache's entries: from the derived name to `NAME:REVISION`.
 const CACHE_KIND: &str = "derived-definition";
 
-/// Looks for the job definition that is `base` with these changes. Nothing is registered.
+/// Looks for the job definition that is `base` with these changes, of a task those of the container
+/// `target`. Nothing is registered.
 ///
 /// # Errors
 /// When `base` cannot have the changes, or Batch cannot be asked.
@@ -73,14 +74,17 @@ pub(super) async fn inspect_derived(
     session: &Session,
     base: &DefinitionSummary,
     changes: &ContainerChanges,
+    target: Option<&TargetContainer>,
 ) -> Result<JobDefinitionRef, Failure> {
     let is_multi_node = matches!(base.kind, DefinitionKind::MultiNode { .. });
-    inspect(session, base, if is_multi_node { "multinode" } else { "container" }, changes).await
+    let target = target.map_or(Target::All, Target::Container);
+    inspect(session, base, if is_multi_node { "multinode" } else { "container" }, changes, target).await
 }
 
 /// Looks for the multi-node job definition whose nodes are all as the container of `base` with
-/// these changes. It is the same for any number of nodes, and its only node range is
-/// [`EVERY_NODE`].
+/// these changes. With a single range of all nodes it is the same for any number of nodes. With
+/// groups of nodes, their images differ, and `targets` are the node ranges of the first nodes and of
+/// each group.
 ///
 /// # Errors
 /// As [`inspect_derived`].
@@ -88,8 +92,23 @@ pub(super) async fn inspect_multi_node(
     session: &Session,
     base: &DefinitionSummary,
     changes: &ContainerChanges,
+    targets: &[String],
+    groups: &[NodeGroup],
 ) -> Result<JobDefinitionRef, Failure> {
-    inspect(session, base, "multinode", changes).await
+    let images = groups.iter().map(|group| group.image.clone());
+    let ranges = targets.iter().cloned().zip(std::iter::once(None).chain(images)).collect::<Vec<_>>();
+    inspect(session, base, "multinode", changes, Target::Nodes(&ranges)).await
+}
+
+/// The part of a job definition that a derived one changes.
+#[derive(Debug, Clone, Copy)]
+enum Target<'a> {
+    /// All of its containers.
+    All,
+    /// One container of its task.
+    Container(&'a TargetContainer),
+    /// Its container, which becomes that of node ranges, each with an image of its own.
+    Nodes(&'a [(String, Option<Image>)]),
 }
 
 /// Removes a derived job definition (`NAME:REVISION`) from the cache, because somebody has
@@ -151,8 +170,9 @@ async fn inspect(
     base: &DefinitionSummary,
     kind: &str,
     changes: &ContainerChanges,
+    target: Target<'_>,
 ) -> Result<JobDefinitionRef, Failure> {
-    let name = derived_name(base, kind, changes);
+    let name = derived_name(base, kind, changes, target);
     if let Some(cached) = session.cache.read(CACHE_KIND, &name) {
         return Ok(JobDefinitionRef::Existing(cached));
     }
@@ -161,7 +181,7 @@ async fn inspect(
         return Ok(JobDefinitionRef::Existing(cache_revision(session, &name, revision)));
     }
     let definition = find(session, &base.arn).await?.ok_or_else(|| missing(session, &base.arn))?;
-    let input = derived(&definition, &base.arn, &name, kind, changes)?;
+    let input = derived(&definition, &base.arn, &name, kind, changes, target)?;
     Ok(JobDefinitionRef::Unregistered(Box::new(Registration { name, input })))
 }
 
@@ -175,11 +195,21 @@ fn cache_revision(session: &Session, name: &str, revision: i32) -> String {
 /// The name of a derived job definition, with a hash of the revision of the base and of the
 /// changes. The size is hashed, too, because the built-in job definition of the local cluster
 /// changes with the machine, under the same ARN.
-fn derived_name(base: &DefinitionSummary, kind: &str, changes: &ContainerChanges) -> String {
+fn derived_name(
+    base: &DefinitionSummary,
+    kind: &str,
+    changes: &ContainerChanges,
+    target: Target<'_>,
+) -> String {
     let size = base.container().map(|c| (c.vcpus, c.memory_mib));
-    let content =
-        json!({"base": base.arn, "size": size, "type": kind, "changes": changes.canonical()}).to_string();
-    let hash = hex::encode(&Sha256::digest(content)[..HASH_BYTES]);
+    let mut content = json!({"base": base.arn, "size": size, "type": kind, "changes": changes.canonical()});
+    match target {
+        Target::Container(target) => content["container"] = json!(target.name),
+        // The usual multi-node job has one range of all nodes.
+        Target::Nodes(ranges) if ranges.len() > 1 => content["ranges"] = json!(ranges),
+        Target::Nodes(_) | Target::All => {}
+    }
+    let hash = hex::encode(&Sha256::digest(content.to_string())[..HASH_BYTES]);
     let tail = format!("-awsb-{hash}");
     let head: String = base.name.chars().take(limits::JOB_DEFINITION_NAME_LENGTH - tail.len()).collect();
     head + &tail
@@ -192,7 +222,12 @@ fn derived(
     name: &str,
     kind: &str,
     changes: &ContainerChanges,
+    target: Target<'_>,
 ) -> Result<RegisterJobDefinitionInput, Failure> {
+    let mut ecs = base.ecs_properties().cloned();
+    if let (Some(ecs), Target::Container(target)) = (&mut ecs, target) {
+        apply_to_task(ecs, target.name.as_deref(), changes, arn)?;
+    }
     let mut container = base.container_properties().cloned();
     if let Some(container) = &mut container {
         apply(container, changes, arn)?;
@@ -204,15 +239,31 @@ fn derived(
         }
     }
     if kind == "multinode" && nodes.is_none() {
-        let range = NodeRangeProperty::builder().target_nodes(EVERY_NODE).set_container(container.take());
-        // SubmitJob sets the number of nodes.
-        let two = NodeProperties::builder().num_nodes(2).main_node(0);
-        nodes = Some(two.node_range_properties(range.build()).build());
+        let every = [(EVERY_NODE.to_owned(), None)];
+        let ranges = if let Target::Nodes(ranges) = target { ranges } else { &every };
+        let container = container.take();
+        let ranges: Vec<NodeRangeProperty> = ranges
+            .iter()
+            .map(|(targets, image)| {
+                let mut container = container.clone();
+                if let (Some(container), Some(image)) = (&mut container, image) {
+                    container.image = Some(image.to_string());
+                }
+                NodeRangeProperty::builder().target_nodes(targets).set_container(container).build()
+            })
+            .collect();
+        // SubmitJob sets the number of nodes. The ranges have to be there.
+        let least =
+            ranges.last().and_then(|range| range.target_nodes()?.split(':').next()?.parse::<i32>().ok());
+        let count = least.unwrap_or(0).saturating_add(1).max(2);
+        let properties = NodeProperties::builder().num_nodes(count).main_node(0);
+        nodes = Some(properties.set_node_range_properties(Some(ranges)).build());
     }
     RegisterJobDefinitionInput::builder()
         .job_definition_name(name)
         .r#type(JobDefinitionType::from(kind))
         .set_container_properties(container)
+        .set_ecs_properties(ecs)
         .set_node_properties(nodes)
         .set_parameters(base.parameters().filter(|p| !p.is_empty()).cloned())
         .set_scheduling_priority(base.scheduling_priority())
@@ -304,6 +355,7 @@ fn call(session: &Session, input: RegisterJobDefinitionInput) -> RegisterJobDefi
         .set_job_definition_name(input.job_definition_name)
         .set_type(input.r#type)
         .set_container_properties(input.container_properties)
+        .set_ecs_properties(input.ecs_properties)
         .set_node_properties(input.node_properties)
         .set_parameters(input.parameters)
         .set_scheduling_priority(input.scheduling_priority)
@@ -349,19 +401,22 @@ mod tests {
     #[test]
     fn the_name_is_that_of_its_content() {
         let base = summary("genomics", ARN);
-        let name = derived_name(&base, "container", &image("busybox"));
-        assert_eq!(name, derived_name(&base, "container", &image("busybox")));
+        let name = derived_name(&base, "container", &image("busybox"), Target::All);
+        assert_eq!(name, derived_name(&base, "container", &image("busybox"), Target::All));
         assert!(name.starts_with("genomics-awsb-") && name.len() == "genomics-awsb-".len() + 12, "{name}");
-        assert_ne!(name, derived_name(&base, "container", &image("ubuntu")));
-        assert_ne!(name, derived_name(&base, "multinode", &image("busybox")));
-        assert_ne!(name, derived_name(&summary("genomics", "…/genomics:4"), "container", &image("busybox")));
+        assert_ne!(name, derived_name(&base, "container", &image("ubuntu"), Target::All));
+        assert_ne!(name, derived_name(&base, "multinode", &image("busybox"), Target::All));
+        assert_ne!(
+            name,
+            derived_name(&summary("genomics", "…/genomics:4"), "container", &image("busybox"), Target::All)
+        );
         assert!(is_derived_name(&name));
         for other in
             ["genomics", "genomics-awsb-", "x-awsb-0123456789ag", "x-awsb-0123456789abc", "awsb-0123"]
         {
             assert!(!is_derived_name(other), "{other}");
         }
-        let long = derived_name(&summary(&"x".repeat(128), ARN), "container", &image("busybox"));
+        let long = derived_name(&summary(&"x".repeat(128), ARN), "container", &image("busybox"), Target::All);
         assert_eq!(long.len(), 128);
     }
 
@@ -380,7 +435,7 @@ mod tests {
 
     #[test]
     fn everything_else_is_the_bases() -> Result<(), Failure> {
-        let made = derived(&base().build(), ARN, "n", "container", &image("new"))?;
+        let made = derived(&base().build(), ARN, "n", "container", &image("new"), Target::All)?;
         let container = made.container_properties().unwrap();
         assert_eq!((container.image(), container.privileged()), (Some("new"), Some(true)));
         assert_eq!(made.retry_strategy().and_then(RetryStrategy::attempts), Some(3));
@@ -394,7 +449,7 @@ mod tests {
 
     #[test]
     fn nodes_of_a_container() -> Result<(), Failure> {
-        let made = derived(&base().build(), ARN, "n", "multinode", &image("new"))?;
+        let made = derived(&base().build(), ARN, "n", "multinode", &image("new"), Target::All)?;
         assert!(made.container_properties().is_none());
         let nodes = made.node_properties().unwrap();
         assert_eq!((nodes.num_nodes(), nodes.main_node()), (Some(2), Some(0)));

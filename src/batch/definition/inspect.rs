@@ -1,11 +1,16 @@
 //! Which job definition a job takes. Nothing is changed.
 
-use super::derive::{EVERY_NODE, JobDefinitionRef, inspect_derived, inspect_multi_node};
-use super::summary::{ContainerSummary, DefinitionKind, DefinitionSummary, describe};
+use super::derive::{JobDefinitionRef, inspect_derived, inspect_multi_node};
+use super::summary::{
+    ContainerSummary, DefinitionKind, DefinitionSummary, TaskContainerSummary, describe, is_to_be_read,
+};
 use crate::aws::Session;
 use crate::batch::queues::{find_queue, no_nodes};
 use crate::ui::{ErrorKind, Failure};
-use awsb_model::{ContainerChanges, FargateSize, Gpus, JobNodes, Memory, NodeTargets, Vcpus, words};
+use awsb_model::{
+    ContainerChanges, FargateSize, Gpus, JobNodes, Memory, NodeGroup, NodeTargets, TargetContainer, Vcpus,
+    words,
+};
 
 /// The needs of a job that its job definition and its queue have to meet.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +23,10 @@ pub struct DefinitionRequest<'a> {
     pub changes: &'a ContainerChanges,
     /// The number of nodes of a multi-node parallel job.
     pub nodes: Option<u32>,
+    /// The groups of nodes behind the first ones.
+    pub groups: &'a [NodeGroup],
+    /// The container of a task that is to run the job, by its name.
+    pub container: Option<&'a str>,
     /// vCPUs of a container.
     pub vcpus: Option<Vcpus>,
     /// Memory of a container.
@@ -36,13 +45,16 @@ pub struct InspectedDefinition {
     pub definition: JobDefinitionRef,
     /// The nodes of a multi-node parallel job.
     pub nodes: Option<JobNodes>,
+    /// The container that runs the job, for a task of containers.
+    pub container: Option<TargetContainer>,
     /// The job definition that was named, before any changes; `None` if it was not read.
     pub summary: Option<DefinitionSummary>,
 }
 
 impl InspectedDefinition {
     fn unread(name: &str) -> Self {
-        Self { definition: JobDefinitionRef::Existing(name.to_owned()), nodes: None, summary: None }
+        let definition = JobDefinitionRef::Existing(name.to_owned());
+        Self { definition, nodes: None, container: None, summary: None }
     }
 }
 
@@ -52,6 +64,7 @@ impl DefinitionRequest<'_> {
     fn is_plain(&self) -> bool {
         self.definition.is_none()
             && self.is_only_checked()
+            && self.container.is_none()
             && self.vcpus.is_none()
             && self.memory.is_none()
             && self.gpus.is_none()
@@ -79,7 +92,7 @@ pub async fn inspect_definition(
         _ => &cluster.job_definition,
     };
     let name = request.definition.unwrap_or(of_cluster);
-    if request.is_plain() {
+    if request.is_plain() && !is_to_be_read(session, name) {
         return Ok(InspectedDefinition::unread(name));
     }
     let summary = match describe(session, name).await {
@@ -89,34 +102,92 @@ pub async fn inspect_definition(
         described => described?,
     };
     check(&summary, request)?;
+    let container = target(&summary, request)?;
     let (definition, nodes) = match (&summary.kind, request.nodes) {
         (DefinitionKind::MultiNode { nodes, ranges }, count) => {
             check_nodes(session, request.queue).await?;
-            let ranges =
-                ranges.iter().map(|range| node_targets(&range.targets, range.container.as_ref(), request));
+            let ranges = ranges
+                .iter()
+                .map(|range| node_targets(&range.targets, range.container.as_ref(), None, request));
             let nodes = JobNodes { count: count.unwrap_or(*nodes), ranges: ranges.collect() };
             (with_changes(session, &summary, name, request).await?, Some(nodes))
         }
         (_, Some(count)) => {
             check_nodes(session, request.queue).await?;
-            let definition = inspect_multi_node(session, &summary, request.changes).await?;
-            let ranges = vec![node_targets(EVERY_NODE, summary.container(), request)];
-            (definition, Some(JobNodes { count, ranges }))
+            let own: u32 = request.groups.iter().map(|group| group.nodes).sum();
+            let targets = awsb_model::node_ranges(count.saturating_sub(own), request.groups);
+            let definition =
+                inspect_multi_node(session, &summary, request.changes, &targets, request.groups).await?;
+            let groups = std::iter::once(None).chain(request.groups.iter().map(Some));
+            let ranges = targets.iter().zip(groups);
+            let ranges =
+                ranges.map(|(range, group)| node_targets(range, summary.container(), group, request));
+            (definition, Some(JobNodes { count, ranges: ranges.collect() }))
         }
-        (_, None) => (with_changes(session, &summary, name, request).await?, None),
+        (_, None) => {
+            let target = container.as_ref();
+            (derived_or_named(session, &summary, name, request, target).await?, None)
+        }
     };
-    Ok(InspectedDefinition { definition, nodes, summary: Some(summary) })
+    Ok(InspectedDefinition { definition, nodes, container, summary: Some(summary) })
 }
 
-/// A node range of the job. The vCPUs of the request count for all ranges; without them, each range
-/// has its own.
+/// The container of a task that runs the job: the one that is named, or the first essential one.
+/// `None` for a job definition without a task. Pure.
+fn target(
+    summary: &DefinitionSummary,
+    request: &DefinitionRequest<'_>,
+) -> Result<Option<TargetContainer>, Failure> {
+    let name = &summary.name;
+    let DefinitionKind::Ecs(containers) = &summary.kind else {
+        return match request.container {
+            None => Ok(None),
+            Some(container) => Err(Failure::usage(format!(
+                "--container {container}: the job definition {name} has no task of containers (ecsProperties)"
+            ))),
+        };
+    };
+    let names: Vec<&str> = containers.iter().filter_map(|container| container.name.as_deref()).collect();
+    let found = match request.container {
+        Some(wanted) => containers.iter().find(|container| container.name.as_deref() == Some(wanted)),
+        None => containers.iter().find(|container| container.essential).or(containers.first()),
+    };
+    match (found, request.container) {
+        (Some(TaskContainerSummary { name: None, .. }), _) if containers.len() > 1 => {
+            // API `TaskContainerOverrides`, `name`: nothing else says which container is meant.
+            let failure = Failure::usage(format!(
+                "the job definition {name} has several containers, and the one that would run the job has no name"
+            ));
+            Err(match names.as_slice() {
+                [] => failure.hint("give its containers names, in a new revision"),
+                names => failure.hint(format!("`--container NAME` chooses one of {}", names.join(", "))),
+            })
+        }
+        (Some(found), _) => Ok(Some(TargetContainer { name: found.name.clone() })),
+        (None, Some(wanted)) => {
+            let has = match names.as_slice() {
+                [] => "its container has no name".to_owned(),
+                names => format!("it has {}", names.join(", ")),
+            };
+            let message =
+                format!("--container {wanted}: the job definition {name} has no such container; {has}");
+            Err(Failure::usage(message))
+        }
+        (None, None) => Err(Failure::usage(format!("the job definition {name} has no containers"))),
+    }
+}
+
+/// A node range of the job. The vCPUs of the request count for all ranges whose group has none of
+/// its own; without them, each range has those of its container.
 fn node_targets(
     targets: &str,
     container: Option<&ContainerSummary>,
+    group: Option<&NodeGroup>,
     request: &DefinitionRequest<'_>,
 ) -> NodeTargets {
-    let vcpus = request.vcpus.map(Vcpus::count).or_else(|| container?.vcpus);
-    NodeTargets { targets: targets.to_owned(), vcpus }
+    let vcpus = group.and_then(|group| group.resources.vcpus).or(request.vcpus);
+    let vcpus = vcpus.map(Vcpus::count).or_else(|| container?.vcpus);
+    NodeTargets { targets: targets.to_owned(), vcpus, group: group.cloned() }
 }
 
 async fn with_changes(
@@ -125,10 +196,22 @@ async fn with_changes(
     name: &str,
     request: &DefinitionRequest<'_>,
 ) -> Result<JobDefinitionRef, Failure> {
+    derived_or_named(session, summary, name, request, None).await
+}
+
+/// The job definition itself, or the one that is derived from it with the changes of the request,
+/// which are for the container `target` of a task.
+async fn derived_or_named(
+    session: &Session,
+    summary: &DefinitionSummary,
+    name: &str,
+    request: &DefinitionRequest<'_>,
+    target: Option<&TargetContainer>,
+) -> Result<JobDefinitionRef, Failure> {
     if request.changes.is_empty() {
         return Ok(JobDefinitionRef::Existing(name.to_owned()));
     }
-    inspect_derived(session, summary, request.changes).await
+    inspect_derived(session, summary, request.changes, target).await
 }
 
 /// Fails if the job definition does not allow the request. Pure.
@@ -137,6 +220,13 @@ fn check(summary: &DefinitionSummary, request: &DefinitionRequest<'_>) -> Result
         return Err(failure);
     }
     let (name, changes) = (&summary.name, request.changes);
+    if matches!(summary.kind, DefinitionKind::Ecs(_)) && request.nodes.is_some() {
+        return Err(Failure::usage(format!(
+            "--nodes: the job definition {name} is for a task of containers (ecsProperties), and bsub makes \
+             multi-node parallel jobs of containerProperties only"
+        ))
+        .hint("choose another with `--job-definition NAME`"));
+    }
     if summary.fargate {
         if request.nodes.is_some() {
             return Err(Failure::usage(format!(
@@ -151,8 +241,9 @@ fn check(summary: &DefinitionSummary, request: &DefinitionRequest<'_>) -> Result
                 "`{option}` is not for jobs on Fargate, and the job definition {name} is for Fargate"
             )));
         }
-        if let Some(container) = summary.container() {
-            fargate_size(container, request)?;
+        match &summary.kind {
+            DefinitionKind::Ecs(containers) => fargate_task_size(summary, containers, request)?,
+            _ => summary.container().map_or(Ok(()), |container| fargate_size(container, request))?,
         }
     } else if changes.ephemeral_storage.is_some() {
         return Err(Failure::usage(format!(
@@ -163,7 +254,17 @@ fn check(summary: &DefinitionSummary, request: &DefinitionRequest<'_>) -> Result
                sets its size",
         ));
     }
-    if changes.instance_type.is_some() && request.nodes.is_none() {
+    if let DefinitionKind::MultiNode { ranges, .. } = &summary.kind
+        && !request.groups.is_empty()
+    {
+        return Err(Failure::usage(format!(
+            "--node-group: the job definition {name} has node ranges of its own ({})",
+            ranges.iter().map(|range| range.targets.as_str()).collect::<Vec<_>>().join(", ")
+        ))
+        .hint("choose one with a single container with `--job-definition NAME`"));
+    }
+    let is_multi_node = matches!(summary.kind, DefinitionKind::MultiNode { .. });
+    if changes.instance_type.is_some() && request.nodes.is_none() && !is_multi_node {
         return Err(Failure::usage("`--instance-type` is for multi-node parallel jobs").hint(
             "other jobs run on the instance types of their queue's compute environments: `--queue NAME` chooses them",
         ));
@@ -181,6 +282,26 @@ fn check(summary: &DefinitionSummary, request: &DefinitionRequest<'_>) -> Result
     Ok(())
 }
 
+/// A task on Fargate has the sizes of all its containers together.
+fn fargate_task_size(
+    summary: &DefinitionSummary,
+    containers: &[TaskContainerSummary],
+    request: &DefinitionRequest<'_>,
+) -> Result<(), Failure> {
+    let target = target(summary, request)?.and_then(|target| target.name);
+    let mut all = ContainerSummary { vcpus: Some(0.0), memory_mib: Some(0) };
+    for container in containers {
+        let is_target = container.name == target;
+        let (vcpus, memory) = (request.vcpus.map(Vcpus::count), request.memory.map(Memory::mib));
+        let vcpus = vcpus.filter(|_| is_target).or(container.size.vcpus);
+        let memory = memory.filter(|_| is_target).or(container.size.memory_mib);
+        all.vcpus = all.vcpus.zip(vcpus).map(|(all, own)| all + own);
+        all.memory_mib = all.memory_mib.zip(memory).map(|(all, own)| all.saturating_add(own));
+    }
+    let own = DefinitionRequest { vcpus: None, memory: None, ..*request };
+    fargate_size(&all, &own)
+}
+
 fn fargate_size(container: &ContainerSummary, request: &DefinitionRequest<'_>) -> Result<(), Failure> {
     let vcpus = request.vcpus.map(Vcpus::count).or(container.vcpus);
     let memory = request.memory.map(Memory::mib).or(container.memory_mib);
@@ -191,18 +312,23 @@ fn fargate_size(container: &ContainerSummary, request: &DefinitionRequest<'_>) -
     })
 }
 
-/// The failure of a job definition that takes no `containerOverrides`. Without them a job cannot
-/// set its command.
+/// The failure of a job definition whose overrides bsub does not make. Without them a job cannot set
+/// its command.
 pub(in crate::batch) fn takes_no_overrides(summary: &DefinitionSummary) -> Option<Failure> {
-    let what = match summary.kind {
-        DefinitionKind::Eks => "is for EKS",
-        DefinitionKind::Ecs => "is for several containers (it has ecsProperties)",
-        DefinitionKind::Container(_) | DefinitionKind::MultiNode { .. } => return None,
+    let why = match summary.kind {
+        DefinitionKind::Eks => {
+            "is for EKS (eksProperties); bsub submits to ECS only, because AWS Batch keeps no output of pods, \
+             and pods take commands and variables in another form"
+        }
+        DefinitionKind::MultiNodeEcs => {
+            "is for nodes with several containers each (ecsProperties in nodeRangeProperties); bsub can only \
+             submit multi-node jobs of one container per node"
+        }
+        DefinitionKind::Container(_) | DefinitionKind::MultiNode { .. } | DefinitionKind::Ecs(_) => {
+            return None;
+        }
     };
-    let failure = Failure::usage(format!(
-        "the job definition {} {what}; bsub can only submit jobs of one container (containerProperties), on ECS",
-        summary.name
-    ));
+    let failure = Failure::usage(format!("the job definition {} {why}", summary.name));
     Some(failure.hint(
         "choose another with `--job-definition NAME`, or set `job_definition` of the cluster in the \
          settings file",
@@ -259,6 +385,8 @@ mod tests {
             definition: None,
             changes,
             nodes: None,
+            groups: &[],
+            container: None,
             vcpus: None,
             memory: None,
             gpus: None,
@@ -291,7 +419,8 @@ mod tests {
             (summary(small(), true), request(&disk)),
             (summary(closed.clone(), false), DefinitionRequest { nodes: Some(4), ..plain }),
             (summary(DefinitionKind::Eks, false), plain),
-            (summary(DefinitionKind::Ecs, false), plain),
+            (summary(DefinitionKind::MultiNodeEcs, false), plain),
+            (summary(DefinitionKind::Ecs(Vec::new()), false), DefinitionRequest { nodes: Some(2), ..plain }),
             (summary(small(), true), DefinitionRequest { nodes: Some(2), ..plain }),
             (summary(small(), true), DefinitionRequest { gpus: "1".parse().ok(), ..plain }),
             (summary(small(), true), request(&shm)),

@@ -17,7 +17,8 @@ pub use derive::{
 pub(super) use inspect::takes_no_overrides;
 pub use inspect::{DefinitionRequest, InspectedDefinition, inspect_definition};
 pub use leftover::{DerivedDefinition, deregister, unused_definitions};
-pub(super) use summary::missing;
 pub use summary::{
-    ContainerSummary, DefinitionKind, DefinitionSummary, NodeRange, describe, describe_uncached,
+    ContainerSummary, DefinitionKind, DefinitionSummary, NodeRange, TaskContainerSummary, describe,
+    describe_uncached,
 };
+pub(super) use summary::{missing, set_to_be_read};

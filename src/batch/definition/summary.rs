@@ -2,7 +2,7 @@
 
 use aws_sdk_batch::types::{
     ConsumableResourceRequirement, ContainerProperties, JobDefinition, NodeProperties, PlatformCapability,
-    ResourceType,
+    ResourceType, TaskContainerProperties,
 };
 use serde::{Deserialize, Serialize};
 
@@ -39,8 +39,21 @@ pub enum DefinitionKind {
     },
     /// A pod (API `eksProperties`).
     Eks,
-    /// Several containers (API `ecsProperties`).
-    Ecs,
+    /// A task of containers (API `ecsProperties`), in the order of the job definition.
+    Ecs(Vec<TaskContainerSummary>),
+    /// Nodes that have tasks of containers each.
+    MultiNodeEcs,
+}
+
+/// A container of a task (API `TaskContainerProperties`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskContainerSummary {
+    /// Its name, if it has one.
+    pub name: Option<String>,
+    /// Whether its end ends the task.
+    pub essential: bool,
+    /// Its size.
+    pub size: ContainerSummary,
 }
 
 /// One range of a multi-node job definition (API `NodeRangeProperty`).
@@ -71,7 +84,9 @@ impl DefinitionSummary {
         } else if let Some(container) = definition.container_properties() {
             DefinitionKind::Container(ContainerSummary::of(container))
         } else {
-            DefinitionKind::Ecs
+            let tasks = definition.ecs_properties().map(|ecs| ecs.task_properties()).unwrap_or_default();
+            let containers = tasks.iter().flat_map(|task| task.containers());
+            DefinitionKind::Ecs(containers.map(TaskContainerSummary::of).collect())
         };
         Self {
             arn: definition.job_definition_arn().unwrap_or_default().to_owned(),
@@ -89,18 +104,19 @@ impl DefinitionSummary {
             DefinitionKind::MultiNode { ranges, .. } => {
                 ranges.iter().find_map(|range| range.container.as_ref())
             }
-            DefinitionKind::Eks | DefinitionKind::Ecs => None,
+            DefinitionKind::Eks | DefinitionKind::Ecs(_) | DefinitionKind::MultiNodeEcs => None,
         }
     }
 
-    /// The most that a container of its jobs asks for.
+    /// The most that a container of its jobs asks for; for a task, all its containers together.
     pub fn demand(&self) -> Demand {
         let containers: Vec<&ContainerSummary> = match &self.kind {
             DefinitionKind::Container(container) => vec![container],
             DefinitionKind::MultiNode { ranges, .. } => {
                 ranges.iter().filter_map(|range| range.container.as_ref()).collect()
             }
-            DefinitionKind::Eks | DefinitionKind::Ecs => Vec::new(),
+            DefinitionKind::Ecs(containers) => return sum(containers),
+            DefinitionKind::Eks | DefinitionKind::MultiNodeEcs => Vec::new(),
         };
         containers.iter().fold(Demand::default(), |most, container| Demand {
             vcpus: most.vcpus.max(container.vcpus.unwrap_or_default()),
@@ -118,6 +134,15 @@ fn consumes(definition: &JobDefinition) -> Vec<(String, i64)> {
     list.into_iter().flatten().filter_map(of).collect()
 }
 
+/// The resources of a task of containers.
+fn sum(containers: &[TaskContainerSummary]) -> Demand {
+    containers.iter().fold(Demand::default(), |all, container| Demand {
+        vcpus: all.vcpus + container.size.vcpus.unwrap_or_default(),
+        memory_mib: all.memory_mib.saturating_add(container.size.memory_mib.unwrap_or_default()),
+        gpus: 0,
+    })
+}
+
 fn multi_node_kind(nodes: &NodeProperties) -> DefinitionKind {
     let ranges = nodes.node_range_properties().iter().map(|range| NodeRange {
         targets: range.target_nodes().unwrap_or_default().to_owned(),
@@ -128,11 +153,28 @@ fn multi_node_kind(nodes: &NodeProperties) -> DefinitionKind {
         return DefinitionKind::Eks;
     }
     if ranges.iter().any(|range| range.container.is_none()) {
-        return DefinitionKind::Ecs;
+        return DefinitionKind::MultiNodeEcs;
     }
     DefinitionKind::MultiNode {
         nodes: nodes.num_nodes().and_then(|n| n.try_into().ok()).unwrap_or(1),
         ranges,
+    }
+}
+
+impl TaskContainerSummary {
+    fn of(container: &TaskContainerProperties) -> Self {
+        let required = |kind: ResourceType| {
+            let requirement = container.resource_requirements().iter().find(|r| r.r#type() == Some(&kind));
+            requirement.and_then(|r| r.value())
+        };
+        Self {
+            name: container.name().filter(|name| !name.is_empty()).map(str::to_owned),
+            essential: container.essential() != Some(false),
+            size: ContainerSummary {
+                vcpus: required(ResourceType::Vcpu).and_then(|v| v.parse().ok()),
+                memory_mib: required(ResourceType::Memory).and_then(|v| v.parse().ok()),
+            },
+        }
     }
 }
 
@@ -155,6 +197,20 @@ impl ContainerSummary {
 
 /// The kind of the cache's entries: from the name to [`DefinitionSummary`].
 const CACHE_KIND: &str = "definition";
+
+/// The kind of the cache's entries for job definitions whose form has to be read before a
+/// submission: from the name to `true`.
+const CACHE_KIND_OF_FORM: &str = "definition-form";
+
+/// Remembers that a job definition has to be read before a job is submitted to it.
+pub(in crate::batch) fn set_to_be_read(session: &Session, name: &str) {
+    session.cache.write(CACHE_KIND_OF_FORM, name, &true);
+}
+
+/// Whether a job definition has to be read before a job is submitted to it.
+pub(super) fn is_to_be_read(session: &Session, name: &str) -> bool {
+    session.cache.read(CACHE_KIND_OF_FORM, name).unwrap_or(false)
+}
 
 /// Reads a job definition. `name` is a name (its latest active revision), `NAME:REVISION` or an
 /// ARN.
@@ -278,8 +334,9 @@ mod tests {
             kind(definition().container_properties(container.clone())),
             DefinitionKind::Container(_)
         ));
-        assert_eq!(kind(definition()), DefinitionKind::Ecs);
-        assert_eq!(kind(definition().node_properties(nodes(range.clone().build()))), DefinitionKind::Ecs);
+        assert_eq!(kind(definition()), DefinitionKind::Ecs(Vec::new()));
+        let nodes_of_tasks = definition().node_properties(nodes(range.clone().build()));
+        assert_eq!(kind(nodes_of_tasks), DefinitionKind::MultiNodeEcs);
         let good = kind(definition().node_properties(nodes(range.container(container).build())));
         assert!(
             matches!(good, DefinitionKind::MultiNode { nodes: 3, ref ranges } if ranges[0].targets == "0:")

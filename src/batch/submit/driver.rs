@@ -7,7 +7,7 @@ use std::io::IsTerminal;
 use std::pin::Pin;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aws_sdk_batch::types::{JobDetail, JobStatus, KeyValuePair, KeyValuesPair};
+use aws_sdk_batch::types::{JobDetail, JobStatus, KeyValuesPair};
 use aws_smithy_types::retry::RetryConfig;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -18,7 +18,7 @@ use super::retry_policy::milliseconds;
 use super::store::Store;
 use super::{Outcome, Submitted, SubmittedJobs};
 use crate::aws::{self, CallError, Session, explain};
-use crate::batch::convert::to_sdk;
+use crate::batch::convert::{self, to_sdk};
 use crate::batch::definition;
 use crate::batch::protocol::{
     Action, Described, Event, FailedCall, Filter, KeyHolder, Listed, Millis, Page, SearchTarget, State,
@@ -558,22 +558,20 @@ fn described(job: &JobDetail) -> Described {
     }
 }
 
-/// The mark that a job carries; a multi-node job has it in its nodes' environment.
+/// The mark that a job carries. A multi-node job has it in its nodes' environment, a job of several
+/// containers in that of one of them.
 fn mark_of(job: &JobDetail) -> Option<SubmissionId> {
-    let container = job.container().map(|c| c.environment()).unwrap_or_default();
-    let nodes = job.node_properties().map(|n| n.node_range_properties()).unwrap_or_default();
-    let nodes = nodes.iter().filter_map(|range| range.container()).flat_map(|c| c.environment());
-    let value = |v: &KeyValuePair| match v.name() {
-        Some(SubmissionId::VARIABLE) => v.value().map(SubmissionId::recorded),
-        _ => None,
-    };
-    container.iter().chain(nodes).find_map(value)
+    let variables = convert::environments(job).into_iter().flatten();
+    let mut marks = variables.filter(|(name, _)| *name == SubmissionId::VARIABLE);
+    marks.next().map(|(_, value)| SubmissionId::recorded(value))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aws_sdk_batch::types::{ContainerDetail, ContainerProperties, NodeProperties, NodeRangeProperty};
+    use aws_sdk_batch::types::{
+        ContainerDetail, ContainerProperties, KeyValuePair, NodeProperties, NodeRangeProperty,
+    };
 
     fn variable(name: &str, value: &str) -> KeyValuePair {
         KeyValuePair::builder().name(name).value(value).build()

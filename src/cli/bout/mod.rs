@@ -1,5 +1,6 @@
 //! `bout`: shows a job's output.
 
+mod eks;
 mod files;
 mod output_dir;
 mod print;
@@ -268,7 +269,7 @@ impl Args {
             let parts: Vec<Job> = parts.await?;
             warn_lost_outputs(&parts.iter().collect::<Vec<_>>());
         }
-        let all = job.parts().map_or(job.log_streams().len(), |parts| parts as usize);
+        let all = job.parts().map_or(job.streams(None).len(), |parts| parts as usize);
         check_missing(&job, &missing, all).map_err(|f| f.map_hints(|hint| contact.session().advice(hint)))
     }
 
@@ -310,7 +311,7 @@ impl Args {
                 .hint(format!("`bout -f {id}` waits for them")));
         }
         let all = streams.len();
-        if job.parts().is_some() || query.pattern.is_some() {
+        if job.parts().is_some() || query.pattern.is_some() || job.has_several_containers() {
             if let Some(lines) = self.tail {
                 let tail = logs::tail(session, &streams, query, lines).await?;
                 show(tail.lines)?;
@@ -367,7 +368,7 @@ fn print_at_most(
 /// Whether there can be output. An array's parent has started when a child may have.
 fn has_started(job: &Job) -> bool {
     match job.status {
-        Status::Submitted | Status::Runnable => !job.log_streams().is_empty(),
+        Status::Submitted | Status::Runnable => job.has_streams(),
         Status::Pending => job.is_array_parent(),
         _ => true,
     }
@@ -388,7 +389,7 @@ fn no_child_has_started(job: &Job) -> bool {
 ///
 /// # Errors
 /// When its output goes elsewhere, or when it has no log stream: it failed before it had a
-/// container, or its containers have streams that Batch names elsewhere (`ecsProperties`).
+/// container, or it is a pod on EKS.
 fn check_printed(job: &Job) -> Result<(), Failure> {
     if let Some(driver) = job.other_log_driver() {
         return Err(Failure::failed(format!(
@@ -397,11 +398,14 @@ fn check_printed(job: &Job) -> Result<(), Failure> {
         ))
         .hint("the logConfiguration of its job definition says where the output goes"));
     }
-    if !job.status.has_ended() || job.parts().is_some() || !job.log_streams().is_empty() {
+    if !job.status.has_ended() || job.parts().is_some() || job.has_streams() {
         return Ok(());
     }
     let why = job.status_reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
     let Job { job_id: id, status, .. } = job;
+    if let Some(failure) = eks::no_output(job) {
+        return Err(failure);
+    }
     Err(Failure::failed(format!("the job {id} has no output: it is {status}{why} and has no log stream"))
         .hint(format!("`bstat --why {id}` shows why")))
 }

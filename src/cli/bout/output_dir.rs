@@ -47,6 +47,10 @@ impl OutputDir {
             if self.timestamps {
                 print::time(event, &self.zone, text);
             }
+            if let Some(container) = &event.stream.container {
+                text.push_str(container);
+                text.push_str(": ");
+            }
             text.push_str(&event.message);
             text.push('\n');
             *lines += 1;

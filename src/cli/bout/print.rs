@@ -8,7 +8,7 @@ use crate::ui::{Failure, Format, Output, local_rfc3339_ms, sanitize_json, saniti
 /// The text before a line.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Style {
-    /// Leave out the index of a child.
+    /// Leave out the index of a child and the name of a container.
     pub bare: bool,
     /// Add the time at which the line was printed.
     pub timestamps: bool,
@@ -29,7 +29,8 @@ impl Printer {
         Self { output, style, zone: TimeZone::system() }
     }
 
-    /// Prints lines. With `of_parts`, each line of a child or a node begins with its index.
+    /// Prints lines. With `of_parts`, each line of a child or a node begins with its index. A line
+    /// of one of several containers begins with the container's name.
     ///
     /// # Errors
     /// When stdout cannot be written.
@@ -60,13 +61,26 @@ impl Printer {
         if self.style.timestamps {
             time(event, &self.zone, text);
         }
-        let Some(index) = event.stream.part().filter(|_| of_parts && !self.style.bare) else { return };
+        if self.style.bare {
+            return;
+        }
+        if let Some(index) = event.stream.part().filter(|_| of_parts) {
+            self.index(index, event.stream.task, text);
+        }
+        if let Some(container) = &event.stream.container {
+            text.push_str(container);
+            text.push_str(": ");
+        }
+    }
+
+    /// The index of a child or a node before a line.
+    fn index(&self, index: u32, task: Option<u32>, text: &mut String) {
         if self.output.has_colour() {
             // Neighbours differ. Black and white are left to the terminal.
             text.push_str(&format!("\x1b[3{}m", index % 6 + 1));
         }
         // A task with an ID of its own has the index of Batch beside it.
-        text.push_str(&match event.stream.task {
+        text.push_str(&match task {
             Some(task) => format!("{task} (:{index}): "),
             None => format!("{index}: "),
         });

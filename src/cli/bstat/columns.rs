@@ -78,9 +78,7 @@ static COLUMNS: [ColumnDefinition; 28] = [
             false => job.status_reason.as_deref(),
         })
     }),
-    column("reason", 9, Truncate::End(16), |job, _| {
-        CellValue::text(job.container.as_ref().and_then(|c| c.reason.as_deref()))
-    }),
+    column("reason", 9, Truncate::End(16), |job, _| CellValue::text(job.container_reason())),
     column("progress", 3, Truncate::Picture(18), |job, _| {
         ChildProgress::of(job).map_or(CellValue::Nothing, CellValue::Progress)
     }),
@@ -111,9 +109,7 @@ static COLUMNS: [ColumnDefinition; 28] = [
     }),
     described("image", |job, _| CellValue::text(job.main_container().and_then(|c| c.image.as_deref()))),
     described("command", |job, _| CellValue::text(Some(&command(job)))),
-    described("logStreamName", |job, _| {
-        CellValue::text(job.container.as_ref().and_then(|c| c.log_stream_name.as_deref()))
-    }),
+    described("logStreamName", |job, _| CellValue::text(job.main_log_stream())),
     described("submitter", |job, _| CellValue::text(job.submitter.as_ref().map(|s| s.as_str()))),
     described("dependsOn", |job, _| CellValue::text(Some(&depends_on(job)))),
 ];

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::columns::{ENDING, command, waited};
 use super::progress::by_status;
 use super::row::{JobRow, PartsExcerpt, RowDetails};
-use crate::batch::{self, Attempt, Job, JobDetails};
+use crate::batch::{self, Attempt, AttemptContainer, Job, JobDetails};
 use crate::ui::{local_rfc3339, span};
 use awsb_model::payload::launcher;
 use awsb_model::{SecretWords, Status, exit_code_in_words, words};
@@ -26,6 +26,7 @@ pub fn lines(row: &JobRow, environment: Option<&EnvironmentView>, now: i64) -> D
         times(job, now),
         container(job),
         attempts(job),
+        containers(job),
         waits_for(job, dependencies),
         part_lines(job, parts),
         environment,
@@ -133,8 +134,8 @@ fn attempts(job: &Job) -> DetailLines {
     lines.extend((1..).zip(ended).map(|(number, a)| line(format!("attempt {number}"), attempt(a))));
     lines.extend([
         line("exitCode", job.exit_code().map(exit_code).unwrap_or_default()),
-        line("reason", text(job.container.as_ref().and_then(|c| c.reason.as_deref()))),
-        line("logStreamName", text(job.container.as_ref().and_then(|c| c.log_stream_name.as_deref()))),
+        line("reason", text(job.container_reason())),
+        line("logStreamName", text(job.main_log_stream())),
     ]);
     lines.extend(job.task.map(|task| line("task", task.to_string())));
     lines
@@ -147,12 +148,53 @@ fn attempt(attempt: &Attempt) -> String {
         (_, Some(to)) if to > 0 => format!("never ran, until {}", local_rfc3339(to)),
         _ => "never ran".to_owned(),
     };
+    let pod = attempt.pod.as_ref().and_then(|pod| pod.pod_name.as_ref()).map(|pod| format!("pod {pod}"));
+    let node = attempt.pod.as_ref().and_then(|pod| pod.node_name.as_ref()).map(|node| format!("node {node}"));
+    if attempt.containers().len() > 1 {
+        let reason = attempt.status_reason.clone().filter(|reason| !reason.is_empty());
+        let containers = attempt.containers().into_iter().map(of_several);
+        return [Some(ran), reason, pod, node]
+            .into_iter()
+            .flatten()
+            .chain(containers)
+            .collect::<Vec<_>>()
+            .join("; ");
+    }
     let code = attempt.container.exit_code.map(|code| format!("exit code {}", exit_code(code)));
     let stream = attempt.container.log_stream_name.as_ref().map(|stream| format!("log {stream}"));
     let reasons = batch::reasons(attempt.status_reason.as_deref(), attempt.container.reason.as_deref());
     let reasons = reasons.into_iter().map(|reason| Some(reason.to_owned()));
-    let facts = [Some(ran), code].into_iter().chain(reasons).chain([stream]);
+    let facts = [Some(ran), code].into_iter().chain(reasons).chain([stream, pod, node]);
     facts.flatten().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; ")
+}
+
+/// A container of an attempt, with its name.
+fn of_several(container: &AttemptContainer) -> String {
+    let code = container.exit_code.map(|code| format!("exit code {}", exit_code(code)));
+    let stream = container.log_stream_name.as_ref().map(|stream| format!("log {stream}"));
+    let facts = [code, container.reason.clone(), stream].into_iter().flatten();
+    let facts = facts.filter(|text| !text.is_empty()).collect::<Vec<_>>().join(", ");
+    let name = batch::shown_name(container.name.as_deref());
+    if facts.is_empty() { format!("{name}: not started") } else { format!("{name}: {facts}") }
+}
+
+/// The containers of a job of several, and the pod of a job on EKS.
+fn containers(job: &Job) -> DetailLines {
+    let pod = job.pod().map(|pod| {
+        [("podName", &pod.pod_name), ("podNamespace", &pod.namespace), ("nodeName", &pod.node_name)]
+    });
+    let pod = pod.into_iter().flatten().filter_map(|(key, value)| Some(line(key, value.as_ref()?)));
+    let all = job.task_containers();
+    let several = all.into_iter().filter(|_| job.has_several_containers()).map(|container| {
+        let kind = if container.is_essential() { "essential" } else { "not essential" };
+        let code = container.exit_code.map(|code| format!("exit code {}", exit_code(code)));
+        let stream = container.log_stream_name.as_ref().map(|stream| format!("log {stream}"));
+        let facts = [Some(kind.to_owned()), code, container.reason.clone(), container.image.clone(), stream];
+        let facts = facts.into_iter().flatten().filter(|text| !text.is_empty());
+        let name = batch::shown_name(container.name.as_deref());
+        line(format!("container {name}"), facts.collect::<Vec<_>>().join("; "))
+    });
+    pod.chain(several).collect()
 }
 
 /// An exit code, with its meaning for shells and signals.

@@ -8,9 +8,9 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use awsb_model::image::BuildArg;
 use awsb_model::{
     ArrayIds, ArraySize, Attempts, Consumption, DependencyArg, Device, Efs, EnvArg, EphemeralStorage, Gpus,
-    Image, Input, InstanceTypeName, JobName, Memory, Mount, Nodes, OutputGlob, Parameter, Priority,
-    RegistrySecret, RetryOnArg, Role, Secret, Share, Tag, Timeout, Tmpfs, Ulimit, User, Vcpus, WallTime,
-    definition_name, queue_name,
+    Image, Input, InstanceTypeName, JobName, Memory, Mount, NodeGroup, Nodes, OutputGlob, Parameter,
+    Priority, RegistrySecret, RetryOnArg, Role, Secret, Share, Tag, Timeout, Tmpfs, Ulimit, User, Vcpus,
+    WallTime, definition_name, queue_name,
 };
 
 /// The options that describe a job, as one place gives them.
@@ -50,6 +50,11 @@ pub struct Options {
     /// Submit a multi-node parallel job with this many nodes
     #[arg(short, long, value_name = "N", allow_negative_numbers = true, help_heading = "Resources")]
     pub nodes: Option<Nodes>,
+
+    /// More nodes behind those of --nodes, in other sizes, images or commands:
+    /// N[,vcpus=N][,memory=SIZE][,gpus=N][,image=IMAGE][,command=LINE]; up to four groups
+    #[arg(long, value_name = "GROUP", help_heading = "Resources")]
+    pub node_group: Vec<NodeGroup>,
 
     /// Run in this image, from a registry, an ECR repository of this account, or this machine's
     /// Docker engine; a job definition is derived from the cluster's
@@ -107,6 +112,10 @@ pub struct Options {
     /// The instance type of all nodes of a multi-node parallel job
     #[arg(long, value_name = "TYPE", help_heading = "Container")]
     pub instance_type: Option<InstanceTypeName>,
+    /// The container that runs the job, in a job definition with several [default: the first
+    /// essential one]
+    #[arg(long, value_name = "NAME", help_heading = "Container")]
+    pub container: Option<String>,
     /// Set a variable from Secrets Manager or the Systems Manager parameter store
     #[arg(long, value_name = "NAME=ARN", help_heading = "Container")]
     pub secret: Vec<Secret>,
@@ -272,6 +281,11 @@ impl Options {
             gpus: self.gpus.or(lower.gpus),
             consume: joined(lower.consume, self.consume),
             nodes: if has_array { self.nodes } else { self.nodes.or(lower.nodes) },
+            node_group: if has_array || !self.node_group.is_empty() {
+                self.node_group
+            } else {
+                lower.node_group
+            },
             image: if has_image { self.image } else { lower.image },
             build: if has_image { self.build } else { lower.build },
             dockerfile: self.dockerfile.or(lower.dockerfile.filter(|_| !has_image)),
@@ -290,6 +304,7 @@ impl Options {
             privileged: self.privileged || lower.privileged,
             repository_credentials: self.repository_credentials.or(lower.repository_credentials),
             instance_type: self.instance_type.or(lower.instance_type),
+            container: self.container.or(lower.container),
             secret: joined(lower.secret, self.secret),
             env: joined(lower.env, self.env),
             env_exclude: joined(lower.env_exclude, self.env_exclude),
@@ -326,7 +341,8 @@ impl Options {
     pub fn and(self, more: Options) -> Options {
         let depends_on = joined(self.depends_on.clone(), more.depends_on.clone());
         let retry_on = joined(self.retry_on.clone(), more.retry_on.clone());
-        Options { depends_on, retry_on, ..more.over(self) }
+        let node_group = joined(self.node_group.clone(), more.node_group.clone());
+        Options { depends_on, retry_on, node_group, ..more.over(self) }
     }
 
     /// Whether the job is an array of tasks.
@@ -336,7 +352,7 @@ impl Options {
 
     /// Whether the job is a multi-node parallel job.
     fn has_nodes(&self) -> bool {
-        self.nodes.and_then(Nodes::parallel).is_some()
+        self.nodes.and_then(Nodes::parallel).is_some() || !self.node_group.is_empty()
     }
 
     /// Whether these options and `others` ask for an array of multi-node parallel jobs, which Batch

@@ -116,6 +116,8 @@ pub async fn inspect_definitions(
             definition: Some(&request.job_definition),
             changes: &changes,
             nodes: None,
+            groups: &[],
+            container: target_of(request),
             vcpus: None,
             memory: None,
             gpus: None,
@@ -125,6 +127,12 @@ pub async fn inspect_definitions(
         derived.push((request.job_definition.clone(), found.definition));
     }
     Ok(derived)
+}
+
+/// The container of a task that a request is for.
+fn target_of(request: &SubmitRequest) -> Option<&str> {
+    let tasks = request.ecs_properties_override.iter().flat_map(|ecs| &ecs.task_properties);
+    tasks.flat_map(|task| &task.containers).next()?.name.as_deref()
 }
 
 /// The requests with the derived job definitions in place of those that the jobs had.

@@ -124,7 +124,7 @@ fn check_wait(command_line: &Options, options: &Options) -> Result<(), Failure> 
 /// The first option of something that `--rerun` cannot change: the staged files, and the container
 /// of the job definition except for its image.
 fn fixed_by_rerun(options: &Options) -> Option<&'static str> {
-    let given: [(&str, bool); 27] = [
+    let given: [(&str, bool); 29] = [
         ("--input", !options.input.is_empty()),
         ("--stdin", options.stdin.is_some()),
         ("--output-file", !options.output_file.is_empty()),
@@ -136,6 +136,7 @@ fn fixed_by_rerun(options: &Options) -> Option<&'static str> {
         ("--commands", options.commands.is_some()),
         ("--skip-comments", options.skip_comments),
         ("--nodes", options.nodes.is_some()),
+        ("--node-group", !options.node_group.is_empty()),
         ("--depends-on", !options.depends_on.is_empty()),
         ("--job-role", options.job_role.is_some()),
         ("--execution-role", options.execution_role.is_some()),
@@ -152,6 +153,7 @@ fn fixed_by_rerun(options: &Options) -> Option<&'static str> {
         ("--privileged", options.privileged),
         ("--repository-credentials", options.repository_credentials.is_some()),
         ("--instance-type", options.instance_type.is_some()),
+        ("--container", options.container.is_some()),
     ];
     given.into_iter().find_map(|(option, is_given)| is_given.then_some(option))
 }

@@ -153,7 +153,7 @@ fn shape(options: &ResolvedOptions, lines: Option<&TaskLines>) -> Result<Shape, 
         (None, None, Some(lines)) => Some(Tasks::with_ids(lines.ids().map_err(about("--each"))?)),
         (None, None, None) => None,
     };
-    match (tasks, options.nodes.and_then(Nodes::parallel)) {
+    match (tasks, all_nodes(options)?) {
         (None, None) => Ok(Shape::Single),
         (Some(tasks), None) => Ok(Shape::Array(tasks)),
         (None, Some(nodes)) => Ok(Shape::Nodes(nodes)),
@@ -161,6 +161,28 @@ fn shape(options: &ResolvedOptions, lines: Option<&TaskLines>) -> Result<Shape, 
             Err(Failure::usage(format!("--nodes {nodes}: a multi-node parallel job cannot be an array")))
         }
     }
+}
+
+/// The number of nodes of a multi-node parallel job, of all its groups together.
+fn all_nodes(options: &ResolvedOptions) -> Result<Option<u32>, Failure> {
+    let groups = &options.node_group;
+    if groups.is_empty() {
+        return Ok(options.nodes.and_then(Nodes::parallel));
+    }
+    if groups.len() >= limits::NODE_RANGES {
+        return Err(Failure::usage(format!(
+            "--node-group: a job has at most {} groups of nodes with the first, not {}",
+            limits::NODE_RANGES,
+            groups.len() + 1
+        )));
+    }
+    let first = options.nodes.map_or(1, Nodes::get);
+    let all = groups.iter().fold(first, |all, group| all.saturating_add(group.nodes));
+    let most = limits::NODES.end();
+    if all > *most {
+        return Err(Failure::usage(format!("--node-group: a job has at most {most} nodes, not {all}")));
+    }
+    Ok(Some(all))
 }
 
 fn scheduling(options: &ResolvedOptions) -> Result<Scheduling, Failure> {

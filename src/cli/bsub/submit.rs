@@ -111,7 +111,18 @@ impl Args {
             (job, plan)
         };
         let session = submission.session.clone();
-        match submission.send(&job, &plan, !checks_first, lacks_stdin).await {
+        let mut sent = submission.send(&job, &plan, !checks_first, lacks_stdin).await;
+        // The job definition had not been read, to spare a call, and is of another form.
+        if sent.as_ref().is_err_and(|failure| failure.kind() == ErrorKind::UnreadDefinition) {
+            let inputs = &inputs;
+            let mut submission =
+                Submission { args: self, options: &options, inputs, session: session.clone() };
+            let inspected = submission.inspect(&job.spec, job.image.clone()).await?;
+            let job = submission.resolve(job.spec, job.depends_on, job.image, &inspected)?;
+            let plan = submission.plan(&job)?;
+            sent = submission.send(&job, &plan, false, false).await;
+        }
+        match sent {
             Err(failure) => Err(explain_queue(&session, failure, &plan, queue_directive).await),
             sent => sent,
         }
@@ -336,6 +347,8 @@ impl Submission<'_> {
                     Shape::Nodes(nodes) => Some(nodes),
                     Shape::Single | Shape::Array(_) => None,
                 },
+                groups: &options.node_group,
+                container: options.container.as_deref(),
                 vcpus: options.vcpus,
                 memory: options.memory,
                 gpus: options.gpus,
@@ -361,9 +374,10 @@ impl Submission<'_> {
             ))
         })?;
         let job_queue = self.options.queue.as_ref().unwrap_or(&self.session.cluster.job_queue).clone();
+        let container = inspected.container.clone();
         let of_definition = inspected.summary.as_ref().map(|summary| summary.consumes.as_slice());
         let consumes = consumables::all_of(&spec, of_definition.unwrap_or_default())?;
-        Ok(ResolvedJob { spec, shape, job_queue, job_definition, image, depends_on, consumes })
+        Ok(ResolvedJob { spec, shape, job_queue, job_definition, container, image, depends_on, consumes })
     }
 
     /// Plans the requests of the job. Pure.

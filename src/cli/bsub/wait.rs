@@ -272,7 +272,7 @@ fn report_end(outcome: &Outcome, has_output: bool, is_timed: bool) {
     if job.status == Status::Failed {
         return report_failure("bsub", job, *exit, first.as_ref(), has_output, is_timed);
     }
-    if let Some(reason) = job.container.as_ref().and_then(|c| c.reason.as_deref()) {
+    if let Some(reason) = job.container_reason() {
         // A part of the output may be lost.
         print_message(format!("bsub: job {}: {reason}", job.title()));
     }

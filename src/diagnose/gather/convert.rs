@@ -29,8 +29,8 @@ pub fn summary(job: &Job) -> ObservedJob {
         stopped_at: job.stopped_at,
         end: End {
             status_reason: job.status_reason.clone(),
-            reason: container.and_then(|c| c.reason.clone()),
-            exit_code: container.and_then(|c| c.exit_code),
+            reason: job.container_reason().map(str::to_owned),
+            exit_code: job.container_exit_code(),
         },
         ended_by_user: job.is_terminated == Some(true),
         attempts: job
@@ -49,7 +49,7 @@ pub fn summary(job: &Job) -> ObservedJob {
             .collect(),
         attempts_allowed: number(job.retry_strategy.as_ref().and_then(|r| r.attempts)).unwrap_or(1),
         timeout: number(job.timeout.as_ref().and_then(|t| t.attempt_duration_seconds)),
-        demand: container.and_then(demand),
+        demand: demand_of_all(job).or_else(|| container.and_then(demand)),
         all_vcpus: None,
         consumes: job
             .consumable_resource_properties
@@ -99,6 +99,15 @@ pub fn job(detail: &JobDetail) -> ObservedJob {
 
 fn number(number: Option<i32>) -> Option<u32> {
     number.and_then(|n| u32::try_from(n).ok())
+}
+
+/// The resources that the containers of a job of several ask for together.
+fn demand_of_all(job: &Job) -> Option<Demand> {
+    let number = |kind: &str| job.resource(kind).and_then(|value| value.parse::<f64>().ok());
+    let vcpus = number("VCPU").filter(|_| job.has_several_containers())?;
+    // The resources of a job are far below the limits of these types.
+    let whole = |kind: &str| number(kind).unwrap_or(0.0).max(0.0).round();
+    Some(Demand { vcpus, memory_mib: whole("MEMORY") as u64, gpus: whole("GPU") as u32 })
 }
 
 /// The resources that a container asks for, if it says so.
@@ -249,7 +258,11 @@ pub fn placed_job(detail: &JobDetail) -> Option<PlacedJob> {
         None => (evidence.all_vcpus.unwrap_or(demand.vcpus), evidence.name.clone()),
     };
     // arn:aws:ecs:REGION:ACCOUNT:container-instance/CLUSTER/ID, and task/CLUSTER/ID.
-    let arn = container.and_then(|c| c.container_instance_arn().or(c.task_arn()));
+    let of_task = || {
+        let task = detail.ecs_properties()?.task_properties().first()?;
+        task.container_instance_arn().or(task.task_arn())
+    };
+    let arn = container.and_then(|c| c.container_instance_arn().or(c.task_arn())).or_else(of_task);
     let cluster = arn.and_then(|arn| arn.rsplit('/').nth(1)).map(str::to_owned);
     (vcpus > 0.0).then_some(PlacedJob { id: evidence.id, name, vcpus, cluster })
 }

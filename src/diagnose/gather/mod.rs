@@ -243,7 +243,13 @@ impl Collector<'_> {
 
     /// The end of a job's output. `None`: it has no stream, or it cannot be read.
     async fn log(&self, job: &Job, lines: usize) -> Option<LogTail> {
-        let stream = LogStreamRef::all_of(job, self.session, None).pop()?;
+        let mut streams = LogStreamRef::all_of(job, self.session, None);
+        let is_main =
+            |stream: &std::sync::Arc<LogStreamRef>| Some(stream.name.as_str()) == job.main_log_stream();
+        let stream = match streams.iter().position(is_main) {
+            Some(at) => streams.swap_remove(at),
+            None => streams.pop()?,
+        };
         let read = logs::last_lines(self.session, &stream, lines).await;
         let read = self.noting(read, "its output", "logs:GetLogEvents")?;
         let missing = read.is_none().then(|| stream.name.clone());

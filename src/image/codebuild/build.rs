@@ -123,6 +123,7 @@ fn log(id: &str, logs: Option<&types::LogsLocation>) -> Log {
             writer: StreamWriter::Build,
             job_id: id.to_owned(),
             task: None,
+            container: None,
             group: group.to_owned(),
             name: stream.to_owned(),
         }));

@@ -201,7 +201,7 @@ impl StreamSet {
                 has_streams,
                 settled: false,
                 ended_at,
-                description: Job { container: None, attempts: None, ..job },
+                description: Job { container: None, ecs_properties: None, attempts: None, ..job },
             };
             self.writers.insert(id, writer);
         }

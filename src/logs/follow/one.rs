@@ -57,8 +57,9 @@ pub async fn follow(
             interval.quicken();
         }
         if let Some(job) = state.job.clone() {
-            if job.parts().is_some_and(|parts| parts as usize > MAX_SINGLE_STREAMS) || query.pattern.is_some()
-            {
+            let has_many = job.parts().is_some_and(|parts| parts as usize > MAX_SINGLE_STREAMS);
+            // The lines of several containers are sorted by time.
+            if has_many || query.pattern.is_some() || job.has_several_containers() {
                 return Ok(None);
             }
             let writers = writers(contact, &job, &logs, query).await?;
@@ -148,7 +149,9 @@ impl JobLog {
         }
         let settled = has_settled(job, self.ended_at, contact);
         let mut any = false;
-        let earlier = self.readers.len().saturating_sub(1);
+        // The last attempt has as many streams as it has containers with one.
+        let last = job.task_containers().iter().filter(|c| c.log_stream_name.is_some()).count().max(1);
+        let earlier = self.readers.len().saturating_sub(last);
         self.missing.clear();
         for (n, reader) in self.readers.iter_mut().enumerate() {
             // An earlier attempt has ended, and its lines come before those of the next.

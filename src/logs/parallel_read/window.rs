@@ -243,6 +243,7 @@ mod tests {
             writer: StreamWriter::Job,
             job_id: word(),
             task: None,
+            container: None,
             group: word(),
             name: word(),
         })

@@ -10,7 +10,7 @@ pub struct Case {
 /// Every option with values that are wrong, or one beyond a limit: the message names the option,
 /// the value, and what would be right.
 pub fn values() -> Vec<Case> {
-    let table: [(&str, &[&str], &str); 85] = [
+    let table: [(&str, &[&str], &str); 87] = [
         ("--job-name", &["", "a b", "_x", "größe", "x*129"], "1 to 128 letters, digits, '-' and '_'"),
         ("--vcpus", &["0", "-1", "1.5", "0.3", "x", "100001"], "from 1 to 100000, or 0.25 or 0.5"),
         ("--memory", &["3", "0", "3000K"], "at least 4 MiB"),
@@ -18,6 +18,8 @@ pub fn values() -> Vec<Case> {
         ("--memory", &["2147483648", "2048T"], "2147483647 MiB"),
         ("--gpus", &["0", "-1", "1.5", "x"], "a whole number of GPUs, 1 or more"),
         ("--nodes", &["0", "1001", "-2", "x"], "1 to 1000 nodes"),
+        ("--node-group", &["0", "1001", "x", "vcpus=2"], "begins with their number"),
+        ("--node-group", &["2,vcpus", "2,colour=red"], "is none of vcpus=N"),
         ("--image", &["", "a b", "-x:1"], "NAME, NAME:TAG or REPOSITORY/NAME:TAG"),
         ("--build-arg", &["=x", "1A=x", "a b=x"], "a build argument is NAME=VALUE"),
         ("--image", &["x*256"], "at most 255 characters"),
@@ -150,6 +152,7 @@ pub fn together() -> Vec<Case> {
         (&["--each", "lines", "--commands", "lines"], &["--each", "--commands"]),
         (&["--nodes", "2", "--array-size", "3", "true"], &["--nodes 2", "cannot be an array"]),
         (&["--nodes", "2", "--array", "1-3", "true"], &["--nodes 2", "cannot be an array"]),
+        (&["--rerun", ID, "--container", "main"], &["--container cannot be changed by --rerun"]),
         (&["--nodes", "2", "--each", "lines", "true"], &["--nodes 2", "cannot be an array"]),
         (&["--nodes", "2", "--commands", "lines"], &["--nodes 2", "cannot be an array"]),
         (&["--timeout", "60", "--time", "1", "true"], &["--timeout", "--time"]),

@@ -12,10 +12,9 @@ use serde_json::{Map, Value};
 use super::request::{resources, shape};
 use crate::constants::HOST_IMAGE;
 use crate::containers::host::{ContainerHost, NoContainerHost};
-use crate::docker::{HOME_LABEL, JOB_LABEL, TASK_LABEL};
+use crate::docker::{self, HOME_LABEL, JOB_LABEL, TASK_LABEL};
 use crate::http::protocol::ApiError;
-use crate::runner::protocol::{AttemptId, Container};
-use awsb_model::ADVICE;
+use crate::runner::protocol::{AttemptId, Container, TaskContainer};
 
 const MIB: i64 = 1024 * 1024;
 
@@ -256,69 +255,24 @@ pub fn check_process(container: &Map<String, Value>) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Checks that a container's key pair may start a job: nothing of the job may reach out of a
-/// container. Otherwise a job in a container could run on the host, through the owner's job
-/// definitions or its own.
+/// What of a container's properties reaches out of the container, if anything does.
 ///
 /// # Errors
-/// `AccessDeniedException`, when the job definition asks for more.
-pub fn check_contained(definition: &Value) -> Result<(), ApiError> {
-    let ranges = definition.pointer("/nodeProperties/nodeRangeProperties").and_then(Value::as_array);
-    let parts = ranges.into_iter().flatten().chain([definition]);
-    for part in parts {
-        let containers = ["containerProperties", "container"].into_iter().filter_map(|name| part.get(name));
-        for container in containers.filter(|container| !container.is_null()) {
-            let Value::Object(container) = container else { return denied("what is no container") };
-            reaches_out(container)?;
-        }
-        // Jobs with these properties do not run here today. When they do, they have to be checked
-        // here first.
-        for other in ["ecsProperties", "eksProperties"] {
-            if part.get(other).is_some_and(|value| !value.is_null()) {
-                return denied(other);
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The log groups that a job definition names for the output of its jobs.
-pub fn log_groups(definition: &Value) -> Vec<String> {
-    let ranges = definition.pointer("/nodeProperties/nodeRangeProperties").and_then(Value::as_array);
-    let parts = ranges.into_iter().flatten().chain([definition]);
-    let containers = parts.flat_map(|part| ["containerProperties", "container"].map(|name| part.get(name)));
-    let group = |container: &Value| container.pointer("/logConfiguration/options/awslogs-group").cloned();
-    let groups = containers.flatten().filter_map(group);
-    groups.filter_map(|group| group.as_str().filter(|name| !name.is_empty()).map(str::to_owned)).collect()
-}
-
-fn denied<T>(what: &str) -> Result<T, ApiError> {
-    Err(ApiError::refused(
-        "AccessDeniedException",
-        format!(
-            "The credentials of a job in a container do not allow job definitions with {what}: such jobs reach \
-             out of their container{ADVICE}submit it outside of the container, or give it an image (`bsub --image`) \
-             and nothing of the host"
-        ),
-    ))
-}
-
-fn reaches_out(container: &Map<String, Value>) -> Result<(), ApiError> {
+/// When the properties cannot be read.
+pub fn reaches_out(container: &Map<String, Value>) -> Result<Option<String>, ApiError> {
     if !is_contained(container) {
-        return denied(&format!("the image {HOST_IMAGE:?}"));
+        return Ok(Some(format!("the image {HOST_IMAGE:?}")));
     }
     let properties = Properties::read(container)?;
-    if properties.privileged == Some(true) {
-        return denied("privileged");
-    }
-    if properties.volumes.iter().flatten().any(|volume| volume.source_path().is_some()) {
-        return denied("a volume of the host (sourcePath)");
-    }
+    let has_folders = properties.volumes.iter().flatten().any(|volume| volume.source_path().is_some());
     let linux = properties.linux_parameters.unwrap_or_default();
-    if linux.devices.is_some_and(|devices| !devices.is_empty()) {
-        return denied("devices of the host");
-    }
-    Ok(())
+    let has_devices = linux.devices.is_some_and(|devices| !devices.is_empty());
+    let all = [
+        (properties.privileged == Some(true), "privileged"),
+        (has_folders, "a volume of the host (sourcePath)"),
+        (has_devices, "devices of the host"),
+    ];
+    Ok(all.into_iter().find_map(|(reaches_out, what)| reaches_out.then(|| what.to_owned())))
 }
 
 /// An attempt that is to run in a container.
@@ -348,12 +302,20 @@ pub fn order(
     host: Result<&ContainerHost, &NoContainerHost>,
 ) -> Container {
     let body = host.map_err(ToString::to_string).and_then(|host| {
-        let body = body(container, &attempt, host).map_err(|e| e.message)?;
-        Ok((host, body))
+        let body = body(container, &attempt, host, None).map_err(|e| e.message)?;
+        Ok((host, body, Vec::new()))
     });
-    let (engine, home, refused, body) = match body {
-        Ok((host, body)) => (host.engine.clone(), host.home_id.clone(), None, body),
-        Err(why) => (String::new(), String::new(), Some(why), ContainerCreateBody::default()),
+    Container { with_login: has_repository_credentials(container), ..ordered(&attempt, body) }
+}
+
+/// The container of an attempt whose requests to the engine are made, or the reason why it cannot be.
+pub(super) fn ordered(
+    attempt: &Attempt<'_>,
+    bodies: Result<(&ContainerHost, ContainerCreateBody, Vec<TaskContainer>), String>,
+) -> Container {
+    let (engine, home, refused, body, task) = match bodies {
+        Ok((host, body, task)) => (host.engine.clone(), host.home_id.clone(), None, body, task),
+        Err(why) => (String::new(), String::new(), Some(why), ContainerCreateBody::default(), Vec::new()),
     };
     Container {
         engine,
@@ -361,36 +323,48 @@ pub fn order(
         job: attempt.job_id.to_owned(),
         again: attempt.is_repeated,
         main_node: attempt.main_node.cloned(),
-        with_login: has_repository_credentials(container),
+        with_login: false,
         refused,
         body,
+        task,
     }
 }
 
 /// API: RepositoryCredentials. This machine has no Secrets Manager, so that the credentials of
 /// `docker login` take the secret's place.
-fn has_repository_credentials(container: &Map<String, Value>) -> bool {
+pub(super) fn has_repository_credentials(container: &Map<String, Value>) -> bool {
     container.get("repositoryCredentials").is_some_and(|value| !value.is_null())
 }
 
-fn body(
-    container: &Map<String, Value>,
-    attempt: &Attempt<'_>,
-    host: &ContainerHost,
-) -> Result<ContainerCreateBody, ApiError> {
-    let properties = Properties::read(container)?;
-    let labels = HashMap::from([
+/// The labels of everything that an attempt has on the engine.
+pub(super) fn labels(attempt: &Attempt<'_>, host: &ContainerHost) -> HashMap<String, String> {
+    HashMap::from([
         (HOME_LABEL.to_owned(), host.home_id.clone()),
         (TASK_LABEL.to_owned(), attempt.attempt_id.to_string()),
         (JOB_LABEL.to_owned(), attempt.job_id.to_owned()),
-    ]);
+    ])
+}
+
+/// The request for a container. `of_task` is its index in its task, for an attempt of several.
+pub(super) fn body(
+    container: &Map<String, Value>,
+    attempt: &Attempt<'_>,
+    host: &ContainerHost,
+    of_task: Option<usize>,
+) -> Result<ContainerCreateBody, ApiError> {
+    let properties = Properties::read(container)?;
+    let labels = labels(attempt, host);
+    let metadata = metadata_url(attempt.attempt_id, of_task.unwrap_or(0), host);
     let environment: BTreeMap<&str, &str> = host
         .environment
         .iter()
+        .chain(&metadata)
         .chain(&attempt.environment)
         .map(|(name, value)| (name.as_str(), value.as_str()))
         .collect();
-    let host_config = host_config(container, &properties, &labels, attempt.gpus, host)?;
+    let shared = of_task.map(|_| attempt.attempt_id.as_str());
+    let storage = storage(&properties, &labels, shared)?;
+    let host_config = host_config(container, &properties, storage, attempt.gpus, host)?;
     Ok(ContainerCreateBody {
         image: properties.image,
         user: properties.user,
@@ -404,10 +378,17 @@ fn body(
     })
 }
 
+/// The variable with the URL of a container's metadata, where containers reach this cluster.
+fn metadata_url(attempt_id: &AttemptId, index: usize, host: &ContainerHost) -> Option<(String, String)> {
+    let (_, endpoint) = host.environment.iter().find(|(name, _)| name == "AWS_ENDPOINT_URL")?;
+    let name = docker::metadata_name(attempt_id, index);
+    Some(("ECS_CONTAINER_METADATA_URI_V4".to_owned(), format!("{endpoint}/v4/{name}")))
+}
+
 fn host_config(
     container: &Map<String, Value>,
     properties: &Properties,
-    labels: &HashMap<String, String>,
+    (binds, mounts): (Vec<String>, Vec<Mount>),
     gpus: &[u32],
     host: &ContainerHost,
 ) -> Result<HostConfig, ApiError> {
@@ -415,7 +396,6 @@ fn host_config(
     let memory = i64::try_from(resources.memory_mib).unwrap_or(i64::MAX).saturating_mul(MIB);
     let none = LinuxParameters::default();
     let linux = properties.linux_parameters.as_ref().unwrap_or(&none);
-    let (binds, mounts) = storage(properties, labels)?;
     let tmpfs = linux.tmpfs.iter().flatten().map(|tmpfs| {
         let mut options = vec![format!("size={}m", tmpfs.size)];
         options.extend(tmpfs.mount_options.iter().flatten().cloned());
@@ -469,10 +449,12 @@ fn host_config(
 }
 
 /// The host's folders, and the volumes that come and go with the container. A folder that is not
-/// there is made by the engine (API: Host.sourcePath), which it does for `binds` only.
+/// there is made by the engine (API: Host.sourcePath), which it does for `binds` only. The
+/// containers of a task share a volume by its name.
 fn storage(
     properties: &Properties,
     labels: &HashMap<String, String>,
+    shared: Option<&str>,
 ) -> Result<(Vec<String>, Vec<Mount>), ApiError> {
     let (mut binds, mut mounts) = (Vec::new(), Vec::new());
     for (volume, point, path) in properties.mounts()? {
@@ -483,6 +465,8 @@ fn storage(
             }
             None => mounts.push(Mount {
                 typ: Some(MountType::VOLUME),
+                source: shared
+                    .map(|attempt| docker::volume_name(attempt, volume.name.as_deref().unwrap_or_default())),
                 target: Some(path.to_owned()),
                 read_only: Some(read_only),
                 volume_options: Some(MountVolumeOptions {
@@ -650,25 +634,6 @@ mod tests {
             mount("/v", true),
         ] {
             assert_eq!(process(bad.clone()).unwrap_err().code, "ClientException", "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_containers_key_starts_nothing_that_reaches_out() {
-        let definition = |extra: Value| json!({"containerProperties": properties(extra)});
-        assert!(check_contained(&definition(json!({"volumes": [{"name": "v"}]}))).is_ok());
-        for out in [
-            definition(json!({"image": "host"})),
-            definition(json!({"privileged": true})),
-            definition(json!({"volumes": [{"name": "v", "host": {"sourcePath": "/"}}]})),
-            definition(json!({"linuxParameters": {"devices": [{"hostPath": "/dev/sda"}]}})),
-            json!({"type": "multinode", "nodeProperties": {"nodeRangeProperties": [
-                {"targetNodes": "0:", "container": properties(json!({}))},
-                {"targetNodes": "1:", "container": properties(json!({"image": "host"}))}]}}),
-            json!({"ecsProperties": {"taskProperties": []}}),
-            json!({"containerProperties": "host"}),
-        ] {
-            assert_eq!(check_contained(&out).unwrap_err().code, "AccessDeniedException", "{out}");
         }
     }
 }

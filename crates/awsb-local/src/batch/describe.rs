@@ -6,6 +6,7 @@ use super::definition::arn;
 use super::model::JobKey;
 use super::reader::JobRow;
 use super::request::Spec;
+use super::request::task::{self, Task};
 use super::state::Attempt;
 use crate::constants::{ACCOUNT, COMPUTE_ENVIRONMENT, REGION};
 use awsb_model::Status;
@@ -81,7 +82,16 @@ pub fn detail(row: &JobRow, spec: &Spec, attempts: &[Attempt]) -> Value {
         }
         (None, None) => {}
     }
-    let container = if row.nodes.is_some() { Value::Null } else { Value::Object(container(row, spec)) };
+    let container = match (&spec.task, row.nodes) {
+        (_, Some(_)) => Value::Null,
+        // API, JobDetail.container: "If the details are for a multiple-container job, this object
+        // will be empty."
+        (Some(task), None) => {
+            rest.insert("ecsProperties".into(), ecs_properties(row, spec, task, attempts));
+            json!({})
+        }
+        (None, None) => Value::Object(container(row, spec)),
+    };
     let mut job = object([
         ("jobArn", json!(arn("job", &row.id))),
         ("jobName", json!(row.name)),
@@ -139,6 +149,50 @@ fn container(row: &JobRow, spec: &Spec) -> Map<String, Value> {
     container
 }
 
+/// API: EcsPropertiesDetail.
+fn ecs_properties(row: &JobRow, spec: &Spec, task: &Task, attempts: &[Attempt]) -> Value {
+    let attempt_id = row.attempt_id.as_deref().filter(|_| row.status > Status::Runnable);
+    let last = attempts.iter().find(|attempt| Some(attempt.attempt_id.as_str()) == row.attempt_id.as_deref());
+    let containers = task.containers.iter().enumerate().map(|(index, container)| {
+        let mut shown = with_lists(container.clone());
+        // The volumes are the task's.
+        shown.remove("volumes");
+        if let Some(attempt_id) = attempt_id.filter(|_| row.status > Status::Starting) {
+            shown.insert("logStreamName".into(), json!(spec.stream_of(container, attempt_id)));
+        }
+        if let Some(end) = last.and_then(|attempt| attempt.containers.get(index)) {
+            shown.extend(object([("exitCode", json!(end.exit_code)), ("reason", json!(end.reason))]));
+        }
+        Value::Object(shown)
+    });
+    let mut shown = task.to_json(containers.collect());
+    if let Some(attempt_id) = attempt_id {
+        shown["taskArn"] = json!(task_arn(attempt_id));
+        shown["containerInstanceArn"] = json!(instance_arn());
+    }
+    json!({"taskProperties": [shown]})
+}
+
+/// API: AttemptEcsTaskDetails.
+fn attempt_task(attempt: &Attempt, spec: &Spec, task: &Task) -> Value {
+    let attempt_id = attempt.attempt_id.as_str();
+    let containers = task.containers.iter().enumerate().map(|(index, container)| {
+        let end = attempt.containers.get(index);
+        Value::Object(object([
+            ("name", json!(task::name(container))),
+            ("exitCode", json!(end.and_then(|end| end.exit_code))),
+            ("reason", json!(end.and_then(|end| end.reason.as_ref()))),
+            ("logStreamName", json!(spec.stream_of(container, attempt_id))),
+            ("networkInterfaces", json!([])),
+        ]))
+    });
+    json!({
+        "containerInstanceArn": instance_arn(),
+        "taskArn": task_arn(attempt_id),
+        "containers": containers.collect::<Vec<_>>(),
+    })
+}
+
 /// API: AttemptDetail.
 fn attempt(attempt: &Attempt, spec: &Spec, node: Option<u32>) -> Value {
     let container = object([
@@ -149,8 +203,11 @@ fn attempt(attempt: &Attempt, spec: &Spec, node: Option<u32>) -> Value {
         ("logStreamName", json!(spec.log_stream(node, attempt.attempt_id.as_str()))),
         ("networkInterfaces", json!([])),
     ]);
+    let task = spec.task.as_ref().map(|task| json!([attempt_task(attempt, spec, task)]));
+    let container = if task.is_some() { Map::new() } else { container };
     Value::Object(object([
         ("container", Value::Object(container)),
+        ("taskProperties", json!(task)),
         ("startedAt", json!(attempt.started_at)),
         ("stoppedAt", json!(attempt.stopped_at)),
         ("statusReason", json!(attempt.status_reason)),

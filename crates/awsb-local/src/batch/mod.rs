@@ -13,11 +13,13 @@
 //! | `reader`     | the same: reading                                                         |
 //! | `lineage`    | who has submitted what, and what a container's key may see of it          |
 //! | `describe`   | rows as the JSON that AWS answers with                                    |
+//! | `task_order` | a task of containers as requests to the Docker engine                     |
 //! | `engine`     | the one writer: requests and reports in, transactions and orders out      |
 
 mod api;
 pub mod consumable;
 mod container;
+mod containment;
 #[cfg(test)]
 mod damage_tests;
 pub mod definition;
@@ -36,8 +38,9 @@ pub mod resources;
 mod rows;
 pub mod state;
 pub mod store;
+mod task_order;
 
-pub use api::Api;
+pub use api::{Api, absent};
 pub use describe::{instance_arn, task_arn};
 pub use engine::{Engine, EngineConfig};
 pub use handle::Handle;

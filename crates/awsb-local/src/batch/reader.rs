@@ -224,6 +224,13 @@ impl Snapshot {
         self.job_of(key)
     }
 
+    /// The job that is in an attempt now, by the attempt's ID.
+    pub fn job_in_attempt(&self, attempt_id: &str) -> rusqlite::Result<Option<JobKey>> {
+        // The condition on the state is that of the index of jobs that have not ended.
+        let mut found = self.0.prepare_cached("SELECT key FROM jobs WHERE status < 5 AND task = ?1")?;
+        found.query_row([attempt_id], |row| row.get(0).map(JobKey)).optional()
+    }
+
     /// Which job an ID means.
     pub fn find(&self, id: &str) -> rusqlite::Result<Option<JobKey>> {
         find(&self.0, id)
@@ -307,7 +314,8 @@ impl Snapshot {
     /// A job's attempts that have ended, from first to last.
     pub fn attempts(&self, key: JobKey) -> rusqlite::Result<Vec<Attempt>> {
         let mut statement = self.0.prepare_cached(
-            "SELECT number, task, started_at, stopped_at, exit_code, reason, status_reason, output
+            "SELECT number, task, started_at, stopped_at, exit_code, reason, status_reason, output,
+                 containers
              FROM attempts WHERE job = ?1 ORDER BY number",
         )?;
         let rows = statement.query_map([key.0], |row| {
@@ -323,6 +331,8 @@ impl Snapshot {
                 reason: text(5)?,
                 status_reason: text(6)?.unwrap_or_default(),
                 output: number(7)?.map(Number::to),
+                // Containers that cannot be read are shown without their ends.
+                containers: text(8)?.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default(),
             })
         })?;
         rows.collect()

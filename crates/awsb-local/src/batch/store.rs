@@ -28,7 +28,7 @@ use crate::http::protocol::ApiError;
 use crate::runner::protocol::{AttemptId, RunnerId};
 use awsb_model::{Status, words};
 
-const MIGRATIONS: [&str; 10] = [
+const MIGRATIONS: [&str; 11] = [
     "
     CREATE TABLE jobs (
         key INTEGER PRIMARY KEY,
@@ -92,6 +92,8 @@ const MIGRATIONS: [&str; 10] = [
     CREATE INDEX consumers_of_job ON consumers (job);
 ",
     "ALTER TABLE jobs ADD COLUMN scheduled_at INTEGER;    -- when the last attempt got its room
+",
+    "ALTER TABLE attempts ADD COLUMN containers TEXT;       -- the ends of its containers, of several
 ",
 ];
 
@@ -386,8 +388,12 @@ impl Store {
 
     /// Writes an attempt that has ended.
     pub fn save_attempt(&self, attempt: &Attempt) -> rusqlite::Result<()> {
+        let containers = Some(&attempt.containers).filter(|containers| !containers.is_empty());
+        let containers = containers.and_then(|containers| serde_json::to_string(containers).ok());
         self.db
-            .prepare_cached("INSERT OR REPLACE INTO attempts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?
+            .prepare_cached(
+                "INSERT OR REPLACE INTO attempts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            )?
             .execute(params![
                 attempt.key.0,
                 attempt.number,
@@ -398,6 +404,7 @@ impl Store {
                 attempt.reason,
                 attempt.status_reason,
                 attempt.output.map(|length| i64::try_from(length).unwrap_or(i64::MAX)),
+                containers,
             ])?;
         Ok(())
     }
@@ -446,9 +453,10 @@ impl Store {
                 let (job, attempt_id): (i64, String) = (row.get(0)?, row.get(1)?);
                 let node = Some(job - first.0 - 1).filter(|_| may_have_nodes && below > 0);
                 let node = node.and_then(|index| u32::try_from(index).ok());
-                Ok((spec.log_group(node).to_owned(), spec.log_stream(node, &attempt_id)))
+                Ok(spec.log_streams(node, &attempt_id))
             })?;
-            expired.push(Expired { first, last, streams: streams.collect::<rusqlite::Result<_>>()? });
+            let streams = streams.collect::<rusqlite::Result<Vec<_>>>()?.concat();
+            expired.push(Expired { first, last, streams });
         }
         Ok(expired)
     }

@@ -353,7 +353,7 @@ impl ContainerManager {
 async fn remove_abandoned(engine_handle: Handle, runner: RunnerId, attempt_id: AttemptId, engine: String) {
     let remove = async || -> Result<(), EngineError> {
         let docker = awsb_docker::connect(&engine).await?;
-        cleanup::remove_with_retries(&docker, &docker::container_name(&attempt_id)).await
+        cleanup::remove_attempt(&docker, &attempt_id).await
     };
     if let Err(e) = remove().await {
         tracing::warn!("{e}");

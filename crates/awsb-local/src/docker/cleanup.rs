@@ -82,6 +82,21 @@ pub async fn remove_with_retries(docker: &Docker, container: &str) -> Result<(),
     remove(docker, container).await
 }
 
+/// Removes all containers of an attempt, as [`remove_with_retries`] does.
+///
+/// # Errors
+/// The last error of the engine.
+pub async fn remove_attempt(docker: &Docker, attempt_id: &AttemptId) -> Result<(), EngineError> {
+    let filters = HashMap::from([("label", vec![format!("{TASK_LABEL}={attempt_id}")])]);
+    let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
+    for container in docker.list_containers(Some(options)).await? {
+        if let Some(id) = container.id {
+            remove_with_retries(docker, &id).await?;
+        }
+    }
+    Ok(())
+}
+
 /// The networks of a home's multi-node jobs: the main node's attempt, and the engine's own ID.
 ///
 /// # Errors

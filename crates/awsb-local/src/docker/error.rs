@@ -25,6 +25,11 @@ pub enum EngineError {
         /// The name of the network.
         name: String,
     },
+    /// There is no pause program for the CPU of the engine's machine.
+    #[error(
+        "the network of several containers needs an engine on x86-64 or arm64, and this engine is on {0:?}"
+    )]
+    Architecture(String),
     /// The engine does not remove a container.
     #[error("removing container {container}: {}", words(source))]
     Removal {

@@ -7,6 +7,10 @@ pub mod cleanup;
 mod error;
 mod names;
 pub mod network;
+pub mod pause;
 
 pub use error::EngineError;
-pub use names::{HOME_LABEL, JOB_LABEL, TASK_LABEL, container_name, network_name, nodes_network_name};
+pub use names::{
+    HOME_LABEL, JOB_LABEL, TASK_LABEL, container_name, container_of_task_name, metadata_name, network_name,
+    nodes_network_name, volume_name,
+};

@@ -18,6 +18,23 @@ pub fn container_name(attempt_id: &AttemptId) -> String {
     format!("awsb-{attempt_id}")
 }
 
+/// The name of a container of an attempt that is a task. The container that holds the task's network
+/// has the name that the only container of other attempts has.
+pub fn container_of_task_name(attempt_id: &AttemptId, index: usize) -> String {
+    format!("{}-{index}", container_name(attempt_id))
+}
+
+/// The name of a container in the path of its metadata: the attempt, and the index of the container
+/// in its task.
+pub fn metadata_name(attempt_id: &AttemptId, index: usize) -> String {
+    format!("{attempt_id}-{index}")
+}
+
+/// The name of a volume that the containers of a task share.
+pub fn volume_name(attempt_id: &str, volume: &str) -> String {
+    format!("awsb-{attempt_id}-{volume}")
+}
+
 /// The name of the network of a home's containers.
 pub fn network_name(home_id: &str) -> String {
     format!("awsb-{home_id}")

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use http::header::DATE;
 use http::request::Parts;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::Value;
@@ -31,6 +31,9 @@ use crate::{batch, cloudformation, ec2, ecs, logs, s3, ssm, sts};
 
 /// The longest body of a request to a service that is not there.
 const UNKNOWN_BODY: usize = 64 * 1024;
+/// The path of the task metadata endpoint of containers. No bucket can have this name, as those of
+/// buckets have three characters or more.
+const METADATA: &str = "/v4/";
 /// How much of a body that is too long is read and dropped.
 const DROPPED: usize = 32 * 1024 * 1024;
 /// How long a client may take to send a body (S3's apart).
@@ -130,6 +133,13 @@ impl Gateway {
         // The protocol that a request seems to use, for one that does not say which service it is
         // for.
         let guess = Protocol::of(&request);
+        if let Some(path) =
+            request.uri().path().strip_prefix(METADATA).filter(|_| request.method() == Method::GET)
+        {
+            // Without a signature, as on ECS.
+            info.set_operation("TaskMetadata");
+            return Protocol::RestJson.answer(self.services.batch.metadata(path).await);
+        }
         let scope = match signature::scope(&request) {
             Ok(scope) => scope,
             Err(refused) => return guess.refuse(&refused),
@@ -254,9 +264,11 @@ fn operation_of(service: Service, parts: &Parts, body: &[u8]) -> Result<Operatio
     };
     let unknown = |status| move || ApiError::unknown_operation(status);
     match service {
-        Service::Batch => operation::Batch::asked(&parts.method, parts.uri.path())
-            .map(Operation::Batch)
-            .ok_or_else(unknown(StatusCode::NOT_FOUND)),
+        Service::Batch => {
+            operation::Batch::asked(&parts.method, parts.uri.path()).map(Operation::Batch).ok_or_else(|| {
+                batch::absent(&parts.method, parts.uri.path()).unwrap_or_else(unknown(StatusCode::NOT_FOUND))
+            })
+        }
         Service::Logs => operation::Logs::named(target("Logs_20140328."))
             .map(Operation::Logs)
             .ok_or_else(unknown(StatusCode::BAD_REQUEST)),

@@ -46,8 +46,8 @@ const AWAY: Duration = Duration::from_secs(30);
 /// A container, as the runner's loop sees it.
 #[derive(Debug)]
 pub struct ContainerExecution {
-    signals: UnboundedSender<Signal>,
-    thread: JoinHandle<()>,
+    pub(super) signals: UnboundedSender<Signal>,
+    pub(super) thread: JoinHandle<()>,
 }
 
 impl ContainerExecution {
@@ -95,20 +95,34 @@ impl Execution for ContainerExecution {
     }
 }
 
-struct ContainerRun {
-    attempt_id: AttemptId,
-    name: String,
-    order: Container,
-    output: Output,
-    signals: UnboundedReceiver<Signal>,
+/// The run of one container.
+pub(super) struct ContainerRun {
+    pub(super) attempt_id: AttemptId,
+    pub(super) name: String,
+    pub(super) order: Container,
+    pub(super) output: Output,
+    pub(super) signals: UnboundedReceiver<Signal>,
 }
 
 /// Why no container runs.
 type Refusal = Outcome;
 
 /// A refusal in ECS's form: its name for what could not be done, then the engine's words.
-fn cannot(what: &str, why: impl std::fmt::Display) -> Refusal {
+pub(super) fn cannot(what: &str, why: impl std::fmt::Display) -> Refusal {
     Outcome { reason: Some(format!("{what}: {why}")), ..Outcome::default() }
+}
+
+/// Removes the containers that an earlier attempt may have left behind, when its engine was away: no
+/// job runs twice at the same time.
+pub(super) async fn remove_earlier(docker: &Docker, order: &Container) -> Result<(), Refusal> {
+    let failed = |why: EngineError| {
+        cannot("CannotCreateContainerError", format!("an earlier attempt's container is still there: {why}"))
+    };
+    let found = cleanup::containers(docker, &order.home, Some(&order.job)).await;
+    for earlier in found.map_err(failed)? {
+        cleanup::remove_with_retries(docker, &earlier.id).await.map_err(failed)?;
+    }
+    Ok(())
 }
 
 impl ContainerRun {
@@ -124,7 +138,9 @@ impl ContainerRun {
                     .send(&self.attempt_id, Event::Ended(cannot("CannotCreateContainerError", why)));
             }
         };
-        let outcome = self.run(&docker, events).await;
+        let attempt_id = self.attempt_id.clone();
+        let started = |at, address| events.send(&attempt_id, Event::Started(at, address));
+        let outcome = self.run(&docker, started).await;
         let outcome =
             Outcome { lost_output: self.output.finish().err().map(|lost| lost.to_string()), ..outcome };
         events.send(&self.attempt_id, Event::Ended(outcome));
@@ -139,12 +155,18 @@ impl ContainerRun {
         }
     }
 
-    async fn run(&mut self, docker: &Docker, events: &EventSender) -> Outcome {
+    /// Runs the container to its end, without removing it. `started` hears when it runs, and where
+    /// other nodes reach it.
+    pub(super) async fn run(
+        &mut self,
+        docker: &Docker,
+        started: impl FnOnce(i64, Option<Ipv4Addr>),
+    ) -> Outcome {
         match self.start(docker).await {
             Ok(frames) => {
                 let at = now_ms();
                 let address = self.address(docker).await;
-                events.send(&self.attempt_id, Event::Started(at, address));
+                started(at, address);
                 self.follow(docker, frames).await
             }
             Err(refusal) => refusal,
@@ -165,7 +187,7 @@ impl ContainerRun {
         docker: &Docker,
     ) -> Result<impl Stream<Item = Result<LogOutput, Error>> + use<>, Refusal> {
         if self.order.again {
-            self.remove_earlier(docker).await?;
+            remove_earlier(docker, &self.order).await?;
         }
         self.create(docker).await?;
         self.join_nodes(docker).await?;
@@ -184,22 +206,6 @@ impl ContainerRun {
             });
         }
         Ok(attached.output)
-    }
-
-    /// An earlier attempt's container may still be there, if its engine was away when it was given
-    /// up: no job runs twice at the same time.
-    async fn remove_earlier(&self, docker: &Docker) -> Result<(), Refusal> {
-        let failed = |why: EngineError| {
-            cannot(
-                "CannotCreateContainerError",
-                format!("an earlier attempt's container is still there: {why}"),
-            )
-        };
-        let found = cleanup::containers(docker, &self.order.home, Some(&self.order.job)).await;
-        for earlier in found.map_err(failed)? {
-            cleanup::remove_with_retries(docker, &earlier.id).await.map_err(failed)?;
-        }
-        Ok(())
     }
 
     async fn create(&mut self, docker: &Docker) -> Result<(), Refusal> {

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 
 use nix::sys::signal::Signal;
 
-use super::protocol::AttemptId;
+use super::protocol::{AttemptId, ContainerEnd};
 use super::spare::Spares;
 
 /// An attempt that has begun: processes of the host, or a container.
@@ -57,6 +57,8 @@ pub struct Outcome {
     pub lost: bool,
     /// Why some of its output is lost, where that is known before [`Execution::finish`].
     pub lost_output: Option<String>,
+    /// The ends of its containers, for a task of several.
+    pub containers: Vec<ContainerEnd>,
 }
 
 /// An event of an execution.

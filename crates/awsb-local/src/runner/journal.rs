@@ -388,6 +388,7 @@ mod tests {
             lost: false,
             lost_output: None,
             output: Some(3),
+            containers: Vec::new(),
         }
     }
 

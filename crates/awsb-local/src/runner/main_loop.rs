@@ -23,6 +23,7 @@ use super::mask::masked;
 use super::process;
 use super::protocol::{AttemptId, Ended, Greeting, Hello, Order, Report, Run, RunnerId, Started};
 use super::spare::Spares;
+use super::task;
 use super::unpacker::Unpacker;
 use crate::error::LocalError;
 use crate::home::files::SOCKET;
@@ -420,6 +421,12 @@ impl Runner {
     /// later: that is not the job's fault. `pause_ms` is the pause since the last try.
     fn start(&mut self, run: Run, pause_ms: i64) {
         let started = match run.container {
+            Some(ref container) if !container.task.is_empty() => {
+                match task::start(run.clone(), self.events.clone()) {
+                    Ok(work) => Ok((Box::new(work) as Box<dyn Execution>, None)),
+                    Err(e) => Err(process::CannotStart::without_a_program(&e)),
+                }
+            }
             Some(_) => match ContainerExecution::start(run.clone(), self.events.clone()) {
                 Ok(work) => Ok((Box::new(work) as Box<dyn Execution>, None)),
                 Err(e) => Err(process::CannotStart::without_a_program(&e)),
@@ -509,6 +516,7 @@ impl Runner {
             lost: outcome.lost,
             lost_output,
             output: length_of(&job.log),
+            containers: outcome.containers,
         });
         self.cleaners.retain(|cleaner| !cleaner.is_finished());
         self.cleaners.extend(job.execution.clean(&mut self.spares));
@@ -525,6 +533,9 @@ impl Runner {
         // The words of a shell or of an engine may repeat what a job's command or environment says.
         ended.reason = ended.reason.as_deref().map(masked);
         ended.lost_output = ended.lost_output.as_deref().map(masked);
+        for container in &mut ended.containers {
+            container.reason = container.reason.as_deref().map(masked);
+        }
         if let Err(e) = self.journal.ended(&ended) {
             tracing::warn!("writing the journal: {e}");
             self.unwritten.push(ended.clone());
@@ -555,6 +566,7 @@ fn ended_before_start(attempt_id: &AttemptId, exit_code: i32, reason: String) ->
         lost: false,
         lost_output: None,
         output: None,
+        containers: Vec::new(),
     }
 }
 

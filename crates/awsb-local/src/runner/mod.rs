@@ -33,6 +33,7 @@ mod output;
 mod process;
 pub(crate) mod protocol;
 mod spare;
+mod task;
 mod tmpdir;
 pub mod unpacker;
 

@@ -187,6 +187,23 @@ pub struct Ended {
     /// How many bytes the file of its log stream has, if that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<u64>,
+    /// The ends of its containers in the order of the job definition, for a job of several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub containers: Vec<ContainerEnd>,
+}
+
+/// How a container of a task has ended (API: AttemptTaskContainerDetails).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerEnd {
+    /// Whether it ran.
+    pub started: bool,
+    /// The exit code, for a container that ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// More about the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// From the server to a runner.
@@ -274,6 +291,58 @@ pub struct Container {
     pub with_login: bool,
     /// Why there can be no container; the attempt ends with this reason.
     pub refused: Option<String>,
-    /// The request to the engine: command, environment, limits, mounts, labels.
+    /// The request to the engine: command, environment, limits, mounts, labels. For a task it is
+    /// that of the container that holds its network.
     pub body: ContainerCreateBody,
+    /// The containers of a task, in the order of the job definition; none for a job of one
+    /// container.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub task: Vec<TaskContainer>,
+}
+
+/// A container of a task (API: TaskContainerProperties).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskContainer {
+    /// The name, by which others depend on it.
+    pub name: String,
+    /// Whether its end ends the task.
+    pub essential: bool,
+    /// What it waits for before it starts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub depends_on: Vec<ContainerDependency>,
+    /// How long it may wait for that, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_timeout_ms: Option<i64>,
+    /// The time from SIGTERM to SIGKILL, in milliseconds.
+    pub stop_timeout_ms: i64,
+    /// The file of its log stream, relative to the home.
+    pub log: String,
+    /// Whether its image is pulled with the credentials of `docker login`.
+    #[serde(default)]
+    pub with_login: bool,
+    /// The request to the engine.
+    pub body: ContainerCreateBody,
+}
+
+/// API: TaskContainerDependency, with the other container found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerDependency {
+    /// The index of the other container.
+    pub container: usize,
+    /// What has to be true of it.
+    pub condition: Condition,
+}
+
+/// API: TaskContainerDependency.condition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Condition {
+    /// It has started.
+    Start,
+    /// It has ended.
+    Complete,
+    /// It has ended with the exit code 0.
+    Success,
 }

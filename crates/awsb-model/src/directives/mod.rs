@@ -138,6 +138,9 @@ impl Directives {
             found.warn(&at, reason);
         }
         found.slurm = slurm::read(&slurms, &mut found);
+        if slurm::has_groups(&found) {
+            refuse_parts(&lines, &mut found);
+        }
         found.lsf = lsf::read(&lsfs, lsf_unit, &mut found);
         for line in own {
             let at = line.at(&line.words);
@@ -147,6 +150,21 @@ impl Directives {
         found.warnings.sort_by_key(|remark| remark.line);
         found.errors.sort_by_key(|remark| remark.line);
         found
+    }
+}
+
+/// Refuses a script whose `srun` starts programs on single components of a heterogeneous job.
+fn refuse_parts(lines: &[&[u8]], found: &mut Directives) {
+    let options: [&[u8]; 2] = [b"--het-group", b"--pack-group"];
+    let has = |line: &[u8], option: &[u8]| line.windows(option.len()).any(|part| part == option);
+    for (number, line) in (1..).zip(lines.iter().copied()) {
+        let is_comment = line.trim_ascii_start().starts_with(b"#");
+        if !is_comment && options.iter().any(|option| has(line, option)) {
+            let at = At { line: number, text: shown(line) };
+            let reason = "srun starts a program on all nodes of the job here, not on one component; \
+                          `--node-group N,command=LINE` of bsub gives a group of nodes its own command";
+            return found.refuse(&at, reason);
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Api, page_size, with_token};
 use crate::access::Principal;
-use crate::batch::container;
+use crate::batch::containment;
 use crate::batch::definition::{self, DefinitionName, arn};
 use crate::batch::lineage::JobScope;
 use crate::batch::messages::Needs;
@@ -24,8 +24,8 @@ impl Api {
         let (name, body) = request::registration(json_object(body)?)?;
         let mut registrant = None;
         if who.contained().is_some() {
-            container::check_contained(&body)?;
-            let groups = container::log_groups(&body);
+            containment::check_contained(&body)?;
+            let groups = containment::log_groups(&body);
             let scope = self.reader.read(move |db| {
                 let scope = JobScope::of(db, &who)?;
                 groups.iter().try_for_each(|group| scope.check_log_group(db, group))?;

@@ -12,7 +12,7 @@ use crate::batch::reader::{Filter, JobRow, Listing, Snapshot};
 use crate::batch::request::{self, Queue, SubmitJob, shape};
 use crate::batch::resource_rows::ResourceKind;
 use crate::batch::resources::{environments_of, is_fargate};
-use crate::batch::{container, describe, output};
+use crate::batch::{containment, describe, output};
 use crate::home::space::NoSpace;
 use crate::http::body::json_object;
 use crate::http::protocol::ApiError;
@@ -42,7 +42,7 @@ impl Api {
                     return Err(lineage::no_definition(name, db.has_definition(&wanted)?));
                 };
                 if who.contained().is_some() {
-                    container::check_contained(&definition.body)?;
+                    containment::check_contained(&definition.body)?;
                 }
                 let plan = request::plan(request, &definition, &queue)?;
                 scope.check_room(db, plan.jobs())?;

@@ -7,18 +7,23 @@
 //! | `definitions` | RegisterJobDefinition, DeregisterJobDefinition, DescribeJobDefinitions           |
 //! | `queues`      | queues, compute environments, scheduling policies                                |
 //! | `consumables` | consumable resources, and the jobs that require them                            |
+//! | `absent`      | the operations that are not here, with the reason                                |
+//! | `metadata`    | the ECS task metadata endpoint of containers                                     |
 //! | `tags`        | TagResource, UntagResource, ListTagsForResource                                  |
 
+mod absent;
 mod consumables;
 mod definitions;
 mod ending;
 mod jobs;
+mod metadata;
 mod path;
 mod queues;
 mod tags;
 
 use serde_json::{Value, json};
 
+pub use self::absent::absent;
 use super::consumable;
 use super::handle::Handle;
 use super::messages::{Ending, Needs};

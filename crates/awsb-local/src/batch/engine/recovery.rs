@@ -166,12 +166,9 @@ impl Engine {
                     Err(e) if database::is_damage(&e) => continue,
                     outcome => outcome?,
                 };
-                self.store.add_stream(
-                    spec.1.log_group(node),
-                    &spec.1.log_stream(node, attempt_id.as_str()),
-                    *key,
-                    now,
-                )?;
+                for (group, stream) in spec.1.log_streams(node, attempt_id.as_str()) {
+                    self.store.add_stream(&group, &stream, *key, now)?;
+                }
             }
             // Jobs to be started have been started, and jobs to be stopped are stopped when their
             // runners reconnect.

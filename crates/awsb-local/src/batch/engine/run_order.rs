@@ -3,9 +3,9 @@
 use std::net::Ipv4Addr;
 
 use crate::access::Credentials;
-use crate::batch::container;
-use crate::batch::request::Spec;
+use crate::batch::request::{Spec, environment_of};
 use crate::batch::state::{Current, Job};
+use crate::batch::{container, task_order};
 use crate::containers::host::{ContainerHost, NoContainerHost};
 use crate::logs;
 use crate::runner::protocol::{KILL_AFTER_MS, Run};
@@ -44,7 +44,9 @@ pub fn node_index(job: &Job) -> Option<u32> {
 impl AttemptToRun<'_> {
     /// The order to run it.
     pub fn order(self) -> Run {
-        let (id, mut environment) = (self.job_id(), self.environment());
+        let id = self.job_id();
+        let own = self.containers();
+        let mut environment = self.environment(self.spec.environment(node_index(self.job)));
         let Self { job, current, spec, container_host, main_node, .. } = self;
         let node = node_index(job);
         let mut command = spec.command(node);
@@ -62,8 +64,14 @@ impl AttemptToRun<'_> {
                     .unwrap_or_default(),
                 main_node: main_node.and_then(|main| main.last_attempt_id.as_ref()),
             };
-            Box::new(container::order(spec.container(node), attempt, host))
+            Box::new(match &spec.task {
+                Some(task) => task_order::task_order(task, attempt, own, host),
+                None => container::order(spec.container(node), attempt, host),
+            })
         });
+        let stop_timeouts =
+            spec.task.iter().flat_map(|task| &task.containers).map(task_order::stop_timeout_ms);
+        let kill_after_ms = stop_timeouts.max().unwrap_or(KILL_AFTER_MS);
         Run {
             attempt_id: current.attempt_id.clone(),
             job: id,
@@ -80,8 +88,21 @@ impl AttemptToRun<'_> {
                 .timeout_s
                 .filter(|_| job.node().is_none_or(|(_, index, main)| index == main))
                 .map(|s| i64::from(s) * 1000),
-            kill_after_ms: KILL_AFTER_MS,
+            kill_after_ms,
         }
+    }
+
+    /// The commands, variables and log streams of the containers, for a job of several.
+    fn containers(&self) -> Vec<task_order::ContainerAttempt> {
+        let spec = self.spec;
+        let attempt_id = self.current.attempt_id.as_str();
+        let containers = spec.task.iter().flat_map(|task| &task.containers);
+        let own = containers.map(|of| task_order::ContainerAttempt {
+            command: spec.command_of(of),
+            environment: self.environment(environment_of(of)),
+            log: logs::file_of(spec.group_of(of), &spec.stream_of(of, attempt_id)),
+        });
+        own.collect()
     }
 
     /// The ID of the job itself: `PARENT:INDEX` for a child, `PARENT#INDEX` for a node.
@@ -95,13 +116,13 @@ impl AttemptToRun<'_> {
 
     /// The variables of the attempt: its key pair, then those of the job, which win, then Batch's
     /// own.
-    fn environment(&self) -> Vec<(String, String)> {
+    fn environment(&self, own: Vec<(String, String)>) -> Vec<(String, String)> {
         let (job, is_contained) = (self.job, self.container_host.is_some());
         let mut environment = vec![
             ("AWS_ACCESS_KEY_ID".to_owned(), self.credentials.access_key_id.clone()),
             ("AWS_SECRET_ACCESS_KEY".to_owned(), self.credentials.secret_access_key.clone()),
         ];
-        environment.extend(self.spec.environment(node_index(job)));
+        environment.extend(own);
         let mut set = |name: &str, value: String| environment.push((name.to_owned(), value));
         set("AWS_BATCH_JQ_NAME", job.terms.line.queue.clone());
         if let Some(allocation) = &job.allocation {
@@ -194,7 +215,7 @@ mod tests {
             credentials,
             container_host,
         };
-        let variables = attempt.environment().into_iter().collect();
+        let variables = attempt.environment(spec.environment(node_index(job))).into_iter().collect();
         (attempt.order(), variables)
     }
 

@@ -109,8 +109,8 @@ impl Engine {
         if let Some(job) = self.state.by_attempt(attempt_id) {
             let (key, node) = (job.key, node_index(job));
             let removed = self.spec(key).and_then(|spec| {
-                let stream = spec.1.log_stream(node, attempt_id.as_str());
-                self.store.remove_stream(spec.1.log_group(node), &stream)
+                let streams = spec.1.log_streams(node, attempt_id.as_str());
+                streams.iter().try_for_each(|(group, stream)| self.store.remove_stream(group, stream))
             });
             if let Err(e) = removed {
                 tracing::warn!("database: {e}");

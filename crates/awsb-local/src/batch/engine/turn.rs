@@ -244,8 +244,9 @@ impl Engine {
             {
                 let node = self.state.job(*key).and_then(node_index);
                 let spec = self.spec(*key)?;
-                let stream = spec.1.log_stream(node, attempt_id.as_str());
-                self.store.add_stream(spec.1.log_group(node), &stream, *key, now)?;
+                for (group, stream) in spec.1.log_streams(node, attempt_id.as_str()) {
+                    self.store.add_stream(&group, &stream, *key, now)?;
+                }
             }
         }
         self.store.commit()?;

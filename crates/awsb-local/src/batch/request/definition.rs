@@ -7,8 +7,9 @@ use serde_json::{Map, Value, json};
 use super::consumables;
 use super::nodes;
 use super::retry::{retry, timeout_s};
-use super::shape::{Variable, check_platform_size, check_variable, resources, shape};
+use super::shape::{Variable, check_platform_size, check_variable, not_there, resources, shape};
 use super::tags::check_tags;
+use super::task::{Platforms, Task};
 use crate::batch::container;
 use crate::batch::definition::{BUILT_IN, check_name};
 use crate::http::protocol::ApiError;
@@ -81,18 +82,40 @@ pub fn check_definition(body: &Value) -> Result<(), ApiError> {
         }
         other => return Err(ApiError::client(format!("type must be container or multinode, not {other:?}"))),
     }
+    let has = |name: &str| body.get(name).is_some_and(|value| !value.is_null());
+    if has("eksProperties") {
+        return Err(not_there("jobs on EKS (eksProperties): it has no Kubernetes"));
+    }
+    if let Some(properties) = body.get("ecsProperties").filter(|value| !value.is_null()) {
+        if has("containerProperties") || has("nodeProperties") {
+            return Err(ApiError::client(
+                "a job definition has one of containerProperties, ecsProperties, eksProperties and nodeProperties",
+            ));
+        }
+        return check_task_definition(properties, body);
+    }
     let Some(Value::Object(container)) = body.get("containerProperties") else {
         return Err(ApiError::client(
-            "containerProperties is required for a job definition of type container",
+            "containerProperties or ecsProperties is required for a job definition of type container",
         ));
     };
     check_platform_size(body, container)?;
     check_container_definition(container)
 }
 
+fn check_task_definition(properties: &Value, body: &Value) -> Result<(), ApiError> {
+    let task = Task::read(properties, &Platforms::of(body))?;
+    task.check_size(body)?;
+    for container in &task.containers {
+        let merged = task.with_volumes(container);
+        check_container_definition(&merged)?;
+    }
+    Ok(())
+}
+
 fn check_container_definition(container: &Map<String, Value>) -> Result<(), ApiError> {
     if container.get("image").and_then(Value::as_str).is_none_or(str::is_empty) {
-        return Err(ApiError::client("containerProperties: image is required"));
+        return Err(ApiError::client("image is required for a container"));
     }
     let _: Option<Vec<String>> = container.get("command").cloned().map(shape).transpose()?;
     let environment: Option<Vec<Variable>> = container.get("environment").cloned().map(shape).transpose()?;

@@ -11,6 +11,7 @@
 //! | `shape`        | containers, their overrides, variables and resources                       |
 //! | `consumables`  | the consumable resources that a job requires                               |
 //! | `tags`         | tags                                                                       |
+//! | [`task`]       | tasks of several containers                                                |
 
 mod consumables;
 mod definition;
@@ -21,10 +22,11 @@ mod shape;
 mod spec;
 mod submit_job;
 mod tags;
+pub mod task;
 
 pub use definition::{Definition, check_definition, registration};
 pub use dependencies::RequestedDependency;
 pub use shape::{resources, shape};
-pub use spec::{Spec, SubmitPlan};
+pub use spec::{Spec, SubmitPlan, environment_of};
 pub use submit_job::{Queue, SubmitJob, names, plan};
 pub use tags::check_tags;

@@ -8,6 +8,7 @@ use super::shape::{Overrides, merge, not_there, shape};
 use crate::batch::container;
 use crate::constants::HOST_IMAGE;
 use crate::http::protocol::ApiError;
+use awsb_model::limits;
 
 /// More nodes than any job can have here; User Guide: an MNP job's nodes are instances of its own.
 const MOST: i64 = 1000;
@@ -26,6 +27,7 @@ pub struct NodeOverrides {
 struct NodePropertyOverride {
     target_nodes: String,
     container_overrides: Option<Overrides>,
+    instance_types: Option<Vec<String>>,
     ecs_properties_override: Option<Value>,
     eks_properties_override: Option<Value>,
 }
@@ -52,6 +54,7 @@ struct NodeProperties {
 #[serde(rename_all = "camelCase")]
 struct NodeRangeProperty {
     target_nodes: String,
+    instance_types: Option<Vec<String>>,
     container: Option<Map<String, Value>>,
 }
 
@@ -130,6 +133,14 @@ pub fn containers(
         .into_iter()
         .map(|property| Ok((Range::parse(&property.target_nodes)?, property)))
         .collect::<Result<_, ApiError>>()?;
+    // User Guide, mnp-node-groups: up to five node ranges.
+    if ranges.len() > limits::NODE_RANGES {
+        let most = limits::NODE_RANGES;
+        return Err(ApiError::client(format!("nodeRangeProperties has at most {most} node ranges")));
+    }
+    check_types(ranges.iter().map(|(_, property)| property.instance_types.as_deref()))?;
+    let overridden = overrides.iter().flat_map(|o| o.node_property_overrides.iter().flatten());
+    check_types(overridden.map(|property| property.instance_types.as_deref()))?;
     let count =
         properties.num_nodes.ok_or_else(|| ApiError::client("nodeProperties: numNodes is required"))?;
     let count = match overrides.and_then(|o| o.num_nodes) {
@@ -187,6 +198,25 @@ pub fn containers(
         )));
     }
     Ok((containers, main))
+}
+
+/// User Guide, mnp-node-groups: "each multi-node parallel job must use a single instance type". API,
+/// NodeRangeProperty.instanceTypes: "this list object is currently limited to one element".
+fn check_types<'a>(all: impl Iterator<Item = Option<&'a [String]>>) -> Result<(), ApiError> {
+    let mut first: Option<&str> = None;
+    for types in all.flatten() {
+        let kind = match types {
+            [] => continue,
+            [kind] => kind.as_str(),
+            _ => return Err(ApiError::client("instanceTypes has at most one instance type")),
+        };
+        if *first.get_or_insert(kind) != kind {
+            return Err(ApiError::client(
+                "instanceTypes: all node ranges of a multi-node parallel job must have the same instance type",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The same containers, with equal neighbours put together.
@@ -269,6 +299,15 @@ mod tests {
         assert!(merged(with("numNodes", json!(0)), Value::Null).is_err());
         assert!(merged(definition(), json!({"numNodes": 1})).is_err());
         assert!(merged(Value::Null, Value::Null).is_err());
+        let two_types = json!([{"targetNodes": "0:1", "container": {}, "instanceTypes": ["a"]},
+                               {"targetNodes": "2:", "container": {}, "instanceTypes": ["b"]}]);
+        let why = merged(with("nodeRangeProperties", two_types), Value::Null).unwrap_err();
+        assert!(why.contains("the same instance type"), "{why}");
+        let overrides =
+            json!({"nodePropertyOverrides": [{"targetNodes": "0:", "instanceTypes": ["a", "b"]}]});
+        assert!(merged(definition(), overrides).is_err());
+        let six = json!(vec![json!({"targetNodes": "0:", "container": {}}); 6]);
+        assert!(merged(with("nodeRangeProperties", six), Value::Null).is_err());
         let mixed = json!([{"targetNodes": "0:", "container": {"image": "a"}},
                            {"targetNodes": "2", "container": {"image": "host"}}]);
         let why = merged(with("nodeRangeProperties", mixed), Value::Null).unwrap_err();

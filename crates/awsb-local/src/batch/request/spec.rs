@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::dependencies::RequestedDependency;
 use super::nodes::NodeRange;
 use super::shape::{Variable, shape};
+use super::task::{self, Task};
 use crate::batch::model::Terms;
 use crate::constants::{LOG_GROUP, QUEUE};
 
@@ -49,6 +50,9 @@ pub struct Spec {
     pub queue: String,
     /// API: ContainerDetail, as far as the submission decides it; empty for a multi-node job.
     pub container: Map<String, Value>,
+    /// The containers of a task, for a job of several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<Task>,
     /// The nodes' containers, for a multi-node job.
     #[serde(default)]
     pub nodes: Vec<NodeRange>,
@@ -69,6 +73,7 @@ impl Spec {
             definition_name: String::new(),
             queue: built_in_queue(),
             container: Map::new(),
+            task: None,
             nodes: Vec::new(),
             depends_on: Vec::new(),
             parameters: BTreeMap::new(),
@@ -83,16 +88,48 @@ fn built_in_queue() -> String {
 }
 
 impl Spec {
-    /// The container of a job that is not a node, or of the node with this index.
+    /// The container of a job that is not a node, or of the node with this index; of several, the
+    /// main one.
     pub fn container(&self, node: Option<u32>) -> &Map<String, Value> {
         let range = node.and_then(|index| self.nodes.iter().find(|range| range.has(index)));
-        range.map_or(&self.container, |range| &range.container)
+        let main = self.task.as_ref().and_then(|task| task.containers.get(task.main()));
+        range.map_or(main.unwrap_or(&self.container), |range| &range.container)
+    }
+
+    /// The log groups and log streams of an attempt, one for each container.
+    pub fn log_streams(&self, node: Option<u32>, attempt_id: &str) -> Vec<(String, String)> {
+        let containers: Vec<&Map<String, Value>> = match &self.task {
+            Some(task) => task.containers.iter().collect(),
+            None => vec![self.container(node)],
+        };
+        let stream = |container| (self.group_of(container).to_owned(), self.stream_of(container, attempt_id));
+        containers.into_iter().map(stream).collect()
+    }
+
+    /// The log group of a container's output: `logConfiguration`'s `awslogs-group`, else Batch's
+    /// own.
+    pub fn group_of<'a>(&self, container: &'a Map<String, Value>) -> &'a str {
+        log_option(container, "awslogs-group").unwrap_or(LOG_GROUP)
+    }
+
+    /// The log stream of a container (User Guide, `using_cloudwatch_logs`): the first 200 characters
+    /// of the job definition's name (or `awslogs-stream-prefix`), the name of the container, which
+    /// is `default` for the only one, and the task's ID.
+    pub fn stream_of(&self, container: &Map<String, Value>, attempt_id: &str) -> String {
+        let prefix = log_option(container, "awslogs-stream-prefix").unwrap_or(&self.definition_name);
+        let prefix: String = prefix.chars().take(200).collect();
+        format!("{prefix}/{}/{attempt_id}", task::name(container).unwrap_or(task::UNNAMED))
     }
 
     /// The command to run. `Ref::NAME` as a whole argument becomes the parameter's value; one
     /// without a value stays as it is (API: SubmitJob.parameters).
     pub fn command(&self, node: Option<u32>) -> Vec<String> {
-        let command = self.container(node).get("command").and_then(Value::as_array);
+        self.command_of(self.container(node))
+    }
+
+    /// The command of a container.
+    pub fn command_of(&self, container: &Map<String, Value>) -> Vec<String> {
+        let command = container.get("command").and_then(Value::as_array);
         command
             .into_iter()
             .flatten()
@@ -106,9 +143,7 @@ impl Spec {
 
     /// The job's own variables.
     pub fn environment(&self, node: Option<u32>) -> Vec<(String, String)> {
-        let variables =
-            self.container(node).get("environment").cloned().and_then(|v| shape::<Vec<Variable>>(v).ok());
-        variables.unwrap_or_default().into_iter().map(|v| (v.name, v.value)).collect()
+        environment_of(self.container(node))
     }
 
     /// The soft limits of its processes, by their names (API: ContainerProperties.ulimits).
@@ -121,23 +156,25 @@ impl Spec {
             .collect()
     }
 
-    /// The log group of an attempt's output: `logConfiguration`'s `awslogs-group`, else Batch's
-    /// own.
+    /// The log group of an attempt's output.
     pub fn log_group(&self, node: Option<u32>) -> &str {
-        self.log_option(node, "awslogs-group").unwrap_or(LOG_GROUP)
+        self.group_of(self.container(node))
     }
 
-    /// The log stream of an attempt (User Guide, `using_cloudwatch_logs`): the first 200 characters
-    /// of the job definition's name (or `awslogs-stream-prefix`), `default`, and the task's ID.
+    /// The log stream of an attempt; of several containers, that of the main one.
     pub fn log_stream(&self, node: Option<u32>, attempt_id: &str) -> String {
-        let name = self.log_option(node, "awslogs-stream-prefix").unwrap_or(&self.definition_name);
-        let name: String = name.chars().take(200).collect();
-        format!("{name}/default/{attempt_id}")
+        self.stream_of(self.container(node), attempt_id)
     }
+}
 
-    /// API: LogConfiguration.options.
-    fn log_option(&self, node: Option<u32>, name: &str) -> Option<&str> {
-        let options = self.container(node).get("logConfiguration")?.get("options")?;
-        options.get(name)?.as_str().filter(|value| !value.is_empty())
-    }
+/// The variables of a container.
+pub fn environment_of(container: &Map<String, Value>) -> Vec<(String, String)> {
+    let variables = container.get("environment").cloned().and_then(|v| shape::<Vec<Variable>>(v).ok());
+    variables.unwrap_or_default().into_iter().map(|v| (v.name, v.value)).collect()
+}
+
+/// API: LogConfiguration.options.
+fn log_option<'a>(container: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+    let options = container.get("logConfiguration")?.get("options")?;
+    options.get(name)?.as_str().filter(|value| !value.is_empty())
 }

@@ -13,6 +13,7 @@ use super::retry::{RetryStrategy, Timeout, retry, timeout_s};
 use super::shape::{Overrides, check_platform_size, merge, not_there, resources, shape, to_value};
 use super::spec::{Spec, SubmitPlan};
 use super::tags::check_tags;
+use super::task::{EcsPropertiesOverride, Platforms, Task, too_long};
 use crate::batch::container;
 use crate::batch::model::{Line, Nodes, Terms};
 use crate::capacity::Resources;
@@ -32,7 +33,7 @@ pub struct SubmitJob {
     container_overrides: Option<Overrides>,
     node_overrides: Option<NodeOverrides>,
     eks_properties_override: Option<Value>,
-    ecs_properties_override: Option<Value>,
+    ecs_properties_override: Option<EcsPropertiesOverride>,
     consumable_resource_properties_override: Option<Value>,
     retry_strategy: Option<RetryStrategy>,
     timeout: Option<Timeout>,
@@ -79,9 +80,16 @@ pub fn names(request: &SubmitJob) -> Result<(&str, &str), ApiError> {
 pub fn plan(request: SubmitJob, definition: &Definition, queue: &Queue) -> Result<SubmitPlan, ApiError> {
     let name = job_name(request.job_name.as_deref())?;
     let body = &definition.body;
-    if request.eks_properties_override.is_some() || request.ecs_properties_override.is_some() {
-        return Err(not_there("EKS jobs and jobs with several containers"));
+    if request.eks_properties_override.is_some() {
+        return Err(not_there("jobs on EKS"));
     }
+    let ecs = body.get("ecsProperties").filter(|value| !value.is_null());
+    if ecs.is_none() && request.ecs_properties_override.is_some() {
+        return Err(ApiError::client(
+            "ecsPropertiesOverride is for job definitions with ecsProperties, and this one has none",
+        ));
+    }
+    let task = ecs.map(|properties| task_of(properties, &request, body)).transpose()?;
     if !queue.enabled {
         return Err(ApiError::client(format!("Job queue {} is DISABLED: it takes no new jobs", queue.name)));
     }
@@ -98,14 +106,20 @@ pub fn plan(request: SubmitJob, definition: &Definition, queue: &Queue) -> Resul
         if request.node_overrides.is_some() {
             return Err(ApiError::client("nodeOverrides are for multi-node parallel jobs only"));
         }
-        let Some(Value::Object(container)) = body.get("containerProperties") else {
-            return Err(not_there("job definitions without containerProperties or nodeProperties"));
-        };
-        (vec![container.clone()], 0)
+        match (&task, body.get("containerProperties")) {
+            (Some(_), _) => (Vec::new(), 0),
+            (None, Some(Value::Object(container))) => (vec![container.clone()], 0),
+            (None, _) => {
+                return Err(not_there(
+                    "job definitions without containerProperties, ecsProperties or nodeProperties",
+                ));
+            }
+        }
     };
     // ECS RunTask: a container's overrides as JSON. SubmitJob takes longer ones, and the job then
     // fails.
     let mut longest = request.node_overrides.as_ref().map_or(0, NodeOverrides::longest);
+    longest = longest.max(request.ecs_properties_override.as_ref().map_or(0, EcsPropertiesOverride::length));
     if let Some(overrides) = &request.container_overrides {
         if multi_node {
             return Err(ApiError::client(
@@ -116,8 +130,7 @@ pub fn plan(request: SubmitJob, definition: &Definition, queue: &Queue) -> Resul
         containers.iter_mut().try_for_each(|container| merge(container, overrides))?;
         containers.iter().try_for_each(|container| check_platform_size(body, container))?;
     }
-    let doomed = (longest > limits::OVERRIDES_LENGTH)
-        .then(|| format!("Container Overrides length must be at most {}", limits::OVERRIDES_LENGTH));
+    let doomed = too_long(longest);
     let each: Vec<Resources> = containers
         .iter()
         .map(|container| {
@@ -127,6 +140,11 @@ pub fn plan(request: SubmitJob, definition: &Definition, queue: &Queue) -> Resul
         .collect::<Result<_, _>>()?;
     let mut all = Resources::default();
     each.iter().for_each(|needs| all.add(needs));
+    if let Some(task) = &task {
+        task.check_size(body)?;
+        task.check_runnable()?;
+        all = task.resources()?;
+    }
     let strategy = match (&request.retry_strategy, body.get("retryStrategy")) {
         (Some(given), _) => Some(given.clone()),
         (None, Some(value)) => Some(shape::<RetryStrategy>(value.clone())?),
@@ -176,6 +194,7 @@ pub fn plan(request: SubmitJob, definition: &Definition, queue: &Queue) -> Resul
         definition_name: definition.name.clone(),
         queue: queue.name.clone(),
         container: Map::new(),
+        task,
         nodes: Vec::new(),
         depends_on: depends_on.clone(),
         parameters,
@@ -215,6 +234,20 @@ fn check_platform(definition: &Value, queue: &Queue) -> Result<(), ApiError> {
         queue.platform,
         platforms.join(", ")
     )))
+}
+
+/// The task of a job definition with `ecsProperties`, with the overrides of a request.
+fn task_of(properties: &Value, request: &SubmitJob, body: &Value) -> Result<Task, ApiError> {
+    if request.container_overrides.is_some() {
+        return Err(ApiError::client(
+            "a job definition with ecsProperties takes ecsPropertiesOverride, not containerOverrides",
+        ));
+    }
+    let mut task = Task::read(properties, &Platforms::of(body))?;
+    if let Some(overrides) = &request.ecs_properties_override {
+        task.apply(overrides)?;
+    }
+    Ok(task)
 }
 
 fn array_size(properties: Option<&ArrayProperties>) -> Result<Option<u32>, ApiError> {

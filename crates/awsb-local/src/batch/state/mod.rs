@@ -32,7 +32,7 @@ use self::supply::Consumables;
 use self::waits::DependencyGraph;
 use super::model::{JobKey, Nodes, Summary, Terms};
 use crate::capacity::Resources;
-use crate::runner::protocol::{AttemptId, Ended, RunnerId, Started};
+use crate::runner::protocol::{AttemptId, ContainerEnd, Ended, RunnerId, Started};
 use awsb_model::Status;
 
 /// The status reason of a job that no compute environment can hold (User Guide,
@@ -178,6 +178,8 @@ pub struct Attempt {
     pub status_reason: String,
     /// How many bytes the file of its log stream had at its end, if that is known.
     pub output: Option<u64>,
+    /// The ends of its containers, for a job of several.
+    pub containers: Vec<ContainerEnd>,
 }
 
 /// An action for the time when the changes are on the disk.
@@ -201,6 +203,8 @@ struct Outcome {
     last: bool,
     /// How many bytes the file of its log stream has.
     output: Option<u64>,
+    /// The ends of its containers, for a job of several.
+    containers: Vec<ContainerEnd>,
 }
 
 /// The jobs that have not ended.
@@ -487,6 +491,7 @@ impl State {
                 // job is retried.
                 last: ending.is_some() || ended.timed_out,
                 output: ended.output,
+                containers: ended.containers.clone(),
             },
         );
     }
@@ -508,6 +513,7 @@ impl State {
                 succeeded: false,
                 last,
                 output: None,
+                containers: Vec::new(),
             },
         );
     }
@@ -526,6 +532,7 @@ impl State {
                 succeeded: false,
                 last: true,
                 output: None,
+                containers: Vec::new(),
             },
         );
     }
@@ -599,6 +606,7 @@ impl State {
             reason: outcome.reason.clone(),
             status_reason: outcome.status_reason.clone(),
             output: outcome.output,
+            containers: outcome.containers.clone(),
         });
         let at = outcome.at;
         if job.node().is_some() {

@@ -156,6 +156,7 @@ impl State {
             last: ending.is_some()
                 || node.status_reason.as_deref().is_some_and(|reason| reason.starts_with(TIMED_OUT)),
             output: None,
+            containers: Vec::new(),
         };
         if again(job, &outcome) {
             for index in 0..count {

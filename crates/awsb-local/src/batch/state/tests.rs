@@ -153,6 +153,7 @@ impl Cluster {
             lost: false,
             lost_output: None,
             output: None,
+            containers: Vec::new(),
         };
         self.state.attempt_ended(&ended);
         let record = self.journals.iter_mut().find(|record| record.current.attempt_id == ended.attempt_id);
@@ -319,6 +320,7 @@ fn a_timed_out_attempt_is_the_last() {
         lost: false,
         lost_output: None,
         output: None,
+        containers: Vec::new(),
     });
     c.turn();
     assert_eq!((c.status(1), c.reason(1)), (Status::Failed, Some(TIMED_OUT)));
@@ -339,6 +341,7 @@ fn an_attempt_whose_engine_is_lost_ends_as_one_whose_host_is() {
         lost: true,
         lost_output: None,
         output: None,
+        containers: Vec::new(),
     };
     c.state.attempt_ended(&lost(Cluster::attempt_id(1), 2));
     c.turn();
@@ -363,6 +366,7 @@ fn a_job_whose_output_could_not_be_kept_says_so() {
         lost: false,
         lost_output: Some("writing the log stream: no space".to_owned()),
         output: None,
+        containers: Vec::new(),
     });
     c.turn();
     assert_eq!(c.status(1), Status::Succeeded);

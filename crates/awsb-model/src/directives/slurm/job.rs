@@ -34,12 +34,63 @@ pub struct Job {
     gpus_per_task: Placed<u32>,
     cpus_per_gpu: Placed<u32>,
     told_of_output: bool,
+    /// The kind of machine that it asks for, by a constraint or a type of GPU.
+    pub(super) machine: Option<String>,
+    /// The queue of the first component, for a component of a heterogeneous job behind it.
+    pub(super) behind: Option<Behind>,
+    /// The queue.
+    pub(super) queue: Option<String>,
     /// The working directory, and the file for the standard input.
     chdir: Option<String>,
     input: Placed<String>,
 }
 
+/// A component of a heterogeneous job behind the first.
+#[derive(Debug, Default)]
+pub struct Behind {
+    /// The queue of the first component.
+    pub queue: Option<String>,
+}
+
 impl Job {
+    /// Notes the kind of machine that an option asks for.
+    pub fn note_machine(&mut self, long: &str, value: &str) {
+        let kind = match long {
+            "constraint" => Some(value),
+            "gres" | "gpus" | "gpus-per-node" | "gpus-per-task" => value.split([':', '=']).find(|part| {
+                !matches!(*part, "gres" | "gpu") && part.starts_with(|c: char| c.is_ascii_alphabetic())
+            }),
+            _ => None,
+        };
+        if let Some(kind) = kind {
+            self.machine = Some(kind.to_owned());
+        }
+    }
+
+    /// Whether a component may have an option. All components of a heterogeneous job have one queue,
+    /// and what is not about their size is that of the first.
+    pub fn may_have(&self, key: Key, value: &str, at: &At, found: &mut Directives) -> bool {
+        let Some(behind) = &self.behind else { return true };
+        match key {
+            Key::Ntasks
+            | Key::CpusPerTask
+            | Key::NtasksPerNode
+            | Key::CpusPerGpu
+            | Key::Nodes
+            | Key::Mem
+            | Key::MemPerCpu
+            | Key::MemPerGpu
+            | Key::Gpus
+            | Key::GpusPerNode
+            | Key::GpusPerTask
+            | Key::Gres => return true,
+            Key::Partition if value.split(',').next() == behind.queue.as_deref() => {}
+            Key::Partition => found.refuse(at, "all nodes of a job in Batch are in one queue"),
+            _ => found.warn(at, "has no effect behind `hetjob`: that of the first component counts"),
+        }
+        false
+    }
+
     /// Applies one option.
     pub fn apply(&mut self, key: Key, value: &str, at: &At, found: &mut Directives) {
         if let Err(invalid) = self.try_take(key, value, at, found) {
@@ -117,6 +168,7 @@ impl Job {
             Key::Input => self.input = Some((input(value)?, at.clone())),
             Key::Partition => {
                 let mut names = value.split(',');
+                self.queue = names.clone().next().map(str::to_owned);
                 found.say(at, [format!("--queue={}", names.next().unwrap_or_default())]);
                 if names.next().is_some() {
                     found.warn_of_queues(at);

@@ -1,12 +1,14 @@
 //! `#SBATCH` lines, with Slurm's meanings (sbatch(1)).
 
 mod check;
+mod components;
 mod job;
 mod table;
 
 use super::line::Line;
 use super::result::{At, Directives};
 use super::shape::SlurmShape;
+use components::Components;
 use job::{Job, OUTPUT};
 use table::{Key, Meaning, OPTIONS, Opt, Value};
 
@@ -36,7 +38,8 @@ fn treatment(option: &Opt) -> &'static str {
 
 /// Reads all `#SBATCH` lines. `None`: there are none.
 pub fn read(lines: &[Line], found: &mut Directives) -> Option<SlurmShape> {
-    let mut job = Job::default();
+    let mut first = Job::default();
+    let mut others = Components::default();
     let mut ended = false;
     for line in lines {
         let texts = line.texts(found);
@@ -50,14 +53,25 @@ pub fn read(lines: &[Line], found: &mut Directives) -> Option<SlurmShape> {
                 found.refuse(&line.at(&[word]), "comes after a `--`, where sbatch takes no more options");
                 break;
             }
+            if ["hetjob", "packjob"].contains(&word.as_str()) {
+                others.begin(line.at(&[word]), &first);
+                continue;
+            }
+            let job = others.last().unwrap_or(&mut first);
             match word.strip_prefix("--") {
-                Some(long) => read_long(long, word, &mut words, line, &mut job, found),
-                None => read_short(word, &mut words, line, &mut job, found),
+                Some(long) => read_long(long, word, &mut words, line, job, found),
+                None => read_short(word, &mut words, line, job, found),
             }
         }
     }
-    let shape = job.finish(found);
+    let shape = others.finish(first, found);
     (!lines.is_empty()).then_some(shape)
+}
+
+/// Whether the lines describe a heterogeneous job.
+pub fn has_groups(found: &Directives) -> bool {
+    let words = found.options.iter().flat_map(|option| &option.words);
+    words.filter_map(|word| word.to_str()).any(|word| word.starts_with("--node-group="))
 }
 
 type Words<'a> = std::slice::Iter<'a, String>;
@@ -131,11 +145,7 @@ fn nearest(name: &str) -> Option<&'static str> {
 /// Reads `-xvalue`, `-x value`, or combined flags.
 fn read_short(word: &str, words: &mut Words<'_>, line: &Line, job: &mut Job, found: &mut Directives) {
     let Some(letters) = word.strip_prefix('-').filter(|letters| !letters.is_empty()) else {
-        let reason = match word {
-            "hetjob" | "packjob" => "Batch has no heterogeneous jobs: all nodes of a job are alike",
-            _ => "is not an option",
-        };
-        return found.refuse(&line.at(&[word]), reason);
+        return found.refuse(&line.at(&[word]), "is not an option");
     };
     for (at, letter) in letters.char_indices() {
         let Some(opt) = OPTIONS.iter().find(|o| o.short == Some(letter)) else {
@@ -165,7 +175,11 @@ fn settle(opt: &Opt, value: Option<&str>, at: &At, job: &mut Job, found: &mut Di
     {
         return found.refuse(at, invalid.to_string());
     }
+    if let Some(value) = value {
+        job.note_machine(opt.long, value);
+    }
     match opt.meaning {
+        Meaning::Job(key) if !job.may_have(key, value.unwrap_or_default(), at, found) => {}
         Meaning::Job(key) => job.apply(key, value.unwrap_or_default(), at, found),
         Meaning::Unhonoured(reason) if opt.long == "exclusive" => found.warn_of_whole_node(at, reason),
         Meaning::Unhonoured(reason) => found.warn(at, reason),

@@ -1,0 +1,188 @@
+//! The ECS task metadata endpoint, version 4 (ECS Developer Guide, `task-metadata-endpoint-v4`), for
+//! the containers of jobs.
+//!
+//! A container finds its URL in `ECS_CONTAINER_METADATA_URI_V4`. Requests have no signature there, as
+//! on ECS: whoever knows the ID of an attempt, which is random, may ask for its metadata. It has
+//! nothing that DescribeJobs does not tell.
+
+use serde_json::{Map, Value, json};
+
+use super::Api;
+use crate::batch::describe;
+use crate::batch::reader::JobRow;
+use crate::batch::request::task::{self, UNNAMED};
+use crate::batch::request::{Spec, resources};
+use crate::constants::{ACCOUNT, COMPUTE_ENVIRONMENT, REGION};
+use crate::docker::{container_name, container_of_task_name};
+use crate::http::protocol::ApiError;
+use crate::runner::protocol::AttemptId;
+use awsb_model::Status;
+use http::StatusCode;
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Subject {
+    Container,
+    Task,
+}
+
+fn not_found(why: &str) -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, "ResourceNotFoundException", why)
+}
+
+/// The attempt, the index of the container, and what is asked for, of a path without `/v4/`.
+fn parse(path: &str) -> Result<(AttemptId, usize, Subject), ApiError> {
+    let (name, rest) = path.split_once('/').unwrap_or((path, ""));
+    let wrong = || not_found("no container has this metadata endpoint");
+    let (attempt_id, index) = name.split_once('-').ok_or_else(wrong)?;
+    let attempt_id = AttemptId::parse(attempt_id.to_owned()).ok_or_else(wrong)?;
+    let index = index.parse().map_err(|_| wrong())?;
+    let subject = match rest {
+        "" => Subject::Container,
+        "task" => Subject::Task,
+        _ => {
+            return Err(not_found(&format!(
+                "the local cluster has no /{rest} of the task metadata endpoint: it has the container, and /task"
+            )));
+        }
+    };
+    Ok((attempt_id, index, subject))
+}
+
+impl Api {
+    /// Answers a request to the task metadata endpoint; `path` is what follows `/v4/`.
+    ///
+    /// # Errors
+    /// 404, when no container that runs has this endpoint.
+    pub async fn metadata(&self, path: &str) -> Result<Value, ApiError> {
+        let (attempt_id, index, subject) = parse(path)?;
+        self.reader
+            .read(move |db| {
+                let Some(key) = db.job_in_attempt(attempt_id.as_str())? else {
+                    return Err(not_found("no container that runs has this metadata endpoint"));
+                };
+                let Some(row) = db.job_of(key)? else { return Err(not_found("its job is gone")) };
+                let shown = Shown { spec: &db.spec(row.owner)?, row: &row, attempt_id: &attempt_id };
+                let containers = shown.containers();
+                match subject {
+                    Subject::Task => Ok(shown.task()),
+                    Subject::Container => containers
+                        .get(index)
+                        .map(|container| shown.container(container, index))
+                        .ok_or_else(|| not_found("its task has no such container")),
+                }
+            })
+            .await
+    }
+}
+
+/// A task as its containers see it.
+struct Shown<'a> {
+    spec: &'a Spec,
+    row: &'a JobRow,
+    attempt_id: &'a AttemptId,
+}
+
+impl Shown<'_> {
+    fn containers(&self) -> Vec<&Map<String, Value>> {
+        match &self.spec.task {
+            Some(task) => task.containers.iter().collect(),
+            None => vec![self.spec.container(self.row.node_of.and(self.row.index))],
+        }
+    }
+
+    fn task_arn(&self) -> String {
+        describe::task_arn(self.attempt_id.as_str())
+    }
+
+    /// The name and the revision of the job definition, for which ECS has a task definition.
+    fn family(&self) -> (&str, &str) {
+        let revision = self.spec.job_definition.rsplit_once(':').map_or("1", |(_, revision)| revision);
+        (&self.spec.definition_name, revision)
+    }
+
+    fn status(&self) -> &'static str {
+        if self.row.status == Status::Running { "RUNNING" } else { "CREATED" }
+    }
+
+    /// API of the endpoint: `${ECS_CONTAINER_METADATA_URI_V4}`.
+    fn container(&self, container: &Map<String, Value>, index: usize) -> Value {
+        let name = task::name(container).unwrap_or(UNNAMED);
+        let docker_name = match &self.spec.task {
+            Some(_) => container_of_task_name(self.attempt_id, index),
+            None => container_name(self.attempt_id),
+        };
+        let (family, revision) = self.family();
+        let attempt_id = self.attempt_id.as_str();
+        let limits = resources(container).ok();
+        let mut shown = json!({
+            "DockerName": docker_name,
+            "Name": name,
+            "Image": container.get("image"),
+            "Labels": {
+                "com.amazonaws.ecs.cluster": COMPUTE_ENVIRONMENT,
+                "com.amazonaws.ecs.container-name": name,
+                "com.amazonaws.ecs.task-arn": self.task_arn(),
+                "com.amazonaws.ecs.task-definition-family": family,
+                "com.amazonaws.ecs.task-definition-version": revision,
+            },
+            "DesiredStatus": "RUNNING",
+            "KnownStatus": self.status(),
+            "Limits": limits.map(|all| json!({"CPU": all.vcpus * 1024, "Memory": all.memory_mib})),
+            "Type": "NORMAL",
+            "LogDriver": "awslogs",
+            "LogOptions": {
+                "awslogs-group": self.spec.group_of(container),
+                "awslogs-region": REGION,
+                "awslogs-stream": self.spec.stream_of(container, attempt_id),
+            },
+            "ContainerARN": format!(
+                "arn:aws:ecs:{REGION}:{ACCOUNT}:container/{COMPUTE_ENVIRONMENT}/{attempt_id}/{attempt_id}-{index}"
+            ),
+        });
+        let started_at = self.row.started_at.and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
+        if let Some(at) = started_at {
+            shown["StartedAt"] = json!(at.to_string());
+        }
+        shown
+    }
+
+    /// API of the endpoint: `${ECS_CONTAINER_METADATA_URI_V4}/task`.
+    fn task(&self) -> Value {
+        let (family, revision) = self.family();
+        let containers = self.containers();
+        let all: Vec<_> = containers.iter().filter_map(|container| resources(container).ok()).collect();
+        let vcpus: u32 = all.iter().map(|limits| limits.vcpus).sum();
+        let memory: u64 = all.iter().map(|limits| limits.memory_mib).sum();
+        let containers = containers.into_iter().enumerate();
+        let containers = containers.map(|(index, container)| self.container(container, index));
+        json!({
+            "Cluster": COMPUTE_ENVIRONMENT,
+            "TaskARN": self.task_arn(),
+            "Family": family,
+            "Revision": revision,
+            "DesiredStatus": "RUNNING",
+            "KnownStatus": if self.row.status == Status::Running { "RUNNING" } else { "PENDING" },
+            "Limits": {"CPU": vcpus, "Memory": memory},
+            "AvailabilityZone": "local",
+            "LaunchType": "EC2",
+            "Containers": containers.collect::<Vec<_>>(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_of_the_endpoint() {
+        let attempt_id = AttemptId::random();
+        let name = crate::docker::metadata_name(&attempt_id, 3);
+        assert_eq!(parse(&name), Ok((attempt_id.clone(), 3, Subject::Container)));
+        assert_eq!(parse(&format!("{name}/task")), Ok((attempt_id, 3, Subject::Task)));
+        for wrong in ["", "x", "x-1", "0-0/task", &format!("{name}/stats")] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

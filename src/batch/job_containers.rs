@@ -1,0 +1,221 @@
+//! The containers of a job: the one of an ordinary job, several of an ECS task (`ecsProperties`),
+//! or those of a pod on EKS (`eksProperties`).
+//!
+//! A job of several containers has a main one, which is the first essential container. It stands
+//! for the job wherever one container is shown.
+
+use super::job::{Attempt, Job};
+use super::task::{AttemptContainer, Container, EksPod};
+use awsb_model::Status;
+
+/// The name of a container without a name, as Batch's log streams have it (UG
+/// `using_cloudwatch_logs`: `JOB_DEFINITION/default/TASK`).
+pub const UNNAMED: &str = "default";
+
+/// The log stream of a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerStream {
+    /// The stream's name.
+    pub name: String,
+    /// The log group, when the job definition names one.
+    pub group: Option<String>,
+    /// The container's name, in a job of several containers.
+    pub container: Option<String>,
+}
+
+/// The name under which a container is shown.
+pub fn shown_name(name: Option<&str>) -> &str {
+    name.filter(|name| !name.is_empty()).unwrap_or(UNNAMED)
+}
+
+/// The exit codes of a container that was stopped together with its task: SIGTERM and SIGKILL.
+const STOPPED: [i32; 2] = [143, 137];
+
+/// The container whose end was the end of its task, of containers that are all essential. Batch
+/// does not tell which one it was. One that failed by itself counts before one that was stopped,
+/// and that before one that succeeded.
+pub(super) fn deciding<T>(essential: &[T], exit_code: impl Fn(&T) -> Option<i32>) -> Option<&T> {
+    let failed = |container: &&T| exit_code(container).is_some_and(|code| code != 0);
+    let by_itself = |container: &&T| exit_code(container).is_some_and(|code| !STOPPED.contains(&code));
+    let failed_alone = essential.iter().find(|c| failed(c) && by_itself(c));
+    failed_alone.or_else(|| essential.iter().find(failed)).or_else(|| essential.first())
+}
+
+impl Attempt {
+    /// The containers of a task or a pod; none for a job of one container.
+    pub fn containers(&self) -> Vec<&AttemptContainer> {
+        let of_tasks = self.task_properties.iter().flat_map(|task| &task.containers);
+        let of_pod = self.pod.iter().flat_map(|pod| pod.init_containers.iter().chain(&pod.containers));
+        of_tasks.chain(of_pod).collect()
+    }
+}
+
+impl Job {
+    /// The containers of its task or its pod; none for a job of one container
+    /// (`containerProperties`).
+    pub fn task_containers(&self) -> Vec<&Container> {
+        let tasks = self.ecs_properties.iter().flat_map(|ecs| &ecs.task_properties);
+        let pod = self.eks_properties.iter().filter_map(|eks| eks.pod_properties.as_ref());
+        let of_pod = pod.flat_map(|pod| pod.init_containers.iter().chain(&pod.containers));
+        tasks.flat_map(|task| &task.containers).chain(of_pod).collect()
+    }
+
+    /// Whether it consists of several containers, whose lines are to be told apart.
+    pub fn has_several_containers(&self) -> bool {
+        self.task_containers().len() > 1
+    }
+
+    /// The pod of its last attempt.
+    pub fn pod(&self) -> Option<&EksPod> {
+        self.eks_properties.as_ref()?.pod_properties.as_ref()
+    }
+
+    /// The container whose end was the end of the job, as far as it is known, or the main one.
+    fn deciding_container(&self) -> Option<&Container> {
+        let containers = self.task_containers();
+        if containers.is_empty() || self.status != Status::Failed {
+            return self.container.as_ref();
+        }
+        let essential: Vec<&Container> = containers.into_iter().filter(|c| c.is_essential()).collect();
+        deciding(&essential, |container| container.exit_code).copied()
+    }
+
+    /// The exit code of its container, or of the one that ended the task.
+    pub fn container_exit_code(&self) -> Option<i32> {
+        self.deciding_container()?.exit_code
+    }
+
+    /// The exit code of the last attempt.
+    pub fn exit_code(&self) -> Option<i32> {
+        self.container_exit_code().or_else(|| self.attempts.as_ref()?.last()?.container.exit_code)
+    }
+
+    /// The reason for the end of its container, or of the one that ended the task.
+    pub fn container_reason(&self) -> Option<&str> {
+        self.deciding_container()?.reason.as_deref()
+    }
+
+    /// The name of the log stream of its container, or of the one that ended the task.
+    pub fn main_log_stream(&self) -> Option<&str> {
+        self.deciding_container()?.log_stream_name.as_deref()
+    }
+
+    /// The log streams of the last attempt as the job itself names them.
+    fn last_streams(&self) -> Vec<ContainerStream> {
+        let containers = self.task_containers();
+        if containers.is_empty() {
+            let own = self.container.as_ref().and_then(|c| c.log_stream_name.as_ref());
+            return own.map(|name| self.stream_of(None, name)).into_iter().collect();
+        }
+        let named = containers.iter().filter_map(|c| Some((c.name.as_deref(), c.log_stream_name.as_ref()?)));
+        named.map(|(container, name)| self.stream_of(container, name)).collect()
+    }
+
+    fn streams_of_attempt(&self, attempt: &Attempt) -> Vec<ContainerStream> {
+        let containers = attempt.containers();
+        if containers.is_empty() {
+            let own = attempt.container.log_stream_name.as_ref();
+            return own.map(|name| self.stream_of(None, name)).into_iter().collect();
+        }
+        let named = containers.iter().filter_map(|c| Some((c.name.as_deref(), c.log_stream_name.as_ref()?)));
+        named.map(|(container, name)| self.stream_of(container, name)).collect()
+    }
+
+    fn stream_of(&self, container: Option<&str>, name: &str) -> ContainerStream {
+        let containers = self.task_containers();
+        let own = containers.iter().find(|c| c.name.as_deref() == container).copied();
+        // The job's own log configuration names the group (API `ContainerDetail` and
+        // `TaskContainerDetails`, logConfiguration).
+        let group = own.or(self.container.as_ref()).and_then(|c| c.log_group.clone());
+        let shown = self.has_several_containers().then(|| shown_name(container).to_owned());
+        ContainerStream { name: name.to_owned(), group, container: shown }
+    }
+
+    /// The number of attempts that have begun, as far as it is known.
+    pub fn attempts_begun(&self) -> u32 {
+        let ended = self.attempts.as_deref().unwrap_or_default();
+        u32::try_from(ended.len()).unwrap_or(u32::MAX).saturating_add(u32::from(self.is_in_new_attempt()))
+    }
+
+    /// Whether the job's own log streams are of an attempt that has not ended.
+    fn is_in_new_attempt(&self) -> bool {
+        let ended: Vec<ContainerStream> =
+            self.attempts.iter().flatten().flat_map(|attempt| self.streams_of_attempt(attempt)).collect();
+        self.last_streams().iter().any(|last| ended.iter().all(|stream| stream.name != last.name))
+    }
+
+    /// The log streams of its attempts, the oldest first; those of the last one may still be
+    /// written. With a number, which counts from 1, those of one attempt.
+    pub fn streams(&self, attempt: Option<u32>) -> Vec<ContainerStream> {
+        let ended = self.attempts.as_deref().unwrap_or_default();
+        if let Some(number) = attempt {
+            let at = number.checked_sub(1).and_then(|at| usize::try_from(at).ok());
+            return match at.map(|at| (at, ended.get(at))) {
+                Some((_, Some(attempt))) => self.streams_of_attempt(attempt),
+                Some((at, None)) if at == ended.len() && self.is_in_new_attempt() => self.last_streams(),
+                _ => Vec::new(),
+            };
+        }
+        let mut streams: Vec<ContainerStream> =
+            ended.iter().flat_map(|attempt| self.streams_of_attempt(attempt)).collect();
+        for last in self.last_streams() {
+            if streams.iter().all(|stream| stream.name != last.name) {
+                streams.push(last);
+            }
+        }
+        streams
+    }
+
+    /// Whether it has a log stream.
+    pub fn has_streams(&self) -> bool {
+        !self.streams(None).is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::task::{AttemptTask, EcsProperties, EcsTask};
+    use super::*;
+
+    #[test]
+    fn the_container_that_failed_by_itself_decides() {
+        let decided = |codes: &[Option<i32>]| deciding(codes, |code| *code).copied().flatten();
+        assert_eq!(decided(&[Some(143), Some(3)]), Some(3));
+        assert_eq!(decided(&[Some(0), Some(137)]), Some(137));
+        assert_eq!(decided(&[Some(0), Some(0)]), Some(0));
+        assert_eq!(decided(&[None, Some(0)]), None);
+        assert_eq!(decided(&[]), None);
+    }
+
+    fn container(name: &str, stream: Option<&str>) -> Container {
+        Container {
+            name: Some(name.to_owned()),
+            log_stream_name: stream.map(str::to_owned),
+            ..Container::default()
+        }
+    }
+
+    #[test]
+    fn streams_of_all_attempts_and_of_one() {
+        let mut job = Job::submitted("j".to_owned(), "n".to_owned(), None);
+        let of_attempt = |name: &str, stream: &str| AttemptContainer {
+            name: Some(name.to_owned()),
+            log_stream_name: Some(stream.to_owned()),
+            ..AttemptContainer::default()
+        };
+        let ended = vec![of_attempt("main", "m1"), of_attempt("side", "s1")];
+        let task = AttemptTask { containers: ended, ..AttemptTask::default() };
+        job.attempts = Some(vec![Attempt { task_properties: vec![task], ..Attempt::default() }]);
+        let now = vec![container("main", Some("m2")), container("side", None)];
+        let task = EcsTask { containers: now, ..EcsTask::default() };
+        job.ecs_properties = Some(EcsProperties { task_properties: vec![task] });
+        let names = |attempt| {
+            let streams = job.streams(attempt).into_iter();
+            streams.map(|s| format!("{}={}", s.container.unwrap_or_default(), s.name)).collect::<Vec<_>>()
+        };
+        assert_eq!(names(None), ["main=m1", "side=s1", "main=m2"]);
+        assert_eq!(names(Some(1)), ["main=m1", "side=s1"]);
+        assert_eq!(names(Some(2)), ["main=m2"]);
+        assert_eq!((names(Some(3)).len(), names(Some(0)).len(), job.attempts_begun()), (0, 0, 2));
+    }
+}

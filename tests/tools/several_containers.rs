@@ -1,0 +1,300 @@
+//! Jobs of several containers (`ecsProperties`), and jobs on EKS (`eksProperties`).
+
+use awsb_testkit::{Answer, BadServer, Sandbox, engine, story};
+use serde_json::{Value, json};
+
+const JOB: &str = "0f0e1d2c-3b4a-4958-8776-655443322110";
+
+/// A container of a job definition.
+fn container(name: &str, image: &str, extra: Value) -> Value {
+    let mut container = json!({
+        "name": name, "image": image,
+        "resourceRequirements": [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "64"}]});
+    for (field, value) in extra.as_object().unwrap() {
+        container[field] = value.clone();
+    }
+    container
+}
+
+/// Registers a job definition with a task of these containers.
+#[track_caller]
+fn register(sandbox: &Sandbox, name: &str, task: Value) {
+    let definition = json!({
+        "jobDefinitionName": name, "type": "container", "ecsProperties": {"taskProperties": [task]}});
+    let file = sandbox.file(&format!("{name}.json"), definition.to_string());
+    let input = format!("file://{}", file.display());
+    sandbox.run("aws", ["batch", "register-job-definition", "--cli-input-json", &input]).ok();
+}
+
+/// The sorted lines of a text.
+fn sorted(text: &str) -> Vec<&str> {
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    lines
+}
+
+#[story]
+fn containers_of_a_task_start_in_order_and_share_a_network() {
+    let image = engine();
+    let mut sandbox = Sandbox::with_aws();
+    // Room for three containers, however small the machine is.
+    sandbox.run("blocal", ["stop"]).ok();
+    sandbox.run("blocal", ["start", "--vcpus", "3"]).ok();
+    sandbox.use_local_exports();
+    let shared = json!({"mountPoints": [{"sourceVolume": "work", "containerPath": "/work"}]});
+    let with = |more: Value| {
+        let mut all = shared.clone();
+        all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        all
+    };
+    let setup =
+        with(json!({"essential": false, "command": ["sh", "-c", "echo made; echo ready > /work/state"]}));
+    // As the first process of its container it ignores SIGTERM.
+    let server = with(json!({
+        "essential": false, "stopTimeout": 2, "command": ["sh", "-c", "echo up; exec httpd -f -p 7777 -h /work"],
+        "dependsOn": [{"containerName": "setup", "condition": "SUCCESS"}]}));
+    let main = with(json!({"dependsOn": [
+        {"containerName": "setup", "condition": "COMPLETE"}, {"containerName": "side", "condition": "START"}]}));
+    register(
+        &sandbox,
+        "trio",
+        json!({"volumes": [{"name": "work"}], "containers": [
+            container("setup", image, setup), container("side", image, server),
+            container("main", image, main)]}),
+    );
+    let ask = "until wget -qO- http://127.0.0.1:7777/state 2>/dev/null; do sleep 0.05; done; exit 3";
+    let failed = sandbox.run("bsub", ["-I", "--job-definition", "trio", "-J", "trio", "--wrap", ask]);
+    assert_eq!(failed.code(), 3, "{failed}");
+    let expected = ["main: ready", "setup: made", "side: up"];
+    assert_eq!(sorted(&failed.stdout), expected, "{failed}");
+
+    let job = sandbox.run("bstat", ["--json", "-e", "last"]).ok().json()[0].take();
+    assert_eq!(job["container"]["exitCode"], 3, "{job}");
+    let containers = &job["ecsProperties"]["taskProperties"][0]["containers"];
+    let ends: Vec<Value> =
+        containers.as_array().unwrap().iter().map(|c| json!([c["name"], c["exitCode"]])).collect();
+    assert_eq!(json!(ends), json!([["setup", 0], ["side", 137], ["main", 3]]), "{job}");
+    let attempt = &job["attempts"][0];
+    assert_eq!(attempt["container"]["exitCode"], 3);
+    assert_eq!(attempt["taskProperties"][0]["containers"][2]["exitCode"], 3);
+
+    // All readers have all containers.
+    let id = job["jobId"].as_str().unwrap();
+    assert_eq!(sorted(&sandbox.run("bout", [id]).ok().stdout), expected);
+    assert_eq!(sandbox.run("bout", ["--no-prefix", "--filter", "ready", id]).ok().stdout, "ready\n");
+    let detail = sandbox.run("bstat", ["-d", id]).ok().stdout;
+    for words in ["container setup", "not essential; exit code 0", "container main", "essential; exit code 3"]
+    {
+        assert!(detail.contains(words), "{words}: {detail}");
+    }
+    assert_eq!(sandbox.run("bwait", [id]).code(), 3);
+    let why = sandbox.run("bstat", ["--why", id]).ok().stdout;
+    assert!(why.contains("exit code 3"), "{why}");
+}
+
+#[story]
+fn the_end_of_an_essential_container_ends_the_task() {
+    let image = engine();
+    let sandbox = Sandbox::with_aws();
+    let stops = "trap 'echo asked to end; exit 0' TERM; echo waits; while :; do sleep 0.1; done";
+    let watcher = container("watcher", image, json!({"command": ["sh", "-c", stops]}));
+    let main =
+        container("main", image, json!({"dependsOn": [{"containerName": "watcher", "condition": "START"}]}));
+    register(&sandbox, "pair", json!({"containers": [watcher, main]}));
+    let line = ["-I", "--job-definition", "pair", "--container", "main", "--wrap", "sleep 1; echo done"];
+    let ended = sandbox.run("bsub", line).ok();
+    assert_eq!(sorted(&ended.stdout), ["main: done", "watcher: asked to end", "watcher: waits"], "{ended}");
+
+    // A dependency that fails is the end of the job that waits for it.
+    let setup = container("setup", image, json!({"essential": false, "command": ["sh", "-c", "exit 4"]}));
+    let main =
+        container("main", image, json!({"dependsOn": [{"containerName": "setup", "condition": "SUCCESS"}]}));
+    register(&sandbox, "unmet", json!({"containers": [setup, main]}));
+    let failed = sandbox.run("bsub", ["-I", "--job-definition", "unmet", "true"]);
+    assert_eq!(failed.code(), 1, "{failed}");
+    assert!(failed.stderr.contains("main waits for setup, which did not succeed"), "{failed}");
+}
+
+#[story]
+fn a_task_of_one_process() {
+    let sandbox = Sandbox::with_aws();
+    let mut only = container("only", "host", json!({}));
+    register(&sandbox, "process", json!({"containers": [only.clone()]}));
+    let ended = sandbox.run("bsub", ["-I", "--job-definition", "process", "echo", "hello"]).ok();
+    assert_eq!(ended.stdout, "hello\n");
+    let job = sandbox.run("bstat", ["--json", "-e", "last"]).ok().json()[0].take();
+    let stream = job["container"]["logStreamName"].as_str().unwrap();
+    assert!(stream.starts_with("process/only/"), "{job}");
+    assert_eq!(sandbox.run("bsub", ["-I", "--rerun", "last"]).ok().stdout, "hello\n");
+
+    // A container without a name is overridden without one.
+    only.as_object_mut().unwrap().remove("name");
+    register(&sandbox, "unnamed", json!({"containers": [only]}));
+    assert_eq!(sandbox.run("bsub", ["-I", "--job-definition", "unnamed", "echo", "x"]).ok().stdout, "x\n");
+    let failed = sandbox.run("bsub", ["--job-definition", "unnamed", "--container", "a", "true"]);
+    assert!(failed.failed_with(2).contains("its container has no name"), "{failed}");
+    let failed = sandbox.run("bsub", ["--job-definition", "process", "--container", "a", "true"]);
+    assert!(failed.failed_with(2).contains("no such container; it has only"), "{failed}");
+    let failed = sandbox.run("bsub", ["--container", "a", "true"]);
+    assert!(failed.failed_with(2).contains("has no task of containers"), "{failed}");
+    let failed = sandbox.run("bsub", ["--job-definition", "process", "--nodes", "2", "true"]);
+    assert!(failed.failed_with(2).contains("is for a task of containers"), "{failed}");
+}
+
+fn far(server: &BadServer) -> Sandbox {
+    let mut sandbox = Sandbox::new();
+    sandbox.config(&format!(
+        "default_cluster = \"far\"\n[cluster.far]\nregion = \"eu-west-1\"\nendpoint_url = \"{}\"\n\
+         bucket = \"b\"\njob_queue = \"q\"\njob_definition = \"d\"\n",
+        server.endpoint()
+    ));
+    sandbox.set("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE");
+    sandbox.set("AWS_SECRET_ACCESS_KEY", "secret");
+    sandbox
+}
+
+/// A Batch with one job definition, which is for a task.
+fn with_a_task() -> BadServer {
+    let task = json!({"taskRoleArn": "arn:aws:iam::123456789012:role/r", "containers": [
+        container("log", "router", json!({"essential": false})), container("main", "old", json!({}))]});
+    let definition = json!({
+        "jobDefinitionName": "d", "revision": 1, "type": "container", "status": "ACTIVE",
+        "jobDefinitionArn": "arn:aws:batch:eu-west-1:123456789012:job-definition/d:1",
+        "ecsProperties": {"taskProperties": [task]}});
+    BadServer::start(move |request, _| {
+        let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        match request.operation() {
+            "submitjob" if body.get("containerOverrides").is_some() => {
+                Answer::error(400, "ClientException", "Container overrides should not be set.")
+            }
+            "submitjob" => Answer::json(json!({"jobId": JOB, "jobName": "true"})),
+            "describejobdefinitions" if body.to_string().contains("-awsb-") => {
+                Answer::json(json!({"jobDefinitions": []}))
+            }
+            "describejobdefinitions" => Answer::json(json!({ "jobDefinitions": [definition] })),
+            "registerjobdefinition" => Answer::json(json!({
+                "jobDefinitionName": "n", "jobDefinitionArn": "arn:n:1", "revision": 1})),
+            "describejobqueues" => Answer::json(json!({"jobQueues": []})),
+            _ => Answer::error(500, "ServerException", "not in this test"),
+        }
+    })
+}
+
+#[track_caller]
+fn last(server: &BadServer, operation: &str) -> Value {
+    serde_json::from_slice(&server.requests(operation).last().unwrap().body).unwrap()
+}
+
+#[story]
+fn a_submission_overrides_one_container_of_the_task() {
+    let server = with_a_task();
+    let sandbox = far(&server);
+    // The usual job costs no look at its job definition: Batch refuses it, and it is sent again.
+    sandbox.run("bsub", ["-m", "128", "true"]).ok();
+    let submitted = last(&server, "submitjob");
+    let containers = &submitted["ecsPropertiesOverride"]["taskProperties"][0]["containers"];
+    let [only] = &containers.as_array().unwrap()[..] else { panic!("one container: {submitted}") };
+    assert_eq!((&only["name"], &submitted["containerOverrides"]), (&json!("main"), &Value::Null));
+    assert_eq!(only["resourceRequirements"], json!([{"type": "MEMORY", "value": "128"}]));
+    assert!(only["environment"].to_string().contains("AWSB_SUBMISSION"), "{only}");
+
+    // From then on it is known, and one request is enough.
+    let other = far(&server);
+    other.run("bsub", ["true"]).ok();
+    let before = server.requests("submitjob").len();
+    other.run("bsub", ["true"]).ok();
+    assert_eq!(server.requests("submitjob").len(), before + 1);
+
+    // What an override cannot say is in a derived definition of the same form.
+    sandbox.run("bsub", ["--image", "new", "--container", "log", "true"]).ok();
+    let registered = last(&server, "registerjobdefinition");
+    let task = &registered["ecsProperties"]["taskProperties"][0];
+    assert_eq!(task["taskRoleArn"], "arn:aws:iam::123456789012:role/r");
+    assert_eq!(
+        (&task["containers"][0]["image"], &task["containers"][1]["image"]),
+        (&json!("new"), &json!("old"))
+    );
+    assert_eq!(registered["containerProperties"], Value::Null);
+    let submitted = last(&server, "submitjob");
+    assert_eq!(submitted["ecsPropertiesOverride"]["taskProperties"][0]["containers"][0]["name"], "log");
+}
+
+#[story]
+fn containers_without_names_that_nothing_can_override() {
+    let containers = json!([{"image": "a"}, {"image": "b", "name": "side", "essential": false}]);
+    let definition = json!({
+        "jobDefinitionName": "d", "revision": 1, "type": "container", "status": "ACTIVE",
+        "jobDefinitionArn": "arn:aws:batch:eu-west-1:123456789012:job-definition/d:1",
+        "ecsProperties": {"taskProperties": [{"containers": containers}]}});
+    let server = BadServer::start(move |request, _| match request.operation() {
+        "submitjob" => Answer::error(400, "ClientException", "Container overrides should not be set."),
+        "describejobdefinitions" => Answer::json(json!({ "jobDefinitions": [definition] })),
+        "describejobqueues" => Answer::json(json!({"jobQueues": []})),
+        _ => Answer::error(500, "ServerException", "not in this test"),
+    });
+    let failed = far(&server).run("bsub", ["true"]);
+    assert!(failed.failed_with(2).contains("the one that would run the job has no name"), "{failed}");
+    assert!(failed.hints().contains("`--container NAME` chooses one of side"), "{failed}");
+    assert_eq!(server.requests("submitjob").len(), 1);
+}
+
+/// A Batch with one job, which is on EKS.
+fn with_a_pod(status: &str) -> BadServer {
+    let ended = status == "FAILED";
+    let end = |code: i64| if ended { json!({"exitCode": code, "reason": "Error"}) } else { json!({}) };
+    let mut job = json!({
+        "jobId": JOB, "jobName": "pod", "jobQueue": "arn:q", "jobDefinition": "arn:d:1", "status": status,
+        "createdAt": 1_750_000_000_000_i64, "startedAt": 1_750_000_010_000_i64,
+        "eksProperties": {"podProperties": {
+            "podName": "aws-batch.f00d", "nodeName": "ip-10-0-0-7.ec2.internal",
+            "metadata": {"namespace": "batch"},
+            "containers": [
+                {"name": "Default", "image": "lab/tool", "command": ["run"], "args": ["fast"],
+                 "resources": {"limits": {"cpu": "2", "memory": "2048Mi"}}},
+                {"name": "side", "image": "lab/side", "resources": {"limits": {"cpu": "1", "memory": "1Gi"}}}],
+        }},
+        "eksAttempts": []});
+    if ended {
+        job["stoppedAt"] = json!(1_750_000_070_000_i64);
+        job["statusReason"] = json!("Pod failed");
+        for (at, code) in [(0, 7), (1, 143)] {
+            let container = job["eksProperties"]["podProperties"]["containers"][at].as_object_mut().unwrap();
+            container.extend(end(code).as_object().unwrap().clone());
+        }
+        job["eksAttempts"] = json!([{
+            "podName": "aws-batch.f00d", "podNamespace": "batch", "nodeName": "ip-10-0-0-7.ec2.internal",
+            "startedAt": 1_750_000_010_000_i64, "stoppedAt": 1_750_000_070_000_i64, "statusReason": "Pod failed",
+            "containers": [
+                {"name": "Default", "containerID": "containerd://1", "exitCode": 7, "reason": "Error"},
+                {"name": "side", "containerID": "containerd://2", "exitCode": 143, "reason": "Error"}]}]);
+    }
+    BadServer::start(move |request, _| match request.operation() {
+        "describejobs" => Answer::json(json!({ "jobs": [job] })),
+        _ => Answer::error(500, "ServerException", "not in this test"),
+    })
+}
+
+#[story]
+fn a_job_on_eks_is_shown_as_it_is() {
+    let server = with_a_pod("FAILED");
+    let sandbox = far(&server);
+    let job = sandbox.run("bstat", ["--json", "-e", JOB]).ok().json()[0].take();
+    assert_eq!(job["container"]["exitCode"], 7, "{job}");
+    assert_eq!(job["eksProperties"]["podProperties"]["podName"], "aws-batch.f00d");
+    assert_eq!(job["attempts"][0]["nodeName"], "ip-10-0-0-7.ec2.internal");
+    assert_eq!(job["attempts"][0]["containers"][1]["exitCode"], 143);
+    let mut detail = sandbox.run("bstat", ["-d", JOB]).ok().stdout;
+    // Times depend on the zone of the machine.
+    detail =
+        detail.lines().filter(|line| !line.contains("2025-")).map(|line| line.to_owned() + "\n").collect();
+    insta::assert_snapshot!(detail);
+    assert_eq!(sandbox.run("bwait", [JOB]).code(), 7);
+    let failed = sandbox.run("bout", [JOB]);
+    assert!(failed.failed_with(1).contains("runs as a pod on EKS"), "{failed}");
+    assert!(failed.hints().contains("`kubectl logs -n batch aws-batch.f00d`"), "{failed}");
+
+    let server = with_a_pod("RUNNING");
+    let sandbox = far(&server);
+    let job = sandbox.run("bstat", ["--json", "-e", JOB]).ok().json()[0].take();
+    assert_eq!((&job["status"], &job["container"]["exitCode"]), (&json!("RUNNING"), &Value::Null), "{job}");
+}

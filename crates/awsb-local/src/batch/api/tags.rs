@@ -16,7 +16,7 @@ use crate::http::protocol::ApiError;
 
 /// A resource with tags, as it is stored.
 enum Tagged {
-    Job(JobKey, Spec),
+    Job(JobKey, Box<Spec>),
     Definition(String, i64, Value),
     Resource(ResourceKind, String, Value),
 }
@@ -37,7 +37,7 @@ impl Tagged {
             "job" => {
                 let parent = name.split([':', '#']).next().unwrap_or(name);
                 let key = store.find(parent)?.ok_or_else(missing)?;
-                Ok(Self::Job(key, store.spec(key)?))
+                Ok(Self::Job(key, Box::new(store.spec(key)?)))
             }
             "job-definition" => {
                 let name = DefinitionName::parse(arn);

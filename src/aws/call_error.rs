@@ -233,6 +233,14 @@ fn is_connecting(error: &ConnectorError) -> bool {
 }
 
 impl CallError {
+    /// Whether the service does not have the operation.
+    pub fn is_unknown_operation(&self) -> bool {
+        matches!(
+            self,
+            CallError::Service { status: 404 | 501, .. } | CallError::WebPage { status: 404 | 405 | 501, .. }
+        )
+    }
+
     /// The kind of the failure that this error leads to.
     pub fn kind(&self) -> ErrorKind {
         match self {

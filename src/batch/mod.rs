@@ -47,7 +47,8 @@ pub use queues::{
 pub use resolve::{ResolvedJobs, find_task, resolve_ids, resolve_jobs};
 pub use resubmit::{Resubmission, resubmissions};
 pub use running_limit::{
-    EndedLimit, limit_of, remove_ended_limits, remove_limits_of, remove_limits_of_ended, remove_unused_limit,
+    EndedLimit, ended_limits, limit_of, remove_ended_limit, remove_limits_of, remove_limits_of_ended,
+    remove_unused_limit,
 };
 pub use submit::{RetryPolicy, SubmissionProgress, Submitted, SubmittedJobs, once, submit};
 pub use task::{AttemptContainer, Container};

@@ -6,7 +6,11 @@
 //! and `awsb prune` removes it later.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::time::Duration;
+
+use futures_util::stream;
+use futures_util::{StreamExt, TryStreamExt};
 
 use super::consumables::{self, ConsumableResource};
 use super::{Job, describe};
@@ -21,6 +25,9 @@ const SUBMISSION_IS_OVER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The longest time that a tool takes at its end to remove limits.
 const LONGEST_CLEANUP: Duration = Duration::from_secs(10);
+
+/// At most this many limits are looked at at the same time.
+const CALLS_AT_ONCE: usize = 5;
 
 /// Why a limit was not made.
 #[derive(Debug)]
@@ -59,9 +66,7 @@ pub async fn ensure(
             Err(LimitError::Passing(failure))
         }
         _ if reason.is_throttling() => Err(LimitError::Passing(failure)),
-        CallError::Service { status: 404 | 501, .. } | CallError::WebPage { status: 404 | 405 | 501, .. } => {
-            Err(LimitError::Refused(without_operation(session, failure)))
-        }
+        _ if reason.is_unknown_operation() => Err(LimitError::Refused(without_operation(session, failure))),
         CallError::Service { status: 408 | 500.., .. } | CallError::WebPage { status: 408 | 500.., .. } => {
             Err(LimitError::Passing(failure))
         }
@@ -158,37 +163,57 @@ pub async fn remove_unused_limit(session: &Session, requests: &[SubmitRequest]) 
     let _ = tokio::time::timeout(LONGEST_CLEANUP, remove).await;
 }
 
-/// A limit that `awsb prune` removes, or would remove.
+/// A limit whose array has ended, so that nothing needs it any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndedLimit {
     /// The name of the resource.
     pub name: String,
+    /// The ARN of the resource.
+    pub arn: Option<String>,
     /// When it was made, in milliseconds since the epoch.
     pub created_at: Option<i64>,
 }
 
-/// Finds the limits of arrays that have ended, and removes them unless `dry_run` is set. One that
-/// is younger than `min_age` stays.
+/// The limits of arrays that have ended, of all users, by name. A region whose Batch does not have
+/// consumable resources has no limits.
 ///
 /// # Errors
-/// When Batch cannot be asked, or does not remove one of them.
-pub async fn remove_ended_limits(
-    session: &Session,
-    min_age: Duration,
-    dry_run: bool,
-) -> Result<Vec<EndedLimit>, Failure> {
-    let mut removed = Vec::new();
-    for summary in consumables::all(session, Some(RunningLimit::PREFIX)).await? {
-        let Some(found) = ended(session, &summary.name).await? else { continue };
-        if age(&found) < Some(min_age) {
-            continue;
-        }
-        if !dry_run {
-            consumables::delete(session, &found.name).await?;
-        }
-        removed.push(EndedLimit { name: found.name, created_at: found.created_at });
+/// When Batch cannot be asked.
+pub async fn ended_limits(session: &Session) -> Result<Vec<EndedLimit>, Failure> {
+    let listed = match consumables::all(session, Some(RunningLimit::PREFIX)).await {
+        Ok(listed) => listed,
+        Err(failure) if lacks_operation(&failure) => return Ok(Vec::new()),
+        Err(failure) => return Err(failure),
+    };
+    let checks = listed.iter().map(|summary| ended(session, &summary.name));
+    let checked: Vec<_> = stream::iter(checks).buffered(CALLS_AT_ONCE).try_collect().await?;
+    let found = checked.into_iter().flatten();
+    Ok(found
+        .map(|found| EndedLimit { name: found.name, arn: found.arn, created_at: found.created_at })
+        .collect())
+}
+
+fn lacks_operation(failure: &Failure) -> bool {
+    let source = failure.source().and_then(|source| source.downcast_ref::<CallError>());
+    source.is_some_and(CallError::is_unknown_operation)
+}
+
+/// Removes a limit that [`ended_limits`] has found. It is looked at again first, because a key of
+/// `--once` may have been submitted with again meanwhile.
+///
+/// # Errors
+/// When Batch cannot be asked, or refuses, or a job needs the limit again.
+pub async fn remove_ended_limit(session: &Session, limit: &EndedLimit) -> Result<(), Failure> {
+    if ended(session, &limit.name).await?.is_some() {
+        return consumables::delete(session, &limit.name).await;
     }
-    Ok(removed)
+    match consumables::find(session, &limit.name).await? {
+        None => Ok(()),
+        Some(_) => Err(Failure::failed(format!(
+            "the consumable resource {} stays: a job has been submitted with it meanwhile",
+            limit.name
+        ))),
+    }
 }
 
 /// The limit, if all jobs of its array have ended. A listing of jobs lags behind (User Guide,

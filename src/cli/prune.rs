@@ -1,9 +1,8 @@
 //! `awsb prune`: removes what awsb has left in the account and in the cluster's bucket.
 //!
-//! It removes derived job definitions that no job uses and stale keys of nodes; with `--bundles`
-//! also bundles that no job uses. Everything is found before anything is removed. The consumable
-//! resources of limited arrays (`awsb-limit-UUID`) belong here, too: as another [`Leftover`], which
-//! [`Args::find`] finds and [`remove`] removes.
+//! It removes derived job definitions that no job uses, the limits of arrays that have ended, and
+//! stale keys of nodes; with `--bundles` also bundles that no job uses. Everything is found before
+//! anything is removed.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -18,20 +17,20 @@ use serde_json::{Value, json};
 use super::CommonArgs;
 use crate::aws::Session;
 use crate::batch::definition::{self, DerivedDefinition};
-use crate::batch::{self, KnownJobs};
+use crate::batch::{self, EndedLimit, KnownJobs};
 use crate::stage::{self, LeftObject};
 use crate::ui::{self, Exit, Failure, Layout, View, local_rfc3339, print_message};
 use awsb_model::{JobId, Period, words};
 
-/// At most this many job definitions are deregistered at the same time.
+/// At most this many job definitions are deregistered, or limits removed, at the same time.
 const CALLS_AT_ONCE: usize = 5;
 /// A day, in seconds.
 const DAY: u64 = 24 * 60 * 60;
 /// The usual age of bundles that are removed, in seconds.
 const USUAL_AGE: u32 = 30 * 24 * 60 * 60;
 
-/// Remove what awsb has left: derived job definitions that no job uses, stale node keys, old
-/// bundles
+/// Remove what awsb has left: derived job definitions that no job uses, limits of arrays that have
+/// ended, stale node keys, old bundles
 #[derive(Debug, Parser)]
 #[command(name = "awsb prune", version)]
 pub struct Args {
@@ -83,6 +82,7 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
 #[derive(Debug, Clone)]
 enum Leftover {
     Definition(DerivedDefinition),
+    Limit(EndedLimit),
     NodeKey(LeftObject),
     Bundle(LeftObject),
 }
@@ -92,15 +92,17 @@ impl Leftover {
     fn kind(&self) -> &'static str {
         match self {
             Self::Definition(_) => "jobDefinition",
+            Self::Limit(_) => "consumableResource",
             Self::NodeKey(_) => "nodeKey",
             Self::Bundle(_) => "bundle",
         }
     }
 
-    /// The name of a job definition, or the key of an object.
+    /// The name of a job definition or of a limit, or the key of an object.
     fn name(&self) -> &str {
         match self {
             Self::Definition(definition) => &definition.name,
+            Self::Limit(limit) => &limit.name,
             Self::NodeKey(object) | Self::Bundle(object) => &object.key,
         }
     }
@@ -108,20 +110,22 @@ impl Leftover {
     /// The object, if it is one.
     fn object(&self) -> Option<&LeftObject> {
         match self {
-            Self::Definition(_) => None,
+            Self::Definition(_) | Self::Limit(_) => None,
             Self::NodeKey(object) | Self::Bundle(object) => Some(object),
         }
     }
 
     fn json(&self, is_removed: bool) -> Value {
-        let arn = match self {
-            Self::Definition(definition) => Some(&definition.arn),
-            _ => None,
+        let (arn, created_at) = match self {
+            Self::Definition(definition) => (Some(&definition.arn), None),
+            Self::Limit(limit) => (limit.arn.as_ref(), limit.created_at),
+            Self::NodeKey(_) | Self::Bundle(_) => (None, None),
         };
         json!({
             "kind": self.kind(),
             "name": self.name(),
             "arn": arn,
+            "createdAt": created_at,
             "size": self.object().map(|object| object.size),
             "lastModified": self.object().map(|object| object.modified_at),
             "removed": is_removed,
@@ -160,8 +164,9 @@ impl Args {
     /// When Batch cannot be asked for its jobs: nobody knows then what is in use.
     async fn find(&self, session: &Session) -> Result<(Vec<Leftover>, Vec<Failure>), Failure> {
         let known = batch::known_jobs(session).await?;
-        let (definitions, keys, bundles) = tokio::join!(
+        let (definitions, limits, keys, bundles) = tokio::join!(
             definition::unused_definitions(session, &known.definitions),
+            batch::ended_limits(session),
             stage::stale_node_keys(session),
             self.unused_bundles(session, &known),
         );
@@ -169,6 +174,10 @@ impl Args {
         let mut failures = Vec::new();
         match definitions {
             Ok(definitions) => found.extend(definitions.into_iter().map(Leftover::Definition)),
+            Err(failure) => failures.push(failure),
+        }
+        match limits {
+            Ok(limits) => found.extend(limits.into_iter().map(Leftover::Limit)),
             Err(failure) => failures.push(failure),
         }
         match keys {
@@ -201,13 +210,13 @@ impl Args {
 
 /// Removes all of these. Returns the failures, by name.
 async fn remove(session: &Session, found: &[Leftover]) -> BTreeMap<String, Failure> {
-    let definitions = found.iter().filter_map(|left| match left {
-        Leftover::Definition(definition) => Some(definition),
-        Leftover::NodeKey(_) | Leftover::Bundle(_) => None,
-    });
-    let calls = definitions.map(|definition| async move {
-        let outcome = definition::deregister(session, definition).await;
-        outcome.err().map(|failure| (definition.name.clone(), failure))
+    let calls = found.iter().filter(|left| left.object().is_none()).map(|left| async move {
+        let outcome = match left {
+            Leftover::Definition(definition) => definition::deregister(session, definition).await,
+            Leftover::Limit(limit) => batch::remove_ended_limit(session, limit).await,
+            Leftover::NodeKey(_) | Leftover::Bundle(_) => Ok(()),
+        };
+        outcome.err().map(|failure| (left.name().to_owned(), failure))
     });
     let mut failed: BTreeMap<String, Failure> =
         stream::iter(calls).buffer_unordered(CALLS_AT_ONCE).filter_map(async |failed| failed).collect().await;
@@ -229,7 +238,12 @@ async fn confirm(found: &[Leftover]) -> Result<bool, Failure> {
         print_message(format!("and {} more", found.len() - MAX_SHOWN));
     }
     let count = |kind: &str| found.iter().filter(|left| left.kind() == kind).count();
-    let kinds = [("jobDefinition", "job definition"), ("nodeKey", "node key"), ("bundle", "bundle")];
+    let kinds = [
+        ("jobDefinition", "job definition"),
+        ("consumableResource", "array limit"),
+        ("nodeKey", "node key"),
+        ("bundle", "bundle"),
+    ];
     let parts: Vec<String> = kinds
         .iter()
         .map(|(kind, name)| (count(kind), name))

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use awsb_testkit::{Answer, BadServer, Sandbox, eventually, story};
+use awsb_testkit::{Answer, BadServer, Sandbox, Terminal, eventually, story};
 use serde_json::{Value, json};
 
 /// Makes a consumable resource, as somebody does for all users of the account.
@@ -122,6 +122,53 @@ fn a_limit_stays_while_its_array_runs() {
     sandbox.file("go", "");
     assert_eq!(sandbox.run("bwait", [&id, &behind]).code(), 1, "a task was ended");
     assert_eq!(resources(&sandbox), [Value::Null; 0]);
+}
+
+#[story]
+fn prune_removes_the_limits_of_arrays_that_have_ended_and_no_others() {
+    let sandbox = Sandbox::with_aws();
+    // Somebody's own resource is never a limit.
+    resource(&sandbox, "awsb-limit", "1");
+    // Nobody waits for the first array; the second still runs.
+    let ended = submit(&sandbox, &["--array", "1-3%2", "--wrap", "true"]);
+    wait_for(&sandbox, &ended, "SUCCEEDED");
+    let ended_limit = resources(&sandbox)
+        .iter()
+        .find_map(|r| {
+            r["consumableResourceName"].as_str().filter(|name| *name != "awsb-limit").map(str::to_owned)
+        })
+        .unwrap();
+    let runs = submit(&sandbox, &["--array", "1-3%1", "--wrap", &hold(&sandbox)]);
+    wait_for(&sandbox, &format!("{runs}:0"), "RUNNING");
+
+    let names = || -> Vec<String> {
+        let all = resources(&sandbox);
+        all.iter().filter_map(|r| Some(r["consumableResourceName"].as_str()?.to_owned())).collect()
+    };
+    assert_eq!(names().len(), 3);
+    let table = sandbox.run("awsb", ["prune", "--dry-run"]).ok().stdout;
+    assert!(table.contains(&format!("consumableResource  {ended_limit}")), "{table}");
+    let [shown] = <[Value; 1]>::try_from(
+        sandbox.run("awsb", ["prune", "--dry-run", "--json"]).ok().json().as_array().cloned().unwrap(),
+    )
+    .unwrap();
+    assert_eq!((&shown["kind"], &shown["name"]), (&json!("consumableResource"), &json!(ended_limit)));
+    assert!(
+        shown["arn"].as_str().unwrap().ends_with(&format!(":consumable-resource/{ended_limit}")),
+        "{shown}"
+    );
+    assert!(shown["createdAt"].as_i64() > Some(0) && shown["removed"] == false, "{shown}");
+    assert_eq!(names().len(), 3, "--dry-run removes nothing");
+
+    let mut asking = Terminal::new(100).start(&sandbox, "awsb", ["prune"]);
+    asking.until("the question", |screen| screen.contains("Remove 1 array limit? [y/N]"));
+    asking.types("y\n");
+    asking.wait().ok();
+    assert!(names().len() == 2 && !names().contains(&ended_limit), "{:?}", names());
+    // The array whose limit stayed goes on to its end, one task after the other.
+    sandbox.file("go", "");
+    sandbox.run("bwait", [&runs]).ok();
+    assert_eq!(names(), ["awsb-limit"]);
 }
 
 #[story]

@@ -8,10 +8,11 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use serde::Serialize;
 
+use super::recorded_names::{self, NameKind};
 use super::{Counts, Job, describe};
 use crate::aws::{Session, explain};
 use crate::ui::Failure;
-use awsb_model::{JobId, Status, consumable_name};
+use awsb_model::{JobId, RunningLimit, Status, consumable_name};
 
 /// At most this many calls run at the same time.
 const CALLS_AT_ONCE: usize = 10;
@@ -76,9 +77,11 @@ pub async fn find(session: &Session, resource: &str) -> Result<Option<Consumable
             return if is_missing { Ok(None) } else { Err(failure) };
         }
     };
+    let name = answer.consumable_resource_name().unwrap_or_else(|| consumable_name(resource)).to_owned();
+    record_names(session, [name.as_str()], false);
     let tags = answer.tags().into_iter().flatten().map(|(key, value)| (key.clone(), value.clone()));
     Ok(Some(ConsumableResource {
-        name: answer.consumable_resource_name().unwrap_or_else(|| consumable_name(resource)).to_owned(),
+        name,
         arn: answer.consumable_resource_arn().map(str::to_owned),
         kind: answer.resource_type().map(str::to_owned),
         total_quantity: answer.total_quantity(),
@@ -113,7 +116,16 @@ pub async fn all(session: &Session, start: Option<&str>) -> Result<Vec<Consumabl
         }));
     }
     all.sort_by(|a, b| a.name.cmp(&b.name));
+    if start.is_none() {
+        record_names(session, all.iter().map(|resource| resource.name.as_str()), true);
+    }
     Ok(all)
+}
+
+/// Records the names of consumable resources for completions. Nobody types the name of a limit.
+fn record_names<'a>(session: &Session, names: impl IntoIterator<Item = &'a str>, are_all: bool) {
+    let names = names.into_iter().filter(|name| !RunningLimit::is_one(name)).map(str::to_owned).collect();
+    recorded_names::record(&session.cluster, NameKind::ConsumableResource, names, are_all);
 }
 
 /// Removes a consumable resource. One that is not there any more counts as removed.

@@ -18,6 +18,7 @@ mod poll;
 mod protocol;
 mod query;
 mod queues;
+mod recorded_names;
 mod rejection;
 mod resolve;
 mod resubmit;
@@ -42,8 +43,9 @@ pub use poll::{PollInterval, poll_job};
 pub use query::{JobQuery, ListOrder, newest_last, select, select_by_name, select_pages};
 pub use queues::{
     BlockingJob, ComputeEnvironment, JobCount, Queue, QueueSnapshot, QueueUsage, SnapshotJob, TimeLimit,
-    environments, find_queue, queue_snapshot, queue_usage, queues, recorded_queues,
+    environments, find_queue, queue_snapshot, queue_usage, queues,
 };
+pub use recorded_names::{recorded_consumable_resources, recorded_queues};
 pub use resolve::{ResolvedJobs, find_task, resolve_ids, resolve_jobs};
 pub use resubmit::{Resubmission, resubmissions};
 pub use running_limit::{

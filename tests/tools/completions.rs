@@ -317,6 +317,31 @@ fn queues_that_batch_has_described_are_completed() {
 }
 
 #[story]
+fn consumable_resources_that_batch_has_listed_are_completed() {
+    let limit = "awsb-limit-8f2c0d3e-1111-4222-8333-444455556666";
+    let summary = |name: &str| {
+        json!({"consumableResourceName": name, "totalQuantity": 2, "inUseQuantity": 0,
+               "consumableResourceArn": format!("arn:aws:batch:eu-west-1:1:consumable-resource/{name}")})
+    };
+    let server = BadServer::start(move |request, _| match request.operation() {
+        "listconsumableresources" => Answer::json(json!({
+            "consumableResources": [summary("matlab"), summary(limit), summary("ansys")]})),
+        _ => Answer::json(json!({"jobs": []})),
+    });
+    let sandbox = Sandbox::at(&server.endpoint());
+    assert_eq!(in_bash(&sandbox, SOURCE_BASH, &["bsub", "--consume", ""]), "\n");
+    sandbox.run("bqueues", ["--resources"]).ok();
+    let calls = server.requests("listconsumableresources").len();
+    // The limit of an array is nothing to ask for.
+    assert_eq!(in_bash(&sandbox, SOURCE_BASH, &["bsub", "--consume", ""]), "ansys\nmatlab\n");
+    assert_eq!(in_bash(&sandbox, SOURCE_BASH, &["bsub", "--consume=m"]), "--consume=matlab\n");
+    assert_eq!(in_bash(&sandbox, SOURCE_BASH, &["bsub", "--consume", "matlab=1"]), "\n");
+    assert_eq!(in_bash(&sandbox, SOURCE_BASH, &["bqueues", "--resources", "a"]), "ansys\n");
+    assert_eq!(in_bash(&sandbox, SOURCE_BASH, &["bqueues", "a"]), "\n");
+    assert_eq!(server.requests("listconsumableresources").len(), calls);
+}
+
+#[story]
 fn a_submitted_job_is_completed_by_its_id() {
     let sandbox = Sandbox::new();
     let id = sandbox.run("bsub", ["-J", "align-12", "--wrap", "true"]).ok().job_id();

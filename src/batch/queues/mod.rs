@@ -2,11 +2,9 @@
 //! accept.
 
 mod model;
-mod recorded;
 mod rules;
 mod usage;
 
 pub use model::{ComputeEnvironment, Queue, TimeLimit, environments, queues};
-pub use recorded::recorded_queues;
 pub use rules::{find_queue, no_nodes};
 pub use usage::{BlockingJob, JobCount, QueueSnapshot, QueueUsage, SnapshotJob, queue_snapshot, queue_usage};

@@ -4,7 +4,7 @@ use aws_sdk_batch::types::{ComputeEnvironmentDetail, JobQueueDetail};
 use awsb_model::cluster::CLUSTER_TAG;
 use serde::{Deserialize, Serialize};
 
-use super::recorded::record_queues;
+use super::super::recorded_names::{self, NameKind};
 use crate::aws::{Session, explain};
 use crate::ui::Failure;
 
@@ -192,7 +192,7 @@ pub async fn queues(session: &Session, names: &[String]) -> Result<Vec<Queue>, F
         }
     }
     let described = queues.iter().map(|queue: &Queue| queue.job_queue_name.clone()).collect();
-    record_queues(&session.cluster, described, names.is_empty());
+    recorded_names::record(&session.cluster, NameKind::Queue, described, names.is_empty());
     Ok(queues)
 }
 

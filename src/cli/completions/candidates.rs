@@ -125,6 +125,9 @@ fn values(at: &Position<'_>, arg: &Arg, value: &str) -> (Names, Vec<Candidate>) 
     let id = arg.get_id().as_str();
     match (id, name.unwrap_or_default()) {
         ("cluster", _) => (nothing, config::cluster_names().into_iter().map(Candidate::plain).collect()),
+        ("queues", _) if at.is_given("resources") => (nothing, consumable_resources(at)),
+        // Behind `NAME=` comes a number.
+        ("consume", _) => (nothing, consumable_resources(at)),
         ("queue" | "queues" | "job-queue" | "job_queues", _) => (nothing, queues(at)),
         ("profile", _) => (nothing, profiles()),
         ("status", _) if at.command.get_name().starts_with("awsb") => (nothing, statuses("", value)),
@@ -229,6 +232,12 @@ fn queues(at: &Position<'_>) -> Vec<Candidate> {
     names.sort();
     names.dedup();
     names.into_iter().map(Candidate::plain).collect()
+}
+
+/// The consumable resources that Batch has listed or described lately.
+fn consumable_resources(at: &Position<'_>) -> Vec<Candidate> {
+    let names = cluster(at).map(|cluster| batch::recorded_consumable_resources(&cluster));
+    names.unwrap_or_default().into_iter().map(Candidate::plain).collect()
 }
 
 /// The cluster that the command line, the environment or the settings mean.

@@ -39,6 +39,11 @@ pub struct Position<'c> {
 }
 
 impl Position<'_> {
+    /// Whether an option stands before the word.
+    pub fn is_given(&self, id: &str) -> bool {
+        self.given.iter().any(|(given, _)| *given == id)
+    }
+
     /// The last value of an option before the word.
     pub fn value(&self, id: &str) -> Option<String> {
         self.given.iter().rev().find(|(given, _)| *given == id).and_then(|(_, value)| value.clone())

@@ -731,3 +731,52 @@ fn a_bucket_whose_policy_was_left_behind_takes_no_second_one() {
     let events = stacks(&sandbox, ["describe-stack-events", "--stack-name", &second]).to_string();
     assert!(events.contains("The bucket policy already exists on bucket kept-0001."), "{events}");
 }
+
+#[story]
+fn a_consumable_resource_is_made_changed_and_removed_with_its_stack() {
+    let sandbox = Sandbox::with_aws();
+    sandbox.file("template.json", "{}");
+    let found = boto3(
+        &sandbox,
+        r"
+def template(total, kind='REPLENISHABLE'):
+    lic = {'Type': 'AWS::Batch::ConsumableResource', 'Properties': {
+        'ConsumableResourceName': 'lic', 'ResourceType': kind, 'TotalQuantity': total, 'Tags': {'of': 'lab'}}}
+    return json.dumps({'Resources': {'Lic': lic}, 'Outputs': {
+        'Ref': {'Value': {'Ref': 'Lic'}}, 'Arn': {'Value': {'Fn::GetAtt': ['Lic', 'ConsumableResourceArn']}}}})
+cfn.create_stack(StackName='lics', TemplateBody=template(0))
+wait('stack_create_complete', StackName='lics')
+out = {o['OutputKey']: o['OutputValue'] for o in cfn.describe_stacks(StackName='lics')['Stacks'][0]['Outputs']}
+print(json.dumps(out))",
+    );
+    let arn = found["Arn"].as_str().unwrap();
+    assert!(arn.ends_with(":consumable-resource/lic") && found["Ref"] == arn, "{found}");
+    // A job waits until an update of the stack makes some of it.
+    let id = sandbox.run("bsub", ["--parsable", "--consume", "lic=2", "--wrap", "true"]).ok().job_id();
+    let found = boto3(
+        &sandbox,
+        r"
+batch = boto3.client('batch')
+def lic():
+    made = batch.describe_consumable_resource(consumableResource='lic')
+    return [made['totalQuantity'], made['resourceType'], made['tags']]
+def template(total):
+    lic = {'Type': 'AWS::Batch::ConsumableResource', 'Properties': {
+        'ConsumableResourceName': 'lic', 'ResourceType': 'REPLENISHABLE', 'TotalQuantity': total, 'Tags': {'of': 'all'}}}
+    return json.dumps({'Resources': {'Lic': lic}})
+before = lic()
+cfn.update_stack(StackName='lics', TemplateBody=template(2))
+wait('stack_update_complete', StackName='lics')
+print(json.dumps([before, lic()]))",
+    );
+    assert_eq!(found, json!([[0, "REPLENISHABLE", {"of": "lab"}], [2, "REPLENISHABLE", {"of": "all"}]]));
+    sandbox.run("bwait", [&id]).ok();
+    let found = boto3(
+        &sandbox,
+        r"
+cfn.delete_stack(StackName='lics')
+wait('stack_delete_complete', StackName='lics')
+print(json.dumps(boto3.client('batch').list_consumable_resources()['consumableResources']))",
+    );
+    assert_eq!(found, json!([]));
+}

@@ -15,7 +15,8 @@ import sys
 import zipfile
 
 TYPES = """
-AWS::Batch::ComputeEnvironment AWS::Batch::JobDefinition AWS::Batch::JobQueue AWS::Batch::SchedulingPolicy
+AWS::Batch::ComputeEnvironment AWS::Batch::ConsumableResource AWS::Batch::JobDefinition AWS::Batch::JobQueue
+AWS::Batch::SchedulingPolicy
 AWS::CodeBuild::Project
 AWS::EC2::EIP AWS::EC2::InternetGateway AWS::EC2::LaunchTemplate AWS::EC2::NatGateway AWS::EC2::PlacementGroup
 AWS::EC2::Route AWS::EC2::RouteTable AWS::EC2::SecurityGroup AWS::EC2::SecurityGroupEgress

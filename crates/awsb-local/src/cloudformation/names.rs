@@ -28,8 +28,9 @@ enum Form {
     Logical,
 }
 
-const NAMINGS: [Naming; 17] = [
+const NAMINGS: [Naming; 18] = [
     Naming::new("AWS::Batch::ComputeEnvironment", "ComputeEnvironmentName", Form::Logical, 128),
+    Naming::new("AWS::Batch::ConsumableResource", "ConsumableResourceName", Form::Logical, 128),
     Naming::new("AWS::Batch::JobDefinition", "JobDefinitionName", Form::Logical, 128),
     Naming::new("AWS::Batch::JobQueue", "JobQueueName", Form::Logical, 128),
     Naming::new("AWS::Batch::SchedulingPolicy", "Name", Form::Logical, 128),

@@ -116,6 +116,7 @@ fn made_group(group: &GroupName) -> Made {
 fn resource_kind(kind: &str) -> Option<(ResourceKind, &'static str)> {
     match kind {
         "AWS::Batch::ComputeEnvironment" => Some((ResourceKind::ComputeEnvironment, "ComputeEnvironmentArn")),
+        "AWS::Batch::ConsumableResource" => Some((ResourceKind::Consumable, "ConsumableResourceArn")),
         "AWS::Batch::JobQueue" => Some((ResourceKind::Queue, "JobQueueArn")),
         "AWS::Batch::SchedulingPolicy" => Some((ResourceKind::Policy, "Arn")),
         _ => None,

@@ -250,6 +250,50 @@ fn consumable_resources_with_the_aws_cli() {
     assert_eq!(batch(&["list-consumable-resources"])["consumableResources"], json!([]));
 }
 
+/// boto3 checks each request against botocore's model of Batch before it sends it: names and types
+/// of all fields.
+#[story]
+fn the_requests_of_a_limited_array_are_those_of_the_model() {
+    let sandbox = Sandbox::with_aws();
+    boto3(
+        &sandbox,
+        "print(json.dumps(batch.create_consumable_resource(consumableResourceName='lic', totalQuantity=3)))",
+    );
+    let args = ["--dry-run", "--consume", "lic=2", "--array", "1-4%2", "--wrap", "true"];
+    sandbox.file("requests.json", sandbox.run("bsub", args).ok().stdout);
+    let made = boto3(
+        &sandbox,
+        "calls = {'CreateConsumableResource': batch.create_consumable_resource, 'SubmitJob': batch.submit_job}\n\
+         answers = [calls[r['operation']](**r['request']) for r in json.load(open('requests.json'))]\n\
+         name, job = answers[0]['consumableResourceName'], answers[-1]['jobId']\n\
+         described = batch.describe_consumable_resource(consumableResource=name)\n\
+         override = batch.describe_jobs(jobs=[job])['jobs'][0]['consumableResourceProperties']\n\
+         jobs = batch.list_jobs_by_consumable_resource(consumableResource=name)['jobs']\n\
+         starting = {'name': 'CONSUMABLE_RESOURCE_NAME', 'values': ['awsb-limit-*']}\n\
+         listed = batch.list_consumable_resources(filters=[starting])['consumableResources']\n\
+         print(json.dumps([name, job, described['totalQuantity'], described['resourceType'],\n\
+             override['consumableResourceList'], [j['jobArn'] for j in jobs],\n\
+             [r['consumableResourceName'] for r in listed]]))",
+    );
+    let (name, job) = (made[0].as_str().unwrap(), made[1].as_str().unwrap());
+    assert!(name.starts_with("awsb-limit-"), "{made}");
+    assert_eq!((&made[2], &made[3], &made[6]), (&json!(2), &json!("REPLENISHABLE"), &json!([name])));
+    let list = made[4].as_array().unwrap().iter();
+    let short =
+        |of: &Value| of["consumableResource"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+    let list: Vec<_> = list.map(|of| (short(of), of["quantity"].clone())).collect();
+    assert_eq!(list, [("lic".to_owned(), json!(2)), (name.to_owned(), json!(1))]);
+    assert!(made[5][0].as_str().unwrap().ends_with(&format!(":job/{job}")), "{made}");
+    // The tools take an array that boto3 has submitted for one of their own.
+    sandbox.run("bwait", [job]).ok();
+    let left = boto3(
+        &sandbox,
+        "left = batch.list_consumable_resources()['consumableResources']\n\
+         print(json.dumps([r['consumableResourceName'] for r in left]))",
+    );
+    assert_eq!(left, json!(["lic"]));
+}
+
 #[story]
 fn errors_have_the_names_and_the_shapes_of_aws() {
     let sandbox = Sandbox::with_aws();

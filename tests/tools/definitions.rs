@@ -95,6 +95,40 @@ fn a_job_definition_is_derived_once_and_found_again() {
     assert_eq!(container["resourceRequirements"].as_array().map(Vec::len), Some(2));
 }
 
+/// Checks that the job has a job definition which allows bexec, and a role for the agent in it.
+#[track_caller]
+fn assert_allows_exec(found: &[Value]) {
+    let [definition] = found else { panic!("one revision: {found:?}") };
+    let container = &definition["containerProperties"];
+    assert_eq!(container["enableExecuteCommand"], true, "{definition}");
+    assert!(container["jobRoleArn"].as_str().unwrap().ends_with(":role/lab"), "{definition}");
+}
+
+#[story]
+fn a_job_for_bexec_needs_a_job_role_and_a_job_definition_of_its_own() {
+    let sandbox = Sandbox::with_aws();
+    let refused = sandbox.run("bsub", ["--enable-exec", "--wrap", "true"]);
+    assert!(refused.failed_with(2).contains("`--enable-exec` needs a job role"), "{refused}");
+    assert!(refused.hints().contains("`--job-role ROLE` sets one"), "{refused}");
+    let line = ["-K", "--parsable", "--enable-exec", "--job-role", "lab", "--wrap", "true"];
+    let id = sandbox.run("bsub", line).ok().job_id();
+    let job = aws(&sandbox, ["describe-jobs", "--jobs", &id])["jobs"][0].take();
+    let arn = job["jobDefinition"].as_str().unwrap();
+    let mut described = aws(&sandbox, ["describe-job-definitions", "--job-definitions", arn]);
+    assert_allows_exec(described["jobDefinitions"].take().as_array().unwrap());
+    assert_eq!(job["container"]["enableExecuteCommand"], true, "{job}");
+
+    let cluster = moto("enable-exec");
+    let line = ["--enable-exec", "--job-role", "arn:aws:iam::123456789012:role/lab", "true"];
+    cluster.sandbox().run("bsub", line).ok();
+    let requests = cluster.requests("submitjob");
+    let (name, _) = requests[0]["jobDefinition"].as_str().unwrap().split_once(':').unwrap();
+    assert!(name.starts_with("enable-exec-awsb-"), "{requests:?}");
+    assert_allows_exec(&revisions(&cluster.aws_sandbox(), name));
+    let refused = moto("exec-roleless").sandbox().run("bsub", ["--enable-exec", "true"]);
+    assert!(refused.failed_with(2).contains("`--enable-exec` needs a job role"), "{refused}");
+}
+
 #[story]
 fn a_dry_run_registers_nothing() {
     let cluster = moto("dry-run");

@@ -5,7 +5,6 @@
 //! removed at any time without harm to jobs that have ended; one that is left behind costs nothing,
 //! and `awsb prune` removes it later.
 
-use std::collections::HashMap;
 use std::error::Error;
 use std::time::Duration;
 
@@ -55,7 +54,7 @@ pub async fn ensure(
         .consumable_resource_name(&limit.name)
         .resource_type("REPLENISHABLE")
         .total_quantity(i64::from(limit.quantity))
-        .set_tags(Some(tags(limit, submitter)))
+        .set_tags(Some(limit.tags(submitter).into_iter().collect()))
         .send()
         .await;
     let Err(error) = sent else { return Ok(()) };
@@ -85,15 +84,6 @@ pub async fn ensure(
         _ => Err(LimitError::Refused(failure)),
     }
 }
-
-fn tags(limit: &RunningLimit, submitter: Option<&Submitter>) -> HashMap<String, String> {
-    let parts = (limit.parts > 0).then(|| (RunningLimit::PARTS_TAG.to_owned(), limit.parts.to_string()));
-    let user = submitter.map(|user| (USER_TAG.to_owned(), user.as_str().to_owned()));
-    parts.into_iter().chain(user).collect()
-}
-
-/// The tag with the user who has submitted the array.
-const USER_TAG: &str = "awsb-user";
 
 fn tasks(count: u32) -> String {
     if count == 1 { "one task".to_owned() } else { format!("{count} tasks") }

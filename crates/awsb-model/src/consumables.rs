@@ -1,10 +1,11 @@
 //! Consumable resources (licences) that a job requires, and the limit on the running tasks of an
 //! array, which is one.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Invalid, SubmissionId};
+use super::{Invalid, SubmissionId, Submitter};
 
 /// Characters of a consumable resource's name. No page gives the limit; it is that of the other
 /// names of Batch.
@@ -93,10 +94,19 @@ impl RunningLimit {
     pub const VARIABLE: &str = "AWSB_TASK_LIMIT";
     /// The tag with the number of jobs of the array.
     pub const PARTS_TAG: &str = "awsb-parts";
+    /// The tag with the user who has submitted the array.
+    pub const USER_TAG: &str = "awsb-user";
 
     /// The limit of the submission with this mark.
     pub fn of_mark(mark: &SubmissionId, quantity: u32, parts: usize) -> Self {
         Self { name: format!("{}{}", Self::PREFIX, mark.as_str()), quantity, parts }
+    }
+
+    /// The tags of the resource.
+    pub fn tags(&self, submitter: Option<&Submitter>) -> BTreeMap<String, String> {
+        let parts = (self.parts > 0).then(|| (Self::PARTS_TAG.to_owned(), self.parts.to_string()));
+        let user = submitter.map(|user| (Self::USER_TAG.to_owned(), user.as_str().to_owned()));
+        parts.into_iter().chain(user).collect()
     }
 
     /// Whether a consumable resource is such a limit, by its name or its ARN.

@@ -52,11 +52,13 @@ pub fn requests(
         .map(|(name, length)| object("CompleteMultipartUpload", object_key(&cluster.prefix, &name), length));
     let submit =
         |request: &SubmitRequest| json!({ "operation": "SubmitJob", "request": without_bundle(request) });
-    let limit = submissions.iter().find_map(|request| request.limit.as_ref()).map(|limit| {
+    let limited = submissions.iter().find_map(|request| Some((request, request.limit.as_ref()?)));
+    let limit = limited.map(|(submission, limit)| {
         let request = json!({
             "consumableResourceName": limit.name,
             "resourceType": "REPLENISHABLE",
             "totalQuantity": limit.quantity,
+            "tags": limit.tags(submission.submitter().as_ref()),
         });
         json!({ "operation": "CreateConsumableResource", "request": request })
     });

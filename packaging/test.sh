@@ -22,7 +22,8 @@ roots=()
 
 finish() {
     local root
-    for root in "${roots[@]}"; do
+    # bash 3.2, which macOS has, calls an empty array unset.
+    for root in ${roots[@]+"${roots[@]}"}; do
         umount --lazy "$root/proc" 2>/dev/null || true
     done
     rm -rf --one-file-system "$scratch"
@@ -99,6 +100,89 @@ try_wheel() {
     "$venv/bin/pip" uninstall --quiet --yes awsb
     [ "$before" = "$(find "$venv" \( -type f -o -type l \) -not -name '*.pyc' | sort)" ] ||
         fail "pip uninstall has left something"
+    try_old_package "$wheel"
+}
+
+# try_old_package WHEEL: with ParallelCluster's own package in the same environment, in both orders.
+# pip lets the later package overwrite programs of the same names, and removing either takes them
+# along. Whoever does what awsb doctor says has ours afterwards.
+try_old_package() {
+    local wheel=$1 venv=$scratch/both order requirement
+    requirement=$(grep '^aws-parallelcluster-awsbatch-cli==' crates/awsb-testkit/python/requirements.txt)
+    for order in ours-last ours-first; do
+        python3 -m venv --clear "$venv"
+        # What the old package requires brings none of these names.
+        if [ "$order" = ours-last ]; then
+            in_venv pip install --no-deps "$requirement"
+            has_old_names the-old-package
+            in_venv pip install --no-index "$wheel"
+            has_old_names awsb
+            doctor_is_content
+            in_venv pip uninstall aws-parallelcluster-awsbatch-cli
+            has_old_names nobody
+            doctor_says 'missing, though this package brought it'
+        else
+            in_venv pip install --no-index "$wheel"
+            in_venv pip install --no-deps "$requirement"
+            has_old_names the-old-package
+            doctor_says 'another package has overwritten'
+        fi
+        follow_doctor
+        has_old_names awsb
+        doctor_is_content
+    done
+    # A script that calls the old names goes on as it was.
+    in_venv awsbqueues -c local | grep -q '^jobQueueName' || fail "awsbqueues does not show the local queue"
+    in_venv blocal stop
+}
+
+# A command with the programs of the environment; pip says little, and asks nothing.
+in_venv() {
+    PATH=$venv/bin:$PATH PIP_QUIET=1 PIP_YES=1 PIP_DISABLE_PIP_VERSION_CHECK=1 "$@"
+}
+
+# has_old_names OWNER: awsbstat and its relatives in the environment are awsb's, the-old-package's
+# or nobody's.
+has_old_names() {
+    local name owner
+    for name in awsbsub awsbstat awsbout awsbkill awsbqueues awsbhosts; do
+        if [ ! -e "$venv/bin/$name" ]; then
+            owner=nobody
+        elif grep -q 'from awsbatch' "$venv/bin/$name"; then
+            owner=the-old-package
+        elif "$venv/bin/$name" --version | grep -q "^$name (awsb) "; then
+            owner=awsb
+        else
+            owner=another
+        fi
+        [ "$owner" = "$1" ] || fail "$order: $name is $owner's, and not $1's"
+    done
+}
+
+# The lines about the tools alone: the names of ours, and the old names.
+doctor() {
+    # The cluster that is not there is an error of another line.
+    { in_venv awsb doctor -c nowhere || true; } 2>&1 | sed -n '/ tools  /,/ settings  /p'
+}
+
+doctor_says() {
+    doctor | grep -qF "$1" || fail "$order: awsb doctor does not say '$1': $(doctor)"
+}
+
+doctor_is_content() {
+    doctor | grep -q '^ok .* are in PATH$' || fail "$order: awsb doctor says: $(doctor)"
+    ! doctor | grep -q '^warning' || fail "$order: awsb doctor says: $(doctor)"
+}
+
+# Runs what the hints name, in the folder of the wheel.
+follow_doctor() {
+    local command commands
+    # shellcheck disable=SC2016  # the backticks are in the hints
+    commands=$(doctor | grep -o '`pip [^`]*`' | tr -d '`')
+    [ -n "$commands" ] || fail "$order: awsb doctor names no way out: $(doctor)"
+    while IFS= read -r command; do
+        (cd "$packages" && in_venv sh -c "$command" </dev/null)
+    done <<<"$commands"
 }
 
 try_tarball() {

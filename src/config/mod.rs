@@ -28,7 +28,7 @@ pub use resolve::{
     Cluster, ClusterSelector, Place, account, cluster_names, defaults, lsf_unit, old_env_blacklist, places,
     queues_in_settings, resolve, secrets, settings_path,
 };
-pub use settings::LOCAL;
+pub use settings::{LOCAL, PodLogs};
 pub use text_file::{read_text, shown_name};
 
 // The fuzz targets (`fuzz/`) call these.

@@ -7,7 +7,7 @@ use super::defaults::Defaults;
 use super::image_settings::{Builder, Images, is_this_machine};
 use super::parallelcluster_cli_cfg::OldSettings;
 use super::parallelcluster_stack::Stack;
-use super::settings::{LOCAL, Section, Settings};
+use super::settings::{LOCAL, PodLogs, Section, Settings};
 use super::toml_reader::with_nearest;
 use crate::ui::Failure;
 use awsb_model::directives::LsfUnit;
@@ -55,6 +55,8 @@ pub struct Cluster {
     pub job_definition_mnp: Option<String>,
     /// The log group of the jobs' output.
     pub log_group: String,
+    /// The log streams of pods on EKS, whose output AWS Batch itself does not collect.
+    pub pod_logs: Option<PodLogs>,
     /// How long after a job's end its last lines may still be on their way. CloudWatch Logs gives
     /// no promise; the local cluster has all lines before it says that a job has ended.
     pub log_settle: Duration,
@@ -352,6 +354,7 @@ fn local() -> Cluster {
         job_definition: awsb_local::JOB_DEFINITION.to_owned(),
         job_definition_mnp: None,
         log_group: LOG_GROUP.to_owned(),
+        pod_logs: None,
         log_settle: Duration::ZERO,
         images: Images {
             builder: Builder::Docker,
@@ -402,6 +405,7 @@ impl Cluster {
             job_definition: given(&section.job_definition),
             job_definition_mnp: section.job_definition_mnp.clone(),
             log_group: section.log_group.clone().unwrap_or_else(|| LOG_GROUP.to_owned()),
+            pod_logs: section.pod_logs.clone(),
             log_settle: LOG_SETTLE,
             images: Images {
                 builder: section.builder.unwrap_or(match section.codebuild_project {

@@ -5,7 +5,7 @@
 //! in the test below, such types find 10, all in the right line, but only one message (a syntax
 //! error) can stay as it is: three list all keys instead of the nearest one, and six do not name
 //! the key. The other 14 mistakes need the checks of this module all the same. With `Spanned` types
-//! for the 22 keys, and a function that rewrites serde's messages, the module would not be shorter.
+//! for the 24 keys, and a function that rewrites serde's messages, the module would not be shorter.
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,16 @@ use crate::ui::Failure;
 use awsb_model::directives::LsfUnit;
 use awsb_model::image::RepositoryPath;
 use awsb_model::toml_reader::TomlFile;
-use awsb_model::{SecretWord, SharedDir};
+use awsb_model::{PodStreamPattern, SecretWord, SharedDir};
+
+/// The log streams of pods on EKS (`eks_log_group`, `eks_log_stream`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodLogs {
+    /// The log group.
+    pub group: String,
+    /// How the streams are named.
+    pub stream: PodStreamPattern,
+}
 
 /// The content of the settings file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +79,8 @@ pub struct Section {
     pub job_definition_mnp: Option<String>,
     /// The log group of the jobs' output.
     pub log_group: Option<String>,
+    /// The log streams of pods on EKS.
+    pub pod_logs: Option<PodLogs>,
     /// Where images are built.
     pub builder: Option<Builder>,
     /// The CodeBuild project that builds images.
@@ -85,7 +96,7 @@ pub struct Section {
 }
 
 const TOP_KEYS: [&str; 5] = ["default_cluster", "secret_words", "lsf_unit_for_limits", "defaults", "cluster"];
-const CLUSTER_KEYS: [&str; 18] = [
+const CLUSTER_KEYS: [&str; 20] = [
     "region",
     "profile",
     "endpoint_url",
@@ -98,6 +109,8 @@ const CLUSTER_KEYS: [&str; 18] = [
     "job_definition",
     "job_definition_mnp",
     "log_group",
+    "eks_log_group",
+    "eks_log_stream",
     "builder",
     "codebuild_project",
     "ecr_repository",
@@ -223,6 +236,7 @@ fn section(
 ) -> Result<Section, Failure> {
     let mut section = Section::default();
     let place = format!(" in [cluster.{}]", name.get_ref());
+    let (mut eks_log_group, mut eks_log_stream) = (None, None);
     for (key, value) in file.table(name.get_ref(), SUCH_AS, value)? {
         let key_name = key.get_ref().as_ref();
         let field: &mut Option<String> = match key_name {
@@ -238,6 +252,11 @@ fn section(
             "job_definition_mnp" => &mut section.job_definition_mnp,
             "log_group" => &mut section.log_group,
             "codebuild_project" => &mut section.codebuild_project,
+            "eks_log_group" => &mut eks_log_group,
+            "eks_log_stream" => {
+                eks_log_stream = Some(file.parsed(key_name, value)?);
+                continue;
+            }
             "local" => {
                 section.local = file.boolean(key_name, value)?;
                 continue;
@@ -274,6 +293,15 @@ fn section(
         }
         *field = Some(text);
     }
+    section.pod_logs = match (eks_log_group, eks_log_stream) {
+        (Some(group), Some(stream)) => Some(PodLogs { group, stream }),
+        (None, None) => None,
+        (group, _) => {
+            let missing = if group.is_none() { "eks_log_group" } else { "eks_log_stream" };
+            let message = format!("`{missing}` is missing{place}: the logs of pods need both");
+            return Err(file.wrong(name.span().start, message).into());
+        }
+    };
     for (key, text) in [
         ("region", &section.region),
         ("profile", &section.profile),

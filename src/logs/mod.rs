@@ -15,6 +15,7 @@ mod follow;
 mod merge;
 mod merge_queue;
 mod parallel_read;
+mod pods;
 mod reader;
 mod retry;
 mod stream_follower;
@@ -26,5 +27,6 @@ pub use merge::merge;
 #[doc(hidden)] // benches/micro/ measures it.
 pub use merge_queue::MergeQueue;
 pub use parallel_read::{TimeRange, read};
+pub use pods::name_streams;
 pub use stream_follower::StreamFollower;
 pub use tail::{Tail, last_lines, tail};

@@ -1,6 +1,6 @@
 //! Jobs of several containers (`ecsProperties`), and jobs on EKS (`eksProperties`).
 
-use awsb_testkit::{Answer, BadServer, Sandbox, engine, story};
+use awsb_testkit::{Answer, BadServer, Request, Sandbox, engine, story};
 use serde_json::{Value, json};
 
 const JOB: &str = "0f0e1d2c-3b4a-4958-8776-655443322110";
@@ -238,8 +238,28 @@ fn containers_without_names_that_nothing_can_override() {
     assert_eq!(server.requests("submitjob").len(), 1);
 }
 
-/// A Batch with one job, which is on EKS.
-fn with_a_pod(status: &str) -> BadServer {
+/// CloudWatch Logs with these streams, of one line each.
+fn pod_logs(request: &Request, streams: &[&str]) -> Answer {
+    let body: Value = serde_json::from_slice(&request.body).unwrap();
+    let found: Vec<Value> = match request.header("x-amz-target").unwrap_or_default() {
+        target if target.ends_with("DescribeLogStreams") => {
+            let prefix = body["logStreamNamePrefix"].as_str().unwrap();
+            let found = streams.iter().filter(|name| name.starts_with(prefix));
+            let found = found.map(|name| json!({"logStreamName": name, "creationTime": 1}));
+            return Answer::json(json!({"logStreams": found.collect::<Vec<_>>()}));
+        }
+        target if target.ends_with("FilterLogEvents") => body["logStreamNames"].as_array().unwrap().clone(),
+        target => return Answer::error(400, "UnknownOperationException", target),
+    };
+    let event = |name: &Value| {
+        json!({"logStreamName": name, "timestamp": 1_750_000_020_000_i64, "eventId": "1",
+               "ingestionTime": 1_750_000_021_000_i64, "message": format!("a line of {name}")})
+    };
+    Answer::json(json!({"events": found.iter().map(event).collect::<Vec<_>>()}))
+}
+
+/// A Batch with one job, which is on EKS, and the log streams of its pod.
+fn with_a_pod(status: &str, streams: &'static [&'static str]) -> BadServer {
     let ended = status == "FAILED";
     let end = |code: i64| if ended { json!({"exitCode": code, "reason": "Error"}) } else { json!({}) };
     let mut job = json!({
@@ -270,13 +290,14 @@ fn with_a_pod(status: &str) -> BadServer {
     }
     BadServer::start(move |request, _| match request.operation() {
         "describejobs" => Answer::json(json!({ "jobs": [job] })),
+        "logs" => pod_logs(request, streams),
         _ => Answer::error(500, "ServerException", "not in this test"),
     })
 }
 
 #[story]
 fn a_job_on_eks_is_shown_as_it_is() {
-    let server = with_a_pod("FAILED");
+    let server = with_a_pod("FAILED", &[]);
     let sandbox = far(&server);
     let job = sandbox.run("bstat", ["--json", "-e", JOB]).ok().json()[0].take();
     assert_eq!(job["container"]["exitCode"], 7, "{job}");
@@ -293,8 +314,55 @@ fn a_job_on_eks_is_shown_as_it_is() {
     assert!(failed.failed_with(1).contains("runs as a pod on EKS"), "{failed}");
     assert!(failed.hints().contains("`kubectl logs -n batch aws-batch.f00d`"), "{failed}");
 
-    let server = with_a_pod("RUNNING");
+    let server = with_a_pod("RUNNING", &[]);
     let sandbox = far(&server);
     let job = sandbox.run("bstat", ["--json", "-e", JOB]).ok().json()[0].take();
     assert_eq!((&job["status"], &job["container"]["exitCode"]), (&json!("RUNNING"), &Value::Null), "{job}");
+}
+
+/// As [`far`], with settings that name the log streams of pods.
+fn with_pod_logs(server: &BadServer, pattern: &str) -> Sandbox {
+    let sandbox = far(server);
+    sandbox.config(&format!(
+        "default_cluster = \"far\"\n[cluster.far]\nregion = \"eu-west-1\"\nendpoint_url = \"{}\"\n\
+         bucket = \"b\"\njob_queue = \"q\"\njob_definition = \"d\"\neks_log_group = \"/pods\"\n\
+         eks_log_stream = \"{pattern}\"\n",
+        server.endpoint()
+    ));
+    sandbox
+}
+
+#[story]
+fn the_output_of_a_pod_is_read_where_the_settings_say() {
+    let streams = &["c.aws-batch.f00d_batch_default-1.log", "c.aws-batch.f00d_batch_side-2.log", "c.other"];
+    let server = with_a_pod("FAILED", streams);
+    for (pattern, names) in [
+        (
+            "c.{pod}_{namespace}_{container}-*",
+            ["c.aws-batch.f00d_batch_default-1.log", "c.aws-batch.f00d_batch_side-2.log"],
+        ),
+        (
+            "{node}/{pod}/{container}",
+            [
+                "ip-10-0-0-7.ec2.internal/aws-batch.f00d/default",
+                "ip-10-0-0-7.ec2.internal/aws-batch.f00d/side",
+            ],
+        ),
+    ] {
+        let sandbox = with_pod_logs(&server, pattern);
+        let lines = format!("Default: a line of \"{}\"\nside: a line of \"{}\"\n", names[0], names[1]);
+        assert_eq!(sandbox.run("bout", [JOB]).ok().stdout, lines);
+        assert_eq!(sandbox.run("bout", ["-f", JOB]).ok().stdout, lines);
+        let asked = server.requests("logs");
+        let groups =
+            asked.iter().map(|r| serde_json::from_slice::<Value>(&r.body).unwrap()["logGroupName"].take());
+        assert!(groups.into_iter().all(|group| group == "/pods"));
+    }
+    // The pod has no such streams.
+    let failed = with_pod_logs(&server, "d.{pod}_*").run("bout", [JOB]);
+    assert!(failed.failed_with(1).contains("the log group /pods has no stream of its pod"), "{failed}");
+    for pattern in ["{container}", "{pod}*", "{pods}"] {
+        let failed = with_pod_logs(&server, pattern).run("bout", [JOB]);
+        assert!(failed.failed_with(2).contains("`eks_log_stream` is"), "{failed}");
+    }
 }

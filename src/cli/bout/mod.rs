@@ -152,7 +152,10 @@ impl Args {
             let ids = named.resolve(&session, self.task).await?;
             return files::run(&session, &self.common.output(), &ids, self.directory.as_deref()).await;
         }
-        let found = named.find(&session, self.task).await?;
+        let mut found = named.find(&session, self.task).await?;
+        for job in &mut found.jobs {
+            logs::name_streams(&session, job).await?;
+        }
         let is_one = found.jobs.len() + found.failures.len() == 1;
         let mut sink = match &self.directory {
             Some(directory) => Sink::Directory(OutputDir::new(directory.clone(), !is_one, self.timestamps)),
@@ -255,7 +258,7 @@ impl Args {
         let options = FollowOptions { query, tail: self.tail, needs_group: true };
         let FollowEnd { job, missing } =
             logs::follow(contact, &job.id(), &options, |_| (), |events| sink.show(job, events)).await?;
-        check_printed(&job)?;
+        check_printed(contact.session(), &job)?;
         warn_of_lost_output("bout", &job);
         if job.is_array_parent() || job.is_mnp_parent() {
             let ended =
@@ -303,7 +306,7 @@ impl Args {
                 Failure::failed(not_started(job)).hint(format!("`bout -f {}` waits for it", job.job_id))
             );
         }
-        check_printed(job)?;
+        check_printed(session, job)?;
         let streams = streams::of_job(session, job, query, lossy).await?;
         if streams.is_empty() && job.parts().is_some() && !job.status.has_ended() && !query.failed {
             let id = &job.job_id;
@@ -390,7 +393,7 @@ fn no_child_has_started(job: &Job) -> bool {
 /// # Errors
 /// When its output goes elsewhere, or when it has no log stream: it failed before it had a
 /// container, or it is a pod on EKS.
-fn check_printed(job: &Job) -> Result<(), Failure> {
+fn check_printed(session: &Session, job: &Job) -> Result<(), Failure> {
     if let Some(driver) = job.other_log_driver() {
         return Err(Failure::failed(format!(
             "the output of the job {} is not in CloudWatch Logs: its log driver is {driver}",
@@ -403,7 +406,7 @@ fn check_printed(job: &Job) -> Result<(), Failure> {
     }
     let why = job.status_reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
     let Job { job_id: id, status, .. } = job;
-    if let Some(failure) = eks::no_output(job) {
+    if let Some(failure) = eks::no_output(session, job) {
         return Err(failure);
     }
     Err(Failure::failed(format!("the job {id} has no output: it is {status}{why} and has no log stream"))

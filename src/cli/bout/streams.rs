@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::aws::Session;
 use crate::batch::{self, Job};
-use crate::logs::{LogQuery, LogStreamRef};
+use crate::logs::{self, LogQuery, LogStreamRef};
 use crate::ui::Failure;
 use awsb_model::{JobId, Status};
 
@@ -31,7 +31,8 @@ pub async fn of_job(
     }
     let mut streams = Vec::new();
     for ids in parts(session, job, query).await?.chunks(DESCRIBE_BATCH) {
-        for part in batch::describe(session, ids).await?.into_iter().flatten() {
+        for mut part in batch::describe(session, ids).await?.into_iter().flatten() {
+            logs::name_streams(session, &mut part).await?;
             if !query.failed || part.status == Status::Failed {
                 streams.extend(LogStreamRef::all_of(&part, session, query.attempt));
                 lossy.extend(part.lost_output().is_some().then_some(part));

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::aws::ResilientSession;
+use crate::aws::{ResilientSession, Session};
 use crate::batch::{self, Job, PollInterval};
 use crate::logs::event::{LogQuery, LogStreamRef};
+use crate::logs::pods::name_streams;
 use crate::ui::Failure;
 use awsb_model::JobId;
 
@@ -102,7 +103,12 @@ impl JobState {
     ) -> Result<bool, Failure> {
         let mut changed = false;
         if self.ended_at.is_none() && Instant::now() >= self.next_poll {
-            if let Some(job) = batch::poll_job(contact, id, self.known_at).await? {
+            if let Some(polled) = batch::poll_job(contact, id, self.known_at).await? {
+                let named = async |s: &Session| {
+                    let mut job = polled.clone();
+                    name_streams(s, &mut job).await.map(|()| job)
+                };
+                let job = contact.keep(named).await?;
                 self.known_at = Instant::now();
                 self.ended_at = job.status.has_ended().then_some(self.known_at);
                 let state = |j: &Job| (j.status, j.status_reason.clone());

@@ -1,0 +1,85 @@
+//! The log streams of pods on EKS. AWS Batch does not know them: the settings say how what collects
+//! the output of pods names its streams.
+
+use crate::aws::{Session, explain};
+use crate::batch::Job;
+use crate::config::PodLogs;
+use crate::ui::{ErrorKind, Failure};
+use awsb_model::{PodNames, PodStream};
+
+/// Gives the containers of a job's pods their log groups and streams, as far as the settings of the
+/// cluster say how these are named. Other jobs stay as they are.
+///
+/// # Errors
+/// When CloudWatch Logs cannot be asked for the streams whose names begin so.
+pub async fn name_streams(session: &Session, job: &mut Job) -> Result<(), Failure> {
+    let Some(logs) = &session.cluster.pod_logs else {
+        return Ok(());
+    };
+    let pod = job.eks_properties.as_mut().and_then(|eks| eks.pod_properties.as_mut());
+    if let Some(pod) = pod {
+        let names = PodNames {
+            pod: pod.pod_name.as_deref(),
+            namespace: pod.namespace.as_deref(),
+            node: pod.node_name.as_deref(),
+            container: None,
+        };
+        for container in pod.init_containers.iter_mut().chain(&mut pod.containers) {
+            container.log_stream_name = stream(session, logs, names, container.name.as_deref()).await?;
+            container.log_group = Some(logs.group.clone());
+        }
+    }
+    for attempt in job.attempts.iter_mut().flatten() {
+        let Some(pod) = &mut attempt.pod else {
+            continue;
+        };
+        let names = PodNames {
+            pod: pod.pod_name.as_deref(),
+            namespace: pod.pod_namespace.as_deref(),
+            node: pod.node_name.as_deref(),
+            container: None,
+        };
+        for container in pod.init_containers.iter_mut().chain(&mut pod.containers) {
+            container.log_stream_name = stream(session, logs, names, container.name.as_deref()).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The stream of a container; `None` as long as it does not exist, or has no name yet.
+async fn stream(
+    session: &Session,
+    logs: &PodLogs,
+    names: PodNames<'_>,
+    container: Option<&str>,
+) -> Result<Option<String>, Failure> {
+    // Batch calls a container without a name `Default` (API `EksContainer`), and names in
+    // Kubernetes have lower case letters only.
+    let container = container.unwrap_or("default").to_ascii_lowercase();
+    let prefix = match logs.stream.stream(PodNames { container: Some(&container), ..names }) {
+        Some(PodStream::Prefix(prefix)) => prefix,
+        Some(PodStream::Name(name)) => return Ok(Some(name)),
+        None => return Ok(None),
+    };
+    let listed =
+        session.logs.describe_log_streams().log_group_name(&logs.group).log_stream_name_prefix(&prefix);
+    match listed.send().await {
+        // A container that was started again has another ID, and another stream.
+        Ok(page) => {
+            let newest = page.log_streams.unwrap_or_default().into_iter().max_by_key(|s| s.creation_time);
+            Ok(newest.and_then(|stream| stream.log_stream_name))
+        }
+        Err(e) => {
+            let doing = format!("looking for the log streams {prefix}… in the log group {}", logs.group);
+            let failure = explain(session, &doing, &e);
+            Err(match failure.kind() {
+                ErrorKind::NotFound => failure.hint(session.cluster.hint_to_setting(
+                    "eks_log_group",
+                    "\"…\"",
+                    "names another one",
+                )),
+                _ => failure,
+            })
+        }
+    }
+}

@@ -241,6 +241,7 @@ fn containers_without_names_that_nothing_can_override() {
 /// CloudWatch Logs with these streams, of one line each.
 fn pod_logs(request: &Request, streams: &[&str]) -> Answer {
     let body: Value = serde_json::from_slice(&request.body).unwrap();
+    let mut answer = json!({});
     let found: Vec<Value> = match request.header("x-amz-target").unwrap_or_default() {
         target if target.ends_with("DescribeLogStreams") => {
             let prefix = body["logStreamNamePrefix"].as_str().unwrap();
@@ -249,13 +250,19 @@ fn pod_logs(request: &Request, streams: &[&str]) -> Answer {
             return Answer::json(json!({"logStreams": found.collect::<Vec<_>>()}));
         }
         target if target.ends_with("FilterLogEvents") => body["logStreamNames"].as_array().unwrap().clone(),
+        // The end is where the token comes back unchanged.
+        target if target.ends_with("GetLogEvents") => {
+            answer = json!({"nextForwardToken": "f/1", "nextBackwardToken": "b/1"});
+            if body["nextToken"].is_string() { Vec::new() } else { vec![body["logStreamName"].clone()] }
+        }
         target => return Answer::error(400, "UnknownOperationException", target),
     };
     let event = |name: &Value| {
         json!({"logStreamName": name, "timestamp": 1_750_000_020_000_i64, "eventId": "1",
                "ingestionTime": 1_750_000_021_000_i64, "message": format!("a line of {name}")})
     };
-    Answer::json(json!({"events": found.iter().map(event).collect::<Vec<_>>()}))
+    answer["events"] = found.iter().map(event).collect();
+    Answer::json(answer)
 }
 
 /// A Batch with one job, which is on EKS, and the log streams of its pod.

@@ -12,6 +12,7 @@ use super::request::Spec;
 use super::{describe, open_store};
 use crate::capacity::capacity;
 use crate::home::files::BATCH_DATABASE;
+use crate::runner::protocol::ContainerEnd;
 use awsb_model::Status;
 
 /// The jobs that are neither children nor nodes: their keys and IDs.
@@ -23,6 +24,8 @@ fn written(home: &Path) {
     let db = Connection::open(home.join(BATCH_DATABASE)).unwrap();
     let terms = serde_json::to_string(&Terms::unreadable()).unwrap();
     let spec = serde_json::to_string(&Spec::unreadable()).unwrap();
+    let end = ContainerEnd { started: true, exit_code: Some(1), reason: None };
+    let ends = serde_json::to_string(&[end]).unwrap();
     db.execute_batch(&format!(
         "INSERT INTO jobs (key, id, queue, name, status, created_at, stopped_at, attempts, task, reason) VALUES
              (1, 'ended', 'local', 'name1', 5, 1000, 2000, 1, 'task1', 'words'),
@@ -33,8 +36,9 @@ fn written(home: &Path) {
          INSERT INTO jobs (key, parent, idx, status, created_at) VALUES (3, 2, 0, 2, 1000), (4, 2, 1, 2, 1000);
          INSERT INTO specs VALUES (1, '{terms}', '{spec}'), (2, '{terms}', '{spec}'), (5, '{terms}', '{spec}'),
              (6, '{terms}', '{spec}');
-         INSERT INTO attempts VALUES (1, 1, 'task1', 1500, 2000, 0, 'words', 'why', 7),
-             (6, 1, 'task5', 1500, 1600, 1, NULL, 'why', 7), (6, 2, 'task6', 1700, 2000, 1, NULL, 'why', 7);"
+         INSERT INTO attempts VALUES (1, 1, 'task1', 1500, 2000, 0, 'words', 'why', 7, NULL),
+             (6, 1, 'task5', 1500, 1600, 1, NULL, 'why', 7, '{ends}'),
+             (6, 2, 'task6', 1700, 2000, 1, NULL, 'why', 7, NULL);"
     ))
     .unwrap();
 }

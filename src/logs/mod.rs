@@ -27,6 +27,6 @@ pub use merge::merge;
 #[doc(hidden)] // benches/micro/ measures it.
 pub use merge_queue::MergeQueue;
 pub use parallel_read::{TimeRange, read};
-pub use pods::name_streams;
+pub use pods::{describe_writers, name_streams};
 pub use stream_follower::StreamFollower;
 pub use tail::{Tail, last_lines, tail};

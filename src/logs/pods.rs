@@ -2,10 +2,22 @@
 //! the output of pods names its streams.
 
 use crate::aws::{Session, explain};
-use crate::batch::Job;
+use crate::batch::{self, Job};
 use crate::config::PodLogs;
 use crate::ui::{ErrorKind, Failure};
-use awsb_model::{PodNames, PodStream};
+use awsb_model::{JobId, PodNames, PodStream};
+
+/// The jobs among these that Batch knows, with the log streams of their pods.
+///
+/// # Errors
+/// When Batch or CloudWatch Logs cannot be asked.
+pub async fn describe_writers(session: &Session, ids: &[JobId]) -> Result<Vec<Job>, Failure> {
+    let mut jobs: Vec<Job> = batch::describe(session, ids).await?.into_iter().flatten().collect();
+    for job in &mut jobs {
+        name_streams(session, job).await?;
+    }
+    Ok(jobs)
+}
 
 /// Gives the containers of a job's pods their log groups and streams, as far as the settings of the
 /// cluster say how these are named. Other jobs stay as they are.

@@ -31,8 +31,7 @@ pub async fn of_job(
     }
     let mut streams = Vec::new();
     for ids in parts(session, job, query).await?.chunks(DESCRIBE_BATCH) {
-        for mut part in batch::describe(session, ids).await?.into_iter().flatten() {
-            logs::name_streams(session, &mut part).await?;
+        for part in logs::describe_writers(session, ids).await? {
             if !query.failed || part.status == Status::Failed {
                 streams.extend(LogStreamRef::all_of(&part, session, query.attempt));
                 lossy.extend(part.lost_output().is_some().then_some(part));

@@ -23,6 +23,7 @@ use crate::batch::{self, Job, PollInterval};
 use crate::logs::api::{self, MAX_STREAMS, Page, Request};
 use crate::logs::cursor::Cursor;
 use crate::logs::event::{CLOCK_SKEW, Event, LogStreamRef};
+use crate::logs::pods::describe_writers;
 use crate::logs::tail;
 use crate::ui::Failure;
 use awsb_model::{JobId, Status};
@@ -172,14 +173,14 @@ impl StreamSet {
         ids: &[JobId],
         options: &FollowOptions,
     ) -> Result<(), Failure> {
-        let jobs = contact.keep(async |s| batch::describe(s, ids).await).await?;
+        let jobs = contact.keep(async |s| describe_writers(s, ids).await).await?;
         let mut known: HashMap<JobId, Vec<String>> = HashMap::new();
         for cursor in &self.cursors {
             if ids.contains(&cursor.writer) {
                 known.entry(cursor.writer.clone()).or_default().push(cursor.stream.name.clone());
             }
         }
-        for job in jobs.into_iter().flatten() {
+        for job in jobs {
             self.advance_clock(job.started_at.max(job.stopped_at).max(job.created_at));
             let id = job.id();
             let streams = LogStreamRef::all_of(&job, contact.session(), options.query.attempt);

@@ -13,7 +13,7 @@ use crate::batch::{self, Job, PollInterval};
 use crate::logs::event::{Event, LogQuery, LogStreamRef};
 use crate::logs::merge::MAX_SINGLE_STREAMS;
 use crate::logs::parallel_read::is_full;
-use crate::logs::pods::name_streams;
+use crate::logs::pods::describe_writers;
 use crate::logs::reader::{StreamPage, StreamReader};
 use crate::logs::stream_follower::PAGES_AT_ONCE;
 use crate::logs::tail::{self, StreamTail};
@@ -102,14 +102,7 @@ async fn writers(
     let children = contact.keep(async |s| batch::parts(s, job, started).await).await?;
     let is_wanted = |id: &JobId| query.has_part(id.part()) && !is_done(id);
     let ids: Vec<JobId> = children.iter().map(Job::id).filter(is_wanted).collect();
-    let described = contact.keep(async |s| {
-        let mut jobs: Vec<Job> = batch::describe(s, &ids).await?.into_iter().flatten().collect();
-        for job in &mut jobs {
-            name_streams(s, job).await?;
-        }
-        Ok(jobs)
-    });
-    described.await
+    contact.keep(async |s| describe_writers(s, &ids).await).await
 }
 
 /// The last lines of these jobs, by time. Reading goes on behind them.

@@ -1,5 +1,5 @@
-//! A group of nodes of a multi-node parallel job: nodes that differ from the others in size, image or
-//! command.
+//! A group of nodes of a multi-node parallel job: nodes that differ from the others in size, image
+//! or command.
 
 use std::fmt;
 use std::str::FromStr;

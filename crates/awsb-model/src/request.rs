@@ -239,7 +239,8 @@ impl SubmitRequest {
         self.container_overrides.as_ref().or_else(of_nodes).or_else(of_task)
     }
 
-    /// The overrides of its container, of each of its node ranges, or of the containers of its task.
+    /// The overrides of its container, of each of its node ranges, or of the containers of its
+    /// task.
     pub fn all_overrides(&self) -> impl Iterator<Item = &Overrides> {
         let nodes = self.node_overrides.iter().flat_map(|nodes| &nodes.node_property_overrides);
         let task = self.ecs_properties_override.iter().flat_map(EcsPropertiesOverride::containers);

@@ -131,8 +131,9 @@ fn linux_parameters(container: &mut ContainerProperties, changes: &ContainerChan
     }
 }
 
-/// Makes the changes to a container of a task (its name; `None` is the only one, which has none), and
-/// to the task where a job of one container has it in its container: roles, volumes and the disk.
+/// Makes the changes to a container of a task (its name; `None` is the only one, which has none),
+/// and to the task where a job of one container has it in its container: roles, volumes and the
+/// disk.
 ///
 /// # Errors
 /// As [`apply`], and when the task has no such container.

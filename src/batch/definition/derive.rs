@@ -83,8 +83,8 @@ pub(super) async fn inspect_derived(
 
 /// Looks for the multi-node job definition whose nodes are all as the container of `base` with
 /// these changes. With a single range of all nodes it is the same for any number of nodes. With
-/// groups of nodes, their images differ, and `targets` are the node ranges of the first nodes and of
-/// each group.
+/// groups of nodes, their images differ, and `targets` are the node ranges of the first nodes and
+/// of each group.
 ///
 /// # Errors
 /// As [`inspect_derived`].

@@ -312,8 +312,8 @@ fn fargate_size(container: &ContainerSummary, request: &DefinitionRequest<'_>) -
     })
 }
 
-/// The failure of a job definition whose overrides bsub does not make. Without them a job cannot set
-/// its command.
+/// The failure of a job definition whose overrides bsub does not make. Without them a job cannot
+/// set its command.
 pub(in crate::batch) fn takes_no_overrides(summary: &DefinitionSummary) -> Option<Failure> {
     let why = match summary.kind {
         DefinitionKind::Eks => {

@@ -308,7 +308,8 @@ pub fn order(
     Container { with_login: has_repository_credentials(container), ..ordered(&attempt, body) }
 }
 
-/// The container of an attempt whose requests to the engine are made, or the reason why it cannot be.
+/// The container of an attempt whose requests to the engine are made, or the reason why it cannot
+/// be.
 pub(super) fn ordered(
     attempt: &Attempt<'_>,
     bodies: Result<(&ContainerHost, ContainerCreateBody, Vec<TaskContainer>), String>,

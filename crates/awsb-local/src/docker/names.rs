@@ -18,8 +18,8 @@ pub fn container_name(attempt_id: &AttemptId) -> String {
     format!("awsb-{attempt_id}")
 }
 
-/// The name of a container of an attempt that is a task. The container that holds the task's network
-/// has the name that the only container of other attempts has.
+/// The name of a container of an attempt that is a task. The container that holds the task's
+/// network has the name that the only container of other attempts has.
 pub fn container_of_task_name(attempt_id: &AttemptId, index: usize) -> String {
     format!("{}-{index}", container_name(attempt_id))
 }

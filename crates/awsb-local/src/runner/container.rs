@@ -112,8 +112,8 @@ pub(super) fn cannot(what: &str, why: impl std::fmt::Display) -> Refusal {
     Outcome { reason: Some(format!("{what}: {why}")), ..Outcome::default() }
 }
 
-/// Removes the containers that an earlier attempt may have left behind, when its engine was away: no
-/// job runs twice at the same time.
+/// Removes the containers that an earlier attempt may have left behind, when its engine was away:
+/// no job runs twice at the same time.
 pub(super) async fn remove_earlier(docker: &Docker, order: &Container) -> Result<(), Refusal> {
     let failed = |why: EngineError| {
         cannot("CannotCreateContainerError", format!("an earlier attempt's container is still there: {why}"))

@@ -1,8 +1,8 @@
-//! The ECS task metadata endpoint, version 4 (ECS Developer Guide, `task-metadata-endpoint-v4`), for
-//! the containers of jobs.
+//! The ECS task metadata endpoint, version 4 (ECS Developer Guide, `task-metadata-endpoint-v4`),
+//! for the containers of jobs.
 //!
-//! A container finds its URL in `ECS_CONTAINER_METADATA_URI_V4`. Requests have no signature there, as
-//! on ECS: whoever knows the ID of an attempt, which is random, may ask for its metadata. It has
+//! A container finds its URL in `ECS_CONTAINER_METADATA_URI_V4`. Requests have no signature there,
+//! as on ECS: whoever knows the ID of an attempt, which is random, may ask for its metadata. It has
 //! nothing that DescribeJobs does not tell.
 
 use serde_json::{Map, Value, json};

@@ -200,8 +200,8 @@ pub fn containers(
     Ok((containers, main))
 }
 
-/// User Guide, mnp-node-groups: "each multi-node parallel job must use a single instance type". API,
-/// NodeRangeProperty.instanceTypes: "this list object is currently limited to one element".
+/// User Guide, mnp-node-groups: "each multi-node parallel job must use a single instance type".
+/// API, NodeRangeProperty.instanceTypes: "this list object is currently limited to one element".
 fn check_types<'a>(all: impl Iterator<Item = Option<&'a [String]>>) -> Result<(), ApiError> {
     let mut first: Option<&str> = None;
     for types in all.flatten() {

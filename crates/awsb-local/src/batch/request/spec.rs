@@ -112,9 +112,9 @@ impl Spec {
         log_option(container, "awslogs-group").unwrap_or(LOG_GROUP)
     }
 
-    /// The log stream of a container (User Guide, `using_cloudwatch_logs`): the first 200 characters
-    /// of the job definition's name (or `awslogs-stream-prefix`), the name of the container, which
-    /// is `default` for the only one, and the task's ID.
+    /// The log stream of a container (User Guide, `using_cloudwatch_logs`): the first 200
+    /// characters of the job definition's name (or `awslogs-stream-prefix`), the name of the
+    /// container, which is `default` for the only one, and the task's ID.
     pub fn stream_of(&self, container: &Map<String, Value>, attempt_id: &str) -> String {
         let prefix = log_option(container, "awslogs-stream-prefix").unwrap_or(&self.definition_name);
         let prefix: String = prefix.chars().take(200).collect();

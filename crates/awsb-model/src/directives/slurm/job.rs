@@ -67,8 +67,8 @@ impl Job {
         }
     }
 
-    /// Whether a component may have an option. All components of a heterogeneous job have one queue,
-    /// and what is not about their size is that of the first.
+    /// Whether a component may have an option. All components of a heterogeneous job have one
+    /// queue, and what is not about their size is that of the first.
     pub fn may_have(&self, key: Key, value: &str, at: &At, found: &mut Directives) -> bool {
         let Some(behind) = &self.behind else { return true };
         match key {

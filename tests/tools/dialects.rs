@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use awsb_model::{Directives, JobName, JobNumber, JobSpec, Program, Script, Shape, Tasks, Timeout, WallTime};
 use awsb_testkit::shells::{command, executable, link, plan, shellcheck, shells};
-use awsb_testkit::{Sandbox, story};
+use awsb_testkit::{Sandbox, program, story};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
@@ -101,9 +101,8 @@ fn report(
     let without_mpirun = few_tools()?;
     let without_mpirun = without_mpirun.path();
     let mut outputs = Vec::new();
-    // The arithmetic of mksh has 32 bits, so a job's number is wrong there. A check for it would
-    // take bytes that belong to the script
-    // (`a_script_of_four_kilobytes_travels_in_the_request`).
+    // The arithmetic of mksh has 32 bits, so a job has no number there
+    // (`a_shell_that_cannot_calculate_the_number_keeps_the_id`).
     let has_number = given("AWS_BATCH_JOB_ID").is_some_and(|id| id.len() >= 36);
     for shell in shells().into_iter().filter(|shell| !has_number || shell[0] != "mksh") {
         let place = tempfile::tempdir()?;
@@ -294,6 +293,35 @@ fn a_job_has_a_number_where_its_id_is_a_uuid() -> Outcome {
         let slurm = if slurm.is_empty() { id } else { slurm };
         let lsf = if lsf.is_empty() { id } else { lsf };
         assert_eq!(numbers(id)?[..2], [slurm, lsf]);
+    }
+    Ok(())
+}
+
+/// A number that is calculated with 32 bits would be that of another job, or of none.
+#[story]
+fn a_shell_that_cannot_calculate_the_number_keeps_the_id() -> Outcome {
+    const UUID: &str = "8f2c0d3e-1111-4222-8333-444455556666";
+    program("mksh");
+    let child = format!("{UUID}:3");
+    for (head, index, id, expected) in [
+        ("#SBATCH -J n", "", UUID, UUID.to_owned()),
+        ("#SBATCH -J n", "3", &child, format!("{child} {UUID}")),
+        ("#BSUB -J n", "", UUID, UUID.to_owned()),
+        ("#BSUB -J n", "3", &child, UUID.to_owned()),
+    ] {
+        let text = format!(
+            "#!/bin/sh\n{head}\nset -eu\n\
+             echo ${{SLURM_JOB_ID-$LSB_JOBID}} ${{SLURM_ARRAY_JOB_ID-}}\n"
+        );
+        let mut spec = spec(&text)?;
+        if !index.is_empty() {
+            spec.shape = Shape::Array(Tasks::sized("5".parse()?)?);
+        }
+        let place = tempfile::tempdir()?;
+        let mut command = command(&plan(&spec)?, &["mksh"], place.path());
+        command.env("PATH", "/usr/bin:/bin");
+        command.envs([("AWS_BATCH_JOB_ID", id), ("AWS_BATCH_JOB_ARRAY_INDEX", index)]);
+        assert_eq!(lines(&command.output()?), [expected], "{head} {index}");
     }
     Ok(())
 }

@@ -1,8 +1,10 @@
 //! Endpoints other than AWS's own.
 
-/// The endpoints in the environment, each with the name of its variable.
+/// The endpoints in the environment, each with the name of its variable. There are none where
+/// `AWS_IGNORE_CONFIGURED_ENDPOINT_URLS` is set (AWS SDKs and Tools Reference Guide,
+/// "Service-specific endpoints").
 pub fn exported() -> impl Iterator<Item = (&'static str, String)> {
-    const NAMES: [&str; 12] = [
+    const NAMES: [&str; 13] = [
         "AWS_ENDPOINT_URL",
         "AWS_ENDPOINT_URL_BATCH",
         "AWS_ENDPOINT_URL_CLOUDFORMATION",
@@ -14,7 +16,13 @@ pub fn exported() -> impl Iterator<Item = (&'static str, String)> {
         "AWS_ENDPOINT_URL_EFS",
         "AWS_ENDPOINT_URL_S3",
         "AWS_ENDPOINT_URL_SERVICE_QUOTAS",
+        "AWS_ENDPOINT_URL_SSM",
         "AWS_ENDPOINT_URL_STS",
     ];
-    NAMES.into_iter().filter_map(|name| Some((name, std::env::var(name).ok().filter(|url| !url.is_empty())?)))
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let is_ignored = variable("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS").is_some_and(|value| {
+        // The SDK takes any letters, and refuses other words.
+        value.eq_ignore_ascii_case("true")
+    });
+    NAMES.into_iter().filter(move |_| !is_ignored).filter_map(move |name| Some((name, variable(name)?)))
 }

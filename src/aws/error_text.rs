@@ -167,10 +167,14 @@ fn place(context: &CallContext<'_>) -> String {
     match &cluster.endpoint_url {
         Some(url) => format!("{url} (endpoint_url of the cluster `{}`)", cluster.name),
         None if cluster.is_local => "the local cluster".to_owned(),
-        None => match exported().map(|(name, url)| format!("{url} ({name})")).collect::<Vec<_>>() {
-            urls if urls.is_empty() => format!("AWS in {}", context.region),
-            urls => urls.join(" or "),
-        },
+        None => {
+            let exported: Vec<_> = exported().collect();
+            let urls = exported.iter().map(|(name, url)| format!("{url} ({name})"));
+            // The other variables are for one service each.
+            let is_for_all = exported.iter().any(|(name, _)| *name == "AWS_ENDPOINT_URL");
+            let aws = (!is_for_all).then(|| format!("AWS in {}", context.region));
+            aws.into_iter().chain(urls).collect::<Vec<_>>().join(" or ")
+        }
     }
 }
 

@@ -28,6 +28,7 @@ use super::endpoints::exported;
 use super::error_text::{self, Call, CallContext, Resource};
 use super::parallelcluster_stack;
 use super::proxy::{self, Proxy};
+use super::query::endpoint;
 use super::rate_limit::RateLimiter;
 use super::service_quotas::ServiceQuotas;
 use super::sts::Sts;
@@ -169,7 +170,7 @@ impl Session {
 
     /// The URL of an object in S3, as other services of AWS take it.
     pub fn object_url(&self, bucket: &str, key: &str) -> String {
-        match self.config.endpoint_url() {
+        match endpoint::set(&self.config, "S3") {
             Some(url) => format!("{}/{bucket}/{key}", url.trim_end_matches('/')),
             None => {
                 let suffix = match self.region.as_str() {
@@ -285,23 +286,17 @@ impl Session {
         SystemsManager::new(&self.config, &self.region, self.debug.then(trace))
     }
 
-    /// The endpoint of a service, as other programs of AWS take it.
+    /// The endpoint of a service, as other programs of AWS take it. `service` is its name in the
+    /// SDKs, such as `ECS`, which is in small letters in hosts.
     pub fn endpoint_of(&self, service: &str) -> String {
-        match self.config.endpoint_url() {
-            Some(url) => url.trim_end_matches('/').to_owned(),
-            None => {
-                let suffix =
-                    if self.region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-                format!("https://{service}.{}.{suffix}", self.region)
-            }
-        }
+        let url = endpoint::url(&self.config, service, &service.to_ascii_lowercase(), &self.region);
+        url.trim_end_matches('/').to_owned()
     }
 
-    /// Whether the ECR is AWS's own: neither the settings nor the environment name another
-    /// endpoint. The tokens of AWS's own ECR are secrets.
+    /// Whether the ECR is AWS's own: neither the settings, nor the environment, nor the AWS
+    /// configuration name another endpoint. The tokens of AWS's own ECR are secrets.
     pub fn ecr_is_aws(&self) -> bool {
-        let is_of_ecr = |(name, _)| matches!(name, "AWS_ENDPOINT_URL" | "AWS_ENDPOINT_URL_ECR");
-        self.config.endpoint_url().is_none() && !exported().any(is_of_ecr)
+        endpoint::set(&self.config, "ECR").is_none()
     }
 
     /// Whether `--debug` was given.
@@ -403,11 +398,17 @@ impl Session {
         })?;
         let mut batch = aws_sdk_batch::config::Builder::from(&config);
         let mut logs = aws_sdk_cloudwatchlogs::config::Builder::from(&config);
+        // The SDK does not find it under its name among the services of a profile.
+        logs.set_endpoint_url(endpoint::set(&config, "CloudWatch Logs"));
         let mut ecs = aws_sdk_ecs::config::Builder::from(&config);
         let mut cloudformation = aws_sdk_cloudformation::config::Builder::from(&config);
         // Other servers than AWS expect the bucket in the path, not in the host name.
-        let elsewhere = config.endpoint_url().is_some() || exported().next().is_some();
-        s3.set_force_path_style(Some(elsewhere));
+        let elsewhere = endpoint::set(&config, "S3");
+        s3.set_force_path_style(Some(elsewhere.is_some()));
+        if let Some(url) = elsewhere.filter(|url| has_path(url)) {
+            // The SDK puts the bucket right behind the path.
+            s3.set_endpoint_url(Some(format!("{}/", url.trim_end_matches('/'))));
+        }
         if let Some(client) = config.http_client() {
             let limiters = [(); 4].map(|()| RateLimiter::new());
             let [of_batch, of_logs, of_ecs, of_cloudformation] =
@@ -500,9 +501,14 @@ pub fn endpoint_of(cluster: &Cluster) -> Option<String> {
 
 /// The cache of an account and region, as far as these can be distinguished without a call.
 fn cache(cluster: &Cluster, region: &str) -> Cache {
-    let variable = || std::env::var("AWS_ENDPOINT_URL").ok().filter(|value| !value.is_empty());
-    let endpoint = cluster.endpoint_url.clone().or_else(variable).unwrap_or_default();
+    let variables = || exported().map(|(_, url)| url).collect::<Vec<_>>().join(" ");
+    let endpoint = cluster.endpoint_url.clone().unwrap_or_else(variables);
     Cache::new(account_of(cluster).into_iter().chain([endpoint, region.to_owned()]).collect())
+}
+
+/// Whether a URL has a path: `https://host/storage/s3`.
+fn has_path(url: &str) -> bool {
+    url.split_once("://").is_some_and(|(_, rest)| rest.trim_end_matches('/').contains('/'))
 }
 
 /// The configuration of the local cluster. The user's AWS configuration is not read.

@@ -24,6 +24,7 @@ mod definitions;
 mod dialects;
 mod docs;
 mod doctor;
+mod endpoints;
 mod exec;
 mod first_job;
 mod hosts;

@@ -15,36 +15,49 @@ const SUFFIXES: [(&str, [&str; 2]); 6] = [
 ];
 const OTHERS: [&str; 2] = ["amazonaws.com", "api.aws"];
 
-/// The endpoint, as the SDK's own clients find theirs: what was set for the client, for the
-/// service, for all services, or AWS's.
+/// The services whose usual endpoint in GovCloud is not a FIPS one.
+const OWN_FIPS_IN_GOVCLOUD: [&str; 2] = ["ecs", "elasticfilesystem"];
+
+/// The endpoint that is set, as the SDK's own clients find theirs: that of the client, of the
+/// service, or of all services. `None`: it is AWS's.
 ///
-/// `service` is the service's name in the SDKs, such as `EC2`, and `host` its name in hosts.
-pub fn url(config: &SdkConfig, service: &str, host: &str, region: &str) -> String {
+/// `service` is the service's name in the SDKs, such as `EC2`.
+pub fn set(config: &SdkConfig, service: &str) -> Option<String> {
     let for_all = config.endpoint_url().map(str::to_owned);
-    let set = match config.get_origin("endpoint_url").is_client_config() {
+    match config.get_origin("endpoint_url").is_client_config() {
         true => for_all,
         false => for_service(config, service).or(for_all),
-    };
+    }
+}
+
+/// The endpoint that is [`set`], or else AWS's. `host` is the service's name in hosts.
+pub fn url(config: &SdkConfig, service: &str, host: &str, region: &str) -> String {
     let aws = || {
         let (fips, dual) =
             (config.use_fips().unwrap_or_default(), config.use_dual_stack().unwrap_or_default());
         awss(host, region, fips, dual)
     };
-    set.unwrap_or_else(aws)
+    set(config, service).unwrap_or_else(aws)
 }
 
-/// Such as `AWS_ENDPOINT_URL_EC2`, or `ec2` among the profile's services.
+/// Such as `AWS_ENDPOINT_URL_EC2`, or `ec2` among the profile's services. A name of several words
+/// has `_` between them in both (AWS SDKs and Tools Reference Guide, "Service-specific endpoints");
+/// the SDK would look for `cloudwatch-logs` in the profile.
 fn for_service(config: &SdkConfig, service: &str) -> Option<String> {
-    let key = ServiceConfigKey::builder().service_id(service).env("AWS_ENDPOINT_URL").profile("endpoint_url");
+    let service = service.replace(' ', "_");
+    let key =
+        ServiceConfigKey::builder().service_id(&service).env("AWS_ENDPOINT_URL").profile("endpoint_url");
     config.service_config()?.load_config(key.build().ok()?)
 }
 
-/// AWS's endpoint of a region (botocore's `ec2/endpoint-rule-set` and `sts/endpoint-rule-set`).
+/// AWS's endpoint of a region (botocore's `endpoint-rule-set` of EC2, STS, ECS, EFS, Service Quotas
+/// and Systems Manager).
 fn awss(service: &str, region: &str, fips: bool, dual_stack: bool) -> String {
     let known = SUFFIXES.iter().find(|(prefix, _)| region.starts_with(prefix));
     let suffix = known.map_or(OTHERS, |(_, suffixes)| *suffixes)[usize::from(dual_stack)];
-    // In GovCloud, the usual endpoint is a FIPS one.
-    let is_fips = fips && (dual_stack || !region.starts_with("us-gov-"));
+    let usual_is_fips = region.starts_with("us-gov-") && !OWN_FIPS_IN_GOVCLOUD.contains(&service);
+    let is_fips = fips && (dual_stack || !usual_is_fips);
+    let service = if dual_stack && service == "elasticfilesystem" { "efs" } else { service };
     let fips = if is_fips { "-fips" } else { "" };
     format!("https://{service}{fips}.{region}.{suffix}")
 }
@@ -66,5 +79,10 @@ mod tests {
         ] {
             assert_eq!(awss("ec2", region, fips, dual), format!("https://{host}"));
         }
+        let efs = |region, fips, dual| awss("elasticfilesystem", region, fips, dual);
+        assert_eq!(efs("eu-west-1", false, false), "https://elasticfilesystem.eu-west-1.amazonaws.com");
+        assert_eq!(efs("eu-west-1", true, true), "https://efs-fips.eu-west-1.api.aws");
+        let in_govcloud = "https://elasticfilesystem-fips.us-gov-west-1.amazonaws.com";
+        assert_eq!(efs("us-gov-west-1", true, false), in_govcloud);
     }
 }

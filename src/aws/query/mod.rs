@@ -5,7 +5,7 @@
 //! is run by the same parts of the SDK. The form that is sent and the shapes of the answers are
 //! ours.
 
-mod endpoint;
+pub(super) mod endpoint;
 pub(super) mod json;
 
 use std::fmt;

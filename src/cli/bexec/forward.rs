@@ -94,7 +94,7 @@ pub async fn forward(
             "StreamUrl": first.stream_url,
         });
         let parameters = port_request(target, ports.remote, local);
-        return plugin::run(session, &PluginSession { answer, service: "ssm", parameters }).await;
+        return plugin::run(session, &PluginSession { answer, service: "SSM", parameters }).await;
     }
     output.show(&Forwarded { local, remote: ports.remote, job })?;
     let mut signals = SignalListener::listen();

@@ -77,7 +77,7 @@ pub async fn run_command(
     }
     let name = opened.container_name().unwrap_or_default();
     let parameters = json!({"Target": runtime_target(task, &described, name, job)?});
-    let opened = PluginSession { answer: plugin::answer_of_ecs(started), service: "ecs", parameters };
+    let opened = PluginSession { answer: plugin::answer_of_ecs(started), service: "ECS", parameters };
     match mark {
         Some(mark) => plugin::run_marked(session, &opened, &mark).await,
         None => plugin::run(session, &opened).await,

@@ -218,3 +218,34 @@ fn a_profile_of_aws_login_has_a_hint_that_names_it() {
     }
     assert_eq!(tunnels(&proxy), [""; 0]);
 }
+
+/// The credentials of a role come from STS, which the SDK asks by a client of its own.
+#[story]
+fn a_role_is_assumed_at_the_endpoint_that_is_set() {
+    let server = refusing();
+    let own = server.endpoint().replace("127.0.0.1", "localhost") + "/own-sts";
+    for (variable, settings, host) in [
+        (Some(("AWS_USE_FIPS_ENDPOINT", "true")), String::new(), "sts-fips.us-east-1.amazonaws.com"),
+        (None, "use_dualstack_endpoint = true\n".to_owned(), "sts.us-east-1.api.aws"),
+        (Some(("AWS_ENDPOINT_URL_STS", own.as_str())), String::new(), ""),
+        (None, format!("services = own\n[services own]\nsts =\n  endpoint_url = {own}\n"), ""),
+    ] {
+        let proxy = refusing();
+        let before = server.requests("sts").len();
+        let mut sandbox = sandbox(&proxy);
+        sandbox.unset("AWS_ACCESS_KEY_ID");
+        sandbox.unset("AWS_SECRET_ACCESS_KEY");
+        if let Some((name, value)) = variable {
+            sandbox.set(name, value);
+        }
+        let config = format!(
+            "[profile me]\naws_access_key_id = AKIDEXAMPLE\naws_secret_access_key = secret\n\
+             [profile admin]\nrole_arn = arn:aws:iam::111122223333:role/admin\nsource_profile = me\n{settings}"
+        );
+        sandbox.file("../home/.aws/config", config);
+        sandbox.run("bqueues", ["--profile", "admin"]).ended_with(1);
+        let hosts: Vec<&str> = Some(host).filter(|host| !host.is_empty()).into_iter().collect();
+        assert_eq!(tunnels(&proxy), hosts, "{variable:?} {settings}");
+        assert_eq!(server.requests("sts").len() > before, host.is_empty(), "{variable:?} {settings}");
+    }
+}

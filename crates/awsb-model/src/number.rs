@@ -2,7 +2,7 @@
 //!
 //! Slurm and LSF give jobs whole numbers, and scripts calculate with them, or make them part of a
 //! file's name. Batch's IDs are UUIDs. The number of a job consists of the first 40 bits of its
-//! UUID, so that a job computes its own number in the shell (`src/stage/dialect/number.sh`), and a
+//! UUID, so that a job computes its own number in the shell (`src/stage/compat/number.sh`), and a
 //! number leads to its job.
 
 use std::fmt;

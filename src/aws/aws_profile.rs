@@ -28,10 +28,7 @@ impl CredentialsKind {
     pub fn hint(&self) -> String {
         match self {
             Self::Sso(profile) => format!("`aws sso login --profile {profile}` renews them"),
-            Self::Login(profile) => format!(
-                "`aws login --profile {profile}` renews them; awsb takes them through a profile with \
-                 `credential_process = aws configure export-credentials --profile {profile} --format process`"
-            ),
+            Self::Login(profile) => format!("`aws login --profile {profile}` renews them"),
             Self::Process(command) => {
                 format!(
                     "the profile's `credential_process` gives them: run it by hand to see its message: {command}"

@@ -31,6 +31,7 @@ mod hosts;
 mod inputs;
 mod launcher;
 mod limits;
+mod login;
 mod manual;
 mod missing_output;
 mod moto;

@@ -116,6 +116,32 @@ fn the_end_of_an_essential_container_ends_the_task() {
 }
 
 #[story]
+fn commands_beside_a_task_run_in_the_container_that_is_named() {
+    let image = engine();
+    let sandbox = Sandbox::with_aws();
+    let waits = "trap 'exit 0' TERM; while :; do sleep 0.1; done";
+    let extra =
+        json!({"command": ["sh", "-c", waits], "environment": [{"name": "PART", "value": "the side"}]});
+    let side = container("side", image, extra);
+    let main = container("main", image, json!({}));
+    register(&sandbox, "beside", json!({"containers": [side, main]}));
+    let line = ["--parsable", "--job-definition", "beside", "--container", "main", "-e", "PART=the main one"];
+    let id = sandbox.run("bsub", [&line[..], &["--wrap", waits]].concat()).ok().stdout.trim().to_owned();
+    sandbox.run("bwait", ["--started", &id]).ok();
+    let part = |options: &[&str]| {
+        let words = ["sh", "-c", "echo $PART"];
+        sandbox.run("bexec", [options, &[&id], &words].concat()).ok().stdout
+    };
+    assert_eq!(part(&["--container", "main"]), "the main one\n");
+    // The first essential one.
+    assert_eq!(part(&[]), "the side\n");
+    let failed = sandbox.run("bexec", ["--container", "other", &id, "true"]);
+    assert!(failed.failed_with(2).contains("has no container other"), "{failed}");
+    assert!(failed.hints().contains("side or main"), "{failed}");
+    sandbox.run("bkill", [&id]).ok();
+}
+
+#[story]
 fn a_task_of_one_process() {
     let sandbox = Sandbox::with_aws();
     let mut only = container("only", "host", json!({}));
@@ -126,6 +152,11 @@ fn a_task_of_one_process() {
     let stream = job["container"]["logStreamName"].as_str().unwrap();
     assert!(stream.starts_with("process/only/"), "{job}");
     assert_eq!(sandbox.run("bsub", ["-I", "--rerun", "last"]).ok().stdout, "hello\n");
+    let line = ["--parsable", "--job-definition", "process", "sleep", "1000"];
+    let id = sandbox.run("bsub", line).ok().stdout.trim().to_owned();
+    sandbox.run("bwait", ["--started", &id]).ok();
+    assert_eq!(sandbox.run("bexec", [&id, "echo", "beside it"]).ok().stdout, "beside it\n");
+    sandbox.run("bkill", [&id]).ok();
 
     // A container without a name is overridden without one.
     only.as_object_mut().unwrap().remove("name");
@@ -205,7 +236,7 @@ fn a_submission_overrides_one_container_of_the_task() {
     other.run("bsub", ["true"]).ok();
     assert_eq!(server.requests("submitjob").len(), before + 1);
 
-    // What an override cannot say is in a derived definition of the same form.
+    // A change that no override can make is in a derived definition of the same form.
     sandbox.run("bsub", ["--image", "new", "--container", "log", "true"]).ok();
     let registered = last(&server, "registerjobdefinition");
     let task = &registered["ecsProperties"]["taskProperties"][0];

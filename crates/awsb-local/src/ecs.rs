@@ -7,13 +7,16 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::access::operation::Ecs;
-use crate::batch::{Handle, Reader, RunningTask, ecs_cluster_arn as cluster_arn, instance_arn, task_arn};
+use crate::batch::{
+    Handle, Reader, RunningContainer, RunningTask, container_arn, ecs_cluster_arn as cluster_arn,
+    instance_arn, task_arn,
+};
 use crate::capacity::Resources;
 use crate::constants::{ACCOUNT, COMPUTE_ENVIRONMENT, INSTANCE_ID, INSTANCE_TYPE, REGION, ZONE};
 use crate::http::body::json_shape;
 use crate::http::protocol::ApiError;
 use crate::runner::protocol::AttemptId;
-use crate::sessions::registry::Task;
+use crate::sessions::registry::{Place, Task};
 use crate::ssm::SessionOpener;
 use awsb_model::command_line;
 
@@ -23,9 +26,6 @@ const MOST_DESCRIBED: usize = 100;
 /// `task_definition_parameters`).
 const UNITS: u32 = 1024;
 
-/// The name of a job's container in its task. It is a part of the names of log streams, too (Batch
-/// User Guide, `using_awslogs`).
-const CONTAINER: &str = "default";
 /// The longest command (API, ExecuteCommand, names no limit; this one is of the local cluster).
 const LONGEST_COMMAND: usize = 64 * 1024;
 
@@ -186,17 +186,16 @@ impl Api {
         let found = found
             .filter(|task| task.is_running)
             .ok_or_else(|| invalid("The referenced task is not running, or was not found."))?;
-        if request.container.as_deref().is_some_and(|name| name != CONTAINER) {
-            return Err(invalid(format!(
-                "The task has no container of this name; its container is {CONTAINER:?}."
-            )));
-        }
-        let place = found.place;
+        let container = container_of(&found.containers, request.container.as_deref())?;
+        let place = match found.place {
+            Place::Container(_) => Place::Container(container.name_on_engine.clone()),
+            place @ Place::Host(..) => place,
+        };
         let session = self.opener.open(Task::Command { attempt_id: attempt_id.clone(), command, place })?;
         Ok(json!({
             "clusterArn": cluster_arn(),
-            "containerArn": container_arn(&attempt_id),
-            "containerName": CONTAINER,
+            "containerArn": container_arn(attempt_id.as_str(), &container.name),
+            "containerName": container.name,
             "interactive": true,
             "session": {
                 "sessionId": session.id,
@@ -300,15 +299,39 @@ fn attempt_of(text: &str) -> Option<AttemptId> {
     AttemptId::parse(id.to_owned())
 }
 
-/// The ARN of a task's container.
-fn container_arn(attempt_id: &AttemptId) -> String {
-    format!("arn:aws:ecs:{REGION}:{ACCOUNT}:container/{COMPUTE_ENVIRONMENT}/{attempt_id}/{CONTAINER}")
+/// The container of a task that is named. API, ExecuteCommand.container: "A container name only
+/// needs to be specified for tasks containing multiple containers."
+fn container_of<'a>(
+    containers: &'a [RunningContainer],
+    name: Option<&str>,
+) -> Result<&'a RunningContainer, ApiError> {
+    let found = match (name.filter(|name| !name.is_empty()), containers) {
+        (None, [only]) => Some(only),
+        (None, _) => None,
+        (Some(name), _) => containers.iter().find(|container| container.name == name),
+    };
+    found.ok_or_else(|| {
+        let names: Vec<&str> = containers.iter().map(|container| container.name.as_str()).collect();
+        invalid(format!("The container has to be one of the task's: {}.", names.join(", ")))
+    })
 }
 
 /// API: Task.
 fn task(attempt_id: &AttemptId, task: &RunningTask) -> Value {
     let status = if task.is_running { "RUNNING" } else { "PENDING" };
     let arn = task_arn(attempt_id.as_str());
+    let containers = (1..).zip(&task.containers).map(|(number, container)| {
+        json!({
+            "containerArn": container_arn(attempt_id.as_str(), &container.name),
+            "taskArn": arn,
+            "name": container.name,
+            "lastStatus": status,
+            "runtimeId": format!("{attempt_id}-{number}"),
+            // Commands run without an agent here.
+            "managedAgents": [],
+        })
+    });
+    let containers: Vec<Value> = containers.collect();
     json!({
         "taskArn": arn,
         "clusterArn": cluster_arn(),
@@ -318,15 +341,7 @@ fn task(attempt_id: &AttemptId, task: &RunningTask) -> Value {
         "desiredStatus": "RUNNING",
         "enableExecuteCommand": true,
         "startedAt": task.started_at.map(|ms| ms as f64 / 1000.0),
-        "containers": [{
-            "containerArn": container_arn(attempt_id),
-            "taskArn": arn,
-            "name": CONTAINER,
-            "lastStatus": status,
-            "runtimeId": format!("{attempt_id}-1"),
-            // Commands run without an agent here.
-            "managedAgents": [],
-        }],
+        "containers": containers,
         "attachments": [],
         "tags": [],
     })
@@ -368,6 +383,22 @@ fn list_clusters(body: &[u8]) -> Result<Value, ApiError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_one_of_several_containers_has_to_be_named() {
+        let containers = ["side", "main"]
+            .map(|name| RunningContainer { name: name.to_owned(), name_on_engine: format!("awsb-{name}") });
+        let chosen = |containers, name| {
+            let found = container_of(containers, name).map(|container| container.name_on_engine.as_str());
+            found.map_err(|e| e.message)
+        };
+        assert_eq!(chosen(&containers, Some("main")), Ok("awsb-main"));
+        assert_eq!(chosen(&containers[..1], None), Ok("awsb-side"));
+        for name in [None, Some("other")] {
+            let refused = chosen(&containers, name).unwrap_err();
+            assert!(refused.contains("side, main"), "{refused}");
+        }
+    }
 
     #[test]
     fn the_instance_and_the_cluster_are_named_in_two_ways() {

@@ -34,6 +34,11 @@ pub fn task_arn(attempt_id: &str) -> String {
     format!("arn:aws:ecs:{REGION}:{ACCOUNT}:task/{COMPUTE_ENVIRONMENT}/{attempt_id}")
 }
 
+/// The ARN of a container of an attempt's ECS task.
+pub fn container_arn(attempt_id: &str, name: &str) -> String {
+    format!("arn:aws:ecs:{REGION}:{ACCOUNT}:container/{COMPUTE_ENVIRONMENT}/{attempt_id}/{name}")
+}
+
 /// The ARN of this machine as an ECS container instance.
 pub fn instance_arn() -> String {
     format!("arn:aws:ecs:{REGION}:{ACCOUNT}:container-instance/{COMPUTE_ENVIRONMENT}/local")

@@ -39,8 +39,19 @@ pub struct RunningTask {
     pub is_running: bool,
     /// When that began, in milliseconds since the epoch.
     pub started_at: Option<i64>,
-    /// Where it runs.
+    /// Its place.
     pub place: Place,
+    /// Its containers, in the order of the job definition.
+    pub containers: Vec<RunningContainer>,
+}
+
+/// A container of a [`RunningTask`].
+#[derive(Debug, Clone)]
+pub struct RunningContainer {
+    /// Its name in the task.
+    pub name: String,
+    /// Its name on the Docker engine, for a task that is not a process of the host.
+    pub name_on_engine: String,
 }
 
 /// How jobs are to end on request.

@@ -41,11 +41,11 @@ pub mod store;
 mod task_order;
 
 pub use api::{Api, absent};
-pub use describe::{instance_arn, task_arn};
+pub use describe::{container_arn, instance_arn, task_arn};
 pub use engine::{Engine, EngineConfig};
 pub use handle::Handle;
 pub use lineage::JobScope;
-pub use messages::{Message, Needs, RunningTask};
+pub use messages::{Message, Needs, RunningContainer, RunningTask};
 pub use model::JobKey;
 pub use reader::{Reader, Snapshot};
 pub use resources::ecs_cluster_arn;

@@ -55,12 +55,10 @@ async fn run(begun: Begun, upgraded: Upgraded) {
         Task::Command { attempt_id, command, place: Place::Host(run, common) } => {
             host::run(&begun, attempt_id, command, (run, common), reader, writer.clone()).await
         }
-        Task::Command { attempt_id, command, place: Place::Container } => {
-            container::run(&begun, attempt_id, command, reader, writer.clone()).await
+        Task::Command { command, place: Place::Container(name), .. } => {
+            container::run(&begun, name, command, reader, writer.clone()).await
         }
-        Task::Forward { attempt_id, port, place } => {
-            forward::run(&begun, attempt_id, *port, place, reader, writer.clone()).await
-        }
+        Task::Forward { port, place, .. } => forward::run(&begun, *port, place, reader, writer.clone()).await,
     };
     if let Err(why) = outcome {
         // A client that is gone need not hear it.

@@ -17,8 +17,6 @@ use super::frames::{FrameReader, FrameWriter, Gone};
 use super::registry::Begun;
 use super::terminal::END_OF_INPUT;
 use crate::containers::record;
-use crate::docker::container_name;
-use crate::runner::protocol::AttemptId;
 use awsb_model::session_frames::{Frame, WindowSize};
 
 /// The variable that marks the processes of a command.
@@ -42,12 +40,11 @@ pub struct Found {
     pub container: ContainerInspectResponse,
 }
 
-/// Finds the container of an attempt, on one of the engines that this home has used.
+/// Finds a container of an attempt by its name, on one of the engines that this home has used.
 ///
 /// # Errors
 /// When no engine has it, or it does not run.
-pub async fn find(attempt_id: &AttemptId) -> Result<Found, String> {
-    let name = container_name(attempt_id);
+pub async fn find(name: &str) -> Result<Found, String> {
     let mut problems = Vec::new();
     // The home is the working directory of the server.
     for address in record::read(Path::new("")).0.engines {
@@ -58,7 +55,7 @@ pub async fn find(attempt_id: &AttemptId) -> Result<Found, String> {
                 continue;
             }
         };
-        match docker.inspect_container(&name, None::<InspectContainerOptions>).await {
+        match docker.inspect_container(name, None::<InspectContainerOptions>).await {
             Ok(container) => return Ok(Found { address, docker, container }),
             Err(e) => problems.push(format!("{address}: {}", words(&e))),
         }
@@ -79,14 +76,13 @@ enum End {
 /// When it cannot be started, or ends with its job: in words for the client.
 pub async fn run(
     begun: &Begun,
-    attempt_id: &AttemptId,
+    name: &str,
     command: &[String],
     mut reader: FrameReader,
     writer: FrameWriter,
 ) -> Result<(), String> {
     let Some(terminal) = start(&mut reader).await else { return Ok(()) };
-    let Found { address, docker, .. } = find(attempt_id).await?;
-    let name = container_name(attempt_id);
+    let Found { address, docker, .. } = find(name).await?;
     let mark = format!("{MARK}={}", uuid::Uuid::new_v4().simple());
     let mut environment = vec![mark.clone()];
     environment.extend(terminal.iter().map(|terminal| format!("TERM={}", terminal.kind)));
@@ -103,7 +99,7 @@ pub async fn run(
         ..ExecConfig::default()
     };
     let failed = |why: String| format!("starting the command in the container: {why}");
-    let exec = docker.create_exec(&name, config).await.map_err(|e| failed(words(&e)))?.id;
+    let exec = docker.create_exec(name, config).await.map_err(|e| failed(words(&e)))?.id;
     let stream = RawClient::to(&address)
         .start_exec(&exec, terminal.is_some())
         .await
@@ -138,7 +134,7 @@ pub async fn run(
                     Some(Control::Resize(size)) => resize(&docker, &exec, size).await,
                     Some(Control::Signal(number)) => {
                         if let Ok(signal) = Signal::try_from(i32::from(number)) {
-                            signal_all(&docker, &name, &mark, signal).await;
+                            signal_all(&docker, name, &mark, signal).await;
                         }
                     }
                     None => break End::HungUp,
@@ -155,10 +151,10 @@ pub async fn run(
             Ok(())
         }
         End::HungUp => {
-            signal_all(&docker, &name, &mark, Signal::SIGHUP).await;
+            signal_all(&docker, name, &mark, Signal::SIGHUP).await;
             let ended = exit_code(&docker, &exec, usize::MAX);
             if tokio::time::timeout(HANG_UP_GRACE, ended).await.is_err() {
-                signal_all(&docker, &name, &mark, Signal::SIGKILL).await;
+                signal_all(&docker, name, &mark, Signal::SIGKILL).await;
             }
             Ok(())
         }

@@ -10,7 +10,6 @@ use super::channels::{Activity, Client, EndOfInput, pass_input, pass_output, sta
 use super::container;
 use super::frames::{FrameReader, FrameWriter};
 use super::registry::{Begun, Place};
-use crate::runner::protocol::AttemptId;
 use awsb_model::session_frames::Frame;
 
 /// How long a connection to a port may take.
@@ -22,7 +21,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// When there is no connection, or the job ends: in words for the client.
 pub async fn run(
     begun: &Begun,
-    attempt_id: &AttemptId,
     port: u16,
     place: &Place,
     mut reader: FrameReader,
@@ -33,7 +31,7 @@ pub async fn run(
     }
     let address = match place {
         Place::Host(..) => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        Place::Container => address_of_container(attempt_id).await?,
+        Place::Container(name) => address_of_container(name).await?,
     };
     let connected = TcpStream::connect(SocketAddr::new(address, port));
     let stream = match tokio::time::timeout(CONNECT_TIMEOUT, connected).await {
@@ -67,8 +65,8 @@ pub async fn run(
 }
 
 /// The address of a container in the network of the home.
-async fn address_of_container(attempt_id: &AttemptId) -> Result<IpAddr, String> {
-    let found = container::find(attempt_id).await?;
+async fn address_of_container(name: &str) -> Result<IpAddr, String> {
+    let found = container::find(name).await?;
     let networks = found.container.network_settings.and_then(|settings| settings.networks);
     let addresses =
         networks.into_iter().flatten().filter_map(|(_, network)| network.ip_address?.parse().ok());

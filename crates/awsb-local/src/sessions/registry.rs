@@ -54,7 +54,7 @@ pub enum Task {
         attempt_id: AttemptId,
         /// The program and its arguments.
         command: Vec<String>,
-        /// Where.
+        /// Its place.
         place: Place,
     },
     /// To connect to a port.
@@ -63,18 +63,19 @@ pub enum Task {
         attempt_id: AttemptId,
         /// The port.
         port: u16,
-        /// Where.
+        /// Its place.
         place: Place,
     },
 }
 
-/// Where an attempt runs.
+/// The place of a session.
 #[derive(Debug, Clone)]
 pub enum Place {
     /// On the host: the order that its runner has, and the environment that all jobs have.
     Host(Box<Run>, Vec<(String, String)>),
-    /// In a container.
-    Container,
+    /// In the container with this name on its engine. Of several, a command is in the one that is
+    /// named, and a port is in the one that holds their network.
+    Container(String),
 }
 
 /// A session that has been opened.
@@ -197,7 +198,7 @@ mod tests {
 
     fn task(attempt: &str) -> Task {
         let attempt_id = AttemptId::from(attempt.to_owned());
-        Task::Forward { attempt_id, port: 1, place: Place::Container }
+        Task::Forward { attempt_id, port: 1, place: Place::Container("a".to_owned()) }
     }
 
     #[test]

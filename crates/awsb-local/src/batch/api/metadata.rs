@@ -12,14 +12,14 @@ use crate::batch::describe;
 use crate::batch::reader::JobRow;
 use crate::batch::request::task::{self, UNNAMED};
 use crate::batch::request::{Spec, resources};
-use crate::constants::{ACCOUNT, COMPUTE_ENVIRONMENT, REGION};
+use crate::constants::{COMPUTE_ENVIRONMENT, REGION};
 use crate::docker::{container_name, container_of_task_name};
 use crate::http::protocol::ApiError;
 use crate::runner::protocol::AttemptId;
 use awsb_model::Status;
 use http::StatusCode;
 
-/// What is asked for.
+/// The thing that a request asks about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Subject {
     Container,
@@ -30,7 +30,7 @@ fn not_found(why: &str) -> ApiError {
     ApiError::new(StatusCode::NOT_FOUND, "ResourceNotFoundException", why)
 }
 
-/// The attempt, the index of the container, and what is asked for, of a path without `/v4/`.
+/// Reads a path without `/v4/`: the attempt, the index of the container, and the subject.
 fn parse(path: &str) -> Result<(AttemptId, usize, Subject), ApiError> {
     let (name, rest) = path.split_once('/').unwrap_or((path, ""));
     let wrong = || not_found("no container has this metadata endpoint");
@@ -136,9 +136,7 @@ impl Shown<'_> {
                 "awslogs-region": REGION,
                 "awslogs-stream": self.spec.stream_of(container, attempt_id),
             },
-            "ContainerARN": format!(
-                "arn:aws:ecs:{REGION}:{ACCOUNT}:container/{COMPUTE_ENVIRONMENT}/{attempt_id}/{attempt_id}-{index}"
-            ),
+            "ContainerARN": describe::container_arn(attempt_id, name),
         });
         let started_at = self.row.started_at.and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
         if let Some(at) = started_at {

@@ -8,11 +8,12 @@ use super::pending::PendingReplies;
 use super::run_order::{AttemptToRun, is_contained, node_index};
 use super::{Engine, Leftovers, PAUSE_AFTER_FAILURE_MS, Runner};
 use crate::access::secrets::Placement;
-use crate::batch::messages::RunningTask;
+use crate::batch::messages::{RunningContainer, RunningTask};
 use crate::batch::model::JobKey;
-use crate::batch::request::Spec;
+use crate::batch::request::{Spec, task};
 use crate::batch::state::{Current, Effect};
 use crate::containers::host::{ContainerHost, NoContainerHost};
+use crate::docker;
 use crate::process::missing_resource;
 use crate::runner::link::Link;
 use crate::runner::protocol::{AttemptId, Hello, Order, Report, RunnerId};
@@ -23,6 +24,19 @@ use awsb_model::Status;
 
 /// The host of containers, once it is ready or is known not to be.
 type HostResult = Result<Arc<ContainerHost>, NoContainerHost>;
+
+/// The containers of an attempt, by their names.
+fn running_containers(attempt_id: &AttemptId, spec: &Spec) -> Vec<RunningContainer> {
+    let Some(task) = &spec.task else {
+        let name_on_engine = docker::container_name(attempt_id);
+        return vec![RunningContainer { name: task::UNNAMED.to_owned(), name_on_engine }];
+    };
+    let containers = task.containers.iter().enumerate().map(|(index, container)| RunningContainer {
+        name: task::name(container).unwrap_or(task::UNNAMED).to_owned(),
+        name_on_engine: docker::container_of_task_name(attempt_id, index),
+    });
+    containers.collect()
+}
 
 impl Engine {
     pub(super) fn report(&mut self, id: &RunnerId, report: &Report, pending: &mut PendingReplies) {
@@ -228,7 +242,7 @@ impl Engine {
         let spec = self.spec(key)?;
         let Some(job) = self.state.job(key) else { return Ok(None) };
         let place = if is_contained(job, &spec.1) {
-            Place::Container
+            Place::Container(docker::container_name(attempt_id))
         } else {
             match self.order_to_run(key, None)? {
                 Some(Order::Run(run)) => Place::Host(run, self.config.environment.clone()),
@@ -238,7 +252,9 @@ impl Engine {
         let Some(job) = self.state.job(key) else { return Ok(None) };
         let is_running = job.status == Status::Running;
         self.config.sessions.attempt_runs(attempt_id);
-        Ok(Some(RunningTask { is_running, started_at: job.started_at.filter(|_| is_running), place }))
+        let started_at = job.started_at.filter(|_| is_running);
+        let containers = running_containers(attempt_id, &spec.1);
+        Ok(Some(RunningTask { is_running, started_at, place, containers }))
     }
 
     /// The ID of a job (of the parent, for a child) and what the job does.

@@ -113,6 +113,13 @@ fn the_end_of_an_essential_container_ends_the_task() {
     let failed = sandbox.run("bsub", ["-I", "--job-definition", "unmet", "true"]);
     assert_eq!(failed.code(), 1, "{failed}");
     assert!(failed.stderr.contains("main waits for setup, which did not succeed"), "{failed}");
+    // One that never ran has no log stream.
+    let job = sandbox.run("bstat", ["--json", "-e", "last"]).ok().json()[0].take();
+    let containers = &job["ecsProperties"]["taskProperties"][0]["containers"];
+    assert!(containers[0]["logStreamName"].is_string(), "{job}");
+    assert_eq!(containers[1]["logStreamName"], Value::Null, "{job}");
+    let detail = sandbox.run("bstat", ["-d", "-e", "last"]).ok().stdout;
+    assert!(detail.contains("main: DependencyError"), "{detail}");
 }
 
 #[story]

@@ -9,6 +9,7 @@ use super::request::Spec;
 use super::request::task::{self, Task};
 use super::state::Attempt;
 use crate::constants::{ACCOUNT, COMPUTE_ENVIRONMENT, REGION};
+use crate::runner::protocol::ContainerEnd;
 use awsb_model::Status;
 
 /// A JSON object of the fields that are there.
@@ -162,10 +163,11 @@ fn ecs_properties(row: &JobRow, spec: &Spec, task: &Task, attempts: &[Attempt]) 
         let mut shown = with_lists(container.clone());
         // The volumes are the task's.
         shown.remove("volumes");
-        if let Some(attempt_id) = attempt_id.filter(|_| row.status > Status::Starting) {
+        let end = last.and_then(|attempt| attempt.containers.get(index));
+        if let Some(attempt_id) = attempt_id.filter(|_| row.status > Status::Starting && has_stream(end)) {
             shown.insert("logStreamName".into(), json!(spec.stream_of(container, attempt_id)));
         }
-        if let Some(end) = last.and_then(|attempt| attempt.containers.get(index)) {
+        if let Some(end) = end {
             shown.extend(object([("exitCode", json!(end.exit_code)), ("reason", json!(end.reason))]));
         }
         Value::Object(shown)
@@ -178,6 +180,12 @@ fn ecs_properties(row: &JobRow, spec: &Spec, task: &Task, attempts: &[Attempt]) 
     json!({"taskProperties": [shown]})
 }
 
+/// Whether a container has a log stream. API, AttemptTaskContainerDetails.logStreamName: containers
+/// get it "when they reach the RUNNING status", so one that never ran has none.
+fn has_stream(end: Option<&ContainerEnd>) -> bool {
+    end.is_none_or(|end| end.started)
+}
+
 /// API: AttemptEcsTaskDetails.
 fn attempt_task(attempt: &Attempt, spec: &Spec, task: &Task) -> Value {
     let attempt_id = attempt.attempt_id.as_str();
@@ -187,7 +195,7 @@ fn attempt_task(attempt: &Attempt, spec: &Spec, task: &Task) -> Value {
             ("name", json!(task::name(container))),
             ("exitCode", json!(end.and_then(|end| end.exit_code))),
             ("reason", json!(end.and_then(|end| end.reason.as_ref()))),
-            ("logStreamName", json!(spec.stream_of(container, attempt_id))),
+            ("logStreamName", json!(has_stream(end).then(|| spec.stream_of(container, attempt_id)))),
             ("networkInterfaces", json!([])),
         ]))
     });
@@ -230,12 +238,19 @@ fn capacity_usage(row: &JobRow, spec: &Spec) -> Value {
     if row.size.is_some() || row.nodes.is_some() {
         return Value::Null;
     }
-    let container = spec.container(node(row));
+    let vcpus = match &spec.task {
+        Some(task) => task.containers.iter().map(vcpus).sum(),
+        None => vcpus(spec.container(node(row))),
+    };
+    vcpus.map_or(Value::Null, capacity)
+}
+
+/// The vCPUs that a container asks for.
+fn vcpus(container: &Map<String, Value>) -> Option<f64> {
     let requirements = container.get("resourceRequirements").and_then(Value::as_array);
     let vcpus = requirements.into_iter().flatten().find(|r| r["type"] == "VCPU");
     let vcpus = vcpus.and_then(|r| r["value"].as_str()?.parse::<f64>().ok());
-    let vcpus = vcpus.or_else(|| container.get("vcpus").and_then(Value::as_f64));
-    vcpus.map_or(Value::Null, capacity)
+    vcpus.or_else(|| container.get("vcpus").and_then(Value::as_f64))
 }
 
 /// A list of one kind of capacity: vCPUs.

@@ -34,6 +34,7 @@ mod process;
 pub(crate) mod protocol;
 mod spare;
 mod task;
+mod task_progress;
 mod tmpdir;
 pub mod unpacker;
 

@@ -308,10 +308,10 @@ pub struct TaskContainer {
     pub name: String,
     /// Whether its end ends the task.
     pub essential: bool,
-    /// What it waits for before it starts.
+    /// Its dependencies: it waits for them before it starts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub depends_on: Vec<ContainerDependency>,
-    /// How long it may wait for that, in milliseconds.
+    /// How long others may wait for its end, counted from its start, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_timeout_ms: Option<i64>,
     /// The time from SIGTERM to SIGKILL, in milliseconds.
@@ -331,7 +331,7 @@ pub struct TaskContainer {
 pub struct ContainerDependency {
     /// The index of the other container.
     pub container: usize,
-    /// What has to be true of it.
+    /// The condition that the other one has to meet.
     pub condition: Condition,
 }
 

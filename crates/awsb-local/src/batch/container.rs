@@ -255,7 +255,7 @@ pub fn check_process(container: &Map<String, Value>) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// What of a container's properties reaches out of the container, if anything does.
+/// The first of a container's properties that reaches out of the container, if one does.
 ///
 /// # Errors
 /// When the properties cannot be read.

@@ -1,4 +1,4 @@
-//! What a container's key may start: jobs that stay in their containers. Pure.
+//! The jobs that a container's key may start: those that stay in their containers. Pure.
 
 use serde_json::{Map, Value};
 
@@ -23,7 +23,7 @@ pub fn check_contained(definition: &Value) -> Result<(), ApiError> {
             deny(container)?;
         }
         if let Some(properties) = part.get("ecsProperties").filter(|value| !value.is_null()) {
-            task_reaches_out(properties)?;
+            task_reaches_out(properties, &Platforms::of(definition))?;
         }
         // Jobs with these properties do not run here today. When they do, they have to be checked
         // here first.
@@ -54,8 +54,8 @@ fn containers_of_tasks(properties: Option<&Value>) -> impl Iterator<Item = &Valu
 }
 
 /// Refuses what reaches out of the containers of `ecsProperties`.
-fn task_reaches_out(properties: &Value) -> Result<(), ApiError> {
-    let Ok(task) = Task::read(properties, &Platforms::of(&Value::Null)) else {
+fn task_reaches_out(properties: &Value, platforms: &Platforms) -> Result<(), ApiError> {
+    let Ok(task) = Task::read(properties, platforms) else {
         return denied("ecsProperties that cannot be read");
     };
     for mode in ["ipcMode", "pidMode", "networkMode"] {
@@ -100,6 +100,9 @@ mod tests {
     fn a_containers_key_starts_nothing_that_reaches_out() {
         let definition = |extra: Value| json!({"containerProperties": properties(extra)});
         assert!(check_contained(&definition(json!({"volumes": [{"name": "v"}]}))).is_ok());
+        let on_fargate = json!({"platformCapabilities": ["FARGATE"], "ecsProperties": {"taskProperties": [
+            {"networkConfiguration": {"assignPublicIp": "ENABLED"}, "containers": [properties(json!({}))]}]}});
+        assert_eq!(check_contained(&on_fargate), Ok(()));
         for out in [
             definition(json!({"image": "host"})),
             definition(json!({"privileged": true})),

@@ -12,7 +12,7 @@ use crate::docker;
 use crate::http::protocol::ApiError;
 use crate::runner::protocol::{Container, ContainerDependency, KILL_AFTER_MS, TaskContainer};
 
-/// What is a container's own, in an attempt of several.
+/// The things that a container does not share, in an attempt of several.
 #[derive(Debug)]
 pub struct ContainerAttempt {
     /// The command, as [`container::Attempt::command`].

@@ -73,6 +73,14 @@ pub fn check_definition(body: &Value) -> Result<(), ApiError> {
         Some(Value::Object(tags)) => check_tags(tags)?,
         Some(_) => return Err(ApiError::serialization("tags is not an object")),
     }
+    let has = |name: &str| body.get(name).is_some_and(|value| !value.is_null());
+    if Platforms::of(body).has_managed_instances() && !has("ecsProperties") {
+        // API, RegisterJobDefinition.platformCapabilities.
+        return Err(ApiError::client(
+            "Jobs with the MANAGED_INSTANCES platform capability must use ecsProperties (not containerProperties) \
+             and do not support multi-node parallel jobs",
+        ));
+    }
     match body.get("type").and_then(Value::as_str) {
         Some("container") => {}
         Some("multinode") => {
@@ -82,7 +90,6 @@ pub fn check_definition(body: &Value) -> Result<(), ApiError> {
         }
         other => return Err(ApiError::client(format!("type must be container or multinode, not {other:?}"))),
     }
-    let has = |name: &str| body.get(name).is_some_and(|value| !value.is_null());
     if has("eksProperties") {
         return Err(not_there("jobs on EKS (eksProperties): it has no Kubernetes"));
     }
@@ -182,6 +189,7 @@ mod tests {
         assert!(refused("0.3", "512").contains("not valid"));
         assert!(refused("64", "512").contains("32 vCPUs and 249856 MiB"));
         assert!(of("EC2", "0.5", "512").unwrap_err().message.contains("a value for Fargate"));
+        assert!(of("MANAGED_INSTANCES", "1", "300").unwrap_err().message.contains("must use ecsProperties"));
         assert_eq!(of("EC2", "1", "300"), Ok(()));
     }
 }

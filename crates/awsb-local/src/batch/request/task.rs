@@ -169,7 +169,7 @@ impl Task {
         one_of("ipcMode", &["host", "task", "none"])?;
         one_of("pidMode", &["host", "task"])?;
         one_of("networkMode", &["host"])?;
-        if text("networkMode").is_some() && !platforms.has("MANAGED_INSTANCES") {
+        if text("networkMode").is_some() && !platforms.has_managed_instances() {
             return Err(wrong("networkMode is only for the platform MANAGED_INSTANCES"));
         }
         let has = |field: &str| self.properties.get(field).is_some_and(|value| !value.is_null());
@@ -179,7 +179,7 @@ impl Task {
         Ok(())
     }
 
-    /// What a container waits for: the indices of other containers, and the conditions.
+    /// The dependencies of a container: the indices of other containers, and the conditions.
     ///
     /// # Errors
     /// `ClientException`, when a condition cannot be.
@@ -367,6 +367,11 @@ impl Platforms {
 
     fn has(&self, platform: &str) -> bool {
         self.0.iter().any(|p| p == platform)
+    }
+
+    /// Whether jobs run on ECS Managed Instances.
+    pub fn has_managed_instances(&self) -> bool {
+        self.has("MANAGED_INSTANCES")
     }
 
     /// Whether jobs run on Fargate.

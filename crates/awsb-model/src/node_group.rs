@@ -13,7 +13,7 @@ use super::{Gpus, Image, Invalid, Memory, Resources, Vcpus, limits};
 pub struct NodeGroup {
     /// The number of its nodes.
     pub nodes: u32,
-    /// The resources of each node.
+    /// The resources of each node. 0 GPUs are none, also where the first nodes have some.
     pub resources: Resources,
     /// The image.
     pub image: Option<Image>,
@@ -64,6 +64,7 @@ impl FromStr for NodeGroup {
             match part.split_once('=') {
                 Some(("vcpus", value)) => group.resources.vcpus = Some(value.parse::<Vcpus>()?),
                 Some(("memory", value)) => group.resources.memory = Some(value.parse::<Memory>()?),
+                Some(("gpus", "0")) => group.resources.gpus = Some(0),
                 Some(("gpus", value)) => group.resources.gpus = Some(value.parse::<Gpus>()?.get()),
                 Some(("image", value)) => group.image = Some(value.parse::<Image>()?),
                 _ => {
@@ -96,9 +97,12 @@ mod tests {
 
     #[test]
     fn a_group_is_written_as_it_is_read() -> Result<(), Invalid> {
-        for text in
-            ["4", "1,vcpus=8,memory=4096M,gpus=2,image=lab/solver:2", "2,command=./worker --all,vcpus=1"]
-        {
+        for text in [
+            "4",
+            "2,gpus=0",
+            "1,vcpus=8,memory=4096M,gpus=2,image=lab/solver:2",
+            "2,command=./worker --all,vcpus=1",
+        ] {
             assert_eq!(text.parse::<NodeGroup>()?.to_string(), text);
         }
         for bad in ["", "0", "x", "1001", "2,vcpus", "2,colour=red", "2,vcpus=0", "2,command="] {

@@ -128,7 +128,8 @@ impl Resources {
         let values = [
             ("VCPU", self.vcpus.map(|v| v.to_string())),
             ("MEMORY", self.memory.map(|m| m.to_string())),
-            ("GPU", self.gpus.map(|g| g.to_string())),
+            // A group of nodes without GPUs has 0 of them, for which Batch has no requirement.
+            ("GPU", self.gpus.filter(|gpus| *gpus > 0).map(|g| g.to_string())),
         ];
         let given = values.into_iter().filter_map(|(kind, value)| Some((kind, value?)));
         given.map(|(kind, value)| ResourceRequirement { kind, value }).collect()

@@ -103,6 +103,32 @@ fn slurm_dependencies_and_mistakes() {
 }
 
 #[test]
+fn components_of_slurm_have_their_own_sizes() {
+    let script = "#!/bin/sh\n#SBATCH -c 8 --mem=4G --gpus=2\n#SBATCH hetjob\n#SBATCH -N 4\n\
+                  #SBATCH hetjob\n#SBATCH --gpus=1 --mem=1G -c 2\n";
+    let words = words(script);
+    let groups: Vec<&str> = words.iter().filter_map(|word| word.strip_prefix("--node-group=")).collect();
+    assert_eq!(groups, ["4,vcpus=1,gpus=0", "1,gpus=1,vcpus=2,memory=1024M"]);
+    let notes: Vec<String> =
+        Directives::read(script.as_bytes()).notes.iter().map(|note| note.reason.clone()).collect();
+    assert!(notes.iter().any(|note| note.contains("sets no memory")), "{notes:?}");
+    // Where the first component sets nothing, all have the sizes of the job definition.
+    let none = self::words("#!/bin/sh\n#SBATCH -N 1\n#SBATCH hetjob\n#SBATCH -N 2\n");
+    assert!(none.contains(&"--node-group=2".to_owned()), "{none:?}");
+}
+
+#[test]
+fn components_of_slurm_that_need_two_kinds_of_machines() {
+    let types = |lines: &str| error(&format!("#!/bin/sh\n{lines}"));
+    let of = |constraint: &str| format!("#SBATCH -C {constraint}\n");
+    let next = "#SBATCH hetjob\n";
+    assert!(types(&[&of("a"), next, &of("b")].concat()).contains("(`a` and `b`)"));
+    // The first component need not be the one that asks.
+    assert!(types(&["#SBATCH -N 1\n", next, &of("a"), next, &of("b")].concat()).contains("(`a` and `b`)"));
+    assert_eq!(types(&[&of("a"), next, "#SBATCH -N 1\n", next, &of("a")].concat()), "");
+}
+
+#[test]
 fn lsf_array() {
     insta::assert_snapshot!(shown(
         r#"#!/bin/bash

@@ -4,6 +4,19 @@ use super::super::result::{At, Directives};
 use super::super::shape::SlurmShape;
 use super::job::{Behind, Job};
 
+/// The beginnings of the parts of a group of nodes that say its sizes.
+const SIZES: [&str; 3] = ["vcpus=", "memory=", "gpus="];
+
+/// The sizes among options, as parts of a group of nodes.
+fn sizes(found: &Directives) -> Vec<String> {
+    let words = found.options.iter().flat_map(|option| &option.words);
+    let sizes = words.filter_map(|word| {
+        let word = word.to_str()?.strip_prefix("--")?;
+        SIZES.iter().any(|size| word.starts_with(size)).then_some(word)
+    });
+    sizes.map(str::to_owned).collect()
+}
+
 /// The components behind the first, each with the directive that begins it.
 #[derive(Debug, Default)]
 pub struct Components {
@@ -25,8 +38,10 @@ impl Components {
 
     /// Computes the groups of nodes. The shape is that of all nodes together.
     pub fn finish(self, first: Job, found: &mut Directives) -> SlurmShape {
-        let machine = first.machine.clone();
+        // The first kind of machine that a component asks for.
+        let mut machine = first.machine.clone();
         let mut shape = first.finish(found);
+        let of_first = sizes(found);
         for (at, job) in self.all {
             if let (Some(own), Some(first)) = (&job.machine, &machine)
                 && own != first
@@ -39,15 +54,30 @@ impl Components {
                     ),
                 );
             }
+            machine = machine.or_else(|| job.machine.clone());
             let mut own = Directives::default();
             let of_group = job.finish(&mut own);
-            let sizes = own.options.iter().flat_map(|option| &option.words);
-            let sizes = sizes.filter_map(|word| {
-                let word = word.to_str()?.strip_prefix("--")?;
-                ["vcpus=", "memory=", "gpus="].iter().any(|size| word.starts_with(size)).then_some(word)
-            });
-            let group: Vec<String> =
-                std::iter::once(of_group.nodes.to_string()).chain(sizes.map(str::to_owned)).collect();
+            let mut group = vec![of_group.nodes.to_string()];
+            group.extend(sizes(&own));
+            // A group of nodes has the sizes of the first nodes that it does not set, and a
+            // component of Slurm has Slurm's defaults: one CPU for each task, and no GPU.
+            let is_inherited = |size: &str| {
+                let has = |sizes: &[String]| sizes.iter().any(|own| own.starts_with(size));
+                has(&of_first) && !has(&group)
+            };
+            let [vcpus, memory, gpus] = SIZES.map(is_inherited);
+            if vcpus {
+                group.push(format!("vcpus={}", of_group.ntasks.div_ceil(of_group.nodes.max(1))));
+            }
+            if gpus {
+                group.push("gpus=0".to_owned());
+            }
+            if memory {
+                found.note(
+                    &at,
+                    "sets no memory, so that its nodes have as much as those of the first component",
+                );
+            }
             found.say(&at, [format!("--node-group={}", group.join(","))]);
             found.notes.extend(own.notes);
             found.warnings.extend(own.warnings);

@@ -221,8 +221,7 @@ pub struct Timeout {
     pub attempt_duration_seconds: Option<i32>,
 }
 
-/// The sum of a resource of several containers. Values that are not numbers, such as GPUs of a pod,
-/// are left out.
+/// The sum of a resource of several containers. A value that is not a number is left out.
 fn sum_of(containers: &[&Container], kind: &str) -> Option<String> {
     let all = containers.iter().flat_map(|container| container.resource_requirements.iter().flatten());
     let values: Vec<f64> = all.filter(|r| r.kind == kind).filter_map(|r| r.value.parse().ok()).collect();
@@ -365,7 +364,12 @@ impl Job {
     /// together for a job of several. Old job definitions have the first two in fields of their
     /// own.
     pub fn resource(&self, kind: &str) -> Option<String> {
-        let containers = self.task_containers();
+        // The init containers of a pod end before its containers start, and take nothing beside
+        // them.
+        let containers: Vec<&Container> = match self.pod() {
+            Some(pod) => pod.containers.iter().collect(),
+            None => self.task_containers(),
+        };
         if containers.len() > 1 {
             return sum_of(&containers, kind);
         }

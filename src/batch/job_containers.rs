@@ -31,14 +31,32 @@ pub fn shown_name(name: Option<&str>) -> &str {
 /// The exit codes of a container that was stopped together with its task: SIGTERM and SIGKILL.
 const STOPPED: [i32; 2] = [143, 137];
 
+/// The words in the reason of a container that was killed for its memory: of the ECS agent, and of
+/// Kubernetes. Its exit code is that of a container that was stopped.
+const OUT_OF_MEMORY: [&str; 2] = ["OutOfMemory", "OOMKilled"];
+
+/// The end of a container: its exit code and its reason.
+pub(super) type End<'a> = (Option<i32>, Option<&'a str>);
+
 /// The container whose end was the end of its task, of containers that are all essential. Batch
-/// does not tell which one it was. One that failed by itself counts before one that was stopped,
-/// and that before one that succeeded.
-pub(super) fn deciding<T>(essential: &[T], exit_code: impl Fn(&T) -> Option<i32>) -> Option<&T> {
-    let failed = |container: &&T| exit_code(container).is_some_and(|code| code != 0);
-    let by_itself = |container: &&T| exit_code(container).is_some_and(|code| !STOPPED.contains(&code));
-    let failed_alone = essential.iter().find(|c| failed(c) && by_itself(c));
-    failed_alone.or_else(|| essential.iter().find(failed)).or_else(|| essential.first())
+/// does not tell which one it was. The task of an attempt that has succeeded ended with one that
+/// did. Else one that failed by itself counts before one that was stopped, and that before one that
+/// succeeded.
+pub(super) fn deciding<T>(essential: &[T], has_succeeded: bool, end: impl Fn(&T) -> End<'_>) -> Option<&T> {
+    let by_itself = |container: &&T| match end(container) {
+        (Some(code), _) if code != 0 && !STOPPED.contains(&code) => true,
+        (Some(_), Some(reason)) => OUT_OF_MEMORY.iter().any(|words| reason.contains(words)),
+        // One without an exit code and without a reason never was to start.
+        (None, Some(reason)) => !reason.is_empty(),
+        (_, None) => false,
+    };
+    let failed = |container: &&T| end(container).0.is_some_and(|code| code != 0);
+    let succeeded = |container: &&T| end(container).0 == Some(0);
+    let found = match has_succeeded {
+        true => essential.iter().find(succeeded),
+        false => essential.iter().find(by_itself).or_else(|| essential.iter().find(failed)),
+    };
+    found.or_else(|| essential.first())
 }
 
 impl Attempt {
@@ -73,11 +91,12 @@ impl Job {
     /// The container whose end was the end of the job, as far as it is known, or the main one.
     fn deciding_container(&self) -> Option<&Container> {
         let containers = self.task_containers();
-        if containers.is_empty() || self.status != Status::Failed {
+        if containers.is_empty() || !self.status.has_ended() {
             return self.container.as_ref();
         }
         let essential: Vec<&Container> = containers.into_iter().filter(|c| c.is_essential()).collect();
-        deciding(&essential, |container| container.exit_code).copied()
+        let has_succeeded = self.status == Status::Succeeded;
+        deciding(&essential, has_succeeded, |c| (c.exit_code, c.reason.as_deref())).copied()
     }
 
     /// The exit code of its container, or of the one that ended the task.
@@ -179,12 +198,38 @@ mod tests {
 
     #[test]
     fn the_container_that_failed_by_itself_decides() {
-        let decided = |codes: &[Option<i32>]| deciding(codes, |code| *code).copied().flatten();
-        assert_eq!(decided(&[Some(143), Some(3)]), Some(3));
-        assert_eq!(decided(&[Some(0), Some(137)]), Some(137));
-        assert_eq!(decided(&[Some(0), Some(0)]), Some(0));
-        assert_eq!(decided(&[None, Some(0)]), None);
+        let decided =
+            |ends: &[(Option<i32>, Option<&'static str>)]| deciding(ends, false, |end| *end).copied();
+        let code = |code: i32| (Some(code), None);
+        assert_eq!(decided(&[code(143), code(3)]), Some(code(3)));
+        assert_eq!(decided(&[code(0), code(137)]), Some(code(137)));
+        assert_eq!(decided(&[code(0), code(0)]), Some(code(0)));
+        assert_eq!(decided(&[(None, None), code(0)]), Some((None, None)));
         assert_eq!(decided(&[]), None);
+        // Others fail because of one that was killed for its memory, or never started.
+        let killed = (Some(137), Some("OutOfMemoryError: Container killed due to memory usage"));
+        assert_eq!(decided(&[killed, code(1)]), Some(killed));
+        let lacks_image = (None, Some("CannotPullContainerError: no such image"));
+        assert_eq!(decided(&[(None, None), lacks_image]), Some(lacks_image));
+        assert_eq!(decided(&[code(143), lacks_image]), Some(lacks_image));
+    }
+
+    #[test]
+    fn a_container_that_succeeded_decides_a_job_that_did() {
+        let decided = |codes: &[i32]| {
+            let codes = codes.iter().map(|code| (Some(*code), None)).collect::<Vec<_>>();
+            deciding(&codes, true, |end| *end).and_then(|end| end.0)
+        };
+        assert_eq!(decided(&[143, 0]), Some(0));
+        assert_eq!(decided(&[0, 1]), Some(0));
+        // Batch says that it succeeded, whatever the containers say.
+        assert_eq!(decided(&[143, 137]), Some(143));
+        let mut job = Job::submitted("j".to_owned(), "n".to_owned(), None);
+        job.status = Status::Succeeded;
+        let of = |name: &str, code| Container { exit_code: Some(code), ..container(name, Some(name)) };
+        let task = EcsTask { containers: vec![of("watcher", 143), of("main", 0)], ..EcsTask::default() };
+        job.ecs_properties = Some(EcsProperties { task_properties: vec![task] });
+        assert_eq!((job.exit_code(), job.main_log_stream()), (Some(0), Some("main")));
     }
 
     fn container(name: &str, stream: Option<&str>) -> Container {

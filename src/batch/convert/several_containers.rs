@@ -13,6 +13,7 @@ use crate::batch::task::{
     AttemptContainer, AttemptPod, AttemptTask, Container, EcsProperties, EcsTask, EksPod, EksProperties,
     Resource,
 };
+use awsb_model::Status;
 use awsb_model::payload::launcher;
 
 fn owned(text: Option<&str>) -> Option<String> {
@@ -142,10 +143,14 @@ pub fn complete(job: &mut Job, eks_attempts: &[EksAttemptDetail]) {
     let is_essential = |name: &Option<String>| {
         containers.iter().find(|container| container.name == *name).is_none_or(Container::is_essential)
     };
-    for attempt in job.attempts.iter_mut().flatten() {
+    // Batch tries a job again only after a failure, so only the last attempt can have succeeded.
+    let ended = job.attempts.as_ref().map_or(0, Vec::len);
+    for (number, attempt) in (1..).zip(job.attempts.iter_mut().flatten()) {
+        let has_succeeded = job.status == Status::Succeeded && number == ended;
         let essential: Vec<AttemptContainer> =
             attempt.containers().into_iter().filter(|c| is_essential(&c.name)).cloned().collect();
-        if let Some(container) = deciding(&essential, |container| container.exit_code) {
+        let found = deciding(&essential, has_succeeded, |c| (c.exit_code, c.reason.as_deref()));
+        if let Some(container) = found {
             attempt.container = AttemptContainer { name: None, container_id: None, ..container.clone() };
         }
     }

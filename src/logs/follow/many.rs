@@ -337,7 +337,8 @@ impl StreamSet {
     ) -> Result<ReadEnd, Failure> {
         let Some(from) = streams.iter().map(|(from, _)| *from).min() else { return Ok(ReadEnd::End) };
         let now = self.now;
-        let mut by_name: HashMap<String, usize> = HashMap::new();
+        // In an order, so that the same streams make the same request.
+        let mut by_name: BTreeMap<String, usize> = BTreeMap::new();
         for (_, n) in streams {
             let Some(cursor) = self.cursors.get_mut(*n) else { continue };
             cursor.rewind();

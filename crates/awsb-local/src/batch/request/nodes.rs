@@ -13,6 +13,9 @@ use awsb_model::limits;
 /// More nodes than any job can have here; User Guide: an MNP job's nodes are instances of its own.
 const MOST: i64 = 1000;
 
+/// The refusal of consumable resources that only some nodes take.
+const CONSUMABLES_OF_RANGES: &str = "consumable resources of node ranges: each node takes those of the job";
+
 /// API: NodeOverrides.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -30,6 +33,7 @@ struct NodePropertyOverride {
     instance_types: Option<Vec<String>>,
     ecs_properties_override: Option<Value>,
     eks_properties_override: Option<Value>,
+    consumable_resource_properties_override: Option<Value>,
 }
 
 impl NodeOverrides {
@@ -56,6 +60,7 @@ struct NodeRangeProperty {
     target_nodes: String,
     instance_types: Option<Vec<String>>,
     container: Option<Map<String, Value>>,
+    consumable_resource_properties: Option<Value>,
 }
 
 /// Nodes with the same container, the last one included.
@@ -138,9 +143,6 @@ pub fn containers(
         let most = limits::NODE_RANGES;
         return Err(ApiError::client(format!("nodeRangeProperties has at most {most} node ranges")));
     }
-    check_types(ranges.iter().map(|(_, property)| property.instance_types.as_deref()))?;
-    let overridden = overrides.iter().flat_map(|o| o.node_property_overrides.iter().flatten());
-    check_types(overridden.map(|property| property.instance_types.as_deref()))?;
     let count =
         properties.num_nodes.ok_or_else(|| ApiError::client("nodeProperties: numNodes is required"))?;
     let count = match overrides.and_then(|o| o.num_nodes) {
@@ -164,7 +166,7 @@ pub fn containers(
     let main = u32::try_from(main).ok().filter(|main| *main < count).ok_or_else(|| {
         ApiError::client(format!("mainNode must be an index of one of the {count} nodes, not {main}"))
     })?;
-    let mut containers = Vec::new();
+    let (mut containers, mut types) = (Vec::new(), Vec::new());
     for index in 0..count {
         // API: "You can nest node ranges … the 4:5 range properties override the 0:10 properties."
         let narrowest =
@@ -175,19 +177,39 @@ pub fn containers(
         let Some(container) = &property.container else {
             return Err(not_there("nodes without a container (EKS, or several containers)"));
         };
+        if property.consumable_resource_properties.is_some() {
+            return Err(not_there(CONSUMABLES_OF_RANGES));
+        }
+        types.push(only_type(property.instance_types.as_deref())?);
         containers.push(container.clone());
     }
     for property in overrides.iter().flat_map(|o| o.node_property_overrides.iter().flatten()) {
         if property.ecs_properties_override.is_some() || property.eks_properties_override.is_some() {
             return Err(not_there("nodes without a container (EKS, or several containers)"));
         }
+        if property.consumable_resource_properties_override.is_some() {
+            return Err(not_there(CONSUMABLES_OF_RANGES));
+        }
         let range = Range::parse(&property.target_nodes)?;
+        if let Some(kind) = only_type(property.instance_types.as_deref())? {
+            let targets = (0..count).zip(&mut types).filter(|(index, _)| range.has(*index));
+            targets.for_each(|(_, of_node)| *of_node = Some(kind));
+        }
         let Some(overrides) = &property.container_overrides else { continue };
         let targets = (0..count).zip(&mut containers).filter(|(index, _)| range.has(*index));
         for (_, container) in targets {
             merge(container, overrides)?;
         }
     }
+    // API, ContainerProperties.instanceType: the other way to give the type of multi-node jobs.
+    let of_container =
+        |container: &'_ Map<String, Value>| container.get("instanceType")?.as_str().map(str::to_owned);
+    let types: Vec<String> = types
+        .into_iter()
+        .zip(&containers)
+        .filter_map(|(kind, container)| kind.map(str::to_owned).or_else(|| of_container(container)))
+        .collect();
+    check_types(types.iter().map(String::as_str))?;
     // A process of the host and a container reach each other at no address that is the same
     // everywhere.
     let contained = containers.iter().filter(|container| container::is_contained(container)).count();
@@ -200,23 +222,25 @@ pub fn containers(
     Ok((containers, main))
 }
 
-/// User Guide, mnp-node-groups: "each multi-node parallel job must use a single instance type".
-/// API, NodeRangeProperty.instanceTypes: "this list object is currently limited to one element".
-fn check_types<'a>(all: impl Iterator<Item = Option<&'a [String]>>) -> Result<(), ApiError> {
-    let mut first: Option<&str> = None;
-    for types in all.flatten() {
-        let kind = match types {
-            [] => continue,
-            [kind] => kind.as_str(),
-            _ => return Err(ApiError::client("instanceTypes has at most one instance type")),
-        };
-        if *first.get_or_insert(kind) != kind {
-            return Err(ApiError::client(
-                "instanceTypes: all node ranges of a multi-node parallel job must have the same instance type",
-            ));
-        }
+/// The instance type in a list of them. API, NodeRangeProperty.instanceTypes: "this list object is
+/// currently limited to one element".
+fn only_type(types: Option<&[String]>) -> Result<Option<&str>, ApiError> {
+    match types {
+        None | Some([]) => Ok(None),
+        Some([only]) => Ok(Some(only)),
+        Some(_) => Err(ApiError::client("instanceTypes has at most one instance type")),
     }
-    Ok(())
+}
+
+/// User Guide, mnp-node-groups: "each multi-node parallel job must use a single instance type".
+fn check_types<'a>(mut types: impl Iterator<Item = &'a str>) -> Result<(), ApiError> {
+    let Some(first) = types.next() else { return Ok(()) };
+    match types.find(|other| *other != first) {
+        None => Ok(()),
+        Some(other) => Err(ApiError::client(format!(
+            "all nodes of a multi-node parallel job must have the same instance type, not {first} and {other}"
+        ))),
+    }
 }
 
 /// The same containers, with equal neighbours put together.
@@ -302,10 +326,24 @@ mod tests {
         let two_types = json!([{"targetNodes": "0:1", "container": {}, "instanceTypes": ["a"]},
                                {"targetNodes": "2:", "container": {}, "instanceTypes": ["b"]}]);
         let why = merged(with("nodeRangeProperties", two_types), Value::Null).unwrap_err();
-        assert!(why.contains("the same instance type"), "{why}");
-        let overrides =
-            json!({"nodePropertyOverrides": [{"targetNodes": "0:", "instanceTypes": ["a", "b"]}]});
-        assert!(merged(definition(), overrides).is_err());
+        assert!(why.contains("the same instance type, not a and b"), "{why}");
+        let overriding = |targets: &str, types: Value| json!({"nodePropertyOverrides": [{"targetNodes": targets, "instanceTypes": types}]});
+        let why = merged(definition(), overriding("0:", json!(["a", "b"]))).unwrap_err();
+        assert!(why.contains("at most one instance type"), "{why}");
+        // An override of some nodes leaves the others as they are.
+        let one_type = json!([{"targetNodes": "0:", "container": {}, "instanceTypes": ["a"]}]);
+        let one_type = || with("nodeRangeProperties", one_type.clone());
+        let why = merged(one_type(), overriding("1:", json!(["b"]))).unwrap_err();
+        assert!(why.contains("not a and b"), "{why}");
+        assert!(merged(one_type(), overriding("0:", json!(["b"]))).is_ok());
+        let of_containers = json!([{"targetNodes": "0:1", "container": {"instanceType": "a"}},
+                                   {"targetNodes": "2:", "container": {"instanceType": "b"}}]);
+        let why = merged(with("nodeRangeProperties", of_containers), Value::Null).unwrap_err();
+        assert!(why.contains("not a and b"), "{why}");
+        let consuming = json!([{"targetNodes": "0:", "container": {},
+            "consumableResourceProperties": {"consumableResourceList": []}}]);
+        let why = merged(with("nodeRangeProperties", consuming), Value::Null).unwrap_err();
+        assert!(why.contains("consumable resources of node ranges"), "{why}");
         let six = json!(vec![json!({"targetNodes": "0:", "container": {}}); 6]);
         assert!(merged(with("nodeRangeProperties", six), Value::Null).is_err());
         let mixed = json!([{"targetNodes": "0:", "container": {"image": "a"}},

@@ -17,6 +17,11 @@ cache="${XDG_CACHE_HOME:-${HOME:?}/.cache}/awsb-packaging"
 work=$PWD/target/packaging
 packages=$PWD/target/packages
 old_names=(awsbsub awsbstat awsbout awsbkill awsbqueues awsbhosts)
+tools=()
+for file in bin/*.rs; do
+    file=${file#bin/}
+    tools+=("${file%.rs}")
+done
 
 fail() {
     echo "packaging/build.sh: error: $1" >&2
@@ -40,9 +45,9 @@ machine=$(uname -m)
 system=$(uname -s)
 if [ "$system" = Darwin ] && [ "${formats[*]}" != wheel ]; then fail "on macOS there is the wheel alone" 2; fi
 version=$(sed -n '/^\[package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
-# The times of all files in packages.
-SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
-export SOURCE_DATE_EPOCH
+# The times of all files in packages. C is compiled again when this variable changes, and all that is
+# above it: a quick wheel does without.
+if [ -z "$dev" ]; then export SOURCE_DATE_EPOCH="${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}"; fi
 if [ -n "$(git status --porcelain)" ]; then echo "packaging/build.sh: there are changes that are not committed" >&2; fi
 
 # The tools of Python, in an environment of their own.
@@ -102,7 +107,7 @@ write_documents() {
     local tool shell share=$work/share
     rm -rf "$share" "${work:?}/home"
     mkdir -p "$share"/{man/man1,fish,doc/awsb} "$work/home"
-    for tool in $(cd bin && printf '%s\n' *.rs | sed 's/\.rs$//'); do
+    for tool in "${tools[@]}"; do
         "$programs/$tool" --man >"$share/man/man1/$tool.1"
     done
     for tool in "${old_names[@]}"; do
@@ -136,7 +141,7 @@ write_tree() {
     rm -rf "$root"
     mkdir -p "$root/bin"
     install -m 755 "$programs/awsb" "$root/bin/awsb"
-    for tool in $(cd bin && printf '%s\n' *.rs | sed 's/\.rs$//') "${old_names[@]}"; do
+    for tool in "${tools[@]}" "${old_names[@]}"; do
         [ "$tool" = awsb ] || ln -s awsb "$root/bin/$tool"
     done
     cp -r "$work/share" "$root/share"
@@ -181,8 +186,15 @@ make_deb() {
 }
 
 make_rpm() {
+    local tool
     install_tool cargo-generate-rpm "$cargo_generate_rpm_version"
     write_tree "$work/tree"
+    # cargo-generate-rpm follows links, and would pack the one program under each name.
+    find "$work/tree/bin" -type l -delete
+    for tool in "${tools[@]}"; do
+        install -m 755 "$programs/$tool" "$work/tree/bin/$tool"
+    done
+    cp "$scripts"/* "$work/tree/bin/"
     cargo generate-rpm --target "$machine-unknown-linux-gnu" --output "$packages/"
 }
 

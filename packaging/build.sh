@@ -45,8 +45,8 @@ machine=$(uname -m)
 system=$(uname -s)
 if [ "$system" = Darwin ] && [ "${formats[*]}" != wheel ]; then fail "on macOS there is the wheel alone" 2; fi
 version=$(sed -n '/^\[package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
-# The times of all files in packages. C is compiled again when this variable changes, and all that is
-# above it: a quick wheel does without.
+# The times of all files in packages. C is compiled again when this variable changes, and so is all
+# that is above it: a quick wheel does without.
 if [ -z "$dev" ]; then export SOURCE_DATE_EPOCH="${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}"; fi
 if [ -n "$(git status --porcelain)" ]; then echo "packaging/build.sh: there are changes that are not committed" >&2; fi
 

@@ -230,9 +230,12 @@ async fn a_container_finds_its_metadata() {
     let script = "until wget -qO- $ECS_CONTAINER_METADATA_URI_V4/task | grep -q '\"KnownStatus\":\"RUNNING\"'; do \
                   sleep 0.1; done; wget -qO- $ECS_CONTAINER_METADATA_URI_V4; echo; \
                   wget -qO- $ECS_CONTAINER_METADATA_URI_V4/task; echo; \
-                  wget -qO- ${ECS_CONTAINER_METADATA_URI_V4%-*}-7 2>/dev/null || echo none";
+                  wget -qO- ${ECS_CONTAINER_METADATA_URI_V4%-*}-7 2>/dev/null || echo none; \
+                  name=$(nslookup $(hostname -i) 127.0.0.11 | sed -n 's/.*name = awsb-\\([0-9a-f]*\\)[.].*/\\1/p'); \
+                  echo name=$name; \
+                  wget -qO- ${ECS_CONTAINER_METADATA_URI_V4%/*}/$name-0/task 2>/dev/null || echo none";
     let (job, output) = cluster.run(&definition, sh(script)).await;
-    let [container, task, other] = &output[..] else { panic!("{output:?}") };
+    let [container, task, other, name, guessed] = &output[..] else { panic!("{output:?}") };
     let container: Value = serde_json::from_str(container).unwrap();
     let task: Value = serde_json::from_str(task).unwrap();
     let stream = job.container().and_then(|c| c.log_stream_name()).unwrap();
@@ -243,6 +246,9 @@ async fn a_container_finds_its_metadata() {
     assert_eq!((&task["TaskARN"], &task["Family"]), (&task_arn.into(), &"contained".into()), "{task}");
     assert_eq!(task["Containers"], serde_json::json!([container]));
     assert_eq!(other, "none");
+    // Other containers find the ID of the attempt by the name server, and no metadata with it.
+    let attempt_id = task_arn.rsplit('/').next().unwrap();
+    assert_eq!((name.as_str(), guessed.as_str()), (format!("name={attempt_id}").as_str(), "none"));
     cluster.nothing_is_left().await;
 }
 

@@ -64,6 +64,16 @@ impl Keys {
         self.secrets().of_attempt(attempt_id, place)
     }
 
+    /// The token of an attempt's metadata, as [`KeyMaterial::metadata_token`].
+    pub fn metadata_token(&self, attempt_id: &AttemptId) -> String {
+        self.secrets().metadata_token(attempt_id)
+    }
+
+    /// Whether this is the token of an attempt's metadata.
+    pub fn is_metadata_token(&self, attempt_id: &AttemptId, token: &str) -> bool {
+        self.metadata_token(attempt_id).as_bytes().ct_eq(token.as_bytes()).into()
+    }
+
     /// Replaces the secrets: from now on no request with an earlier one is good.
     pub fn replace(&self, secrets: KeyMaterial) {
         *self.secrets.write().unwrap_or_else(PoisonError::into_inner) = secrets;
@@ -132,7 +142,12 @@ mod tests {
     fn a_server_that_comes_back_knows_the_keys_of_those_that_ran() {
         let (secrets, attempt_id) = (secrets(), AttemptId::random());
         let before = Keys::new(secrets.clone()).of_attempt(&attempt_id, Placement::Container);
-        assert_eq!(Keys::new(secrets).of_attempt(&attempt_id, Placement::Container), before);
+        let token = Keys::new(secrets.clone()).metadata_token(&attempt_id);
+        let after = Keys::new(secrets);
+        assert_eq!(after.of_attempt(&attempt_id, Placement::Container), before);
+        assert!(after.is_metadata_token(&attempt_id, &token));
+        assert!(!after.is_metadata_token(&AttemptId::random(), &token));
+        assert!(!after.is_metadata_token(&attempt_id, ""));
     }
 
     #[test]

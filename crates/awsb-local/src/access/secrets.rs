@@ -76,6 +76,15 @@ impl KeyMaterial {
         let secret_access_key = format!("{SECRET_PREFIX}{}", mac.get(..SECRET_DIGITS).unwrap_or(&mac));
         Credentials { access_key_id, secret_access_key }
     }
+
+    /// The part of the URL of an attempt's metadata that nobody else can know. The ID of the
+    /// attempt is not one: it is in the name of the container, which every container of the network
+    /// can ask the engine's name server for.
+    pub fn metadata_token(&self, attempt_id: &AttemptId) -> String {
+        // No access key ID has a space, so this is no secret access key.
+        let text = format!("metadata of {attempt_id}");
+        aws_sigv4::sign::v4::calculate_signature(self.jobs.as_bytes(), text.as_bytes())
+    }
 }
 
 fn access_key_id(attempt_id: &AttemptId, place: Placement) -> String {

@@ -282,6 +282,8 @@ pub struct Attempt<'a> {
     pub job_id: &'a str,
     /// The attempt's ID.
     pub attempt_id: &'a AttemptId,
+    /// The token of the URL of its metadata.
+    pub metadata_token: &'a str,
     /// Whether it is not the first one.
     pub is_repeated: bool,
     /// The command that replaces the image's CMD. When it is empty, the image's own is used.
@@ -355,7 +357,7 @@ pub(super) fn body(
 ) -> Result<ContainerCreateBody, ApiError> {
     let properties = Properties::read(container)?;
     let labels = labels(attempt, host);
-    let metadata = metadata_url(attempt.attempt_id, of_task.unwrap_or(0), host);
+    let metadata = metadata_url(attempt, of_task.unwrap_or(0), host);
     let environment: BTreeMap<&str, &str> = host
         .environment
         .iter()
@@ -380,9 +382,9 @@ pub(super) fn body(
 }
 
 /// The variable with the URL of a container's metadata, where containers reach this cluster.
-fn metadata_url(attempt_id: &AttemptId, index: usize, host: &ContainerHost) -> Option<(String, String)> {
+fn metadata_url(attempt: &Attempt<'_>, index: usize, host: &ContainerHost) -> Option<(String, String)> {
     let (_, endpoint) = host.environment.iter().find(|(name, _)| name == "AWS_ENDPOINT_URL")?;
-    let name = docker::metadata_name(attempt_id, index);
+    let name = docker::metadata_name(attempt.attempt_id, attempt.metadata_token, index);
     Some(("ECS_CONTAINER_METADATA_URI_V4".to_owned(), format!("{endpoint}/v4/{name}")))
 }
 
@@ -510,6 +512,7 @@ mod tests {
         let attempt = Attempt {
             job_id: "j:3",
             attempt_id: &attempt_id,
+            metadata_token: "token",
             is_repeated: false,
             command: Vec::new(),
             environment: vec![("A".into(), "2".into()), ("B".into(), "x=y".into()), ("A".into(), "3".into())],
@@ -574,6 +577,7 @@ mod tests {
         let attempt = Attempt {
             job_id: "j",
             attempt_id: &attempt_id,
+            metadata_token: "token",
             is_repeated: false,
             command: Vec::new(),
             environment: Vec::new(),

@@ -24,10 +24,10 @@ pub fn container_of_task_name(attempt_id: &AttemptId, index: usize) -> String {
     format!("{}-{index}", container_name(attempt_id))
 }
 
-/// The name of a container in the path of its metadata: the attempt, and the index of the container
-/// in its task.
-pub fn metadata_name(attempt_id: &AttemptId, index: usize) -> String {
-    format!("{attempt_id}-{index}")
+/// The name of a container in the path of its metadata: the attempt, the token that shows that who
+/// asks is in it, and the index of the container in its task.
+pub fn metadata_name(attempt_id: &AttemptId, token: &str, index: usize) -> String {
+    format!("{attempt_id}-{token}-{index}")
 }
 
 /// The name of a volume that the containers of a task share.

@@ -87,6 +87,8 @@ impl Gateway {
     ) -> Result<Response<s3s::Body>, Infallible> {
         let began = Instant::now();
         let (method, path) = (request.method().clone(), logged_path(request.uri().path()).to_owned());
+        // The path of metadata has a token.
+        let path = if path.starts_with(METADATA) { METADATA.to_owned() } else { path };
         let info = RequestInfo::default();
         let mut response = self.route(request, &info).await;
         let id = uuid::Uuid::new_v4().to_string();
@@ -136,9 +138,13 @@ impl Gateway {
         if let Some(path) =
             request.uri().path().strip_prefix(METADATA).filter(|_| request.method() == Method::GET)
         {
-            // Without a signature, as on ECS.
-            info.set_operation("TaskMetadata");
-            return Protocol::RestJson.answer(self.services.batch.metadata(path).await);
+            // Without a signature, as on ECS. The token in the path says who asks. A request
+            // without a valid one is a stranger's, and is logged as such.
+            let answer = self.services.batch.metadata(path, &self.keys).await;
+            if answer.is_ok() {
+                info.set_operation("TaskMetadata");
+            }
+            return Protocol::RestJson.answer(answer);
         }
         let scope = match signature::scope(&request) {
             Ok(scope) => scope,

@@ -2,12 +2,14 @@
 //! for the containers of jobs.
 //!
 //! A container finds its URL in `ECS_CONTAINER_METADATA_URI_V4`. Requests have no signature there,
-//! as on ECS: whoever knows the ID of an attempt, which is random, may ask for its metadata. It has
-//! nothing that DescribeJobs does not tell.
+//! as on ECS. The URL has a token in its place, which is derived from the attempt's ID and a secret
+//! of the home, as the attempt's key is: a server that restarts knows it, and other containers do
+//! not. The ID alone is not a secret.
 
 use serde_json::{Map, Value, json};
 
 use super::Api;
+use crate::access::Keys;
 use crate::batch::describe;
 use crate::batch::reader::JobRow;
 use crate::batch::request::task::{self, UNNAMED};
@@ -31,12 +33,16 @@ fn not_found(why: &str) -> ApiError {
 }
 
 /// Reads a path without `/v4/`: the attempt, the index of the container, and the subject.
-fn parse(path: &str) -> Result<(AttemptId, usize, Subject), ApiError> {
+fn parse(path: &str, keys: &Keys) -> Result<(AttemptId, usize, Subject), ApiError> {
     let (name, rest) = path.split_once('/').unwrap_or((path, ""));
     let wrong = || not_found("no container has this metadata endpoint");
-    let (attempt_id, index) = name.split_once('-').ok_or_else(wrong)?;
+    let (attempt_id, token) = name.split_once('-').ok_or_else(wrong)?;
+    let (token, index) = token.split_once('-').ok_or_else(wrong)?;
     let attempt_id = AttemptId::parse(attempt_id.to_owned()).ok_or_else(wrong)?;
     let index = index.parse().map_err(|_| wrong())?;
+    if !keys.is_metadata_token(&attempt_id, token) {
+        return Err(wrong());
+    }
     let subject = match rest {
         "" => Subject::Container,
         "task" => Subject::Task,
@@ -54,8 +60,8 @@ impl Api {
     ///
     /// # Errors
     /// 404, when no container that runs has this endpoint.
-    pub async fn metadata(&self, path: &str) -> Result<Value, ApiError> {
-        let (attempt_id, index, subject) = parse(path)?;
+    pub async fn metadata(&self, path: &str, keys: &Keys) -> Result<Value, ApiError> {
+        let (attempt_id, index, subject) = parse(path, keys)?;
         self.reader
             .read(move |db| {
                 let Some(key) = db.job_in_attempt(attempt_id.as_str())? else {
@@ -172,15 +178,28 @@ impl Shown<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::{Credentials, KeyMaterial};
 
     #[test]
     fn paths_of_the_endpoint() {
-        let attempt_id = AttemptId::random();
-        let name = crate::docker::metadata_name(&attempt_id, 3);
-        assert_eq!(parse(&name), Ok((attempt_id.clone(), 3, Subject::Container)));
-        assert_eq!(parse(&format!("{name}/task")), Ok((attempt_id, 3, Subject::Task)));
-        for wrong in ["", "x", "x-1", "0-0/task", &format!("{name}/stats")] {
-            assert!(parse(wrong).is_err(), "{wrong}");
+        let secret = |text: &str| Credentials { access_key_id: text.into(), secret_access_key: text.into() };
+        let keys = Keys::new(KeyMaterial { owner: secret("owner"), jobs: "jobs".to_owned() });
+        let (attempt_id, other) = (AttemptId::random(), AttemptId::random());
+        let token = keys.metadata_token(&attempt_id);
+        let name = crate::docker::metadata_name(&attempt_id, &token, 3);
+        assert_eq!(parse(&name, &keys), Ok((attempt_id.clone(), 3, Subject::Container)));
+        assert_eq!(parse(&format!("{name}/task"), &keys), Ok((attempt_id.clone(), 3, Subject::Task)));
+        for wrong in [
+            "",
+            "x",
+            "x-1",
+            "0-0/task",
+            &format!("{attempt_id}-0/task"),
+            &format!("{attempt_id}--0/task"),
+            &crate::docker::metadata_name(&other, &token, 3),
+            &format!("{name}/stats"),
+        ] {
+            assert!(parse(wrong, &keys).is_err(), "{wrong}");
         }
     }
 }

@@ -27,6 +27,8 @@ pub struct AttemptToRun<'a> {
     pub array_size: u32,
     /// The key pair of the attempt.
     pub credentials: Credentials,
+    /// The token of the URL of the attempt's metadata.
+    pub metadata_token: String,
     /// The host of its container; `None` for a process.
     pub container_host: Option<Result<&'a ContainerHost, &'a NoContainerHost>>,
 }
@@ -47,13 +49,14 @@ impl AttemptToRun<'_> {
         let id = self.job_id();
         let own = self.containers();
         let mut environment = self.environment(self.spec.environment(node_index(self.job)));
-        let Self { job, current, spec, container_host, main_node, .. } = self;
+        let Self { job, current, spec, container_host, main_node, metadata_token, .. } = self;
         let node = node_index(job);
         let mut command = spec.command(node);
         let container = container_host.map(|host| {
             let attempt = container::Attempt {
                 job_id: &id,
                 attempt_id: &current.attempt_id,
+                metadata_token: &metadata_token,
                 is_repeated: job.attempts > 1,
                 command: std::mem::take(&mut command),
                 environment: std::mem::take(&mut environment),
@@ -213,6 +216,7 @@ mod tests {
             main_node,
             array_size: 5,
             credentials,
+            metadata_token: "token".to_owned(),
             container_host,
         };
         let variables = attempt.environment(spec.environment(node_index(job))).into_iter().collect();

@@ -231,6 +231,7 @@ impl Engine {
             main_node: job.node().and_then(|(parent, _, main)| self.state.job(parent.child(main))),
             array_size: job.child.map_or(0, |(parent, _)| children(parent)),
             credentials: self.config.keys.of_attempt(&current.attempt_id, placement),
+            metadata_token: self.config.keys.metadata_token(&current.attempt_id),
             container_host: host.filter(|_| is_contained).map(|host| host.as_deref()),
         };
         Ok(Some(Order::Run(Box::new(attempt.order()))))

@@ -12,6 +12,7 @@
 //! | `consumables`  | the consumable resources that a job requires                               |
 //! | `tags`         | tags                                                                       |
 //! | [`task`]       | tasks of several containers                                                |
+//! | `task_fields`  | the types and values of a task's fields                                    |
 
 mod consumables;
 mod definition;
@@ -23,6 +24,9 @@ mod spec;
 mod submit_job;
 mod tags;
 pub mod task;
+mod task_fields;
+#[cfg(test)]
+mod task_tests;
 
 pub use definition::{Definition, check_definition, registration};
 pub use dependencies::RequestedDependency;

@@ -19,6 +19,11 @@ pub struct Overrides {
 }
 
 impl Overrides {
+    /// The overrides without the deprecated fields.
+    pub fn without_deprecated(self) -> Self {
+        Self { vcpus: None, memory: None, ..self }
+    }
+
     /// The length of their JSON, without what Batch itself adds.
     pub fn length(&self) -> usize {
         let value = json!({"command": self.command, "environment": self.environment});

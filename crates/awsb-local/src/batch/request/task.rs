@@ -7,11 +7,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::shape::{Overrides, check_platform_size, merge, not_there, resources, shape};
+use super::task_fields::{self, wrong};
 use crate::batch::container;
 use crate::capacity::Resources;
 use crate::http::protocol::ApiError;
 use crate::runner::protocol::Condition;
 use awsb_model::limits;
+
+pub use super::task_fields::Platforms;
 
 /// API, EcsProperties.taskProperties: "the task element can run up to 10 containers".
 const MOST_CONTAINERS: usize = 10;
@@ -97,8 +100,14 @@ impl Task {
             return Err(wrong("taskProperties must have exactly one element"));
         };
         let mut properties = task.clone();
-        let containers: Vec<Map<String, Value>> =
-            properties.remove("containers").map(shape).transpose()?.unwrap_or_default();
+        let mut containers: Vec<Map<String, Value>> = properties
+            .remove("containers")
+            .filter(|value| !value.is_null())
+            .map(shape)
+            .transpose()?
+            .unwrap_or_default();
+        task_fields::retain_task(&mut properties)?;
+        containers.iter_mut().try_for_each(task_fields::retain_container)?;
         let task = Self { properties, containers };
         task.check(platforms)?;
         Ok(task)
@@ -115,13 +124,13 @@ impl Task {
             return Err(wrong("at least one container must be essential"));
         }
         self.check_names()?;
-        self.check_modes(platforms)?;
+        task_fields::check_task(&self.properties, platforms)?;
         for container in &self.containers {
             let called = name(container).unwrap_or(UNNAMED);
+            task_fields::check_container(container, platforms)?;
             self.dependencies(container)?;
             for field in ["startTimeout", "stopTimeout"] {
-                let seconds = container.get(field).filter(|value| !value.is_null());
-                let seconds = seconds.map(|value| value.as_i64().unwrap_or(0));
+                let seconds = container.get(field).and_then(Value::as_i64);
                 if seconds.is_some_and(|s| {
                     s < TIMEOUT_MIN_S || (platforms.has_fargate() && s > FARGATE_TIMEOUT_MAX_S)
                 }) {
@@ -154,27 +163,6 @@ impl Task {
             if !names.insert(name) {
                 return Err(wrong(&format!("two containers have the name {name:?}")));
             }
-        }
-        Ok(())
-    }
-
-    fn check_modes(&self, platforms: &Platforms) -> Result<(), ApiError> {
-        let text = |field: &str| self.properties.get(field).and_then(Value::as_str);
-        let one_of = |field: &str, valid: &[&str]| match text(field) {
-            Some(mode) if !valid.contains(&mode) => {
-                Err(wrong(&format!("{field} must be one of {}, not {mode:?}", valid.join(", "))))
-            }
-            _ => Ok(()),
-        };
-        one_of("ipcMode", &["host", "task", "none"])?;
-        one_of("pidMode", &["host", "task"])?;
-        one_of("networkMode", &["host"])?;
-        if text("networkMode").is_some() && !platforms.has_managed_instances() {
-            return Err(wrong("networkMode is only for the platform MANAGED_INSTANCES"));
-        }
-        let has = |field: &str| self.properties.get(field).is_some_and(|value| !value.is_null());
-        if has("networkConfiguration") && !platforms.has_fargate() {
-            return Err(wrong("networkConfiguration is only for the platform FARGATE"));
         }
         Ok(())
     }
@@ -263,6 +251,7 @@ impl Task {
         if overrides.task_properties.as_ref().is_some_and(|tasks| tasks.len() > 1) {
             return Err(ApiError::client("ecsPropertiesOverride: taskProperties has more than one element"));
         }
+        let mut overridden = HashSet::new();
         for given in overrides.containers() {
             let wanted = given.name.as_deref().filter(|name| !name.is_empty());
             let names: Vec<String> = self.containers.iter().filter_map(name).map(str::to_owned).collect();
@@ -278,7 +267,14 @@ impl Task {
                     if names.is_empty() { "one without a name".to_owned() } else { names.join(", ") }
                 )));
             };
-            merge(container, &given.overrides)?;
+            if !overridden.insert(at) {
+                return Err(ApiError::client(format!(
+                    "ecsPropertiesOverride: the container {:?} is there twice",
+                    wanted.unwrap_or_default()
+                )));
+            }
+            // API: TaskContainerOverrides has no deprecated fields.
+            merge(container, &given.overrides.clone().without_deprecated())?;
         }
         Ok(())
     }
@@ -354,40 +350,10 @@ impl Task {
     }
 }
 
-/// API: RegisterJobDefinition.platformCapabilities.
-#[derive(Debug, Clone)]
-pub struct Platforms(Vec<String>);
-
-impl Platforms {
-    /// Those of a job definition.
-    pub fn of(definition: &Value) -> Self {
-        let all = definition.get("platformCapabilities").and_then(Value::as_array);
-        Self(all.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect())
-    }
-
-    fn has(&self, platform: &str) -> bool {
-        self.0.iter().any(|p| p == platform)
-    }
-
-    /// Whether jobs run on ECS Managed Instances.
-    pub fn has_managed_instances(&self) -> bool {
-        self.has("MANAGED_INSTANCES")
-    }
-
-    /// Whether jobs run on Fargate.
-    pub fn has_fargate(&self) -> bool {
-        self.has("FARGATE")
-    }
-}
-
 /// The reason for which a job of so long overrides fails.
 pub fn too_long(length: usize) -> Option<String> {
     (length > limits::OVERRIDES_LENGTH)
         .then(|| format!("Container Overrides length must be at most {}", limits::OVERRIDES_LENGTH))
-}
-
-fn wrong(why: &str) -> ApiError {
-    ApiError::client(format!("ecsProperties: {why}"))
 }
 
 #[cfg(test)]
@@ -408,7 +374,7 @@ mod tests {
         for (key, value) in more.as_object().unwrap() {
             task[key] = value.clone();
         }
-        let none = Platforms(Vec::new());
+        let none = Platforms::of(&Value::Null);
         Task::read(&json!({"taskProperties": [task]}), &none).map_err(|e| e.message)
     }
 
@@ -457,7 +423,7 @@ mod tests {
             let why = read(containers, more).unwrap_err();
             assert!(why.contains(words), "{why}: {words}");
         }
-        let none = Platforms(Vec::new());
+        let none = Platforms::of(&Value::Null);
         assert!(Task::read(&json!({"taskProperties": []}), &none).is_err());
         assert!(Task::read(&json!({"taskProperties": [{}, {}]}), &none).is_err());
     }

@@ -77,11 +77,18 @@ impl FromStr for Tmpfs {
     }
 }
 
+impl Tmpfs {
+    /// Whether this is one mount option of a file system in memory (API `Tmpfs`, `mountOptions`).
+    /// Several with commas are not.
+    pub fn is_option(text: &str) -> bool {
+        let name = text.split('=').next().unwrap_or_default();
+        let is_known = OPTIONS.contains(&text) || (text.contains('=') && WITH_VALUE.contains(&name));
+        is_known && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_=:-".contains(&b))
+    }
+}
+
 fn option(text: &str) -> Result<String, Invalid> {
-    let name = text.split('=').next().unwrap_or_default();
-    let is_known = OPTIONS.contains(&text) || (text.contains('=') && WITH_VALUE.contains(&name));
-    let is_plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_=:-".contains(&b));
-    match is_known && is_plain {
+    match Tmpfs::is_option(text) {
         true => Ok(text.to_owned()),
         false => {
             Err(Invalid::because(format!("'{text}' is not a mount option of a tmpfs, such as ro or noexec")))

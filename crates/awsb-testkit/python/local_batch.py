@@ -349,7 +349,8 @@ def consumable_resources():
     assert update(consumableResource="token", operation="SET", quantity=9)["totalQuantity"] == 9
     assert update(consumableResource="token", operation="REMOVE", quantity=4)["totalQuantity"] == 5
     refused(lambda: update(consumableResource="token", operation="REMOVE", quantity=6), "5")
-    refused(lambda: update(consumableResource="token", operation="HALVE", quantity=1), "HALVE")
+    refused(lambda: update(consumableResource="token", operation="HALVE", quantity=1), 'not "HALVE"')
+    refused(lambda: update(consumableResource="token", quantity=1), "SET, ADD or REMOVE")
 
     pages = batch.get_paginator("list_consumable_resources")
     listed = [r for page in pages.paginate(maxResults=1) for r in page["consumableResources"]]
@@ -371,6 +372,9 @@ def consumable_resources():
     assert ended(waits)["status"] == "SUCCEEDED"
 
     refused(lambda: submit("none", consumableResourcePropertiesOverride=consumes(nobody=1)), "nobody")
+    foreign = arn.replace("us-east-1", "eu-north-1")
+    refused(lambda: submit("foreign", consumableResourcePropertiesOverride=consumes(**{foreign: 1})), foreign)
+    refused(lambda: batch.describe_consumable_resource(consumableResource=foreign), foreign)
     refused(lambda: submit("zero", consumableResourcePropertiesOverride=consumes(lic=0)), "at least 1")
     six = consumes(**{f"r{i}": 1 for i in range(6)})
     refused(lambda: submit("six", consumableResourcePropertiesOverride=six), "at most 5")
@@ -419,6 +423,32 @@ def definitions():
     assert output(ended(submit("exact", None, definition="many:1"))) == ["a"]
     assert output(ended(submit("given", None, definition="many", parameters={"what": "x y"}))) == ["x y"]
     refused(lambda: submit("gone", None, definition="many:3"), "many:3")
+    foreign = active[0]["jobDefinitionArn"].replace("us-east-1", "eu-north-1")
+    refused(lambda: submit("foreign", None, definition=foreign), "eu-north-1")
+    # A task's containers are overridden once each.
+    needs = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "32"}]
+    a = {"name": "a", "image": "host", "command": ["true"], "resourceRequirements": needs}
+    task = lambda *containers: {"taskProperties": [{"containers": list(containers)}]}
+    batch.register_job_definition(jobDefinitionName="task", type="container", ecsProperties=task(a))
+    refused(
+        lambda: submit("twice", None, definition="task", ecsPropertiesOverride=task({"name": "a"}, {"name": "a"})),
+        '"a" is there twice',
+    )
+    # Properties that the API does not take, and those that a process of this machine cannot have.
+    def register(image="busybox", **more):
+        properties = {"image": image, "resourceRequirements": needs, **more}
+        return batch.register_job_definition(jobDefinitionName="odd", type="container", containerProperties=properties)
+    for options in (["ro,size=9g"], ["size=9g"], ["x"]):
+        tmpfs = [{"containerPath": "/t", "size": 64, "mountOptions": options}]
+        refused(lambda: register(linuxParameters={"tmpfs": tmpfs}), "mount options")
+    for more in (
+        {"privileged": True},
+        {"readonlyRootFilesystem": True},
+        {"linuxParameters": {"devices": [{"hostPath": "/dev/null"}]}},
+        {"linuxParameters": {"tmpfs": [{"containerPath": "/t", "size": 64}]}},
+    ):
+        register("host", **more)
+        refused(lambda: submit("odd", None, definition="odd"), "process of this machine")
     named = batch.describe_job_definitions(jobDefinitions=["many:1", "many:3"])["jobDefinitions"]
     assert [(d["revision"], d["status"]) for d in named] == [(1, "ACTIVE"), (3, "INACTIVE")]
     filter = [{"name": "JOB_DEFINITION", "values": ["man*"]}]

@@ -100,7 +100,7 @@ pub fn update(store: &Store, change: Value) -> Changed {
         Some("SET") => Some(by),
         Some("ADD") => total.checked_add(by),
         Some("REMOVE") => total.checked_sub(by).filter(|n| *n >= 0),
-        other => return refused(format!("operation must be SET, ADD or REMOVE, not {other:?}")),
+        _ => return refused(format!("operation must be SET, ADD or REMOVE, not {}", change["operation"])),
     };
     let Some(new) = new else {
         return refused(format!(

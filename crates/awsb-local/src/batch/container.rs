@@ -48,6 +48,7 @@ struct Volume {
     name: Option<String>,
     host: Option<Host>,
     efs_volume_configuration: Option<Value>,
+    s3files_volume_configuration: Option<Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -153,6 +154,30 @@ pub fn check(container: &Map<String, Value>) -> Result<(), ApiError> {
     for device in linux.devices.iter().flatten() {
         permissions(device)?;
     }
+    check_tmpfs(linux.tmpfs.as_deref().unwrap_or_default())
+}
+
+/// API: Tmpfs. The engine reads all options of one as a text, in which the last size counts. So an
+/// option with a comma would be another size than the one that the job has asked for.
+fn check_tmpfs(all: &[Tmpfs]) -> Result<(), ApiError> {
+    let wrong = |why: String| Err(ApiError::client(format!("linuxParameters: tmpfs: {why}")));
+    let mut paths = HashSet::new();
+    for Tmpfs { container_path, size, mount_options } in all {
+        if !container_path.starts_with('/') {
+            return wrong(format!("containerPath must be an absolute path, not {container_path:?}"));
+        }
+        if !paths.insert(container_path) {
+            return wrong(format!("containerPath {container_path:?} is there twice"));
+        }
+        // To the engine, 0 is no limit.
+        if *size < 1 {
+            return wrong(format!("the size of {container_path:?} must be at least 1 MiB, not {size}"));
+        }
+        let mut options = mount_options.iter().flatten();
+        if let Some(bad) = options.find(|option| !awsb_model::Tmpfs::is_option(option)) {
+            return wrong(format!("{bad:?} is not one of the mount options such as ro or noexec"));
+        }
+    }
     Ok(())
 }
 
@@ -190,6 +215,9 @@ pub fn check_runnable(container: &Map<String, Value>) -> Result<(), ApiError> {
     for volume in properties.volumes.iter().flatten() {
         if volume.efs_volume_configuration.as_ref().is_some_and(|value| !value.is_null()) {
             return cannot("it has no EFS for efsVolumeConfiguration; use host with a sourcePath");
+        }
+        if volume.s3files_volume_configuration.as_ref().is_some_and(|value| !value.is_null()) {
+            return cannot("it has no S3 Files for s3filesVolumeConfiguration; use host with a sourcePath");
         }
     }
     let properties = Properties::read(container)?;
@@ -238,6 +266,16 @@ pub fn check_process(container: &Map<String, Value>) -> Result<(), ApiError> {
             "which sees its files where they are; any other image gives it a container with mounts",
         );
     }
+    if properties.privileged == Some(true) {
+        return cannot(
+            "which has your rights and cannot be privileged; any other image gives it a container",
+        );
+    }
+    if properties.readonly_root_filesystem == Some(true) {
+        return cannot(
+            "whose files are those of the machine, not a readonlyRootFilesystem; any other image gives it a container",
+        );
+    }
     let Some(linux) = properties.linux_parameters else { return Ok(()) };
     if linux.shared_memory_size.is_some() {
         return cannot("which has no /dev/shm of its own; any other image gives it a container");
@@ -245,12 +283,10 @@ pub fn check_process(container: &Map<String, Value>) -> Result<(), ApiError> {
     if linux.tmpfs.is_some_and(|tmpfs| !tmpfs.is_empty()) {
         return cannot("which has no tmpfs of its own; any other image gives it a container");
     }
-    let elsewhere = |device: &Device| {
-        let inside = device.container_path.as_ref().filter(|path| !path.is_empty());
-        inside.is_some_and(|path| *path != device.host_path)
-    };
-    if linux.devices.iter().flatten().any(elsewhere) {
-        return cannot("which sees devices where they are; any other image gives it a container");
+    if linux.devices.is_some_and(|devices| !devices.is_empty()) {
+        return cannot(
+            "which has the devices that you have, and no others; any other image gives it a container",
+        );
     }
     Ok(())
 }
@@ -591,6 +627,11 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_refused() {
+        let tmpfs = |mut fields: Value| {
+            let path = fields.get("containerPath").cloned().unwrap_or(json!("/t"));
+            fields["containerPath"] = path;
+            json!({"linuxParameters": {"tmpfs": [fields]}})
+        };
         for bad in [
             json!({"mountPoints": [{"sourceVolume": "v", "containerPath": "/v"}]}),
             json!({"volumes": [{"name": "v"}], "mountPoints": [{"sourceVolume": "v", "containerPath": "v"}]}),
@@ -600,12 +641,24 @@ mod tests {
             json!({"linuxParameters": {"maxSwap": -1}}),
             json!({"linuxParameters": {"devices": [{"hostPath": "/dev/x", "permissions": ["EXEC"]}]}}),
             json!({"privileged": "yes"}),
+            tmpfs(json!({"size": 64, "mountOptions": ["ro,size=9g"]})),
+            tmpfs(json!({"size": 64, "mountOptions": ["size=9g"]})),
+            tmpfs(json!({"size": 64, "mountOptions": ["mode=755,size=9g"]})),
+            tmpfs(json!({"size": 64, "mountOptions": ["mode"]})),
+            tmpfs(json!({"size": 64, "mountOptions": [""]})),
+            tmpfs(json!({"size": 0})),
+            tmpfs(json!({"size": 64, "containerPath": "t"})),
+            json!({"linuxParameters": {"tmpfs": [
+                {"containerPath": "/t", "size": 1}, {"containerPath": "/t", "size": 2}]}}),
         ] {
             assert!(check(&properties(bad.clone())).is_err(), "{bad}");
         }
+        let options = json!({"size": 64, "mountOptions": ["ro", "noexec", "mode=1777"]});
+        assert_eq!(check(&properties(tmpfs(options))), Ok(()));
         for not_here in [
             json!({"secrets": [{"name": "A", "valueFrom": "arn:x"}]}),
             json!({"volumes": [{"name": "v", "efsVolumeConfiguration": {"fileSystemId": "fs-1"}}]}),
+            json!({"volumes": [{"name": "v", "s3filesVolumeConfiguration": {"fileSystemArn": "arn:x"}}]}),
             json!({"volumes": [{"name": "v", "host": {"sourcePath": "/a:b"}}],
                    "mountPoints": [{"sourceVolume": "v", "containerPath": "/v"}]}),
             json!({"volumes": [{"name": "v"}], "mountPoints": [
@@ -628,13 +681,18 @@ mod tests {
             json!({"volumes": [{"name": "v", "host": {"sourcePath": "/v"}}],
                    "mountPoints": [{"sourceVolume": "v", "containerPath": path, "readOnly": read_only}]})
         };
-        for fine in [json!({}), json!({"user": "", "secrets": []}), mount("/v", false)] {
+        let nothing = json!({"privileged": false, "linuxParameters": {"devices": [], "tmpfs": []}});
+        for fine in [json!({}), json!({"user": "", "secrets": []}), nothing, mount("/v", false)] {
             assert!(process(fine.clone()).is_ok(), "{fine}");
         }
         for bad in [
             json!({"user": "7"}),
             json!({"secrets": [{"name": "A", "valueFrom": "arn:x"}]}),
             json!({"linuxParameters": {"sharedMemorySize": 64}}),
+            json!({"linuxParameters": {"tmpfs": [{"containerPath": "/t", "size": 4}]}}),
+            json!({"linuxParameters": {"devices": [{"hostPath": "/dev/null"}]}}),
+            json!({"privileged": true}),
+            json!({"readonlyRootFilesystem": true}),
             mount("/w", false),
             mount("/v", true),
         ] {

@@ -33,10 +33,19 @@ impl DefinitionName {
     }
 }
 
-/// The name in an ARN of this `kind`, or the name itself.
+/// The kind and the name in an ARN of this cluster; `None` for an ARN of another account or region.
+pub fn kind_and_name(text: &str) -> Option<(&str, &str)> {
+    let rest = text.strip_prefix("arn:aws:batch:")?;
+    let (region, rest) = rest.split_once(':')?;
+    let (account, rest) = rest.split_once(':')?;
+    rest.split_once('/').filter(|_| region == REGION && account == ACCOUNT)
+}
+
+/// The name in an ARN of this cluster and this `kind`, or the text itself. No resource has the ARN
+/// of another account or region as its name.
 pub fn resource_name<'a>(kind: &str, text: &'a str) -> &'a str {
-    match text.strip_prefix("arn:").and_then(|rest| rest.split_once('/')) {
-        Some((head, name)) if head.ends_with(kind) => name,
+    match kind_and_name(text) {
+        Some((of, name)) if of == kind => name,
         _ => text,
     }
 }
@@ -93,5 +102,21 @@ mod tests {
         assert_eq!(name("a:3"), ("a".into(), Some(3)));
         assert_eq!(name(&arn("job-definition", "a:3")), ("a".into(), Some(3)));
         assert_eq!(name(&arn("job-definition", "a")), ("a".into(), None));
+    }
+
+    #[test]
+    fn the_arn_of_another_account_or_region_or_kind_names_nothing_here() {
+        let own = arn("job-queue", "a");
+        assert_eq!(resource_name("job-queue", &own), "a");
+        for foreign in [
+            own.replace(REGION, "eu-north-1"),
+            own.replace(ACCOUNT, "111122223333"),
+            own.replace("arn:aws:", "arn:aws-cn:"),
+            own.replace(":batch:", ":ecs:"),
+            own.replace("job-queue", "my-job-queue"),
+            arn("consumable-resource", "a"),
+        ] {
+            assert_eq!(resource_name("job-queue", &foreign), foreign);
+        }
     }
 }

@@ -85,7 +85,8 @@ fn job_row(row: &Row<'_>) -> rusqlite::Result<JobRow> {
     let damage = match (&summary, status_code.map(|code| code.0)) {
         (Err(e), _) => Some(format!("the statuses of its children: {e}")),
         (_, Some(0..=6)) => None,
-        (_, code) => Some(format!("its status is {code:?}")),
+        (_, Some(code)) => Some(format!("its status is {code}")),
+        (_, None) => Some("it has no status".to_owned()),
     };
     Ok(JobRow {
         key: JobKey(whole(0)?),

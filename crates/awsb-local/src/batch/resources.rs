@@ -202,7 +202,7 @@ fn check_environment(body: &Value) -> Result<(), ChangeError> {
     match body["type"].as_str() {
         Some("MANAGED") => {}
         Some("UNMANAGED") => return Ok(()),
-        other => return refused(format!("type must be MANAGED or UNMANAGED, not {other:?}")),
+        _ => return refused(format!("type must be MANAGED or UNMANAGED, not {}", body["type"])),
     }
     if body.get("eksConfiguration").is_some_and(|v| !v.is_null()) {
         return refused("The local cluster does not have EKS.");

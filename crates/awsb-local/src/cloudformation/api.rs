@@ -195,7 +195,7 @@ fn of_url(objects: &s3::Store, url: &str) -> Result<String, ApiError> {
         s3::StoreError::NoSuchBucket | s3::StoreError::NoSuchKey => {
             invalid("S3 error: The specified key does not exist.")
         }
-        other => ApiError::server(format!("{other:?}")),
+        other => ApiError::server(other.to_string()),
     })?;
     if object.size > LONGEST_OBJECT as u64 {
         return Err(invalid(format!("Template may not exceed {LONGEST_OBJECT} bytes in size.")));

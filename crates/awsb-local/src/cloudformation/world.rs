@@ -335,7 +335,7 @@ fn of_objects(e: &s3::StoreError) -> HandlerError {
         s3::StoreError::NotEmpty => {
             HandlerError::new("GeneralServiceException", "The bucket you tried to delete is not empty")
         }
-        other => HandlerError::new("ServiceInternalError", format!("{other:?}")),
+        other => HandlerError::new("ServiceInternalError", other.to_string()),
     }
 }
 

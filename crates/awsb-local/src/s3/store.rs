@@ -103,21 +103,28 @@ pub enum Condition {
 }
 
 /// Why the store says no.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The bucket does not exist.
+    #[error("the bucket does not exist")]
     NoSuchBucket,
     /// The object does not exist.
+    #[error("the object does not exist")]
     NoSuchKey,
     /// The multipart upload does not exist.
+    #[error("the multipart upload does not exist")]
     NoSuchUpload,
     /// The bucket holds objects.
+    #[error("the bucket holds objects")]
     NotEmpty,
     /// The condition does not hold.
+    #[error("the condition does not hold")]
     PreconditionFailed,
     /// The object is there, and its content is not what was stored.
+    #[error("the content of an object is damaged: {0}")]
     Damaged(String),
     /// The disk or the database.
+    #[error("{0}")]
     Io(io::Error),
 }
 
@@ -173,7 +180,7 @@ pub fn content(home: &Path, bucket: &str, key: &str, limit: u64) -> io::Result<O
         }
         Ok(_) | Err(StoreError::NoSuchKey | StoreError::NoSuchBucket) => Ok(None),
         Err(StoreError::Io(e)) => Err(e),
-        Err(other) => Err(io::Error::other(format!("{other:?}"))),
+        Err(other) => Err(io::Error::other(other.to_string())),
     }
 }
 
@@ -237,7 +244,7 @@ impl Store {
         let store = Self { index: Mutex::new(index), commits, folder: home.join(OBJECTS), looked_at };
         let failed = |e| match e {
             StoreError::Io(e) => e,
-            other => io::Error::other(format!("{other:?}")),
+            other => io::Error::other(other.to_string()),
         };
         if store.require_bucket(BUCKET).is_err() {
             store.create_bucket(BUCKET).map_err(failed)?;

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::Api;
 use super::path::decoded;
-use crate::batch::definition::DefinitionName;
+use crate::batch::definition::{DefinitionName, kind_and_name};
 use crate::batch::model::JobKey;
 use crate::batch::request::{Spec, check_tags};
 use crate::batch::resource_rows::ResourceKind;
@@ -25,14 +25,14 @@ impl Tagged {
     /// Finds the resource that an ARN names.
     fn find(store: &Store, arn: &str) -> Result<Self, ChangeError> {
         let missing = || ChangeError::Refused(ApiError::client(format!("Resource not found: {arn}")));
-        let (head, name) = arn.split_once('/').ok_or_else(missing)?;
+        let (kind, name) = kind_and_name(arn).ok_or_else(missing)?;
         let kinds = [
             ResourceKind::Queue,
             ResourceKind::ComputeEnvironment,
             ResourceKind::Policy,
             ResourceKind::Consumable,
         ];
-        match head.rsplit(':').next().unwrap_or("") {
+        match kind {
             // Children and nodes have the tags of their job.
             "job" => {
                 let parent = name.split([':', '#']).next().unwrap_or(name);

@@ -88,7 +88,10 @@ pub fn check_definition(body: &Value) -> Result<(), ApiError> {
             let (containers, _) = nodes::containers(&properties, None)?;
             return containers.iter().try_for_each(check_container_definition);
         }
-        other => return Err(ApiError::client(format!("type must be container or multinode, not {other:?}"))),
+        _ => {
+            let given = &body["type"];
+            return Err(ApiError::client(format!("type must be container or multinode, not {given}")));
+        }
     }
     if has("eksProperties") {
         return Err(not_there("jobs on EKS (eksProperties): it has no Kubernetes"));

@@ -130,7 +130,7 @@ write_documents() {
     rm -rf "$scripts"
     mkdir -p "$scripts"
     for tool in "${old_names[@]}"; do
-        sed "s/NAME/$tool/" packaging/old-name.sh >"$scripts/$tool"
+        sed "s/NAME/$tool/g" packaging/old-name.sh >"$scripts/$tool"
         chmod 755 "$scripts/$tool"
     done
 }

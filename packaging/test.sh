@@ -195,15 +195,27 @@ try_tarball() {
     try_documents "$prefix/share"
     # A second time, over what is there.
     "$folder/install.sh" --prefix "$prefix" >/dev/null
-    "$folder/install.sh" --prefix "$prefix" --uninstall
-    nothing_left "$prefix"
-    # What another has put there stays.
+    "$prefix/lib/awsb/install.sh" --uninstall
+    [ ! -e "$prefix" ] || fail "removing it has left $(find "$prefix")"
+    # What another has put there stays: before the first installation, and after it.
     mkdir -p "$prefix/bin"
     echo theirs >"$prefix/bin/bsub"
-    if "$folder/install.sh" --prefix "$prefix" 2>"$scratch/refused"; then fail "install.sh has replaced another's bsub"; fi
-    grep -q 'is not ours' "$scratch/refused" || fail "install.sh says: $(cat "$scratch/refused")"
-    [ "$(cat "$prefix/bin/bsub")" = theirs ] || fail "install.sh has changed another's bsub"
+    refuses_theirs "$folder" "$prefix"
+    rm "$prefix/bin/bsub"
+    "$folder/install.sh" --prefix "$prefix" >/dev/null
+    rm "$prefix/bin/bsub"
+    echo theirs >"$prefix/bin/bsub"
+    refuses_theirs "$folder" "$prefix"
+    "$folder/install.sh" --prefix "$prefix" --uninstall >/dev/null
+    [ "$(find "$prefix" -type f -o -type l)" = "$prefix/bin/bsub" ] || fail "removing it has left $(find "$prefix")"
     if [ "$(id -u)" = 0 ]; then try_full_disk "$folder"; else try_read_only "$folder"; fi
+}
+
+# refuses_theirs FOLDER PREFIX: install.sh leaves another's bsub alone.
+refuses_theirs() {
+    if "$1/install.sh" --prefix "$2" 2>"$scratch/refused"; then fail "install.sh has replaced another's bsub"; fi
+    grep -q 'is not ours' "$scratch/refused" || fail "install.sh says: $(cat "$scratch/refused")"
+    [ "$(cat "$2/bin/bsub")" = theirs ] || fail "install.sh has changed another's bsub"
 }
 
 # A prefix that cannot be written.
@@ -213,7 +225,7 @@ try_read_only() {
     grep -q 'cannot be written' "$scratch/refused" || fail "install.sh says: $(cat "$scratch/refused")"
 }
 
-# A disk that is too small: the error says so, and what was begun can be removed.
+# A disk that is too small: the error says so, and nothing is left.
 try_full_disk() {
     local disk=$scratch/disk
     mkdir "$disk"
@@ -222,7 +234,6 @@ try_full_disk() {
         umount "$disk"
         fail "a full disk was no error"
     fi
-    "$1/install.sh" --prefix "$disk/awsb" --uninstall >/dev/null
     (nothing_left "$disk") || { umount "$disk"; fail "a full disk keeps files"; }
     umount "$disk"
     grep -q 'cannot be written' "$scratch/refused" || fail "install.sh says: $(cat "$scratch/refused")"

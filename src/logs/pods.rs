@@ -28,6 +28,8 @@ pub async fn name_streams(session: &Session, job: &mut Job) -> Result<(), Failur
     let Some(logs) = &session.cluster.pod_logs else {
         return Ok(());
     };
+    // One stream of all containers would be shown once for each of them.
+    let most = if logs.stream.tells_containers_apart() { usize::MAX } else { 1 };
     let pod = job.eks_properties.as_mut().and_then(|eks| eks.pod_properties.as_mut());
     if let Some(pod) = pod {
         let names = PodNames {
@@ -36,7 +38,7 @@ pub async fn name_streams(session: &Session, job: &mut Job) -> Result<(), Failur
             node: pod.node_name.as_deref(),
             container: None,
         };
-        for container in pod.init_containers.iter_mut().chain(&mut pod.containers) {
+        for container in pod.containers.iter_mut().chain(&mut pod.init_containers).take(most) {
             container.log_stream_name = stream(session, logs, names, container.name.as_deref()).await?;
             container.log_group = Some(logs.group.clone());
         }
@@ -51,7 +53,7 @@ pub async fn name_streams(session: &Session, job: &mut Job) -> Result<(), Failur
             node: pod.node_name.as_deref(),
             container: None,
         };
-        for container in pod.init_containers.iter_mut().chain(&mut pod.containers) {
+        for container in pod.containers.iter_mut().chain(&mut pod.init_containers).take(most) {
             container.log_stream_name = stream(session, logs, names, container.name.as_deref()).await?;
         }
     }

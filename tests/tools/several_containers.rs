@@ -403,6 +403,10 @@ fn the_output_of_a_pod_is_read_where_the_settings_say() {
             asked.iter().map(|r| serde_json::from_slice::<Value>(&r.body).unwrap()["logGroupName"].take());
         assert!(groups.into_iter().all(|group| group == "/pods"));
     }
+    // One stream of both containers is shown once.
+    let sandbox = with_pod_logs(&server, "{namespace}/{pod}");
+    let line = "Default: a line of \"batch/aws-batch.f00d\"\n";
+    assert_eq!(sandbox.run("bout", [JOB]).ok().stdout, line);
     // The pod has no such streams.
     let failed = with_pod_logs(&server, "d.{pod}_*").run("bout", [JOB]);
     assert!(failed.failed_with(1).contains("the log group /pods has no stream of its pod"), "{failed}");

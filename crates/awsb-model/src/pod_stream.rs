@@ -97,6 +97,11 @@ impl FromStr for PodStreamPattern {
 }
 
 impl PodStreamPattern {
+    /// Whether each container of a pod has a stream of its own.
+    pub fn tells_containers_apart(&self) -> bool {
+        self.parts.contains(&Part::Container)
+    }
+
     /// The stream of a container; `None` when a name that it needs is unknown.
     pub fn stream(&self, names: PodNames<'_>) -> Option<PodStream> {
         let mut name = String::new();

@@ -25,7 +25,7 @@ pub use error::{ErrorKind, Failure};
 pub use exit::Exit;
 pub use live_view::LiveView;
 pub use messages::{Reporter, print_message};
-pub use output::{Format, JsonArray, Layout, OpenArray, Output, View};
+pub use output::{Format, JsonArray, Layout, OpenArray, Output, View, stdout_failure};
 pub use progress::ProgressBar;
 pub use prompt::{ask, can_ask};
 pub use sanitize::{sanitize, sanitize_json, sanitize_line};

@@ -350,10 +350,7 @@ impl Output {
         match written {
             Ok(()) => Ok(()),
             Err(e) if e.kind() == io::ErrorKind::BrokenPipe && self.outlives_reader => Ok(()),
-            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => {
-                Err(Failure::new(ErrorKind::ReaderGone, "the reader of standard output is gone"))
-            }
-            Err(e) => Err(write_failure(&e)),
+            Err(e) => Err(stdout_failure(&e)),
         }
     }
 
@@ -410,6 +407,17 @@ fn write_beside(bytes: &[u8]) -> io::Result<()> {
 
 /// A column that gives way keeps this many characters.
 const NARROWEST: usize = 8;
+
+/// The failure of a write to stdout. A closed pipe is the reader's choice: its failure is of the
+/// kind [`ErrorKind::ReaderGone`].
+pub fn stdout_failure(e: &io::Error) -> Failure {
+    match e.kind() {
+        io::ErrorKind::BrokenPipe => {
+            Failure::new(ErrorKind::ReaderGone, "the reader of standard output is gone")
+        }
+        _ => write_failure(e),
+    }
+}
 
 fn write_failure(e: &io::Error) -> Failure {
     Failure::failed(format!("writing the result to standard output: {e}"))

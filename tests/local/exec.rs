@@ -87,6 +87,37 @@ fn ten_megabytes_go_through_both_ways() {
 }
 
 #[story]
+fn output_that_cannot_be_written_is_an_error() {
+    // A device that is always full; not every system has it.
+    if !Path::new("/dev/full").exists() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let id = running(&sandbox, &[], "sleep 1000");
+    // At the end of the command, in its midst, and while the command has nothing more to print.
+    for script in ["echo hi", "head -c 3000000 /dev/zero", "echo hi; exec sleep 1000"] {
+        let line = format!("bexec {id} sh -c '{script}' > /dev/full");
+        let full = sandbox.run("sh", ["-c", &line]).ended_with(1);
+        assert!(full.stderr.contains("bexec: error: writing the result to standard output: "), "{full}");
+        assert!(full.hints().contains("is incomplete"), "{full}");
+    }
+    let line = format!("bexec {id} sh -c 'echo hi; echo problem >&2' 2> /dev/full");
+    sandbox.run("sh", ["-c", &line]).ended_with(1);
+    let full = sandbox.run("sh", ["-c", "bsub -I --pty echo hi > /dev/full"]).ended_with(1);
+    assert!(full.stderr.contains("writing the result to standard output: "), "{full}");
+    let line = format!("bexec --forward 0:1 {id} > /dev/full");
+    sandbox.run("sh", ["-c", &line]).ended_with(1);
+    // A reader that wants no more is not an error, and does not hide how the command has ended.
+    let line = format!("bexec {id} yes > >(head -1); echo $?");
+    let gone = sandbox.run("bash", ["-c", &line]).ok();
+    assert!(gone.stdout.lines().any(|line| line == "0") && gone.stderr.is_empty(), "{gone}");
+    // Input that cannot be read is not lost without a word.
+    let input = sandbox.run("sh", ["-c", &format!("bexec {id} cat < .")]).ok();
+    assert!(input.stderr.contains("bexec: warning: reading standard input: "), "{input}");
+    sandbox.run("bkill", [&id]).ok();
+}
+
+#[story]
 fn a_shell_has_a_terminal_with_its_keys_and_its_size() {
     let sandbox = Sandbox::new();
     let id = running(&sandbox, &[], "sleep 1000");
@@ -320,6 +351,39 @@ fn a_port_of_the_job_is_here_as_well() {
     let outcome = forward.wait().ended_with(0);
     assert!(outcome.stderr.contains("connecting to 127.0.0.1:"), "{outcome}");
     assert!(outcome.stderr.contains("has ended"), "{outcome}");
+}
+
+#[story]
+fn a_connection_too_many_is_not_the_end_of_the_others() {
+    let sandbox = Sandbox::new();
+    let id = running(&sandbox, &[], "sleep 1000");
+    // It greets, and holds the connection.
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = server.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in server.incoming() {
+            let Ok(mut stream) = stream else { return };
+            std::thread::spawn(move || {
+                let _ = stream.write_all(b"x");
+                let _ = stream.read_to_end(&mut Vec::new());
+            });
+        }
+    });
+    let mut forward = sandbox.start("bexec", ["--forward", &format!("0:{port}"), &id]);
+    let line = forward.line().unwrap();
+    let local = line.split([':', ' ']).nth(1).unwrap().parse::<u16>().unwrap();
+    let greeted = || {
+        let mut client = TcpStream::connect(("127.0.0.1", local)).unwrap();
+        matches!(client.read(&mut [0]), Ok(1)).then_some(client)
+    };
+    let clients: Vec<TcpStream> = std::iter::from_fn(greeted).take(100).collect();
+    assert!((2..100).contains(&clients.len()), "{} connections", clients.len());
+    drop(clients);
+    eventually("there is room again", PATIENCE, greeted);
+    forward.signal(Signal::SIGINT);
+    let outcome = forward.wait().ended_with(130);
+    assert!(outcome.stderr.contains("starting a session with port"), "{outcome}");
+    sandbox.run("bkill", [&id]).ok();
 }
 
 #[story]

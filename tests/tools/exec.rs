@@ -211,6 +211,11 @@ fn what_is_missing_is_said() {
     let world = World { opened: refusal(), ..World::new() };
     assert!(hints(world).contains("ssmmessages"));
 
+    // A refusal for another reason says nothing of ECS Exec.
+    let other = Answer::error(400, "InvalidParameterException", "Commands have at most 8192 characters.");
+    let world = World { job: task(false, ""), opened: other, agent: None };
+    assert_eq!(hints(world), "");
+
     // The plugin, and permissions.
     let (sandbox_1, _server, _) = sandbox(World::new());
     let none = sandbox_1.run("bexec", [ID, "true"]).ended_with(1);

@@ -1,13 +1,13 @@
 //! A command in a job, attached to the standard streams of this one.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind as IoErrorKind, Read, Write};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::terminal::{self, RawMode};
 use crate::aws::session_stream::{StreamReader, StreamWriter};
-use crate::ui::{EndSignal, ErrorKind, Exit, Failure, SignalListener, print_message};
+use crate::ui::{EndSignal, ErrorKind, Exit, Failure, SignalListener, print_message, stdout_failure};
 use awsb_model::session_frames::{Frame, INPUT_WINDOW, SessionTerminal};
 
 /// How much of standard input is read at a time.
@@ -23,8 +23,6 @@ enum End {
     Failed(String),
     /// The connection has ended before the command.
     Lost,
-    /// Nobody reads the output any more.
-    ReaderGone,
 }
 
 /// Output for one of the two streams.
@@ -37,7 +35,7 @@ enum Output {
 /// command's. `job` is the job in messages.
 ///
 /// # Errors
-/// When the session fails.
+/// When the session fails, or the output cannot be written.
 pub async fn attach(
     (mut reader, writer): (StreamReader, StreamWriter),
     terminal: Option<SessionTerminal>,
@@ -55,11 +53,14 @@ pub async fn attach(
     let send = send(pieces, &writer, &window);
     let resize = resize(resized, &writer, has_terminal);
     let mut is_interrupted = false;
+    tokio::pin!(written);
     let ended = {
         tokio::pin!(receive, send, resize);
         loop {
             tokio::select! {
-                ended = &mut receive => break Ok(ended),
+                ended = &mut receive => break Ok(Ok(ended)),
+                // Before the end of the command, only a failure ends the writing.
+                Err(failure) = &mut written => break Ok(Err(failure)),
                 never = &mut send => match never {},
                 never = &mut resize => match never {},
                 signal = signals.next() => match signal {
@@ -75,24 +76,29 @@ pub async fn attach(
     };
     // All that the command has written is on its way to the reader.
     let ended = match ended {
-        Ok(ended) => {
+        Ok(Ok(ended)) => {
             tokio::select! {
-                _ = written => Ok(ended),
+                outcome = &mut written => Ok(match outcome {
+                    Err(failure) if !failure.is_reader_gone() => Err(failure),
+                    Ok(()) | Err(_) => Ok(ended),
+                }),
                 signal = signals.next() => Err(signal),
             }
         }
-        Err(signal) => Err(signal),
+        ended => ended,
     };
     drop(raw);
     match ended {
-        Ok(End::Exited(code)) => Ok(Exit::Job(code)),
-        Ok(End::Failed(why)) => Err(Failure::failed(format!("the command in the job {job}: {why}"))),
-        Ok(End::Lost) => Err(Failure::new(
+        Ok(Err(failure)) => {
+            Err(failure.hint(format!("the output of the command in the job {job} is incomplete")))
+        }
+        Ok(Ok(End::Exited(code))) => Ok(Exit::Job(code)),
+        Ok(Ok(End::Failed(why))) => Err(Failure::failed(format!("the command in the job {job}: {why}"))),
+        Ok(Ok(End::Lost)) => Err(Failure::new(
             ErrorKind::ContactLost,
             format!("contact with the command in the job {job} is lost, and the command gets SIGHUP"),
         )
         .hint(format!("`bstat {job}` tells how the job is"))),
-        Ok(End::ReaderGone) => Ok(Exit::Done),
         Err(signal) => {
             print_message(format!("bexec: {signal}; the command in the job {job} gets SIGHUP"));
             Ok(Exit::Interrupted(signal))
@@ -117,7 +123,8 @@ async fn receive(reader: &mut StreamReader, output: mpsc::Sender<Output>, window
             None => return End::Lost,
         };
         if sent.is_err() {
-            return End::ReaderGone;
+            // The thread that writes has ended, and its outcome ends the session.
+            std::future::pending::<()>().await;
         }
     }
 }
@@ -169,8 +176,13 @@ fn read_input() -> mpsc::Receiver<Vec<u8>> {
                         return;
                     }
                 }
-                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-                Ok(_) | Err(_) => return,
+                Err(e) if e.kind() == IoErrorKind::Interrupted => {}
+                Ok(_) => return,
+                Err(e) => {
+                    return print_message(format!(
+                        "bexec: warning: reading standard input: {e}; the command gets its end"
+                    ));
+                }
             }
         }
     };
@@ -179,31 +191,42 @@ fn read_input() -> mpsc::Receiver<Vec<u8>> {
     receiver
 }
 
-/// Writes output in a thread: a reader that does not read must not hold up the keyboard. The
-/// receiver tells when everything has been written.
-fn write_output() -> (mpsc::Sender<Output>, oneshot::Receiver<()>) {
+/// Writes output in a thread: a reader that does not read must not hold up the keyboard. The future
+/// ends when everything has been written, or with the failure of the first write that fails.
+fn write_output() -> (mpsc::Sender<Output>, impl Future<Output = Result<(), Failure>>) {
     let (sender, mut receiver) = mpsc::channel(QUEUED);
     let (done, written) = oneshot::channel();
     let write = move || {
-        while let Some(output) = receiver.blocking_recv() {
-            let outcome = match output {
-                Output::Out(data) => {
-                    let mut stdout = std::io::stdout().lock();
-                    stdout.write_all(&data).and_then(|()| stdout.flush())
-                }
-                // Nobody has to read the errors.
-                Output::Err(data) => {
-                    let _ = std::io::stderr().lock().write_all(&data);
-                    Ok(())
-                }
-            };
-            if outcome.is_err() {
-                break;
-            }
+        let mut outcome = Ok(());
+        while outcome.is_ok()
+            && let Some(output) = receiver.blocking_recv()
+        {
+            outcome = write_piece(output);
         }
         drop(receiver);
-        let _ = done.send(());
+        let _ = done.send(outcome);
     };
-    let _ = std::thread::Builder::new().name("output".to_owned()).spawn(write);
+    let started = std::thread::Builder::new().name("output".to_owned()).spawn(write);
+    let written = async move {
+        started.map_err(|e| stdout_failure(&e))?;
+        written.await.unwrap_or_else(|_| Err(Failure::failed("writing the output: the thread is gone")))
+    };
     (sender, written)
+}
+
+/// Writes a piece of the output. Nobody has to read the errors: a reader of them that is gone takes
+/// nothing away from the output.
+fn write_piece(output: Output) -> Result<(), Failure> {
+    match output {
+        Output::Out(data) => {
+            let mut stdout = std::io::stdout().lock();
+            stdout.write_all(&data).and_then(|()| stdout.flush()).map_err(|e| stdout_failure(&e))
+        }
+        Output::Err(data) => match std::io::stderr().lock().write_all(&data) {
+            Err(e) if e.kind() != IoErrorKind::BrokenPipe => {
+                Err(Failure::failed(format!("writing the errors to standard error: {e}")))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        },
+    }
 }

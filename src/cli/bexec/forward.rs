@@ -67,7 +67,7 @@ impl View for Forwarded<'_> {
 /// Manager names it.
 ///
 /// # Errors
-/// When the local port is not free, or there is no session with the job.
+/// When the local port is not free, or there is no first session with the job.
 pub async fn forward(
     session: &Session,
     ports: Ports,
@@ -105,19 +105,23 @@ pub async fn forward(
         tokio::select! {
             accepted = listener.accept() => {
                 let Ok((client, _)) = accepted else { continue };
-                let started = match next.take() {
-                    Some(first) => Ok(first),
-                    None => start(session, ports, target, job).await,
-                };
-                match started {
-                    Ok(started) => {
-                        connections.spawn(connect(client, started));
-                    }
-                    Err(failure) => return Err(failure),
-                }
+                let (session, target, job) = (session.clone(), target.to_owned(), job.to_owned());
+                let first = next.take();
+                // A session that is refused (there may be too many at the same time) is the end of
+                // this connection alone.
+                connections.spawn(async move {
+                    let started = match first {
+                        Some(first) => first,
+                        None => start(&session, ports, &target, &job).await?,
+                    };
+                    let failed = |why: String| {
+                        Failure::failed(format!("a connection to port {} of the job {job}: {why}", ports.remote))
+                    };
+                    connect(client, started).await.map_err(failed)
+                });
             }
-            Some(ended) = connections.join_next() => if let Ok(Err(why)) = ended {
-                print_message(format!("bexec: port {} of the job {job}: {why}", ports.remote));
+            Some(ended) = connections.join_next() => if let Ok(Err(failure)) = ended {
+                failure.report("bexec");
             },
             ended = &mut job_end => {
                 let status = ended?;

@@ -10,7 +10,7 @@ use tokio::process::Command;
 
 use super::marked_output::{Line, MarkedOutput};
 use crate::aws::Session;
-use crate::ui::{EndSignal, ErrorKind, Exit, Failure, SignalListener};
+use crate::ui::{EndSignal, ErrorKind, Exit, Failure, SignalListener, stdout_failure};
 
 /// The program (Systems Manager User Guide,
 /// `session-manager-working-with-install-plugin`).
@@ -91,7 +91,7 @@ pub async fn run(session: &Session, opened: &PluginSession) -> Result<Exit, Fail
 /// returns the exit code of the command.
 ///
 /// # Errors
-/// When the plugin cannot be started, or ends before the command.
+/// When the plugin cannot be started, or ends before the command, or the output cannot be written.
 pub async fn run_marked(session: &Session, opened: &PluginSession, mark: &str) -> Result<Exit, Failure> {
     let mut signals = SignalListener::listen();
     let mut child = command(session, opened)
@@ -114,9 +114,8 @@ pub async fn run_marked(session: &Session, opened: &PluginSession, mark: &str) -
                     match line {
                         Line::Output(text) => {
                             let mut stdout = std::io::stdout().lock();
-                            if stdout.write_all(&text).and_then(|()| stdout.flush()).is_err() {
-                                return Ok(Exit::Done);
-                            }
+                            let written = stdout.write_all(&text).and_then(|()| stdout.flush());
+                            written.map_err(|e| stdout_failure(&e))?;
                         }
                         Line::Ended(code) => {
                             // It says goodbye to nobody.

@@ -53,9 +53,10 @@ pub async fn run_command(
         let is_late = !command.is_patient || begun.elapsed() > AGENT_PATIENCE;
         match open(session, task, &described, command, job).await {
             Ok((opened, mark)) => break (described, opened, mark),
-            Err((failure, code)) => {
-                if is_late || !task.is_enabled || !is_of_task(&code) {
-                    return Err(explain_refusal(task, &described, job, &code, failure));
+            Err(Refusal { failure, is_of_task: false }) => return Err(failure),
+            Err(Refusal { failure, is_of_task: true }) => {
+                if is_late || !task.is_enabled {
+                    return Err(explain_refusal(task, &described, job, failure));
                 }
                 tokio::time::sleep(AGENT_PAUSE).await;
             }
@@ -84,19 +85,26 @@ pub async fn run_command(
     }
 }
 
-/// Opens a session: the answer, and the mark of the command if it stands between marks. The error
-/// has the code of the service.
+/// Why there is no session.
+struct Refusal {
+    failure: Failure,
+    /// Whether the task is the reason, and not the request, the caller or the service.
+    is_of_task: bool,
+}
+
+/// Opens a session: the answer, and the mark of the command if it stands between marks.
 async fn open(
     session: &Session,
     task: &ExecTask,
     described: &Task,
     command: &Command,
     job: &str,
-) -> Result<(ExecuteCommandOutput, Option<String>), (Failure, String)> {
+) -> Result<(ExecuteCommandOutput, Option<String>), Refusal> {
     let container = match &command.container {
-        Some(name) => {
-            Some(known_container(described, name, job).map_err(|failure| (failure, String::new()))?)
-        }
+        Some(name) => Some(
+            known_container(described, name, job)
+                .map_err(|failure| Refusal { failure, is_of_task: false })?,
+        ),
         None => task.container.clone(),
     };
     // A session by the agent of ECS Exec is one stream without an exit code, so the command stands
@@ -118,14 +126,23 @@ async fn open(
         .send()
         .await;
     asked.map(|opened| (opened, mark)).map_err(|e| {
-        let code = e.as_service_error().and_then(|e| e.code()).unwrap_or_default().to_owned();
-        (explain(session, &format!("running a command in the job {job}"), &e), code)
+        let is_of_task = e
+            .as_service_error()
+            .is_some_and(|e| is_of_task(e.code().unwrap_or_default(), e.message().unwrap_or_default()));
+        Refusal { failure: explain(session, &format!("running a command in the job {job}"), &e), is_of_task }
     })
 }
 
-/// Whether a refusal is about the task, and not about the caller or the service.
-fn is_of_task(code: &str) -> bool {
-    matches!(code, "InvalidParameterException" | "TargetNotConnectedException")
+/// Whether a refusal is about the task. An InvalidParameterException may be about anything in the
+/// request, such as a command that is too long. Of a task without ECS Exec or its agent it says
+/// "The execute command failed because execute command was not enabled when the task was run or the
+/// execute command agent isn't running" (ECS Developer Guide, `ecs-exec-troubleshooting`).
+fn is_of_task(code: &str, message: &str) -> bool {
+    match code {
+        "TargetNotConnectedException" => true,
+        "InvalidParameterException" => message.to_ascii_lowercase().contains("execute command"),
+        _ => false,
+    }
 }
 
 /// The task as ECS describes it.
@@ -190,12 +207,9 @@ pub async fn port_target(
     runtime_target(task, &described, &name, job)
 }
 
-/// The failure of a command that ECS refuses, with what the task lacks (ECS Developer Guide,
-/// `ecs-exec`, "Prerequisites").
-fn explain_refusal(task: &ExecTask, described: &Task, job: &str, code: &str, failure: Failure) -> Failure {
-    if !is_of_task(code) {
-        return failure;
-    }
+/// The failure of a command that ECS refuses because of the task, with what the task lacks (ECS
+/// Developer Guide, `ecs-exec`, "Prerequisites").
+fn explain_refusal(task: &ExecTask, described: &Task, job: &str, failure: Failure) -> Failure {
     if !task.is_enabled {
         return failure.hint(
             "the job was submitted without ECS Exec (enableExecuteCommand), which cannot be changed while it runs: \

@@ -4,7 +4,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 
-use awsb_testkit::local::PATIENCE;
+use awsb_testkit::local::{PATIENCE, kill};
 use awsb_testkit::{Sandbox, Terminal, engine, engine_network, eventually, story};
 use nix::sys::signal::Signal;
 
@@ -113,4 +113,20 @@ fn a_job_for_a_terminal_runs_in_a_container() {
     let shell = Terminal::new(100).start(&sandbox, "bsub", words);
     shell.types("exit 6\n");
     shell.wait().ended_with(6);
+}
+
+#[story]
+fn a_job_whose_terminal_is_lost_with_the_server_is_ended() {
+    let sandbox = sandbox();
+    // A command that minds no lost terminal.
+    let script = "trap '' HUP; echo $AWS_BATCH_JOB_ID; while :; do sleep 1; done";
+    let mut client =
+        sandbox.start("bsub", ["-I", "--pty", "--image", engine(), "-m", "64M", "sh", "-c", script]);
+    let id = client.line().expect("the job's ID");
+    let server = sandbox.run("blocal", ["status", "--json"]).ok().json()[0]["pid"].as_u64().unwrap();
+    kill(u32::try_from(server).unwrap(), "KILL");
+    let outcome = client.wait().ended_with(125);
+    assert!(outcome.hints().contains(&format!("the job {id} is being ended")), "{outcome}");
+    let waited = sandbox.run("bwait", [&id]);
+    assert_ne!(waited.code(), 0, "{waited}");
 }

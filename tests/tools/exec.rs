@@ -255,3 +255,40 @@ fn what_is_missing_is_said() {
     let none = sandbox_6.run("bexec", [ID, "true"]).ended_with(1);
     assert!(none.stderr.contains("which is not on this machine"), "{none}");
 }
+
+#[story]
+fn a_job_that_could_not_be_ended_goes_on_and_this_is_said() {
+    let pty = |answers: &'static [u16]| {
+        let world = World::new();
+        let asked = Arc::new(Mutex::new(0));
+        let count = Arc::clone(&asked);
+        let server = BadServer::start(move |request, _| match request.operation() {
+            "submitjob" => {
+                Answer::json(json!({"jobId": ID, "jobName": "true", "jobArn": world.job["jobArn"]}))
+            }
+            "terminatejob" => {
+                let mut asked = count.lock().unwrap();
+                *asked += 1;
+                match answers.get(*asked - 1).or(answers.last()) {
+                    Some(200) => Answer::json(json!({})),
+                    Some(status) => Answer::error(*status, "ClientException", "not now"),
+                    None => unreachable!("there is one answer at least"),
+                }
+            }
+            _ => world.answer(request),
+        });
+        let sandbox = Sandbox::at(&server.endpoint());
+        // There is no plugin, so the command never runs.
+        let outcome = sandbox.run("bsub", ["-I", "--pty", "true"]).ended_with(1);
+        assert!(outcome.stderr.contains("session-manager-plugin"), "{outcome}");
+        let asked = *asked.lock().unwrap();
+        (outcome, asked)
+    };
+    let (refused, _) = pty(&[400]);
+    let hints = refused.hints();
+    assert!(hints.contains(&format!("the job {ID} may go on; `bkill {ID}` ends it")), "{refused}");
+    assert!(!hints.contains("is being ended") && hints.contains("not now"), "{refused}");
+    let (ended, asked) = pty(&[503, 503, 503, 503, 503, 200]);
+    assert!(ended.hints().contains(&format!("the job {ID} is being ended")), "{ended}");
+    assert_eq!(asked, 6);
+}

@@ -17,7 +17,7 @@ use crate::aws::{ResilientSession, Session};
 use crate::batch::{self, Job, PollInterval, poll_job};
 use crate::cli::bexec::{Command, run_command, task_of};
 use crate::cli::wait::end_with_waiter;
-use crate::ui::{Exit, Failure, print_message, until_signal};
+use crate::ui::{Exit, Failure, SignalListener, print_message, until_signal};
 use awsb_model::{JobId, JobName, Program, Status};
 
 /// The files of a job: `.pid` has the process of the command, `.code` its exit code.
@@ -112,13 +112,7 @@ impl Args {
         match attached.await {
             Ok(Exit::Interrupted(signal)) => Ok(Exit::Interrupted(signal)),
             Ok(_) => self.end_of(&mut contact, id).await,
-            Err(failure) => {
-                // Nobody is there for the job any more. One that has ended by itself stays as it
-                // is.
-                let reason = "bsub --pty: contact with its terminal is lost";
-                batch::terminate_each(contact.session(), std::slice::from_ref(id), reason).await;
-                Err(failure.hint(format!("the job {id} is being ended; `bstat {id}` tells how it is")))
-            }
+            Err(failure) => Err(end_abandoned(&mut contact, id, failure).await),
         }
     }
 
@@ -163,6 +157,24 @@ impl Args {
         }
         Err(Failure::failed(format!("the command of the job {id} has ended, and the job has not"))
             .hint(format!("`bkill {id}` ends it")))
+    }
+}
+
+/// Ends a job whose terminal is lost, so that nobody is there for it any more. One that has ended
+/// by itself stays as it is. The server may be what is lost, so this is tried until it answers, for
+/// as long as any tool waits for contact. Returns the failure, with what becomes of the job.
+async fn end_abandoned(contact: &mut ResilientSession, id: &JobId, failure: Failure) -> Failure {
+    let reason = "bsub --pty: contact with its terminal is lost";
+    let goes_on = format!("the job {id} may go on; `bkill {id}` ends it");
+    let mut signals = SignalListener::listen();
+    let ended = tokio::select! {
+        ended = contact.keep(async |session| batch::terminate(session, id, reason).await) => Ok(ended),
+        signal = signals.next() => Err(signal),
+    };
+    match ended {
+        Ok(Ok(())) => failure.hint(format!("the job {id} is being ended; `bstat {id}` tells how it is")),
+        Ok(Err(other)) => failure.hint(other.to_string()).hint(goes_on),
+        Err(signal) => failure.hint(format!("{signal} before the job was ended")).hint(goes_on),
     }
 }
 

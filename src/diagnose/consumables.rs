@@ -27,6 +27,11 @@ fn shortages<'a>(evidence: &'a Evidence, job: &'a ObservedJob) -> Vec<Shortage<'
     job.consumes.iter().filter_map(short).collect()
 }
 
+/// Whether a job waits for a consumable resource.
+pub fn is_short(evidence: &Evidence, job: &ObservedJob) -> bool {
+    !shortages(evidence, job).is_empty()
+}
+
 /// The resources that the job waits for.
 pub fn own(evidence: &Evidence) -> Vec<Finding> {
     shortages(evidence, &evidence.job).iter().map(finding).collect()
@@ -110,9 +115,10 @@ pub fn of_head(evidence: &Evidence) -> Option<Finding> {
         words::some(&names, 5)
     );
     let finding = Finding::new(Code::HeadWaitsForResource, message);
-    Some(match has_policy {
-        true => finding,
-        false => finding.advise(
+    let has_limit = short.iter().any(|shortage| RunningLimit::is_one(shortage.name));
+    Some(match has_limit && !has_policy {
+        false => finding,
+        true => finding.advise(
             "a limited array does not hold up other jobs in a queue of its own, or in a queue with fair shares",
         ),
     })

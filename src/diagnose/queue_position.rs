@@ -2,7 +2,7 @@
 
 use super::evidence::{Evidence, ObservedJob};
 use super::finding::{Code, Finding};
-use super::{blocked, too_large};
+use super::{blocked, consumables, too_large};
 use awsb_model::{Status, words};
 
 /// The number of jobs in a snapshot at most (API `GetJobQueueSnapshot`).
@@ -20,14 +20,16 @@ fn other_head(evidence: &Evidence) -> Option<&ObservedJob> {
     evidence.queue_order.as_ref()?.head.as_ref().filter(|head| head.id != evidence.job.id)
 }
 
-/// Adds the reason why the head of the queue waits, if that is another job and AWS gives no reason.
+/// Adds the head of the queue, if that is another job and AWS gives no reason why it waits. It
+/// waits for its size unless it waits for a consumable resource.
 fn with_head(evidence: &Evidence, mut finding: Finding) -> Finding {
     let waits = |head: &&ObservedJob| head.status == Status::Runnable;
     let Some(head) = other_head(evidence).filter(waits) else { return finding };
     if blocked::of_head(head, &[]).is_some() {
         return finding;
     }
-    let needs = head.demand.map(|demand| format!(" waits for {} and", too_large::asks_in_all(head, demand)));
+    let demand = head.demand.filter(|_| !consumables::is_short(evidence, head));
+    let needs = demand.map(|demand| format!(" waits for {} and", too_large::asks_in_all(head, demand)));
     finding.message.push_str(&format!(
         "; its head, {},{} goes first",
         head.called(),

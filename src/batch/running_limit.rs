@@ -25,6 +25,9 @@ const SUBMISSION_IS_OVER: Duration = Duration::from_secs(24 * 60 * 60);
 /// The longest time that a tool takes at its end to remove limits.
 const LONGEST_CLEANUP: Duration = Duration::from_secs(10);
 
+/// The type of a limit: a task that ends makes place for the next one.
+const REPLENISHABLE: &str = "REPLENISHABLE";
+
 /// At most this many limits are looked at at the same time.
 const CALLS_AT_ONCE: usize = 5;
 
@@ -40,8 +43,8 @@ pub enum LimitError {
 /// Makes the limit of an array, unless it is there already.
 ///
 /// # Errors
-/// When there is no permission for it, the region's Batch does not have the operation, or Batch
-/// cannot be reached.
+/// When there is no permission for it, the region's Batch does not have the operation, Batch cannot
+/// be reached, or a resource of this name is there with another total or type.
 pub async fn ensure(
     session: &Session,
     limit: &RunningLimit,
@@ -52,7 +55,7 @@ pub async fn ensure(
         .batch
         .create_consumable_resource()
         .consumable_resource_name(&limit.name)
-        .resource_type("REPLENISHABLE")
+        .resource_type(REPLENISHABLE)
         .total_quantity(i64::from(limit.quantity))
         .set_tags(Some(limit.tags(submitter).into_iter().collect()))
         .send()
@@ -75,7 +78,7 @@ pub async fn ensure(
         // An earlier try, whose answer was lost, may have made it.
         CallError::Service { code, .. } if code == "ClientException" => {
             match consumables::find(session, &limit.name).await {
-                Ok(Some(_)) => Ok(()),
+                Ok(Some(found)) => is_same(&found, limit).map_err(LimitError::Refused),
                 Ok(None) => Err(LimitError::Refused(failure)),
                 Err(other) if other.is_retryable() => Err(LimitError::Passing(other)),
                 Err(_) => Err(LimitError::Refused(failure)),
@@ -83,6 +86,28 @@ pub async fn ensure(
         }
         _ => Err(LimitError::Refused(failure)),
     }
+}
+
+/// Fails if a resource of the limit's name is another one, so that it would not limit the array as
+/// asked: somebody has made or changed it.
+fn is_same(found: &ConsumableResource, limit: &RunningLimit) -> Result<(), Failure> {
+    let total = found.total_quantity.unwrap_or(i64::from(limit.quantity));
+    let kind = found.kind.as_deref().unwrap_or(REPLENISHABLE);
+    if total == i64::from(limit.quantity) && kind == REPLENISHABLE {
+        return Ok(());
+    }
+    let name = &limit.name;
+    Err(Failure::failed(format!(
+        "limiting the array to {} running at the same time: the consumable resource {name} is there already, \
+         {kind} with a total of {total}, and not {REPLENISHABLE} with a total of {}",
+        tasks(limit.quantity),
+        limit.quantity
+    ))
+    .hint(format!("`bqueues --resources {name}` shows the jobs that need it"))
+    .hint(format!(
+        "`aws batch delete-consumable-resource --consumable-resource {name}` removes it, and the next submission \
+         makes it as it should be"
+    )))
 }
 
 fn tasks(count: u32) -> String {

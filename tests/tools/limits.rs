@@ -102,6 +102,42 @@ fn the_parts_of_a_large_array_have_one_limit() {
 }
 
 #[story]
+fn a_limit_that_is_there_with_another_total_is_an_error() {
+    let sandbox = Sandbox::with_aws();
+    let args = ["--once", "k", "--array", "1-4%1", "--wrap", "true"];
+    let shown = sandbox.run("bsub", [&["--dry-run"][..], &args].concat()).ok().json();
+    let mut requests = shown.as_array().unwrap().iter();
+    let name = requests.find_map(|r| r["request"]["consumableResourceName"].as_str()).unwrap();
+    resource(&sandbox, name, "4");
+    let other = sandbox.run("bsub", args).ended_with(1);
+    let words =
+        format!("the consumable resource {name} is there already, REPLENISHABLE with a total of 4, and not");
+    assert!(other.stderr.contains(&words), "{other}");
+    assert!(other.hints().contains("delete-consumable-resource"), "{other}");
+    assert_eq!(sandbox.run("bstat", ["--json", "-s", "ALL"]).ok().json(), json!([]));
+    sandbox.run("aws", ["batch", "delete-consumable-resource", "--consumable-resource", name]).ok();
+    let kind = ["--resource-type", "NON_REPLENISHABLE"];
+    let make = ["batch", "create-consumable-resource", "--consumable-resource-name", name];
+    sandbox.run("aws", [&make[..], &["--total-quantity", "1"], &kind].concat()).ok();
+    assert!(sandbox.run("bsub", args).ended_with(1).stderr.contains("already, NON_REPLENISHABLE"));
+    // One that is as it should be was made by a submission whose answer was lost.
+    sandbox.run("aws", ["batch", "delete-consumable-resource", "--consumable-resource", name]).ok();
+    resource(&sandbox, name, "1");
+    sandbox.run("bsub", args).ok();
+}
+
+#[story]
+fn nodes_take_a_licence_each() {
+    let sandbox = Sandbox::with_aws();
+    resource(&sandbox, "lic", "1");
+    let args = ["--dry-run", "--nodes", "2", "--consume", "lic=1", "--wrap", "true"];
+    let outcome = sandbox.run("bsub", args).ok();
+    let note =
+        "the job takes 2 of the consumable resource lic (1 for each of its 2 nodes), of which there are 1";
+    assert!(outcome.stderr.contains(note), "{outcome}");
+}
+
+#[story]
 fn a_limit_stays_while_its_array_runs() {
     let sandbox = Sandbox::new();
     let id = submit(&sandbox, &["--array", "1-3%1", "--wrap", &hold(&sandbox)]);

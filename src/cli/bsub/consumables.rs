@@ -86,7 +86,10 @@ pub async fn check_requests(
     requests: &[SubmitRequest],
     quiet: bool,
 ) -> Result<(), Failure> {
-    let list = requests.iter().find_map(|r| r.consumable_resource_properties_override.as_ref());
+    let request = requests.iter().find(|r| r.consumable_resource_properties_override.is_some());
+    // Each node takes the quantity, and all nodes of a job start together.
+    let nodes = request.and_then(|request| request.node_overrides.as_ref()).map_or(1, |all| all.num_nodes);
+    let list = request.and_then(|request| request.consumable_resource_properties_override.as_ref());
     let list = list.map(|all| all.consumable_resource_list.as_slice()).unwrap_or_default();
     let own = list.iter().filter(|of| !RunningLimit::is_one(&of.consumable_resource));
     let looks = own.map(|of| async move { (of, consumables::find(session, &of.consumable_resource).await) });
@@ -107,11 +110,15 @@ pub async fn check_requests(
             ))));
         };
         let total = total_quantity.and_then(|n| u64::try_from(n).ok());
-        if let Some(total) = total.filter(|total| *total < of.quantity && !quiet) {
+        let needed = of.quantity.saturating_mul(u64::from(nodes));
+        if let Some(total) = total.filter(|total| *total < needed && !quiet) {
+            let each = match nodes {
+                1 => String::new(),
+                n => format!(" ({} for each of its {n} nodes)", of.quantity),
+            };
             print_message(format!(
-                "bsub: note: the job takes {} of the consumable resource {name}, of which there are {total}: it \
-                 waits until there are more",
-                of.quantity
+                "bsub: note: the job takes {needed} of the consumable resource {name}{each}, of which there are \
+                 {total}: it waits until there are more"
             ));
         }
     }

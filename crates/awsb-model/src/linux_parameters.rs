@@ -58,6 +58,8 @@ const OPTIONS: [&str; 33] = [
     "strictatime",
     "nostrictatime",
 ];
+/// Those for what is mounted already. The API takes them, and Docker starts no container with them.
+const NOT_NEW: [&str; 3] = ["bind", "rbind", "remount"];
 const WITH_VALUE: [&str; 6] = ["mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol"];
 
 impl FromStr for Tmpfs {
@@ -88,6 +90,11 @@ impl Tmpfs {
 }
 
 fn option(text: &str) -> Result<String, Invalid> {
+    if NOT_NEW.contains(&text) {
+        return Err(Invalid::because(format!(
+            "a tmpfs is a new file system, for which '{text}' has no meaning"
+        )));
+    }
     match Tmpfs::is_option(text) {
         true => Ok(text.to_owned()),
         false => {
@@ -248,6 +255,10 @@ mod tests {
         for bad in ["", "/scratch", "scratch:4G", "/:4G", "/s:x", "/s:4G:", "/s:4G:exec,nothing", "/s:4G:uid"]
         {
             assert!(bad.parse::<Tmpfs>().is_err(), "{bad}");
+        }
+        for option in NOT_NEW {
+            let refused = format!("/s:64M:ro,{option}").parse::<Tmpfs>().map_err(|e| e.to_string());
+            assert!(refused.is_err_and(|e| e.contains("new file system")), "{option}");
         }
     }
 

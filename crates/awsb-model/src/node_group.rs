@@ -60,7 +60,13 @@ impl FromStr for NodeGroup {
         let nodes =
             nodes.ok_or_else(|| Invalid::because("a group of nodes begins with their number, such as 4"))?;
         let mut group = Self { nodes, resources: Resources::default(), image: None, command };
+        let mut keys = Vec::new();
         for part in parts {
+            let key = part.split('=').next().unwrap_or_default();
+            if keys.contains(&key) {
+                return Err(Invalid::because(format!("`{key}=` is there twice")));
+            }
+            keys.push(key);
             match part.split_once('=') {
                 Some(("vcpus", value)) => group.resources.vcpus = Some(value.parse::<Vcpus>()?),
                 Some(("memory", value)) => group.resources.memory = Some(value.parse::<Memory>()?),
@@ -105,7 +111,9 @@ mod tests {
         ] {
             assert_eq!(text.parse::<NodeGroup>()?.to_string(), text);
         }
-        for bad in ["", "0", "x", "1001", "2,vcpus", "2,colour=red", "2,vcpus=0", "2,command="] {
+        for bad in
+            ["", "0", "x", "1001", "2,vcpus", "2,colour=red", "2,vcpus=0", "2,command=", "1,vcpus=1,vcpus=2"]
+        {
             assert!(bad.parse::<NodeGroup>().is_err(), "{bad}");
         }
         Ok(())

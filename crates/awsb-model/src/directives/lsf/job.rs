@@ -220,11 +220,13 @@ impl Job {
                                 found.warn(at, format!("Batch has no resource '{name}'"));
                             }
                             // A resource that the cluster's administrator has defined. A licence is
-                            // the usual one.
-                            _ => match format!("{name}={value}").parse::<Consumption>() {
-                                Ok(consumption) => self.consume(consumption, per, at),
-                                Err(_) => found.warn(at, format!("Batch has no resource '{name}'")),
-                            },
+                            // the usual one, and without it the job must not run.
+                            _ => {
+                                let consumption = format!("{name}={value}").parse::<Consumption>();
+                                let consumption = consumption
+                                    .map_err(|e| Invalid::because(format!("the resource '{name}': {e}")))?;
+                                self.consume(consumption, per, at);
+                            }
                         }
                     }
                 }

@@ -93,6 +93,18 @@ fn containers_of_a_task_start_in_order_and_share_a_network() {
 }
 
 #[story]
+fn a_container_that_the_job_does_not_wait_for_has_a_note() {
+    let sandbox = Sandbox::with_aws();
+    let side = container("side", "busybox", json!({"essential": false}));
+    register(&sandbox, "pair", json!({"containers": [side, container("main", "busybox", json!({}))]}));
+    let note = "note: the container side is not essential";
+    let line = ["--dry-run", "--job-definition", "pair", "--container"];
+    let of = |name: &str| sandbox.run("bsub", [&line[..], &[name, "true"]].concat()).ok().stderr;
+    assert!(of("side").contains(note), "{}", of("side"));
+    assert!(!of("main").contains("essential"), "{}", of("main"));
+}
+
+#[story]
 fn the_end_of_an_essential_container_ends_the_task() {
     let image = engine();
     let sandbox = Sandbox::with_aws();

@@ -56,6 +56,19 @@ impl InspectedDefinition {
         let definition = JobDefinitionRef::Existing(name.to_owned());
         Self { definition, nodes: None, container: None, summary: None }
     }
+
+    /// A note about a container that runs the job and is not essential: the job does not wait for
+    /// its end (API `TaskContainerProperties`, `essential`).
+    pub fn container_note(&self) -> Option<String> {
+        let target = self.container.as_ref()?;
+        let DefinitionKind::Ecs(containers) = &self.summary.as_ref()?.kind else { return None };
+        let found = containers.iter().find(|container| container.name == target.name)?;
+        let name = found.name.as_deref().filter(|_| !found.essential)?;
+        Some(format!(
+            "the container {name} is not essential: the job ends when its essential containers do, even if {name} \
+             has not done its work, and a failure of {name} does not make the job fail"
+        ))
+    }
 }
 
 impl DefinitionRequest<'_> {

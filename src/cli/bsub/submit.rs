@@ -96,7 +96,8 @@ impl Args {
         }
         consumables::check(&submission.session, &plan, self.quiet).await?;
         let limit_note = limit_note(&options, &job.spec).filter(|_| !self.quiet);
-        for remark in remark.into_iter().chain(not_stdin).chain(limit_note) {
+        let container_note = inspected.container_note().filter(|_| !self.quiet);
+        for remark in remark.into_iter().chain(not_stdin).chain(limit_note).chain(container_note) {
             print_message(format!("bsub: note: {remark}"));
         }
         if self.dry_run {

@@ -36,9 +36,18 @@ fn a_command_runs_in_the_container() {
     let script = "echo $AWS_BATCH_JOB_ID $COLOUR; id -u; echo problem >&2; exit 7";
     let outcome = sandbox.run("bexec", [&id, "sh", "-c", script]).ended_with(7);
     assert_eq!((outcome.stdout, outcome.stderr), (format!("{id} blue\n0\n"), "problem\n".to_owned()));
-    let missing = sandbox.run("bexec", [&id, "no-such-program"]);
-    assert!(missing.code() == 127 || missing.code() == 126 || missing.code() == 1, "{missing}");
-    assert!(format!("{}{}", missing.stdout, missing.stderr).contains("no-such-program"), "{missing}");
+    for program in ["no-such-program", "/no/such-program"] {
+        let missing = sandbox.run("bexec", [&id, program]).ended_with(127);
+        assert!(missing.stderr.contains(program) && missing.stdout.is_empty(), "{missing}");
+        let shown = Terminal::new(100).run(&sandbox, "bexec", [&id, program]).ended_with(127);
+        assert!(shown.screen().contains("exec failed"), "{}", shown.screen());
+    }
+    sandbox.run("bexec", [&id, "/etc/passwd"]).ended_with(126);
+    // What only looks like the engine's words is output.
+    let own = "OCI runtime exec failed: executable file not found";
+    let printed = sandbox.run("bexec", [&id, "sh", "-c", &format!("echo {own}; exit 126")]).ended_with(126);
+    assert_eq!((printed.stdout, printed.stderr.as_str()), (format!("{own}\n"), ""));
+    sandbox.run("bexec", [&id, "sh", "-c", "kill -KILL $$"]).ended_with(137);
     sandbox.run("bexec", [&id, "sh", "-c", "kill -TERM $$"]).ended_with(143);
 
     // Bytes of every kind, both ways.
@@ -53,11 +62,19 @@ fn a_command_runs_in_the_container() {
     client.signal(Signal::SIGKILL);
     eventually("the command has ended", PATIENCE, || (processes(&sandbox, &id, "4321") == 0).then_some(()));
 
+    // A server that is stopped ends it, too, with all that it has started.
+    let client = sandbox.start("bexec", [&id, "sh", "-c", "sleep 4321; echo not"]);
+    eventually("the command runs", PATIENCE, || (processes(&sandbox, &id, "4321") > 0).then_some(()));
+    sandbox.run("blocal", ["stop"]).ok();
+    client.wait().ended_with(125);
+    eventually("the command has ended", PATIENCE, || (processes(&sandbox, &id, "4321") == 0).then_some(()));
+
     // And so does the end of the job.
     let client = sandbox.start("bexec", [&id, "sleep", "4321"]);
     eventually("the command runs", PATIENCE, || (processes(&sandbox, &id, "4321") > 0).then_some(()));
     sandbox.run("bkill", [&id]).ok();
-    client.wait_for(2 * PATIENCE);
+    let outcome = client.wait_for(2 * PATIENCE).ended_with(1);
+    assert!(outcome.stderr.contains("the job has ended"), "{outcome}");
 }
 
 #[story]

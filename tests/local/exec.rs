@@ -54,6 +54,7 @@ fn a_command_runs_in_the_folder_of_the_job_with_its_variables() {
 
     // As a shell has it.
     sandbox.run("bexec", [&id, "sh", "-c", "kill -TERM $$"]).ended_with(143);
+    sandbox.run("bexec", [&id, "sh", "-c", "kill -KILL $$"]).ended_with(137);
     let missing = sandbox.run("bexec", [&id, "no-such-program"]).ended_with(127);
     assert!(missing.stderr.contains("no-such-program: "), "{missing}");
     // The words arrive as they are.
@@ -212,6 +213,41 @@ fn a_command_ends_with_its_job_and_leaves_nothing() {
     let outcome = client.wait().ended_with(1);
     assert!(outcome.stderr.contains("the job has ended"), "{outcome}");
     until("the commands have ended", || !lives(pid) && !lives(left));
+}
+
+#[story]
+fn a_command_ends_with_a_server_that_is_stopped() {
+    let sandbox = Sandbox::new();
+    let id = running(&sandbox, &[], "sleep 1000");
+    // The second takes no notice of SIGHUP.
+    for (n, first) in ["", "trap '' HUP;"].into_iter().enumerate() {
+        let file = sandbox.work().join(format!("pid{n}"));
+        let script = format!("{first} sleep 1000 & echo $! > {}; wait; wait", file.display());
+        let client = sandbox.start("bexec", [&id, "sh", "-c", &script]);
+        let pid = pid_in(&file);
+        let stopped = sandbox.run("blocal", ["stop"]).ok();
+        assert!(!stopped.stderr.contains("killed"), "{stopped}");
+        client.wait().ended_with(125);
+        until("what the command has started has ended", || !lives(pid));
+    }
+    // The job goes on.
+    sandbox.run("bexec", [&id, "sh", "-c", "exit 8"]).ended_with(8);
+    sandbox.run("bkill", [&id]).ok();
+}
+
+#[story]
+#[cfg(target_os = "linux")]
+fn a_command_says_that_the_runner_of_its_job_was_killed() {
+    let sandbox = Sandbox::new();
+    let [runner, file] = ["runner", "pid"].map(|name| sandbox.work().join(name));
+    let id = running(&sandbox, &[], &format!("echo $PPID > {}; sleep 1000", runner.display()));
+    let client =
+        sandbox.start("bexec", [&id, "sh", "-c", &format!("echo $$ > {}; sleep 1000", file.display())]);
+    pid_in(&file);
+    kill(pid_in(&runner), "KILL");
+    let outcome = client.wait().ended_with(1);
+    assert!(outcome.stderr.contains("the job has ended"), "{outcome}");
+    sandbox.run("bwait", [&id]).ended_with(1);
 }
 
 #[story]

@@ -205,6 +205,7 @@ struct Server {
     last_request: Arc<AtomicI64>,
     logs: logs::Api,
     stacks: cloudformation::Api,
+    sessions: Sessions,
     containers: Containers,
     container_requests: Option<Requests>,
     port: u16,
@@ -246,7 +247,7 @@ impl Server {
         let (containers, container_requests) = channel();
         let (engine, handle) = Engine::open(home, store, config, containers.clone(), &mut warnings)?;
         let reader = Reader::new(home.path());
-        let services = services(home, &handle, &reader, (&keys, &endpoint), sessions, &mut warnings)?;
+        let services = services(home, &handle, &reader, (&keys, &endpoint), sessions.clone(), &mut warnings)?;
         let logs = services.logs.clone();
         let stacks = services.cloudformation.clone();
         let gateway = Arc::new(Gateway::new(Arc::clone(&keys), services));
@@ -294,6 +295,7 @@ impl Server {
             last_request,
             logs,
             stacks,
+            sessions,
             containers,
             container_requests: Some(container_requests),
             port: endpoint.port,
@@ -337,9 +339,12 @@ impl Server {
         }
     }
 
-    /// Answers the requests that have come, stops the engine, and closes the databases.
+    /// Ends the sessions, answers the requests that have come, stops the engine, and closes the
+    /// databases.
     async fn shutdown(self) -> io::Result<()> {
         drop((self.listener, self.acceptor));
+        // Nobody else can end their commands: these would outlive the server.
+        self.sessions.close().await;
         self.containers.close().await;
         // The engine still runs for the requests that have come: it handles what they ask for.
         if let Some(graceful) = Arc::into_inner(self.graceful)

@@ -7,6 +7,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::frames::{FrameReader, FrameWriter, Gone};
+use super::registry::Begun;
 use awsb_model::session_frames::{Frame, INPUT_WINDOW, SessionTerminal, WindowSize};
 
 /// How much is read at a time. It is less than a frame may have.
@@ -44,9 +45,13 @@ pub struct Client {
     taken: UnboundedSender<usize>,
 }
 
-/// The first frame of a client; `None` when it is gone, or sends another one.
-pub async fn start(reader: &mut FrameReader) -> Option<Option<SessionTerminal>> {
-    match reader.next().await? {
+/// The first frame of a client; `None` when it is gone, or sends another one, or the server stops.
+pub async fn start(begun: &Begun, reader: &mut FrameReader) -> Option<Option<SessionTerminal>> {
+    let first = tokio::select! {
+        first = reader.next() => first,
+        () = begun.server_stop() => None,
+    };
+    match first? {
         Frame::Start(terminal) => Some(terminal),
         _ => None,
     }
@@ -169,7 +174,7 @@ impl Activity {
 /// When the client is gone.
 pub async fn pass_output(
     source: impl AsyncRead,
-    frame: fn(Vec<u8>) -> Frame,
+    frame: impl Fn(Vec<u8>) -> Frame,
     activity: &Activity,
     writer: &FrameWriter,
 ) -> Result<(), Gone> {

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 use std::pin::pin;
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use awsb_docker::{RawClient, connect, words};
+use awsb_docker::{RawClient, connect, status, words};
 use bollard::Docker;
 use bollard::exec::{ResizeExecOptions, StartExecOptions};
 use bollard::models::{ContainerInspectResponse, ExecConfig};
@@ -14,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::channels::{Activity, Client, Control, EndOfInput, pass_input, pass_output, start};
 use super::frames::{FrameReader, FrameWriter, Gone};
-use super::registry::Begun;
+use super::registry::{Begun, JOB_ENDED, KILLED};
 use super::terminal::END_OF_INPUT;
 use crate::containers::record;
 use awsb_model::session_frames::{Frame, WindowSize};
@@ -27,6 +28,13 @@ const HANG_UP_GRACE: Duration = Duration::from_secs(5);
 /// a moment after the output has ended.
 const ASK_EVERY: Duration = Duration::from_millis(20);
 const ASK_TIMES: usize = 250;
+/// How many times it is asked whether a container has ended in which a command has been killed.
+const ASK_TIMES_KILLED: usize = 100;
+/// The first words of an engine about a command that it cannot start (runc). They are in the place
+/// of the output.
+const REFUSAL: &[u8] = b"OCI runtime exec failed";
+/// The exit code that the engine gives to each command that it cannot start.
+const CANNOT_START: u8 = 126;
 /// Sends the signal `$1` to all processes of a container with the variable `$2`. The engine has no
 /// request for that.
 const SIGNAL_ALL: &str = "for e in /proc/[0-9]*/environ; do if grep -q \"$2\" \"$e\" 2>/dev/null; then \
@@ -65,7 +73,8 @@ pub async fn find(name: &str) -> Result<Found, String> {
 
 /// Why a session goes to its end.
 enum End {
-    OutputEnded,
+    /// With the words of the engine about a command that it cannot start, if that may be all.
+    OutputEnded(Option<Vec<u8>>),
     HungUp,
     JobEnded,
 }
@@ -81,7 +90,7 @@ pub async fn run(
     mut reader: FrameReader,
     writer: FrameWriter,
 ) -> Result<(), String> {
-    let Some(terminal) = start(&mut reader).await else { return Ok(()) };
+    let Some(terminal) = start(begun, &mut reader).await else { return Ok(()) };
     let Found { address, docker, .. } = find(name).await?;
     let mark = format!("{MARK}={}", uuid::Uuid::new_v4().simple());
     let mut environment = vec![mark.clone()];
@@ -118,7 +127,17 @@ pub async fn run(
         let mut input = pin!(pass_input(&mut pieces, &taken, input, end_of_input, &writer));
         let mut output = pin!(async {
             match terminal {
-                Some(_) => pass_output(output, Frame::Output, &activity, &writer).await,
+                Some(_) => {
+                    let refusal = OnceLock::new();
+                    let frame = |data: Vec<u8>| {
+                        if data.starts_with(REFUSAL) {
+                            let _ = refusal.set(data.clone());
+                        }
+                        Frame::Output(data)
+                    };
+                    pass_output(output, frame, &activity, &writer).await?;
+                    Ok(refusal.into_inner())
+                }
                 None => pass_frames(output, &writer).await,
             }
         });
@@ -126,7 +145,7 @@ pub async fn run(
         loop {
             tokio::select! {
                 sent = &mut output => match sent {
-                    Ok(()) => break End::OutputEnded,
+                    Ok(refusal) => break End::OutputEnded(refusal),
                     Err(Gone) => break End::HungUp,
                 },
                 () = &mut input, if has_input => has_input = false,
@@ -139,27 +158,42 @@ pub async fn run(
                     }
                     None => break End::HungUp,
                 },
+                () = begun.server_stop() => break End::HungUp,
                 () = begun.attempt_end() => break End::JobEnded,
             }
         }
     };
     match ended {
-        End::OutputEnded => {
-            let code = exit_code(&docker, &exec, ASK_TIMES).await;
-            let code = code.ok_or("the Docker engine does not say how the command has ended")?;
-            let _ = writer.send(&Frame::Exit(code)).await;
+        End::OutputEnded(refusal) => {
+            let exit = exit(&docker, &exec, ASK_TIMES).await;
+            // The end of a container kills its commands, and is known a little later.
+            if exit.is_none_or(|exit| exit.code == KILLED) && ends_now(&docker, name).await {
+                let with_job = begun.attempt_ends_now().await;
+                let why =
+                    if with_job { JOB_ENDED } else { "its container has ended, and the command with it" };
+                return Err(why.to_owned());
+            }
+            let mut exit = exit.ok_or("the Docker engine does not say how the command has ended")?;
+            if let Some(words) = refusal {
+                exit.code = exit.code_with(&words);
+                if terminal.is_none() {
+                    let frame = if exit.has_run { Frame::Output(words) } else { Frame::ErrorOutput(words) };
+                    let _ = writer.send(&frame).await;
+                }
+            }
+            let _ = writer.send(&Frame::Exit(exit.code)).await;
             Ok(())
         }
         End::HungUp => {
             signal_all(&docker, name, &mark, Signal::SIGHUP).await;
-            let ended = exit_code(&docker, &exec, usize::MAX);
+            let ended = exit(&docker, &exec, usize::MAX);
             if tokio::time::timeout(HANG_UP_GRACE, ended).await.is_err() {
                 signal_all(&docker, name, &mark, Signal::SIGKILL).await;
             }
             Ok(())
         }
         // Its processes have ended with the container.
-        End::JobEnded => Err("the job has ended, and the command with it".to_owned()),
+        End::JobEnded => Err(JOB_ENDED.to_owned()),
     }
 }
 
@@ -169,14 +203,47 @@ async fn resize(docker: &Docker, exec: &str, size: WindowSize) {
     let _ = docker.resize_exec(exec, options).await;
 }
 
-/// The exit code of a command, asked for at most this many times.
-async fn exit_code(docker: &Docker, exec: &str, times: usize) -> Option<u8> {
+/// The end of a command.
+#[derive(Debug, Clone, Copy)]
+struct Exit {
+    code: u8,
+    has_run: bool,
+}
+
+impl Exit {
+    /// The exit code of a command about which the engine may have said these words. A shell has 127
+    /// for a program that is not there, and 126 for one that it cannot start.
+    fn code_with(self, refusal: &[u8]) -> u8 {
+        let words = String::from_utf8_lossy(refusal);
+        let is_missing =
+            ["executable file not found", "no such file or directory"].iter().any(|why| words.contains(why));
+        if !self.has_run && self.code == CANNOT_START && is_missing { 127 } else { self.code }
+    }
+}
+
+/// Whether a container has ended or is gone, or ends in a moment.
+async fn ends_now(docker: &Docker, name: &str) -> bool {
+    for _ in 0..ASK_TIMES_KILLED {
+        match docker.inspect_container(name, None::<InspectContainerOptions>).await {
+            Ok(found) if found.state.as_ref().and_then(|state| state.running) == Some(true) => {}
+            Ok(_) => return true,
+            Err(e) => return status(&e) == Some(404),
+        }
+        tokio::time::sleep(ASK_EVERY).await;
+    }
+    false
+}
+
+/// The end of a command, asked for at most this many times.
+async fn exit(docker: &Docker, exec: &str, times: usize) -> Option<Exit> {
     for _ in 0..times {
         let found = docker.inspect_exec(exec).await.ok()?;
         if found.running == Some(false)
             && let Some(code) = found.exit_code
         {
-            return u8::try_from(code & 0xff).ok();
+            // A command that has run keeps the number of its process.
+            let has_run = found.pid.is_some_and(|pid| pid > 0);
+            return u8::try_from(code & 0xff).ok().map(|code| Exit { code, has_run });
         }
         tokio::time::sleep(ASK_EVERY).await;
     }
@@ -198,26 +265,55 @@ async fn signal_all(docker: &Docker, container: &str, mark: &str, signal: Signal
 
 /// Sends the output of a command without a terminal to the client. The engine writes it in frames:
 /// a byte for the stream, three zeroes, and four bytes for the length (Docker Engine API,
-/// `ContainerAttach`, "Stream format").
-async fn pass_frames(output: impl AsyncRead, writer: &FrameWriter) -> Result<(), Gone> {
+/// `ContainerAttach`, "Stream format"). Output that is nothing but a refusal of the engine is
+/// returned.
+async fn pass_frames(output: impl AsyncRead, writer: &FrameWriter) -> Result<Option<Vec<u8>>, Gone> {
     let mut output = pin!(output);
+    let (mut is_first, mut refusal) = (true, None);
     let mut bytes = vec![0; 32 * 1024];
     loop {
         let mut head = [0; 8];
         if output.read_exact(&mut head).await.is_err() {
-            return Ok(());
+            return Ok(refusal);
         }
         let [stream, _, _, _, a, b, c, d] = head;
         let mut left = usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX);
         while left > 0 {
             let room = left.min(bytes.len());
             let Ok(n @ 1..) = output.read(bytes.get_mut(..room).unwrap_or_default()).await else {
-                return Ok(());
+                return Ok(refusal);
             };
             left -= n;
             let data = bytes.get(..n).unwrap_or_default().to_vec();
+            if std::mem::take(&mut is_first) && stream == 1 && data.starts_with(REFUSAL) {
+                refusal = Some(data);
+                continue;
+            }
+            if let Some(output) = refusal.take() {
+                writer.send(&Frame::Output(output)).await?;
+            }
             let frame = if stream == 2 { Frame::ErrorOutput(data) } else { Frame::Output(data) };
             writer.send(&frame).await?;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_is_not_there_has_the_exit_code_of_a_shell() {
+        let refused = Exit { code: CANNOT_START, has_run: false };
+        for (words, code) in [
+            ("exec: \"no-such\": executable file not found in $PATH: unknown", 127),
+            ("exec: \"/no/such\": stat /no/such: no such file or directory: unknown", 127),
+            ("exec: \"/etc/passwd\": permission denied: unknown", 126),
+        ] {
+            assert_eq!(refused.code_with(words.as_bytes()), code, "{words}");
+        }
+        // A command may print such words itself.
+        let ran = Exit { code: CANNOT_START, has_run: true };
+        assert_eq!(ran.code_with(b"x: executable file not found"), 126);
     }
 }

@@ -26,7 +26,7 @@ pub async fn run(
     mut reader: FrameReader,
     writer: FrameWriter,
 ) -> Result<(), String> {
-    if start(&mut reader).await.is_none() {
+    if start(begun, &mut reader).await.is_none() {
         return Ok(());
     }
     let address = match place {
@@ -57,6 +57,7 @@ pub async fn run(
             },
             // No frame of this kind has a meaning here.
             wanted = control.recv() => if wanted.is_none() { return Ok(()) },
+            () = begun.server_stop() => return Ok(()),
             () = begun.attempt_end() => return Err("the job has ended".to_owned()),
         }
     }

@@ -16,7 +16,7 @@ use tokio::process::{Child, Command};
 use super::channels::{Activity, Client, Control, EndOfInput, pass_input, pass_output, start};
 use super::frames::{FrameReader, FrameWriter};
 use super::leader;
-use super::registry::Begun;
+use super::registry::{Begun, JOB_ENDED, KILLED};
 use super::terminal::{self, END_OF_INPUT, Master, Size};
 use crate::home::files::SCRATCH;
 use crate::runner::protocol::{AttemptId, Run, TASK_VARIABLE};
@@ -55,7 +55,7 @@ pub async fn run(
     mut reader: FrameReader,
     writer: FrameWriter,
 ) -> Result<(), String> {
-    let Some(terminal) = start(&mut reader).await else { return Ok(()) };
+    let Some(terminal) = start(begun, &mut reader).await else { return Ok(()) };
     let Running { mut child, size, input, output, errors } =
         spawn(attempt_id, command, order, common, terminal.as_ref())
             .map_err(|e| format!("starting the command: {e}"))?;
@@ -96,6 +96,7 @@ pub async fn run(
                     Some(Control::Signal(number)) => signal(group, number),
                     None => break End::HungUp,
                 },
+                () = begun.server_stop() => break End::HungUp,
                 () = begun.attempt_end() => break End::JobEnded,
             }
         };
@@ -113,7 +114,11 @@ pub async fn run(
     match ended {
         End::Exited(status) => {
             let status = status.map_err(|e| format!("waiting for the end of the command: {e}"))?;
-            let _ = writer.send(&Frame::Exit(exit_code(status))).await;
+            let code = exit_code(status);
+            if code == KILLED && begun.attempt_ends_now().await {
+                return Err(JOB_ENDED.to_owned());
+            }
+            let _ = writer.send(&Frame::Exit(code)).await;
             Ok(())
         }
         End::HungUp => {
@@ -123,7 +128,7 @@ pub async fn run(
         End::JobEnded => {
             send(group, Signal::SIGKILL);
             let _ = child.wait().await;
-            Err("the job has ended, and the command with it".to_owned())
+            Err(JOB_ENDED.to_owned())
         }
     }
 }

@@ -14,12 +14,25 @@ use crate::runner::protocol::{AttemptId, Run};
 const TOKEN_LASTS: Duration = Duration::from_secs(60);
 /// The most sessions that wait for their clients.
 const MAX_WAITING: usize = 64;
+/// How much later than its processes the end of an attempt may be known here.
+const NEWS_LAG: Duration = Duration::from_secs(2);
+/// How long sessions may take to end when the server stops. Their commands have five seconds after
+/// SIGHUP.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(8);
+/// The exit code of a command that SIGKILL has ended.
+pub const KILLED: u8 = 137;
+/// The message for a command whose job has ended.
+pub const JOB_ENDED: &str = "the job has ended, and the command with it";
 /// The most sessions at a time. Each has up to four descriptors and a process.
 const MAX_OPEN: usize = 64;
 
 /// The sessions of a server.
 #[derive(Debug, Clone, Default)]
-pub struct Sessions(Arc<Mutex<State>>);
+pub struct Sessions {
+    state: Arc<Mutex<State>>,
+    /// Becomes true when the server stops. Each session that has begun has a receiver.
+    stops: Arc<watch::Sender<bool>>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -99,6 +112,8 @@ pub struct Begun {
     pub task: Task,
     /// Becomes true when the attempt ends; an error means the same.
     ended: watch::Receiver<bool>,
+    /// Becomes true when the server stops; an error means the same.
+    stops: watch::Receiver<bool>,
     sessions: Sessions,
 }
 
@@ -116,11 +131,33 @@ impl Begun {
         // A sender that is gone has gone with the attempt.
         let _ = ended.wait_for(|ended| *ended).await;
     }
+
+    /// Whether the attempt has ended, or ends in a moment. Its end kills its processes a little
+    /// earlier than it is known here, so this is asked when a command has been killed.
+    pub async fn attempt_ends_now(&self) -> bool {
+        tokio::time::timeout(NEWS_LAG, self.attempt_end()).await.is_ok()
+    }
+
+    /// Returns when the server stops, and the session has to end.
+    pub async fn server_stop(&self) {
+        let mut stops = self.stops.clone();
+        let _ = stops.wait_for(|stops| *stops).await;
+    }
 }
 
 impl Sessions {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends all sessions, as if their clients were gone, and returns when they have ended. No other
+    /// one begins from now on.
+    pub async fn close(&self) {
+        self.stops.send_replace(true);
+        // Each session drops its receiver when it ends.
+        if tokio::time::timeout(CLOSE_TIMEOUT, self.stops.closed()).await.is_err() {
+            tracing::warn!("sessions with jobs have not ended within {} seconds", CLOSE_TIMEOUT.as_secs());
+        }
     }
 
     /// Notes that an attempt runs, so that it can have sessions. The engine calls this, which is
@@ -170,8 +207,12 @@ impl Sessions {
     }
 
     /// Begins a session, once. `None` when there is no such session, it has begun already, its
-    /// token is another one, or its attempt has ended.
+    /// token is another one, its attempt has ended, or the server stops.
     pub fn begin(&self, id: &str, token: &str) -> Option<Begun> {
+        let stops = self.stops.subscribe();
+        if *stops.borrow() {
+            return None;
+        }
         let mut state = self.state();
         let waiting = state.waiting.get(id)?;
         let is_right: bool = waiting.token.as_bytes().ct_eq(token.as_bytes()).into();
@@ -188,7 +229,7 @@ impl Sessions {
         let ended = attempt.ended.subscribe();
         state.open += 1;
         drop(state);
-        Some(Begun { task, ended, sessions: self.clone() })
+        Some(Begun { task, ended, stops, sessions: self.clone() })
     }
 }
 
@@ -220,6 +261,27 @@ mod tests {
         sessions.attempt_ended(&attempt_id);
         assert!(*begun.ended.borrow());
         assert!(sessions.begin(&late.id, &late.token).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_server_that_stops_waits_for_its_sessions_and_begins_no_other_one() {
+        let sessions = Sessions::default();
+        sessions.attempt_runs(&AttemptId::from("a".to_owned()));
+        let opened = sessions.open(task("a")).unwrap();
+        let begun = sessions.begin(&opened.id, &opened.token).unwrap();
+        let late = sessions.open(task("a")).unwrap();
+        let (closing, session) = (sessions.clone(), tokio::sync::oneshot::channel());
+        let closed = tokio::spawn(async move {
+            closing.close().await;
+            session.0.send(()).unwrap();
+        });
+        begun.server_stop().await;
+        assert!(sessions.begin(&late.id, &late.token).is_none());
+        let mut has_closed = session.1;
+        assert!(has_closed.try_recv().is_err());
+        drop(begun);
+        has_closed.await.unwrap();
+        closed.await.unwrap();
     }
 
     #[test]

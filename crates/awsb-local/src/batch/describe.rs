@@ -163,8 +163,9 @@ fn ecs_properties(row: &JobRow, spec: &Spec, task: &Task, attempts: &[Attempt]) 
         let mut shown = with_lists(container.clone());
         // The volumes are the task's.
         shown.remove("volumes");
-        let end = last.and_then(|attempt| attempt.containers.get(index));
-        if let Some(attempt_id) = attempt_id.filter(|_| row.status > Status::Starting && has_stream(end)) {
+        let end = last.map(|attempt| end_of(attempt, task, index));
+        let has_stream = end.as_ref().is_none_or(has_stream);
+        if let Some(attempt_id) = attempt_id.filter(|_| row.status > Status::Starting && has_stream) {
             shown.insert("logStreamName".into(), json!(spec.stream_of(container, attempt_id)));
         }
         if let Some(end) = end {
@@ -182,20 +183,35 @@ fn ecs_properties(row: &JobRow, spec: &Spec, task: &Task, attempts: &[Attempt]) 
 
 /// Whether a container has a log stream. API, AttemptTaskContainerDetails.logStreamName: containers
 /// get it "when they reach the RUNNING status", so one that never ran has none.
-fn has_stream(end: Option<&ContainerEnd>) -> bool {
-    end.is_none_or(|end| end.started)
+fn has_stream(end: &ContainerEnd) -> bool {
+    end.started
+}
+
+/// How a container of a task has ended. Some attempts end without ends of their containers: a
+/// process of the host, a task that could not be started, and a lost attempt. The end of such an
+/// attempt is shown as that of the main container.
+fn end_of(attempt: &Attempt, task: &Task, index: usize) -> ContainerEnd {
+    if !attempt.containers.is_empty() {
+        return attempt.containers.get(index).cloned().unwrap_or_default();
+    }
+    let started = attempt.started_at.is_some();
+    if index != task.main() {
+        return ContainerEnd { started, ..ContainerEnd::default() };
+    }
+    ContainerEnd { started, exit_code: attempt.exit_code, reason: attempt.reason.clone() }
 }
 
 /// API: AttemptEcsTaskDetails.
 fn attempt_task(attempt: &Attempt, spec: &Spec, task: &Task) -> Value {
     let attempt_id = attempt.attempt_id.as_str();
     let containers = task.containers.iter().enumerate().map(|(index, container)| {
-        let end = attempt.containers.get(index);
+        let end = end_of(attempt, task, index);
+        let stream = has_stream(&end).then(|| spec.stream_of(container, attempt_id));
         Value::Object(object([
             ("name", json!(task::name(container))),
-            ("exitCode", json!(end.and_then(|end| end.exit_code))),
-            ("reason", json!(end.and_then(|end| end.reason.as_ref()))),
-            ("logStreamName", json!(has_stream(end).then(|| spec.stream_of(container, attempt_id)))),
+            ("exitCode", json!(end.exit_code)),
+            ("reason", json!(end.reason)),
+            ("logStreamName", json!(stream)),
             ("networkInterfaces", json!([])),
         ]))
     });

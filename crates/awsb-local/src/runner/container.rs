@@ -390,7 +390,7 @@ impl ContainerRun {
 }
 
 /// An attempt whose end nobody has seen.
-fn lost(why: String) -> Outcome {
+pub(super) fn lost(why: String) -> Outcome {
     Outcome { lost: true, ..cannot("CannotInspectContainerError", why) }
 }
 

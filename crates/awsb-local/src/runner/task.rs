@@ -5,20 +5,28 @@
 //! and ends is free, and `localhost` is the same for all of them.
 
 use std::io;
+use std::pin::pin;
+use std::time::Duration;
 
 use bollard::Docker;
-use bollard::query_parameters::{CreateContainerOptionsBuilder, StartContainerOptions};
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, InspectContainerOptions, StartContainerOptions, WaitContainerOptions,
+};
+use futures_util::StreamExt;
 use nix::sys::signal::Signal;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
-use super::container::{ContainerExecution, ContainerRun, cannot, remove_earlier};
+use super::container::{ContainerExecution, ContainerRun, cannot, lost, remove_earlier};
 use super::executor::{Event, EventSender, Outcome};
 use super::output::Output;
 use super::protocol::{AttemptId, Container, Run, TaskContainer};
 use super::task_progress::TaskProgress;
 use crate::docker::{self, EngineError, cleanup, pause};
-use awsb_docker::{connect, words};
+use awsb_docker::{connect, status, words};
+
+/// How long an engine that does not say how a container is has until it is asked again.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Starts the thread of an attempt that is a task of several containers.
 ///
@@ -89,6 +97,24 @@ async fn make_ready(docker: &Docker, attempt_id: &AttemptId, order: &Container) 
         .map_err(|e| cannot("CannotStartContainerError", words(&e)))
 }
 
+/// Returns when the container that holds the network of a task has ended or is gone, with words for
+/// that. An engine that is away is not its end: the other containers see that themselves.
+async fn network_end(docker: &Docker, name: &str) -> String {
+    loop {
+        let _ = docker.wait_container(name, None::<WaitContainerOptions>).next().await;
+        let has_ended = match docker.inspect_container(name, None::<InspectContainerOptions>).await {
+            Ok(found) => found.state.and_then(|state| state.running) == Some(false),
+            Err(e) => status(&e) == Some(404),
+        };
+        if has_ended {
+            return format!(
+                "somebody else has ended the container {name}, which holds the network of the job"
+            );
+        }
+        sleep(ASK_AGAIN_AFTER).await;
+    }
+}
+
 /// An event of a container.
 enum ContainerEvent {
     Started(usize, i64),
@@ -105,6 +131,9 @@ impl Task<'_> {
     async fn run(&self, mut signals: UnboundedReceiver<Signal>, events: &EventSender) -> Outcome {
         let mut progress = TaskProgress::new(&self.order.task);
         let (sender, mut happened) = unbounded_channel();
+        let network = docker::container_name(self.attempt_id);
+        let mut network_end = pin!(network_end(self.docker, &network));
+        let mut has_network = true;
         loop {
             while let Some((index, container)) = progress.next_ready(Instant::now()) {
                 progress.begun(index, self.begin(index, container, &sender));
@@ -129,6 +158,10 @@ impl Task<'_> {
                     Signal::SIGTERM => progress.stop(Instant::now()),
                     other => progress.send_all(other),
                 },
+                why = &mut network_end, if has_network => {
+                    has_network = false;
+                    progress.lose(lost(why), Instant::now());
+                }
                 () = sleep_until(deadline), if is_due => progress.pass_deadlines(Instant::now()),
             }
         }

@@ -38,6 +38,8 @@ pub(super) struct TaskProgress<'a> {
     deciding: Option<usize>,
     is_stopping: bool,
     has_started: bool,
+    /// The end of the task in place of that of its containers, if these have lost their network.
+    lost: Option<Outcome>,
 }
 
 impl<'a> TaskProgress<'a> {
@@ -49,6 +51,7 @@ impl<'a> TaskProgress<'a> {
             deciding: None,
             is_stopping: false,
             has_started: false,
+            lost: None,
         }
     }
 
@@ -185,6 +188,18 @@ impl<'a> TaskProgress<'a> {
         }
     }
 
+    /// The containers have lost their network, and end like this: they are killed. A task that is
+    /// about to end anyway ends as it would have.
+    pub(super) fn lose(&mut self, outcome: Outcome, now: Instant) {
+        if self.is_stopping {
+            return;
+        }
+        self.deciding = self.containers.iter().position(|container| container.essential);
+        self.lost = Some(outcome);
+        self.stop(now);
+        self.send_all(Signal::SIGKILL);
+    }
+
     /// Sends a signal to all containers that run.
     pub(super) fn send_all(&self, signal: Signal) {
         for stage in &self.stages {
@@ -250,7 +265,7 @@ impl<'a> TaskProgress<'a> {
     }
 
     /// The end of the task is that of the essential container that ended first.
-    pub(super) fn outcome(self) -> Outcome {
+    pub(super) fn outcome(mut self) -> Outcome {
         let mut lost_output = Vec::new();
         let mut deciding = Outcome::default();
         let mut containers = Vec::new();
@@ -261,6 +276,11 @@ impl<'a> TaskProgress<'a> {
             };
             let name = &container.name;
             lost_output.extend(outcome.lost_output.take().map(|lost| format!("{name}: {lost}")));
+            if self.deciding == Some(index)
+                && let Some(lost) = self.lost.take()
+            {
+                outcome = lost;
+            }
             let (exit_code, reason) = (outcome.exit_code, outcome.reason.clone());
             containers.push(ContainerEnd { started, exit_code, reason });
             if self.deciding == Some(index) {
@@ -410,6 +430,38 @@ mod tests {
         progress.ended(1, exit(143), due);
         let why = progress.outcome().reason.unwrap();
         assert!(why.contains("main has waited for setup, which did not end within 2 seconds"), "{why}");
+    }
+
+    #[test]
+    fn a_task_that_loses_its_network_is_killed_and_lost() {
+        let containers = [container("side", false, &[]), container("main", true, &[])];
+        let now = Instant::now();
+        let gone = || Outcome { lost: true, reason: Some("gone".to_owned()), ..Outcome::default() };
+        let mut progress = TaskProgress::new(&containers);
+        let mut begun = begin(&mut progress, now);
+        progress.started(0, now);
+        progress.started(1, now);
+        progress.lose(gone(), now);
+        for (index, (_, signals)) in begun.iter_mut().enumerate() {
+            assert_eq!(signals.try_recv(), Ok(Signal::SIGTERM));
+            assert_eq!(signals.try_recv(), Ok(Signal::SIGKILL));
+            progress.ended(index, exit(137), now);
+        }
+        assert!(progress.is_over());
+        let outcome = progress.outcome();
+        assert_eq!((outcome.lost, outcome.exit_code, outcome.reason.as_deref()), (true, None, Some("gone")));
+        let ends: Vec<_> = outcome.containers.iter().map(|end| (end.started, end.exit_code)).collect();
+        assert_eq!(ends, [(true, Some(137)), (true, None)]);
+
+        // The end that came before it counts.
+        let mut progress = TaskProgress::new(&containers);
+        begin(&mut progress, now);
+        progress.started(1, now);
+        progress.ended(1, exit(3), now);
+        progress.lose(gone(), now);
+        progress.ended(0, exit(137), now);
+        let outcome = progress.outcome();
+        assert_eq!((outcome.lost, outcome.exit_code), (false, Some(3)));
     }
 
     #[test]

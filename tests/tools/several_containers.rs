@@ -1,6 +1,13 @@
 //! Jobs of several containers (`ecsProperties`), and jobs on EKS (`eksProperties`).
 
-use awsb_testkit::{Answer, BadServer, Request, Sandbox, engine, story};
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+
+use awsb_testkit::local::PATIENCE;
+use awsb_testkit::{Answer, BadServer, Request, Sandbox, Terminal, engine, eventually, story};
+use bollard::Docker;
+use bollard::query_parameters::{KillContainerOptions, RemoveContainerOptionsBuilder};
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 const JOB: &str = "0f0e1d2c-3b4a-4958-8776-655443322110";
@@ -139,8 +146,9 @@ fn commands_beside_a_task_run_in_the_container_that_is_named() {
     let image = engine();
     let sandbox = Sandbox::with_aws();
     let waits = "trap 'exit 0' TERM; while :; do sleep 0.1; done";
+    let serves = format!("(while :; do nc -l -p 8080 -e cat; done) & {waits}");
     let extra =
-        json!({"command": ["sh", "-c", waits], "environment": [{"name": "PART", "value": "the side"}]});
+        json!({"command": ["sh", "-c", serves], "environment": [{"name": "PART", "value": "the side"}]});
     let side = container("side", image, extra);
     let main = container("main", image, json!({}));
     register(&sandbox, "beside", json!({"containers": [side, main]}));
@@ -157,7 +165,68 @@ fn commands_beside_a_task_run_in_the_container_that_is_named() {
     let failed = sandbox.run("bexec", ["--container", "other", &id, "true"]);
     assert!(failed.failed_with(2).contains("has no container other"), "{failed}");
     assert!(failed.hints().contains("side or main"), "{failed}");
+
+    // They share their ports.
+    for options in [&[][..], &["--container", "main"]] {
+        let mut forward = sandbox.start("bexec", [options, &["--forward", "0:8080", &id]].concat());
+        let local = forward.line().unwrap().split([':', ' ']).nth(1).unwrap().parse::<u16>().unwrap();
+        let echoed = eventually("the server in the task answers", PATIENCE, || {
+            let mut client = TcpStream::connect(("127.0.0.1", local)).unwrap();
+            client.write_all(b"hello").ok()?;
+            client.shutdown(Shutdown::Write).ok()?;
+            let mut back = String::new();
+            client.read_to_string(&mut back).ok()?;
+            Some(back).filter(|back| !back.is_empty())
+        });
+        assert_eq!(echoed, "hello");
+        forward.signal(Signal::SIGINT);
+        forward.wait().ended_with(130);
+    }
     sandbox.run("bkill", [&id]).ok();
+    sandbox.run("bwait", [&id]);
+
+    // The shell is in the container that waits for it.
+    let line =
+        ["-I", "--pty", "--job-definition", "beside", "--container", "main", "-e", "PART=the main one"];
+    let mut shell = Terminal::new(100).start(&sandbox, "bsub", [&line[..], &["sh"]].concat());
+    shell.types("echo it is $PART; exit 6\n");
+    shell.until("its container", |screen| screen.contains("it is the main one"));
+    shell.wait().ended_with(6);
+}
+
+#[story]
+async fn a_task_whose_network_is_gone_is_lost() {
+    let image = engine();
+    let sandbox = Sandbox::with_aws();
+    register(&sandbox, "alone", json!({"containers": [container("only", image, json!({}))]}));
+    let docker = Docker::connect_with_defaults().unwrap();
+    for is_removed in [true, false] {
+        let line = ["--parsable", "--job-definition", "alone", "--wrap", "echo begins; sleep 1000"];
+        let id = sandbox.run("bsub", line).ok().stdout.trim().to_owned();
+        sandbox.run("bwait", ["--started", &id]).ok();
+        let job = || sandbox.run("bstat", ["--json", "-e", &id]).ok().json()[0].take();
+        let running = job();
+        let arn = running["ecsProperties"]["taskProperties"][0]["taskArn"].as_str().unwrap().to_owned();
+        let network = format!("awsb-{}", arn.rsplit('/').next().unwrap());
+        eventually("its output", PATIENCE, || {
+            sandbox.run("bout", [&id]).ok().stdout.contains("begins").then_some(())
+        });
+        if is_removed {
+            let options = RemoveContainerOptionsBuilder::new().force(true).build();
+            docker.remove_container(&network, Some(options)).await.unwrap();
+        } else {
+            docker.kill_container(&network, None::<KillContainerOptions>).await.unwrap();
+        }
+        sandbox.run("bwait", [&id]).ended_with(1);
+        let ended = job();
+        assert_eq!(ended["status"], "FAILED", "{ended}");
+        assert!(ended["statusReason"].as_str().unwrap().starts_with("Host EC2"), "{ended}");
+        let only = &ended["attempts"][0]["taskProperties"][0]["containers"][0];
+        assert_eq!(only["exitCode"], Value::Null, "{ended}");
+        let why = format!("somebody else has ended the container {network}, which holds the network");
+        assert!(only["reason"].as_str().unwrap().contains(&why), "{ended}");
+        assert!(sandbox.run("bout", [&id]).ok().stdout.contains("begins"));
+    }
 }
 
 #[story]
@@ -170,7 +239,15 @@ fn a_task_of_one_process() {
     let job = sandbox.run("bstat", ["--json", "-e", "last"]).ok().json()[0].take();
     let stream = job["container"]["logStreamName"].as_str().unwrap();
     assert!(stream.starts_with("process/only/"), "{job}");
+    for task in [&job["ecsProperties"]["taskProperties"][0], &job["attempts"][0]["taskProperties"][0]] {
+        assert_eq!(task["containers"][0]["exitCode"], 0, "{job}");
+        assert_eq!(task["containers"][0]["logStreamName"], stream, "{job}");
+    }
     assert_eq!(sandbox.run("bsub", ["-I", "--rerun", "last"]).ok().stdout, "hello\n");
+    // A program that is not there.
+    sandbox.run("bsub", ["-I", "--job-definition", "process", "no-such-program"]).ended_with(127);
+    let job = sandbox.run("bstat", ["--json", "-e", "last"]).ok().json()[0].take();
+    assert_eq!(job["attempts"][0]["taskProperties"][0]["containers"][0]["exitCode"], 127, "{job}");
     let line = ["--parsable", "--job-definition", "process", "sleep", "1000"];
     let id = sandbox.run("bsub", line).ok().stdout.trim().to_owned();
     sandbox.run("bwait", ["--started", &id]).ok();

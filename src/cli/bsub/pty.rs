@@ -103,7 +103,8 @@ impl Args {
                 words: shell(RUNNING).into_iter().chain(words).collect(),
                 // The job ends with its exit code.
                 is_shell: true,
-                container: None,
+                // The process of the job waits in this one, and they share files.
+                container: self.options.container.clone(),
                 terminal: None,
                 is_patient: true,
             };

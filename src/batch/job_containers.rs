@@ -99,6 +99,30 @@ impl Job {
         deciding(&essential, has_succeeded, |c| (c.exit_code, c.reason.as_deref())).copied()
     }
 
+    /// The container that runs the job's command, which need not be the main one (`--container`).
+    pub fn own_container(&self) -> Option<&Container> {
+        let submitted = self.task_containers().into_iter().find(|container| container.is_submitted);
+        submitted.or_else(|| self.main_container())
+    }
+
+    /// The image of its container, or of the one that ended the task.
+    pub fn container_image(&self) -> Option<&str> {
+        self.deciding_container()?.image.as_deref()
+    }
+
+    /// The containers of a job of several that could not be started, beside the one that ended the
+    /// task: their names and reasons.
+    pub fn other_unstarted(&self) -> Vec<(&str, &str)> {
+        let deciding = self.deciding_container().and_then(|container| container.name.as_deref());
+        let containers = self.task_containers().into_iter().filter(|_| self.has_several_containers());
+        let unstarted = containers.filter_map(|container| {
+            let reason = container.reason.as_deref().filter(|reason| !reason.is_empty())?;
+            let is_other = container.exit_code.is_none() && container.name.as_deref() != deciding;
+            is_other.then(|| (shown_name(container.name.as_deref()), reason))
+        });
+        unstarted.collect()
+    }
+
     /// The exit code of its container, or of the one that ended the task.
     pub fn container_exit_code(&self) -> Option<i32> {
         self.deciding_container()?.exit_code

@@ -42,6 +42,9 @@ pub struct Container {
     /// The command that the launcher starts, quoted for sh, where the container's command lacks it.
     #[serde(skip)]
     pub launched: Option<String>,
+    /// Whether it is the container that a tool of ours gave the job's command, of a job of several.
+    #[serde(skip)]
+    pub is_submitted: bool,
     /// The job's tasks, where they are not the indices of its children.
     #[serde(skip)]
     pub tasks: Option<Tasks>,

@@ -61,14 +61,19 @@ pub struct ObservedJob {
     pub attempts_allowed: u32,
     /// The number of seconds that an attempt may run.
     pub timeout: Option<u32>,
-    /// The resources that its container, or the largest of its nodes, asks for.
+    /// The resources that its container asks for, the containers of its task together, or the
+    /// largest of its nodes.
     pub demand: Option<Demand>,
     /// The vCPUs of all nodes of an MNP job together.
     pub all_vcpus: Option<f64>,
+    /// The vCPUs of the containers of its task beside the one whose size options change.
+    pub vcpus_beside: f64,
     /// The consumable resources that it takes, by name: as a whole for an MNP job.
     pub consumes: Vec<(String, u64)>,
-    /// The image.
+    /// The image: of a job of several containers that has ended, that of the one that ended it.
     pub image: Option<String>,
+    /// Other containers of its task that could not be started, with the reasons.
+    pub unstarted: Vec<(String, String)>,
     /// Whether the job runs on this machine.
     pub runs_here: bool,
     /// The share identifier.
@@ -101,8 +106,10 @@ impl Default for ObservedJob {
             timeout: None,
             demand: None,
             all_vcpus: None,
+            vcpus_beside: 0.0,
             consumes: Vec::new(),
             image: None,
+            unstarted: Vec::new(),
             runs_here: false,
             share: None,
             size: None,

@@ -62,6 +62,10 @@ impl Diagnosis {
     /// The diagnosis that follows from the evidence.
     pub fn of(evidence: &Evidence) -> Self {
         let mut findings = findings(evidence);
+        findings.extend(evidence.job.unstarted.iter().map(|(name, reason)| {
+            let message = format!("its container {name} could not be started; AWS says: {reason}");
+            Finding::new(Code::CannotStart, message)
+        }));
         findings.extend(evidence.unseen.iter().map(unseen));
         Self {
             job_id: evidence.job.id.clone(),

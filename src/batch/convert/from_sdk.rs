@@ -182,6 +182,7 @@ fn container(
         log_driver: log_driver(log_configuration),
         log_group: log_group(log_configuration),
         launched: variable(environment, launcher::ARGS_VARIABLE),
+        is_submitted: false,
         tasks: tasks(environment),
     }
 }

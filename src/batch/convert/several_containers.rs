@@ -13,8 +13,8 @@ use crate::batch::task::{
     AttemptContainer, AttemptPod, AttemptTask, Container, EcsProperties, EcsTask, EksPod, EksProperties,
     Resource,
 };
-use awsb_model::Status;
 use awsb_model::payload::launcher;
+use awsb_model::{Status, SubmissionId};
 
 fn owned(text: Option<&str>) -> Option<String> {
     text.map(str::to_owned)
@@ -48,6 +48,7 @@ fn container(detail: &TaskContainerDetails) -> Container {
         log_driver: log_driver(detail.log_configuration()),
         log_group: log_group(detail.log_configuration()),
         launched: variable(environment, launcher::ARGS_VARIABLE),
+        is_submitted: variable(environment, SubmissionId::VARIABLE).is_some(),
         tasks: tasks(environment),
         ..Container::default()
     }
@@ -154,7 +155,8 @@ pub fn complete(job: &mut Job, eks_attempts: &[EksAttemptDetail]) {
             attempt.container = AttemptContainer { name: None, container_id: None, ..container.clone() };
         }
     }
-    job.container = main_of(containers);
+    let tasks = containers.iter().find(|container| container.is_submitted).and_then(|c| c.tasks.clone());
+    job.container = main_of(containers).map(|main| Container { tasks: main.tasks.or(tasks), ..main });
 }
 
 /// The main one of the containers of a job.

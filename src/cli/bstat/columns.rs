@@ -283,7 +283,7 @@ fn name_of(arn: &str) -> &str {
 
 /// The command as the user wrote it, quoted for a shell.
 pub fn command(job: &Job) -> String {
-    let container = job.main_container();
+    let container = job.own_container();
     let command = container.and_then(|c| c.command.as_deref()).unwrap_or_default();
     let command = launcher::quote_all(launcher::without_launcher(command).iter().map(AsRef::as_ref));
     let command = command.to_string_lossy().into_owned();

@@ -60,7 +60,7 @@ impl PackedVariables {
 
 /// Whether the job's variables are in its bundle.
 fn is_packed(detailed: &JobDetails) -> bool {
-    let command = detailed.job.main_container().and_then(|container| container.command.as_deref());
+    let command = detailed.job.own_container().and_then(|container| container.command.as_deref());
     launcher::is_packed(
         command.unwrap_or_default(),
         detailed.environment.iter().map(|(name, _)| name.as_str()),

@@ -51,6 +51,7 @@ pub fn summary(job: &Job) -> ObservedJob {
         timeout: number(job.timeout.as_ref().and_then(|t| t.attempt_duration_seconds)),
         demand: demand_of_all(job).or_else(|| container.and_then(demand)),
         all_vcpus: None,
+        vcpus_beside: vcpus_beside(job),
         consumes: job
             .consumable_resource_properties
             .iter()
@@ -61,7 +62,12 @@ pub fn summary(job: &Job) -> ObservedJob {
                 (of.name().to_owned(), quantity.saturating_mul(u64::from(nodes)))
             })
             .collect(),
-        image: container.and_then(|c| c.image.clone()),
+        image: job.container_image().map(str::to_owned),
+        unstarted: job
+            .other_unstarted()
+            .into_iter()
+            .map(|(name, reason)| (name.to_owned(), reason.to_owned()))
+            .collect(),
         runs_here: false,
         share: None,
         size: job.array_size().filter(|_| job.is_array_parent()),
@@ -108,6 +114,12 @@ fn demand_of_all(job: &Job) -> Option<Demand> {
     // The resources of a job are far below the limits of these types.
     let whole = |kind: &str| number(kind).unwrap_or(0.0).max(0.0).round();
     Some(Demand { vcpus, memory_mib: whole("MEMORY") as u64, gpus: whole("GPU") as u32 })
+}
+
+/// The vCPUs of the containers of a job of several beside its main one.
+fn vcpus_beside(job: &Job) -> f64 {
+    let main = job.main_container().and_then(demand).map_or(0.0, |main| main.vcpus);
+    demand_of_all(job).map_or(0.0, |all| (all.vcpus - main).max(0.0))
 }
 
 /// The resources that a container asks for, if it says so.

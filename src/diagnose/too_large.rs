@@ -129,8 +129,9 @@ fn too_small(
 /// of them.
 fn less(job: &ObservedJob, demand: Demand, most: u32, each: u32) -> Option<String> {
     let Some(nodes @ 2..) = job.nodes else {
-        let most = most.min(each);
-        return (most > 0).then(|| format!("ask for less: at most `bsub --vcpus {most} …`"));
+        // A container of a task has no fractions of a vCPU, unless it runs on Fargate.
+        let most = (f64::from(most.min(each)) - job.vcpus_beside).floor();
+        return (most >= 1.0).then(|| format!("ask for less: at most `bsub --vcpus {most} …`"));
     };
     let alike = job.all_vcpus.is_none_or(|all| all == demand.vcpus * f64::from(nodes));
     let fewer = (f64::from(most) / demand.vcpus).floor();
@@ -212,13 +213,15 @@ pub fn asks_in_all(job: &ObservedJob, demand: Demand) -> String {
     }
 }
 
-/// The vCPUs of a whole job: `3 vCPUs (3 nodes with 1 vCPU each)`.
+/// The vCPUs of a whole job: `3 vCPUs (3 nodes with 1 vCPU each)`, `9 vCPUs (its containers
+/// together)`.
 pub fn vcpus(job: &ObservedJob, demand: Demand) -> String {
     let all = words::vcpus(job.vcpus(demand));
     match job.nodes {
         Some(nodes @ 2..) => {
             format!("{all} ({nodes} nodes with {}{} each)", up_to(job, demand), words::vcpus(demand.vcpus))
         }
+        _ if job.vcpus_beside > 0.0 => format!("{all} (its containers together)"),
         _ => all,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
 
 use awsb_testkit::local::PATIENCE;
 use awsb_testkit::{Answer, BadServer, Request, Sandbox, Terminal, engine, eventually, story};
@@ -503,4 +504,94 @@ fn the_output_of_a_pod_is_read_where_the_settings_say() {
         let failed = with_pod_logs(&server, pattern).run("bout", [JOB]);
         assert!(failed.failed_with(2).contains("`eks_log_stream` is"), "{failed}");
     }
+}
+
+#[story]
+fn nodes_and_containers_of_all_sizes_count_for_a_job_that_can_never_run() {
+    let mut sandbox = Sandbox::with_aws();
+    sandbox.run("blocal", ["stop"]).ok();
+    sandbox.run("blocal", ["start", "--vcpus", "8"]).ok();
+    sandbox.use_local_exports();
+    let side = container("side", "image", json!({"essential": false}));
+    register(&sandbox, "three", json!({"containers": [container("main", "image", json!({})), side]}));
+    let three =
+        |words: &[&str]| sandbox.run("bsub", [words, &["--job-definition", "three", "true"]].concat());
+    let refused = three(&["--strict", "-p", "8"]);
+    assert!(refused.failed_with(2).contains("it needs 9 vCPUs (its containers together)"), "{refused}");
+    assert!(refused.hints().contains("at most `bsub --vcpus 7 …`"), "{refused}");
+    assert_eq!(three(&["--strict", "--dry-run", "-p", "7"]).ok().stderr, "");
+    let refused = three(&["--strict", "--container", "side", "-p", "8"]);
+    assert!(refused.failed_with(2).contains("it needs 9 vCPUs"), "{refused}");
+    // What waits for ever says the same.
+    let id = three(&["--parsable", "-p", "8"]).ok().job_id();
+    let why = eventually("the job is RUNNABLE", Duration::from_secs(60), || {
+        let why = sandbox.run("bstat", ["--why", &id]).ok().stdout;
+        why.contains("RUNNABLE").then_some(why)
+    });
+    assert!(why.contains("9 vCPUs") && why.contains("at most `bsub --vcpus 7 …`"), "{why}");
+    sandbox.run("bkill", [&id]).ok();
+
+    // Two nodes with 1 vCPU, and a larger one.
+    let nodes = |group: &str| {
+        sandbox.run("bsub", ["--strict", "--dry-run", "-n", "2", "-p", "1", "--node-group", group, "true"])
+    };
+    assert!(!nodes("1,vcpus=6,memory=64M").ok().stderr.contains("never"));
+    let refused = nodes("1,vcpus=7,memory=64M");
+    let words = "it needs 9 vCPUs (3 nodes with up to 7 vCPUs each)";
+    assert!(refused.code() == 2 && refused.stderr.contains(words), "{refused}");
+}
+
+#[story]
+fn a_container_that_cannot_be_started_is_named() {
+    let image = engine();
+    let sandbox = Sandbox::with_aws();
+    let task = |side: Value| {
+        json!({"containers": [
+        container("main", image, json!({"command": ["sh", "-c", "sleep 30"]})),
+        container("side", "localhost:1/no-such-image", side)]})
+    };
+    register(&sandbox, "needs", task(json!({})));
+    let failed = sandbox.run("bsub", ["-K", "--parsable", "--job-definition", "needs", "sleep", "30"]);
+    assert_eq!(failed.code(), 1, "{failed}");
+    assert!(failed.stderr.contains("CannotPullContainerError"), "{failed}");
+    let why = sandbox.run("bstat", ["--why", failed.stdout.trim()]).ok().stdout;
+    assert!(why.contains("the image could not be pulled (localhost:1/no-such-image)"), "{why}");
+    // The job can do without this one.
+    register(&sandbox, "without", task(json!({"essential": false})));
+    let ended = sandbox.run("bsub", ["-K", "--parsable", "--job-definition", "without", "true"]);
+    let why = sandbox.run("bstat", ["--why", ended.stdout.trim()]).ok().stdout;
+    assert!(why.contains("side") && why.contains("CannotPullContainerError"), "{ended} {why}");
+}
+
+#[story]
+fn the_command_of_a_job_is_that_of_the_container_that_runs_it() {
+    let sandbox = Sandbox::with_aws();
+    let side = container("side", "image", json!({"essential": false}));
+    let main = container("main", "image", json!({"command": ["serve", "files"]}));
+    register(&sandbox, "served", json!({"containers": [main, side]}));
+    // Nothing runs: the job waits for more GPUs than there are.
+    let line =
+        ["--parsable", "--job-definition", "served", "--container", "side", "-g", "16", "--array", "3,7"];
+    let id = sandbox.run("bsub", [&line[..], &["work", "well"]].concat()).ok().job_id();
+    let columns = sandbox.run("bstat", ["-o", "command", &id]).ok().stdout;
+    assert!(columns.contains("work_well") && !columns.contains("serve"), "{columns}");
+    let detail = sandbox.run("bstat", ["-d", &format!("{id}:1")]).ok().stdout;
+    assert!(detail.contains(": work well\n") && detail.contains("task           : 7\n"), "{detail}");
+    sandbox.run("bkill", [&id]).ok();
+}
+
+#[story]
+fn the_example_of_several_containers() {
+    let image = engine();
+    let mut sandbox = Sandbox::with_aws();
+    sandbox.run("blocal", ["stop"]).ok();
+    sandbox.run("blocal", ["start", "--vcpus", "3"]).ok();
+    sandbox.use_local_exports();
+    let example = include_str!("../../examples/several-containers.json");
+    let file = sandbox.file("several-containers.json", example.replace("busybox:stable", image));
+    let input = format!("file://{}", file.display());
+    sandbox.run("aws", ["batch", "register-job-definition", "--cli-input-json", &input]).ok();
+    let ask = "until wget -qO- http://localhost:8000/greeting 2>/dev/null; do sleep 0.05; done";
+    let line = ["-I", "--job-definition", "several-containers", "--wrap", ask];
+    assert_eq!(sandbox.run("bsub", line).ok().stdout, "main: hello from prepare\n");
 }

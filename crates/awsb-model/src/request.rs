@@ -239,12 +239,16 @@ impl SubmitRequest {
         self.container_overrides.as_ref().or_else(of_nodes).or_else(of_task)
     }
 
+    /// The changes to the containers of its task, of a job of several containers.
+    pub fn task_container_overrides(&self) -> impl Iterator<Item = &TaskContainerOverrides> {
+        self.ecs_properties_override.iter().flat_map(EcsPropertiesOverride::containers)
+    }
+
     /// The overrides of its container, of each of its node ranges, or of the containers of its
     /// task.
     pub fn all_overrides(&self) -> impl Iterator<Item = &Overrides> {
         let nodes = self.node_overrides.iter().flat_map(|nodes| &nodes.node_property_overrides);
-        let task = self.ecs_properties_override.iter().flat_map(EcsPropertiesOverride::containers);
-        let task = task.map(|container| &container.overrides);
+        let task = self.task_container_overrides().map(|container| &container.overrides);
         nodes.map(|node| &node.container_overrides).chain(&self.container_overrides).chain(task)
     }
 

@@ -170,8 +170,7 @@ impl Args {
         let Some(request) = plan.requests.first().filter(|_| self.strict || !self.quiet) else {
             return Ok(());
         };
-        let by_definition = definition.map(DefinitionSummary::demand).unwrap_or_default();
-        let Some(NeverFits { findings, age }) = never_fits(session, request, &by_definition).await else {
+        let Some(NeverFits { findings, age }) = never_fits(session, request, definition).await else {
             return Ok(());
         };
         let messages: Vec<&str> = findings.iter().map(|finding| finding.message.as_str()).collect();

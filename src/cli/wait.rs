@@ -14,7 +14,7 @@ use crate::diagnose::{self, Diagnosis};
 use crate::ui::{
     EndSignal, Failure, ProgressBar, SignalListener, print_message, sanitize, stderr_columns, wrapped,
 };
-use awsb_model::{JobId, Status, words};
+use awsb_model::{JobId, RunningLimit, Status, words};
 
 /// The children of arrays are checked for the first time after this time, to see whether they are
 /// stuck.
@@ -202,14 +202,43 @@ impl StuckJobs {
         (Self { tool, found, reported: RefCell::default() }, unreported)
     }
 
-    /// Adds a job if it is stuck.
+    /// Adds a job if it is stuck, or may be: one that waits and takes consumable resources.
     pub fn check(&self, job: &Job) {
-        let Some(reason) = job.stuck() else { return };
+        let Some(reason) = job.stuck().or(may_lack_resource(job).then_some("")) else { return };
         let before = self.reported.borrow_mut().insert(job.job_id.clone(), reason.to_owned());
-        if before.as_deref() != Some(reason) && self.found.send(job.clone()).is_err() {
+        if before.as_deref() != Some(reason) && self.found.send(job.clone()).is_err() && !reason.is_empty() {
             report_stuck(self.tool, job, reason);
         }
     }
+}
+
+/// Whether a job waits and takes consumable resources. The parent of an array waits as long as its
+/// children do.
+fn may_lack_resource(job: &Job) -> bool {
+    let waits = job.status == Status::Runnable || (job.is_array_parent() && job.status == Status::Pending);
+    waits
+        && job
+            .consumable_resource_properties
+            .as_ref()
+            .is_some_and(|all| !all.consumable_resource_list.is_empty())
+}
+
+/// Whether a job takes more of a consumable resource than there is in all, so that it waits until
+/// somebody adds to it. Batch says nothing about such a job. If Batch cannot be asked, it is not.
+async fn takes_more_than_there_is(session: &Session, job: &Job) -> bool {
+    if !may_lack_resource(job) {
+        return false;
+    }
+    let nodes = job.nodes.filter(|_| job.is_mnp_parent()).unwrap_or(1);
+    let list = job.consumable_resource_properties.iter().flat_map(|all| &all.consumable_resource_list);
+    for of in list.filter(|of| !RunningLimit::is_one(of.name())) {
+        let found = batch::consumables::find(session, of.name()).await;
+        let total = found.ok().flatten().and_then(|found| found.total_quantity);
+        if total.is_some_and(|total| total < of.quantity.saturating_mul(i64::from(nodes))) {
+            return true;
+        }
+    }
+    false
 }
 
 /// Reports stuck jobs as they are found. It never ends.
@@ -225,13 +254,20 @@ pub async fn report_stuck_jobs(tool: &str, session: &Session, mut unreported: Un
 /// Prints why a job is stuck and what to do about it, or Batch's own words if the reason cannot be
 /// found.
 async fn report_reason(tool: &str, session: &Session, job: &Job) {
-    let Some(reason) = job.stuck() else { return };
+    let reason = match job.stuck() {
+        Some(reason) => reason,
+        None if takes_more_than_there_is(session, job).await => "",
+        None => return,
+    };
     let evidence = diagnose::why(session, &[job.id()]).await.unwrap_or_default();
     let [Some(facts)] = evidence.as_slice() else {
-        return report_stuck(tool, job, reason);
+        if !reason.is_empty() {
+            report_stuck(tool, job, reason);
+        }
+        return;
     };
     // The job may have started meanwhile.
-    if facts.job.status != Status::Runnable {
+    if facts.job.status != Status::Runnable && !(job.is_array_parent() && facts.job.status == job.status) {
         return;
     }
     let answer = Diagnosis::of(facts).map_advice(|line| session.advice(line));

@@ -282,6 +282,12 @@ fn resources_that_a_job_cannot_have() {
     refused(&["--consume", "a=x"], "whole number of 1 or more");
     refused(&[&five[..], &["--consume", "f"]].concat(), "at most 5 consumable resources");
     refused(&[&five[..], &["--array", "1-9%2"]].concat(), "the limit of --array (%N)");
+    // One of which there is less is a warning, and with `--strict` an error.
+    refused(&["--strict", "--consume", "a=2"], "takes 2 of the consumable resource a, of which there are 1");
+    for (option, words) in [("-L", "`--consume matlab=1`"), ("--licenses", "use `--consume NAME=N`")] {
+        let outcome = sandbox.run("bsub", [option, "matlab:1", "true"]);
+        assert!(outcome.code() == 2 && outcome.hints().contains(words), "{outcome}");
+    }
     refused(&["--array", "1-9%0"], "whole number of 1 or more");
     refused(&["--array", "1-9%x"], "whole number of 1 or more");
     refused(&["--array", "%3"], "'%3'");
@@ -395,5 +401,30 @@ fn a_limit_whose_answer_was_lost_is_found_and_the_job_is_submitted_once() {
             .map(|r| serde_json::from_slice::<Value>(&r.body).unwrap()["consumableResourceName"].clone())
             .collect();
         assert!(names.iter().all(|name| *name == names[0]), "{names:?}");
+    }
+}
+
+#[story]
+fn whoever_waits_for_a_job_that_takes_more_than_there_is_is_told() {
+    let sandbox = Sandbox::with_aws();
+    resource(&sandbox, "lic", "1");
+    for (n, options) in
+        [&["--consume", "lic=2"][..], &["--consume", "lic=2", "--array", "1-2"]].iter().enumerate()
+    {
+        let said = || std::fs::read_to_string(sandbox.work().join(format!("said{n}"))).unwrap_or_default();
+        let line = format!("exec bsub -K --quiet {} true 2>said{n}", options.join(" "));
+        let waiting = sandbox.start("sh", ["-c", &line]);
+        eventually("bsub says why the job is stuck", Duration::from_secs(60), || {
+            (said().contains("\nwhat to do: ")).then_some(())
+        });
+        let words = "consumable resource lic: it takes 2, and there are 1 in all";
+        assert_eq!(said().matches(words).count(), 1, "{}", said());
+        sandbox.run("bkill", ["last"]).ok();
+        waiting.wait().ended_with(1);
+        assert_eq!(
+            said().matches("is RUNNABLE, submitted").count()
+                + said().matches("is PENDING, submitted").count(),
+            1
+        );
     }
 }

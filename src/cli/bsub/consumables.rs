@@ -68,13 +68,14 @@ pub fn limit_id(cluster: &Cluster, key: &OnceKey, limit: u32) -> SubmissionId {
     SubmissionId::recorded(uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string())
 }
 
-/// Fails if a resource that the job takes does not exist; notes one of which there is never enough.
-/// A user who can submit jobs may have no permission to look, which is not an error.
+/// Fails if a resource that the job takes does not exist; warns of one of which there is less than
+/// the job takes, which with `strict` is an error. A user who can submit jobs may have no
+/// permission to look, which is not an error.
 ///
 /// # Errors
 /// When a resource does not exist.
-pub async fn check(session: &Session, plan: &Plan, quiet: bool) -> Result<(), Failure> {
-    check_requests(session, &plan.requests, quiet).await
+pub async fn check(session: &Session, plan: &Plan, strict: bool, quiet: bool) -> Result<(), Failure> {
+    check_requests(session, &plan.requests, strict, quiet).await
 }
 
 /// The same for requests that have no plan.
@@ -84,6 +85,7 @@ pub async fn check(session: &Session, plan: &Plan, quiet: bool) -> Result<(), Fa
 pub async fn check_requests(
     session: &Session,
     requests: &[SubmitRequest],
+    strict: bool,
     quiet: bool,
 ) -> Result<(), Failure> {
     let request = requests.iter().find(|r| r.consumable_resource_properties_override.is_some());
@@ -111,16 +113,20 @@ pub async fn check_requests(
         };
         let total = total_quantity.and_then(|n| u64::try_from(n).ok());
         let needed = of.quantity.saturating_mul(u64::from(nodes));
-        if let Some(total) = total.filter(|total| *total < needed && !quiet) {
-            let each = match nodes {
-                1 => String::new(),
-                n => format!(" ({} for each of its {n} nodes)", of.quantity),
-            };
-            print_message(format!(
-                "bsub: note: the job takes {needed} of the consumable resource {name}{each}, of which there are \
-                 {total}: it waits until there are more"
-            ));
+        let Some(total) = total.filter(|total| *total < needed && (strict || !quiet)) else { continue };
+        let each = match nodes {
+            1 => String::new(),
+            n => format!(" ({} for each of its {n} nodes)", of.quantity),
+        };
+        let message = format!(
+            "the job takes {needed} of the consumable resource {name}{each}, of which there are {total}: it \
+             waits until there are more, and the jobs behind it in its queue may wait as well"
+        );
+        if strict {
+            let failure = Failure::usage(message).hint("`bqueues --resources` shows how much there is");
+            return Err(failure.hint("without `--strict`, this is a warning"));
         }
+        print_message(format!("bsub: warning: {message}"));
     }
     Ok(())
 }

@@ -94,7 +94,7 @@ impl Args {
         if checks_first {
             self.check_dependencies(&submission.session, &job.depends_on).await?;
         }
-        consumables::check(&submission.session, &plan, self.quiet).await?;
+        consumables::check(&submission.session, &plan, self.strict, self.quiet).await?;
         let limit_note = limit_note(&options, &job.spec).filter(|_| !self.quiet);
         let container_note = inspected.container_note().filter(|_| !self.quiet);
         for remark in remark.into_iter().chain(not_stdin).chain(limit_note).chain(container_note) {

@@ -5,7 +5,7 @@ use super::types::GivenOption;
 use super::types::Scheduler::{self, Both, Lsf, Slurm};
 use crate::ui::Failure;
 use awsb_model::directives::{about_lsfs, about_slurms_letter};
-use awsb_model::{JobRef, Memory, Status};
+use awsb_model::{Consumption, JobRef, Memory, Status};
 
 /// The tools with a counterpart in Slurm or LSF.
 pub const TOOLS: [&str; 7] = ["bsub", "bstat", "bkill", "bout", "bwait", "bqueues", "bhosts"];
@@ -80,7 +80,7 @@ const LETTERS: &[(&[&str], char, Scheduler, &str)] = &[
         Both,
         "Batch cannot hold a job: use `-d ID` to make it wait for another job, or submit it when it may run",
     ),
-    (&["bsub"], 'L', Both, "Batch does not manage licences, and a job has no login shell"),
+    (&["bsub"], 'L', Both, "for Slurm's -L, use `--consume NAME=N`; for LSF's, a job has no login shell"),
     (&["bsub"], 'M', Both, "for LSF's -M, use `-m SIZE`, such as 4G; for Slurm's, `-c CLUSTER`"),
     (&["bsub"], 'N', Both, "for Slurm's -N, use `-n NODES`; LSF's asks for mail, and Batch sends none"),
     (&["bsub"], 'P', Lsf, "`--tag project=NAME` marks the job for the bill"),
@@ -183,6 +183,12 @@ pub const LONG: &[(&[&str], &str, &str)] = &[
         "--ntasks is Slurm's: it works as an #SBATCH line in the script; on the command line, use `-p N` \
          for CPUs",
     ),
+    (
+        &["bsub"],
+        "licenses",
+        "--licenses is Slurm's: it works as an #SBATCH line in the script; on the command line, use \
+         `--consume NAME=N`",
+    ),
     (&["bsub"], "cpus", "for CPUs, use `-p N` or `--vcpus N`"),
     (&["bsub"], "gres", "--gres is Slurm's: for GPUs, use `-g N`"),
     (&["bsub"], "gpus-per-node", "--gpus-per-node is Slurm's: for the GPUs of each node, use `-g N`"),
@@ -246,6 +252,16 @@ pub fn letter(tool: &str, letter: char, value: Option<&str>) -> Option<Failure> 
 fn exactly(letter: char, value: Option<&str>) -> Option<String> {
     let value = value?;
     match letter {
+        // A path is LSF's login shell.
+        'L' if value.contains([':', '=']) && !value.contains('/') => {
+            let licence = |one: &str| {
+                let (name, quantity) = one.split_once([':', '='])?;
+                let consumption = format!("{name}={quantity}").parse::<Consumption>().ok()?;
+                Some(format!("--consume {consumption}"))
+            };
+            let words: Vec<String> = value.split([',', ';']).map(licence).collect::<Option<_>>()?;
+            Some(format!("`{}`", words.join(" ")))
+        }
         'M' => value.strip_suffix('!').unwrap_or(value).parse::<Memory>().ok().and_then(|memory| {
             // The unit of a bare number, KB or MB, depends on the LSF cluster.
             value.contains(|c: char| c.is_ascii_alphabetic()).then(|| format!("`-m {}M`", memory.mib()))

@@ -153,19 +153,81 @@ impl Directives {
     }
 }
 
-/// Refuses a script whose `srun` starts programs on single components of a heterogeneous job.
+/// Variables of Slurm that count all components here. In Slurm, the script runs on the first
+/// component, and they are those of that one (sbatch(1), heterogeneous jobs; tested with 22.05).
+const OF_ALL_COMPONENTS: [&str; 8] = [
+    "SLURM_NNODES",
+    "SLURM_JOB_NUM_NODES",
+    "SLURM_NTASKS",
+    "SLURM_NPROCS",
+    "SLURM_TASKS_PER_NODE",
+    "SLURM_JOB_NODELIST",
+    "SLURM_NODELIST",
+    "SLURM_JOB_CPUS_PER_NODE",
+];
+
+/// Refuses a script of a heterogeneous job that calls `srun`, which starts a program on the first
+/// component in Slurm if no other is named, and on all nodes of the job here. Warns of variables
+/// that differ.
 fn refuse_parts(lines: &[&[u8]], found: &mut Directives) {
-    let options: [&[u8]; 2] = [b"--het-group", b"--pack-group"];
-    let has = |line: &[u8], option: &[u8]| line.windows(option.len()).any(|part| part == option);
-    for (number, line) in (1..).zip(lines.iter().copied()) {
-        let is_comment = line.trim_ascii_start().starts_with(b"#");
-        if !is_comment && options.iter().any(|option| has(line, option)) {
-            let at = At { line: number, text: shown(line) };
-            let reason = "srun starts a program on all nodes of the job here, not on one component; \
-                          `--node-group N,command=LINE` of bsub gives a group of nodes its own command";
-            return found.refuse(&at, reason);
+    let code =
+        (1..).zip(lines.iter().copied()).filter(|(_, line)| !line.trim_ascii_start().starts_with(b"#"));
+    let code: Vec<(usize, String)> =
+        code.map(|(number, line)| (number, String::from_utf8_lossy(line).into_owned())).collect();
+    let warnings: [(&[&str], &str); 2] = [
+        (
+            &["SLURM_HET_", "SLURM_PACK_", "_HET_GROUP_", "_PACK_GROUP_"],
+            "no job here has Slurm's variables of components: AWSB_NODELIST and AWS_BATCH_JOB_NODE_INDEX tell \
+             the nodes apart",
+        ),
+        (
+            &OF_ALL_COMPONENTS,
+            "counts the nodes and tasks of all components here, and those of the first component in Slurm",
+        ),
+    ];
+    for (names, reason) in warnings {
+        let reads = |line: &str| names.iter().any(|name| reads_variable(line, name));
+        if let Some((number, line)) = code.iter().find(|(_, line)| reads(line)) {
+            found.warn(&At { line: *number, text: shown(line.as_bytes()) }, reason);
         }
     }
+    let Some((number, line)) = code.iter().find(|(_, line)| calls_srun(line)) else { return };
+    let reason = match ["--het-group", "--pack-group"].iter().any(|option| line.contains(option)) {
+        true => "srun starts a program on all nodes of the job here, not on one component",
+        false => {
+            "behind `hetjob`, srun starts a program on the first component in Slurm, and on all nodes here"
+        }
+    };
+    let instead = "`--node-group N,command=LINE` of bsub gives a group of nodes its own command";
+    found.refuse(&At { line: *number, text: shown(line.as_bytes()) }, format!("{reason}; {instead}"));
+}
+
+/// Whether a line reads a variable: `name`, or one whose name begins so if that ends with `_`, or
+/// contains it if that begins with `_`, too.
+fn reads_variable(line: &str, name: &str) -> bool {
+    line.match_indices(name).any(|(at, _)| {
+        let (before, behind) = (&line[..at], &line[at + name.len()..]);
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let is_whole = name.ends_with('_') || !behind.starts_with(is_name);
+        let is_set = behind.trim_start_matches(is_name).starts_with('=') && !before.ends_with(['$', '{']);
+        is_whole && !is_set && (name.starts_with('_') || !before.ends_with(is_name))
+    })
+}
+
+/// Whether a line of a shell script calls `srun`, also by a variable that it sets.
+fn calls_srun(line: &str) -> bool {
+    // Whoever looks for it, or prints its name, does not call it.
+    const NO_CALL: [&str; 8] = ["-v", "-V", "-x", "type", "which", "echo", "printf", "hash"];
+    let line = line.split_once(" #").map_or(line, |(code, _)| code);
+    let is_between = |c: char| c.is_ascii_whitespace() || ";|&(){}`\"'=".contains(c);
+    let mut before = "";
+    for word in line.split(is_between).filter(|word| !word.is_empty()) {
+        if (word == "srun" || word.ends_with("/srun")) && !NO_CALL.contains(&before) {
+            return true;
+        }
+        before = word;
+    }
+    false
 }
 
 /// Whether a script may have lines for LSF.

@@ -277,7 +277,7 @@ fn what_would_be_another_job_is_refused() {
         ("#BSUB -K -I", "not both"),
         ("#BSUB -r -I", "not both"),
         ("#BSUB -J a[0-3]", "begin with 1"),
-        ("#BSUB -J a[1-3]%0", "not understood"),
+        ("#BSUB -J a[1-3]%0", "is not a limit"),
         ("#SBATCH -L a|b", "no alternatives of licences"),
         ("#SBATCH -L a:0", "whole number of 1 or more"),
         ("#SBATCH -L ,", "names no licence"),
@@ -493,4 +493,65 @@ fn lines_for_several_schedulers() {
     assert_eq!(read("#!/bin/sh\n#PBS -l nodes=1\n#PBS -N x\n#$ -cwd\n"), [(2, None), (4, None)]);
     assert_eq!(read("#!/bin/sh\n#PBS is what we had\n#$HOME\n#$ 3 each\n##PBS -N x\ntrue\n#PBS -N x\n"), []);
     assert_eq!(read("#!/bin/sh\n#SBATCH -p a,b\n"), [(2, Some(About::Queue))]);
+}
+
+#[test]
+fn srun_behind_components_of_slurm_is_refused() {
+    let head = "#!/bin/bash\n#SBATCH -N 1\n#SBATCH hetjob\n#SBATCH -N 2\n";
+    for line in [
+        "srun ./solve",
+        "time /usr/bin/srun -n 4 ./solve",
+        "LAUNCH=\"srun -n 4\"",
+        "command -v srun && srun ./solve",
+        "out=$(srun hostname)",
+    ] {
+        let said = error(&format!("{head}{line}\n"));
+        assert!(said.contains("on the first component in Slurm, and on all nodes here"), "{line}: {said}");
+        assert!(said.contains("--node-group N,command=LINE"), "{line}: {said}");
+        let alone = error(&format!("#!/bin/bash\n#SBATCH -N 2\n{line}\n"));
+        assert_eq!(alone, "", "{line}");
+    }
+    for line in ["./solve # srun is not for this", "# srun ./solve", "echo srun", "which srun", "./my-srun x"]
+    {
+        assert_eq!(error(&format!("{head}{line}\n")), "", "{line}");
+    }
+}
+
+#[test]
+fn variables_that_differ_behind_components_of_slurm() {
+    let head = "#!/bin/bash\n#SBATCH -N 1\n#SBATCH hetjob\n#SBATCH -N 2\n";
+    let said = |line: &str| {
+        let found = Directives::read(format!("{head}{line}\n").as_bytes());
+        found.warnings.iter().map(|warning| warning.reason.clone()).collect::<Vec<_>>().join("\n")
+    };
+    for line in ["echo $SLURM_HET_SIZE", "echo ${SLURM_JOB_NODELIST_HET_GROUP_1} $SLURM_HET_JOB_ID_0"] {
+        assert!(said(line).contains("variables of components"), "{line}");
+    }
+    assert!(
+        said("mpirun -n ${SLURM_NTASKS:-1} ./a").contains("counts the nodes and tasks of all components")
+    );
+    for line in
+        ["echo $SLURM_CPUS_PER_TASK", "SLURM_NTASKS=4", "echo $SLURM_NTASKS_PER_NODE", "# $SLURM_NNODES"]
+    {
+        assert_eq!(said(line), "", "{line}");
+    }
+}
+
+#[test]
+fn options_of_a_component_that_hold_for_the_whole_job_are_refused() {
+    let of = |option: &str| error(&format!("#!/bin/sh\n#SBATCH -N 1\n#SBATCH hetjob\n#SBATCH {option}\n"));
+    for option in ["--licenses=matlab:1", "-L a", "--dependency=afterok:8f2c0d3e-1"] {
+        assert!(of(option).contains("write it in front of `hetjob`"), "{option}");
+    }
+    assert_eq!(of("--comment=x"), "");
+}
+
+#[test]
+fn limits_of_arrays_that_limit_nothing() {
+    let notes =
+        |limit: &str| Directives::read(format!("#SBATCH --array=1-6{limit}\n").as_bytes()).notes.len();
+    // As Slurm has it: tested with 22.05.
+    assert_eq!(["%0", "%x", "%-1", "%", "%2", ""].map(notes), [1, 1, 1, 1, 0, 0]);
+    let lsf = error("#BSUB -J \"l[1-6]%0\"\n");
+    assert!(lsf.contains("a whole number of 1 or more"), "{lsf}");
 }

@@ -503,7 +503,11 @@ fn name(value: &str, at: &At, found: &mut Directives) -> Result<(), Invalid> {
         "" => None,
         _ => match limit.strip_prefix('%').and_then(|limit| limit.parse::<u32>().ok()) {
             Some(limit) if limit >= 1 => Some(limit),
-            _ => return Err(Invalid::because(format!("'{limit}' is not understood"))),
+            _ => {
+                return Err(Invalid::because(format!(
+                    "'{limit}' is not a limit: that is `%N`, with a whole number of 1 or more"
+                )));
+            }
         },
     };
     let mut words = vec![format!("--array={}", ArrayIds { ids, limit })];

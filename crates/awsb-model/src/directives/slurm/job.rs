@@ -86,6 +86,9 @@ impl Job {
             | Key::Gres => return true,
             Key::Partition if value.split(',').next() == behind.queue.as_deref() => {}
             Key::Partition => found.refuse(at, "all nodes of a job in Batch are in one queue"),
+            Key::Licenses | Key::Dependency => {
+                found.refuse(at, "holds for all components of a job in Batch: write it in front of `hetjob`")
+            }
             _ => found.warn(at, "has no effect behind `hetjob`: that of the first component counts"),
         }
         false
@@ -135,6 +138,9 @@ impl Job {
             }
             Key::Array => {
                 let array = array(value)?;
+                if array.limit.is_none() && value.contains('%') {
+                    found.note(at, "limits nothing, as in Slurm: a limit is a whole number of 1 or more");
+                }
                 found.say(at, [format!("--array={array}")]);
             }
             Key::Time => {

@@ -83,6 +83,18 @@ impl AwsFiles {
         self.value(profile, "ca_bundle")
     }
 
+    /// The keys of a profile, and of those that its role is assumed from: profile, name and value.
+    pub fn keys<'a>(&'a self, profile: &'a str) -> Vec<(&'a str, &'static str, &'a str)> {
+        const NAMES: [&str; 3] = ["aws_access_key_id", "aws_secret_access_key", "aws_session_token"];
+        let source = |profile: &&'a str| self.value(profile, "source_profile").filter(|next| next != profile);
+        let profiles = std::iter::successors(Some(profile), source).take(LONGEST_CHAIN);
+        profiles
+            .flat_map(|profile| {
+                NAMES.into_iter().filter_map(move |name| Some((profile, name, self.value(profile, name)?)))
+            })
+            .collect()
+    }
+
     /// The kind of a profile's credentials. Those of a role are those of the profile that it is
     /// assumed from. `None`: the files do not tell.
     pub fn credentials_kind(&self, profile: &str) -> Option<CredentialsKind> {

@@ -11,6 +11,7 @@ use aws_smithy_types::date_time::Format;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::access_denied::AccessDenied;
+use super::credentials::UnusableCredentials;
 use crate::ui::ErrorKind;
 use awsb_model::words;
 
@@ -63,6 +64,9 @@ pub enum CallError {
     /// There are no credentials.
     #[error("no credentials: {0}")]
     NoCredentials(String),
+    /// The credentials have a character that no request can have.
+    #[error("unusable credentials: {0}")]
+    UnusableCredentials(UnusableCredentials),
     /// The network kept the credentials from being fetched.
     #[error("no connection for credentials: {0}")]
     CredentialsUnreachable(String),
@@ -87,6 +91,10 @@ impl CallError {
     {
         if let Some(credentials) = find_credentials_error(error) {
             // Nothing was signed, so nothing was sent.
+            if let Some(unusable) = causes(credentials).find_map(|e| e.downcast_ref::<UnusableCredentials>())
+            {
+                return CallError::UnusableCredentials(unusable.clone());
+            }
             return match find_transport_error(credentials) {
                 Some(reason) => CallError::CredentialsUnreachable(reason),
                 None => CallError::NoCredentials(innermost(credentials)),
@@ -249,7 +257,7 @@ impl CallError {
             CallError::NoAnswer(_) | CallError::WebPage { .. } | CallError::Redirect { .. } => {
                 ErrorKind::NoAnswer
             }
-            CallError::NoCredentials(_) => ErrorKind::Credentials,
+            CallError::NoCredentials(_) | CallError::UnusableCredentials(_) => ErrorKind::Credentials,
             // With a clock that is right, the request was late, as on a laptop that slept
             // meanwhile.
             CallError::ClockSkew { ahead: Some(ahead), .. } if ahead.abs() < TOLERATED_SKEW => {

@@ -199,6 +199,9 @@ fn describe(context: &CallContext<'_>, doing: &str, error: &CallError) -> Failur
             };
             credentials_hints(context, failure(format!("no AWS credentials: {reason}")))
         }
+        CallError::UnusableCredentials(unusable) => {
+            failure(format!("the AWS credentials cannot be sent: {unusable}")).hint(unusable.hint())
+        }
         CallError::CredentialsUnreachable(reason) => {
             failure(format!("fetching AWS credentials: {reason}")).hint("check the network and the region")
         }

@@ -10,6 +10,7 @@ mod aws_profile;
 mod ca_bundle;
 mod cache;
 mod call_error;
+mod credentials;
 mod ec2;
 mod efs;
 mod endpoints;

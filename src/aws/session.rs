@@ -22,6 +22,7 @@ use awsb_local::{Connected, Program};
 use super::answer_limit::limited;
 use super::aws_cli::{advice, command_for_aws_cli};
 use super::cache::Cache;
+use super::credentials::CheckedCredentials;
 use super::ec2::Ec2;
 use super::efs::Efs;
 use super::endpoints::exported;
@@ -560,7 +561,14 @@ async fn aws_config(cluster: &Cluster) -> Result<SdkConfig, Failure> {
     if let Ok(name) = AppName::new("awsb") {
         config = config.app_name(name);
     }
-    Ok(config.timeout_config(timeouts()).retry_config(retries()).load().await)
+    let config = config.timeout_config(timeouts()).retry_config(retries()).load().await;
+    Ok(match config.credentials_provider() {
+        Some(provider) => {
+            let checked = SharedCredentialsProvider::new(CheckedCredentials::new(provider, cluster));
+            config.to_builder().credentials_provider(checked).build()
+        }
+        None => config,
+    })
 }
 
 /// The region of a profile, by the SDK's own order. The SDK's chain (`DefaultRegionChain`) takes no

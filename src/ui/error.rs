@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::EndSignal;
 use super::exit::Exit;
 use super::messages::print_message;
+use awsb_model::without_url_passwords;
 
 /// The kind of a failure, by which code decides what to do next. The words of a message are for
 /// people.
@@ -98,10 +99,11 @@ impl PartialEq for Failure {
 impl Eq for Failure {}
 
 impl Failure {
-    /// A failure of this kind. The message is one line.
+    /// A failure of this kind. The message is one line. Passwords of URLs in it are hidden.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         let exit = kind.exit().unwrap_or(Exit::Failed);
-        Self { kind, exit, message: message.into(), hints: Vec::new(), source: None }
+        let message = without_url_passwords(&message.into());
+        Self { kind, exit, message, hints: Vec::new(), source: None }
     }
 
     /// The action failed (exit code 1).
@@ -124,7 +126,7 @@ impl Failure {
     /// The same failure with one more hint.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hints.push(hint.into());
+        self.hints.push(without_url_passwords(&hint.into()));
         self
     }
 
@@ -155,7 +157,7 @@ impl Failure {
         Self {
             kind: self.kind,
             exit: self.exit,
-            message: message.into(),
+            message: without_url_passwords(&message.into()),
             hints,
             source: Some(Arc::new(self)),
         }

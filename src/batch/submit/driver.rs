@@ -351,7 +351,8 @@ impl<'a> Driver<'a> {
             | CallError::WebPage { .. }
             | CallError::Redirect { .. }
             | CallError::ClockSkew { .. }
-            | CallError::NoCredentials(_) => SubmitReply::Rejected(self.number(failure)),
+            | CallError::NoCredentials(_)
+            | CallError::UnusableCredentials(_) => SubmitReply::Rejected(self.number(failure)),
         }
     }
 

@@ -397,6 +397,43 @@ fn they_are_installed_once_and_removed() {
 }
 
 #[story]
+fn a_folder_that_cannot_be_read_is_an_error_and_the_other_shells_go_on() {
+    let sandbox = sandbox();
+    sandbox.run("awsb", ["completions", "--install", "--shell", "fish"]).ok();
+    let folder = Path::new(sandbox.get("XDG_DATA_HOME").unwrap()).join("bash-completion");
+    fs::create_dir(&folder).unwrap();
+    // A link to itself cannot be read even by root.
+    std::os::unix::fs::symlink("completions", folder.join("completions")).unwrap();
+    let outcome = sandbox.run("awsb", ["completions", "--uninstall"]).ended_with(1);
+    let says = format!("awsb completions: error: removing {}", folder.join("completions").display());
+    assert!(outcome.stderr.starts_with(&says), "{outcome}");
+    assert!(outcome.stdout.starts_with("fish: ") && outcome.stdout.ends_with(" removed\n"), "{outcome}");
+}
+
+#[story]
+fn relative_folders_are_ignored_and_foreign_text_makes_no_lines() {
+    let mut sandbox = sandbox();
+    let install = ["completions", "--install", "--shell", "bash"];
+    let folder = Path::new(sandbox.get("XDG_DATA_HOME").unwrap()).join("bash-completion/completions");
+    sandbox.set("BASH_COMPLETION_USER_DIR", "relative");
+    let outcome = sandbox.run("awsb", install).ok();
+    assert!(outcome.stdout.starts_with(&format!("bash: {}: ", folder.display())), "{outcome}");
+    let strange = sandbox.work().join("a\nzsh: \u{1b}[2J");
+    sandbox.set("XDG_DATA_HOME", strange.display().to_string());
+    for shell in ["bash", "zsh"] {
+        let outcome = sandbox.run("awsb", ["completions", "--install", "--shell", shell]).ok();
+        let shown = format!("{}{}", outcome.stdout, outcome.stderr);
+        assert_eq!(outcome.stdout.lines().count(), 1, "{outcome}");
+        assert!(!shown.contains('\u{1b}') && shown.contains('␛'), "{outcome}");
+    }
+    sandbox.unset("XDG_DATA_HOME");
+    sandbox.set("HOME", "relative");
+    let outcome = sandbox.run("awsb", install).ended_with(1);
+    assert!(outcome.stderr.contains("this user has no home"), "{outcome}");
+    assert!(!sandbox.work().join("relative").exists());
+}
+
+#[story]
 fn shells_find_the_installed_files() {
     let sandbox = sandbox();
     for shell in ["bash", "zsh", "fish"] {

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::time::Duration;
 
 use awsb_testkit::shells::executable;
-use awsb_testkit::{Answer, BadServer, Outcome, Sandbox, program_built, story};
+use awsb_testkit::{Answer, BadServer, Outcome, Sandbox, eventually, program_built, story};
 use serde_json::Value;
 
 /// State and message of each check.
@@ -160,4 +161,174 @@ fn each_fault_of_a_cluster_is_an_error_of_its_own_check() {
     let outcome = sandbox.run("awsb", ["doctor", "--bogus"]);
     assert_eq!(outcome.code(), 2, "{outcome}");
     assert!(outcome.stderr.starts_with("awsb doctor: error: unexpected argument '--bogus'"), "{outcome}");
+}
+
+/// Folders with another awsb each, and a PATH that begins with them.
+fn others<'p>(sandbox: &mut Sandbox, programs: impl IntoIterator<Item = (&'p str, &'p str)>) {
+    let mut path = sandbox.get("PATH").expect("a PATH").to_owned();
+    for (folder, script) in programs {
+        let folder = sandbox.work().join(folder);
+        std::fs::create_dir(&folder).expect("a folder");
+        executable(&folder.join("awsb"), &format!("#!/bin/sh\n{script}\n")).expect("a program");
+        path = format!("{}:{path}", folder.display());
+    }
+    sandbox.set("PATH", path);
+}
+
+#[story]
+fn another_awsb_has_little_time_and_no_secrets() {
+    let mut sandbox = Sandbox::new();
+    sandbox.set("AWS_SECRET_ACCESS_KEY", "hunter2");
+    let programs = [
+        ("endless", "exec yes"),
+        ("long", "exec tr '\\0' x </dev/zero"),
+        ("slow", "trap '' TERM; echo $$ >\"$HOME/slow\"; exec sleep 1000"),
+        // Its child has the pipe.
+        ("forks", "sleep 1000 &\necho $! >\"$HOME/child\"; env >\"$HOME/env\"; echo awsb 9.8.7; wait"),
+    ];
+    others(&mut sandbox, programs);
+    let work = sandbox.work();
+    executable(&work.join("awsb"), "#!/bin/sh\ntouch \"$HOME/was-run\"\n").expect("a program");
+    sandbox.set("PATH", format!(".:{}", sandbox.get("PATH").expect("a PATH")));
+    let begun = std::time::Instant::now();
+    let outcome = sandbox.run(&program_built("awsb"), ["doctor", "-c", "nowhere"]).ended_with(1);
+    assert!(begun.elapsed().as_secs() < 30, "{outcome}");
+    let version = |folder: &str| {
+        let place = format!("{}/awsb (", work.join(folder).display());
+        let found = outcome.stdout.lines().find_map(|line| line.split_once(&place));
+        found
+            .and_then(|(_, version)| version.strip_suffix(')'))
+            .unwrap_or_else(|| panic!("{folder}: {outcome}"))
+    };
+    assert_eq!(version("endless"), "y");
+    assert_eq!(version("long"), format!("{}…", "x".repeat(60)));
+    assert_eq!(version("slow"), "of an unknown version");
+    assert_eq!(version("forks"), "awsb 9.8.7");
+    let relative = "another awsb in PATH: ./awsb (in a relative folder of PATH)\n";
+    assert!(outcome.stdout.contains(relative), "{outcome}");
+    let home = Path::new(sandbox.get("HOME").expect("a home")).to_owned();
+    assert!(!home.join("was-run").exists());
+    let environment = std::fs::read_to_string(home.join("env")).expect("an environment");
+    assert!(!environment.contains("hunter2") && environment.contains("PATH=/"), "{environment}");
+    for name in ["slow", "child"] {
+        let text = std::fs::read_to_string(home.join(name)).expect("a process ID");
+        let process = nix::unistd::Pid::from_raw(text.trim().parse().expect("a number"));
+        eventually("the end of a process", Duration::from_secs(20), || is_gone(process).then_some(()));
+    }
+}
+
+/// Whether a process has ended. One that nobody has waited for is a zombie.
+fn is_gone(process: nix::unistd::Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    nix::sys::signal::kill(process, None).is_err() || stat.contains(") Z ")
+}
+
+#[story]
+fn foreign_text_makes_no_rows() {
+    const FAKE: &str = "x\nok       bucket         FAKE\u{1b}[2J";
+    let mut sandbox = Sandbox::new();
+    others(&mut sandbox, [("a\nok       FAKE", "printf '\\033[2Jawsb\\n'")]);
+    for name in ["AWSB_CLUSTER", "AWSB_CONFIG"] {
+        sandbox.set(name, FAKE);
+        let outcome = sandbox.run(&program_built("awsb"), ["doctor"]);
+        assert!(outcome.stdout.contains("FAKE"), "{outcome}");
+        assert!(!outcome.stdout.contains("\nok       FAKE"), "{outcome}");
+        assert!(!outcome.stdout.contains("\nok       bucket         FAKE"), "{outcome}");
+        assert!(!outcome.stdout.contains('\u{1b}'), "{outcome}");
+        sandbox.unset(name);
+    }
+}
+
+#[story]
+fn the_password_of_an_endpoint_is_not_shown() {
+    const URL: &str = "http://user:hunter2@127.0.0.1:9";
+    let of_settings = Sandbox::at(URL);
+    let mut exported = Sandbox::at("http://127.0.0.1:9");
+    exported.config(
+        "default_cluster = \"far\"\n[cluster.far]\nregion = \"eu-west-1\"\nbucket = \"b\"\njob_queue = \"q\"\n\
+         job_definition = \"d\"\n",
+    );
+    exported.set("AWS_ENDPOINT_URL", URL);
+    for sandbox in [of_settings, exported] {
+        for (tool, args) in [("awsb", &["doctor"][..]), ("awsb", &["doctor", "--json"]), ("bqueues", &[])] {
+            let outcome = sandbox.run(tool, args);
+            let shown = format!("{}{}", outcome.stdout, outcome.stderr);
+            assert!(shown.contains("cannot reach http://user:"), "{outcome}");
+            assert!(!shown.contains("hunter2"), "{outcome}");
+        }
+    }
+}
+
+#[story]
+fn credentials_with_a_control_character_are_named_and_not_sent() {
+    let server = BadServer::start(|_, _| Answer::error(403, "AccessDeniedException", "no"));
+    let mut sandbox = Sandbox::at(&server.endpoint());
+    let fails = |sandbox: &Sandbox, options: &[&str], expected: &str| {
+        let doctor = sandbox.run("awsb", [&["doctor"][..], options].concat()).ended_with(1);
+        let says = format!("error    credentials    asking STS who I am: {expected}");
+        assert!(doctor.stdout.contains(&says), "{says}: {doctor}");
+        let bqueues = sandbox.run("bqueues", options).ended_with(1);
+        assert!(bqueues.stderr.contains(&format!(": {expected}")), "{expected}: {bqueues}");
+        for outcome in [doctor, bqueues] {
+            assert!(!outcome.stderr.contains("panicked"), "{outcome}");
+        }
+    };
+    let says = |origin: &str| format!("the AWS credentials cannot be sent: {origin} has a control character");
+    for (name, value) in [
+        ("AWS_ACCESS_KEY_ID", "AKIA\r"),
+        ("AWS_ACCESS_KEY_ID", "AKIA\nX"),
+        ("AWS_SECRET_ACCESS_KEY", "s\u{1b}"),
+        ("AWS_SESSION_TOKEN", "token\r"),
+    ] {
+        let before = sandbox.get(name).map(str::to_owned);
+        sandbox.set(name, value);
+        fails(&sandbox, &[], &says(&format!("the variable {name}")));
+        match before {
+            Some(before) => sandbox.set(name, before),
+            None => sandbox.unset(name),
+        }
+    }
+    sandbox.file(
+        "../home/.aws/credentials",
+        "[bad]\naws_access_key_id = AK\u{1b}IA\naws_secret_access_key = s\n",
+    );
+    let answer =
+        r#"{"Version": 1, "AccessKeyId": "AKIA", "SecretAccessKey": "s", "SessionToken": "a\u001b"}"#;
+    let answer = sandbox.file("answer.json", answer);
+    sandbox.file(
+        "../home/.aws/config",
+        format!(
+            "[profile role]\nrole_arn = arn:aws:iam::111122223333:role/r\nsource_profile = bad\n\
+             [profile tool]\ncredential_process = cat {}\n",
+            answer.display()
+        ),
+    );
+    let of_file = says("`aws_access_key_id` of the profile `bad`");
+    fails(&sandbox, &["--profile", "bad"], &of_file);
+    fails(&sandbox, &["--profile", "role"], &of_file);
+    fails(&sandbox, &["--profile", "tool"], &says("the session token that the profile `tool` leads to"));
+    assert_eq!(server.requests("").len(), 0);
+}
+
+/// `python -m awsb` with a file that is not executable in the place of the program.
+#[story]
+fn a_program_of_the_python_package_that_cannot_be_executed_is_named() {
+    awsb_testkit::program("python3");
+    let mut sandbox = Sandbox::new();
+    for (name, text) in [
+        ("__init__.py", include_str!("../../packaging/python/awsb/__init__.py")),
+        ("__main__.py", include_str!("../../packaging/python/awsb/__main__.py")),
+    ] {
+        std::fs::create_dir_all(sandbox.work().join("packages/awsb")).expect("a folder");
+        sandbox.file(&format!("packages/awsb/{name}"), text);
+    }
+    std::fs::create_dir(sandbox.work().join("packages/bin")).expect("a folder");
+    let program = sandbox.file("packages/bin/awsb", "not a program\n");
+    sandbox.set("PYTHONPATH", sandbox.work().join("packages").display().to_string());
+    let outcome = sandbox.run("python3", ["-m", "awsb", "stat"]).ended_with(1);
+    let expected = format!(
+        "awsb: error: executing {}: Permission denied\nhint: install the package awsb again\n",
+        program.display()
+    );
+    assert_eq!(outcome.stderr, expected);
 }

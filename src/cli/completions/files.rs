@@ -68,6 +68,7 @@ pub fn install(shell: Shell, programs: &[&str]) -> Result<Vec<FileChange>, Failu
         let change = match read(&path) {
             Found::Ours(text) if text == script => Change::Unchanged,
             Found::Other => Change::Left,
+            Found::Unreadable(e) => return Err(failed(&path, &e)),
             Found::Ours(_) | Found::Nothing => {
                 write(&path, &script).map_err(|e| failed(&path, &e))?;
                 Change::Written
@@ -87,11 +88,13 @@ pub fn uninstall(shell: Shell, programs: &[&str]) -> Result<Vec<FileChange>, Fai
     let mut changes = Vec::new();
     for program in programs {
         let path = folder.join(file_name(shell, program));
-        if let Found::Ours(_) = read(&path) {
-            let failed = |e| Failure::failed(format!("removing {}: {e}", path.display()));
-            fs::remove_file(&path).map_err(failed)?;
-            changes.push(FileChange { shell, path, change: Change::Removed });
-        }
+        let removed = match read(&path) {
+            Found::Ours(_) => fs::remove_file(&path),
+            Found::Unreadable(e) => Err(e),
+            Found::Nothing | Found::Other => continue,
+        };
+        removed.map_err(|e| Failure::failed(format!("removing {}: {e}", path.display())))?;
+        changes.push(FileChange { shell, path, change: Change::Removed });
     }
     Ok(changes)
 }
@@ -133,7 +136,7 @@ pub fn find(shell: Shell, program: &str) -> Option<PathBuf> {
     let own =
         own.filter(|_| shell == Shell::Bash).and_then(|path| Some(path.parent()?.parent()?.join("share")));
     let system = variable("XDG_DATA_DIRS").unwrap_or_else(|| "/usr/local/share:/usr/share".into());
-    let system: Vec<PathBuf> = std::env::split_paths(&system).collect();
+    let system: Vec<PathBuf> = std::env::split_paths(&system).filter(|folder| folder.is_absolute()).collect();
     // Debian's zsh has this folder in fpath, and not /usr/share/zsh/site-functions.
     let of_debian = (shell == Shell::Zsh).then(|| PathBuf::from("/usr/share/zsh/vendor-completions"));
     let shared = data_home().into_iter().chain(own).chain(system).map(|data| data.join(below));
@@ -146,10 +149,12 @@ pub fn find(shell: Shell, program: &str) -> Option<PathBuf> {
 fn folder(shell: Shell) -> Result<PathBuf, Failure> {
     let folder = match shell {
         // bash-completion(7), BASH_COMPLETION_USER_DIR.
-        Shell::Bash => match variable("BASH_COMPLETION_USER_DIR") {
-            Some(folders) => std::env::split_paths(&folders).next().map(|folder| folder.join("completions")),
-            None => data_home().map(|data| data.join("bash-completion/completions")),
-        },
+        Shell::Bash => {
+            let folders = variable("BASH_COMPLETION_USER_DIR").unwrap_or_default();
+            let named = std::env::split_paths(&folders).find(|folder| folder.is_absolute());
+            let named = named.map(|folder| folder.join("completions"));
+            named.or_else(|| data_home().map(|data| data.join("bash-completion/completions")))
+        }
         Shell::Zsh => data_home().map(|data| data.join("zsh/site-functions")),
         // fish, "Where to put completions".
         Shell::Fish => config_home().map(|config| config.join("fish/completions")),
@@ -179,7 +184,12 @@ fn config_home() -> Option<PathBuf> {
 /// A folder of the XDG Base Directory Specification, which ignores relative paths.
 fn xdg(name: &str, below_home: &str) -> Option<PathBuf> {
     let named = variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    named.or_else(|| std::env::home_dir().map(|home| home.join(below_home)))
+    named.or_else(|| home().map(|home| home.join(below_home)))
+}
+
+/// This user's home. A relative one is ignored: the files would be in the working directory.
+fn home() -> Option<PathBuf> {
+    std::env::home_dir().filter(|home| home.is_absolute())
 }
 
 fn variable(name: &str) -> Option<std::ffi::OsString> {
@@ -200,13 +210,13 @@ fn has_bash_completion() -> bool {
 
 /// The text of the user's `.zshrc`.
 fn zshrc() -> Option<String> {
-    let folder = variable("ZDOTDIR").map(PathBuf::from).or_else(std::env::home_dir)?;
+    let folder = variable("ZDOTDIR").map(PathBuf::from).or_else(home)?;
     crate::config::read_text(&folder.join(".zshrc")).ok()
 }
 
 /// Whether a text names a folder, whole or below `~` or `$HOME`.
 fn names_folder(text: &str, folder: &Path) -> bool {
-    let below_home = std::env::home_dir().and_then(|home| folder.strip_prefix(home).ok().map(PathBuf::from));
+    let below_home = home().and_then(|home| folder.strip_prefix(home).ok().map(PathBuf::from));
     text.contains(&folder.display().to_string())
         || below_home.is_some_and(|below| {
             ["~", "$HOME", "${HOME}"].iter().any(|home| text.contains(&format!("{home}/{}", below.display())))
@@ -218,16 +228,21 @@ enum Found {
     Nothing,
     Ours(String),
     Other,
+    Unreadable(io::Error),
 }
 
 fn read(path: &Path) -> Found {
     match fs::symlink_metadata(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Found::Nothing,
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Found::Nothing
+        }
+        Err(e) => Found::Unreadable(e),
         Ok(meta) if meta.is_file() => match fs::read_to_string(path) {
             Ok(text) if text.lines().take(5).any(|line| line == MARK) => Found::Ours(text),
+            Err(e) if e.kind() != io::ErrorKind::InvalidData => Found::Unreadable(e),
             _ => Found::Other,
         },
-        _ => Found::Other,
+        Ok(_) => Found::Other,
     }
 }
 

@@ -22,7 +22,7 @@ use clap::{ArgGroup, Command, Parser};
 use serde_json::json;
 
 use super::{manual, path_programs};
-use crate::ui::{Exit, Failure, Format, Output, print_message};
+use crate::ui::{Exit, Failure, Format, Output, print_message, sanitize};
 use candidates::Names;
 use files::Change;
 use scripts::Shell;
@@ -104,17 +104,25 @@ impl Args {
                 Some(_) => vec![self.shell()?],
                 None => Shell::ALL.to_vec(),
             };
-            let mut changes = Vec::new();
+            let (mut changes, mut failed) = (Vec::new(), false);
             for shell in shells {
-                changes.extend(files::uninstall(shell, programs)?);
+                match files::uninstall(shell, programs) {
+                    Ok(removed) => changes.extend(removed),
+                    // The files of the other shells are removed all the same.
+                    Err(failure) => {
+                        failure.report("awsb completions");
+                        failed = true;
+                    }
+                }
             }
-            return self.report(&changes);
+            let exit = self.report(&changes)?;
+            return Ok(if failed { Exit::Failed } else { exit });
         }
         let shell = self.shell()?;
         let changes = files::install(shell, &of_awsb(programs))?;
         let exit = self.report(&changes)?;
         for hint in files::needs(shell)? {
-            print_message(format!("hint: {hint}"));
+            print_message(sanitize(&format!("hint: {hint}")));
         }
         Ok(exit)
     }
@@ -166,7 +174,9 @@ fn summary(changes: &[files::FileChange]) -> String {
         });
         let counts: Vec<String> = counts.into_iter().flatten().collect();
         if !counts.is_empty() {
-            lines.push_str(&format!("{}: {}: {}\n", shell.name(), folder.display(), counts.join(", ")));
+            let line = format!("{}: {}: {}", shell.name(), folder.display(), counts.join(", "));
+            lines.push_str(&sanitize(&line));
+            lines.push('\n');
         }
     }
     lines

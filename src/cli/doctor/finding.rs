@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::ui::Failure;
+use crate::ui::{Failure, sanitize};
+use awsb_model::without_url_passwords;
 
 /// Whether something has to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +42,8 @@ pub struct Finding {
 impl Finding {
     /// Nothing has to be done.
     pub fn ok(check: &'static str, message: impl Into<String>) -> Self {
-        Self { check, state: State::Ok, message: message.into(), hints: Vec::new() }
+        let message = without_url_passwords(&message.into());
+        Self { check, state: State::Ok, message, hints: Vec::new() }
     }
 
     /// Something does not work, or could not be checked.
@@ -67,14 +69,15 @@ impl Finding {
     /// The same finding with one more hint.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hints.push(hint.into());
+        self.hints.push(without_url_passwords(&hint.into()));
         self
     }
 
-    /// The lines for people: the finding, and a line for each hint.
+    /// The lines for people: the finding, and a line for each hint. A line break in the name of a
+    /// folder makes no further line, in a pipe neither.
     pub fn lines(&self) -> Vec<String> {
-        let head = format!("{:<8} {:<14} {}", self.state.word(), self.check, self.message);
-        let hints = self.hints.iter().map(|hint| format!("{:23} hint: {hint}", ""));
+        let head = format!("{:<8} {:<14} {}", self.state.word(), self.check, sanitize(&self.message));
+        let hints = self.hints.iter().map(|hint| format!("{:23} hint: {}", "", sanitize(hint)));
         std::iter::once(head).chain(hints).collect()
     }
 

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use super::finding::Finding;
+use super::other_version::versions;
 use crate::cli::awsbatch::OLD_TOOLS;
 use crate::cli::completions::files;
 use crate::cli::completions::scripts::Shell;
@@ -33,21 +33,19 @@ fn others(own: &Path, folders: &[PathBuf]) -> Vec<Finding> {
     let found = folders.iter().map(|folder| folder.join("awsb"));
     let found = found.filter_map(|path| Some((path.canonicalize().ok()?, path)));
     let others = found.filter(|(real, path)| is_program(path) && seen.insert(real.clone()));
-    let warning = |(_, path): (PathBuf, PathBuf)| {
-        let message = format!("there is another awsb in PATH: {} ({})", path.display(), version(&path));
+    let (named, relative): (Vec<_>, Vec<_>) =
+        others.map(|(_, path)| path).partition(|path| path.is_absolute());
+    let answers = versions(&named.iter().map(PathBuf::as_path).collect::<Vec<_>>());
+    let answers =
+        answers.into_iter().map(|answer| answer.unwrap_or_else(|| "of an unknown version".to_owned()));
+    // Whoever owns the working directory chooses the program there, so it is not started.
+    let unasked = relative.into_iter().map(|path| (path, "in a relative folder of PATH".to_owned()));
+    let warning = |(path, version): (PathBuf, String)| {
+        let message = format!("there is another awsb in PATH: {} ({version})", path.display());
         Finding::warning("program", message)
             .hint("remove one of them, or put the folder of the one that you mean first in PATH")
     };
-    others.map(warning).collect()
-}
-
-/// The version of another `awsb`, as it says itself.
-fn version(program: &Path) -> String {
-    let mut command = Command::new(program);
-    let output = command.arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).output();
-    let answer = output.ok().and_then(|output| String::from_utf8(output.stdout).ok());
-    let line = answer.as_deref().and_then(|text| text.lines().next()).unwrap_or_default().trim();
-    if line.is_empty() { "of an unknown version".to_owned() } else { line.to_owned() }
+    named.into_iter().zip(answers).chain(unasked).map(warning).collect()
 }
 
 /// Whether the first program of each name in PATH is ours.

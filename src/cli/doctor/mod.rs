@@ -2,6 +2,7 @@
 //!
 //! * `machine`: the programs, PATH, the settings, the Docker engine, completions;
 //! * `cluster`: credentials, clock, bucket, queue, job definition, log group;
+//! * `other_version`: the versions of other programs `awsb` in PATH;
 //! * `finding`: what a check has found.
 //!
 //! Each check runs, whatever the others found. Only the check of the bucket writes: one small
@@ -20,6 +21,7 @@ use finding::{Finding, State};
 mod cluster;
 mod finding;
 mod machine;
+mod other_version;
 
 /// Check what awsb needs on this machine and in the cluster, and say what to do
 #[derive(Debug, Parser)]

@@ -54,14 +54,14 @@ fn has_awsb_beside(real: &Path) -> bool {
 }
 
 /// Whether a small program names `awsb` in its bytes. Those of `bin/` and the scripts of the Python
-/// package execute the file of that name.
+/// package (`packaging/old-name.sh`) execute the file of that name.
 ///
 /// Nothing else tells them from programs of other packages. A program that is not known must not be
 /// started, size and folder say nothing, and a section of its own in the file would need `unsafe`.
 fn names_awsb(program: &Path) -> bool {
     const MOST: u64 = 16 << 20;
     let is_small = std::fs::metadata(program).is_ok_and(|meta| meta.len() <= MOST);
-    let needles: [&[u8]; 2] = [b"looking for the program awsb", b"/awsb\""];
+    let needles: [&[u8]; 2] = [b"looking for the program awsb", b"exec \"$awsb\" "];
     is_small
         && std::fs::read(program).is_ok_and(|bytes| {
             needles.iter().any(|needle| bytes.windows(needle.len()).any(|window| window == *needle))

@@ -17,7 +17,14 @@ fn sandbox() -> Sandbox {
 
 /// A job in a container that runs until it is ended.
 fn running(sandbox: &Sandbox, script: &str) -> String {
-    let words = ["--parsable", "--image", engine(), "-m", "64M", "-e", "COLOUR=blue", "--wrap", script];
+    running_as(sandbox, "0", script)
+}
+
+/// The same as another user.
+fn running_as(sandbox: &Sandbox, user: &str, script: &str) -> String {
+    let image = ["--image", engine(), "--user", user];
+    let words = ["--parsable", "-m", "64M", "-e", "COLOUR=blue", "--wrap", script];
+    let words = image.into_iter().chain(words);
     let id = sandbox.run("bsub", words).ok().stdout.trim().to_owned();
     sandbox.run("bwait", ["--started", &id]).ok();
     id
@@ -75,6 +82,20 @@ fn a_command_runs_in_the_container() {
     sandbox.run("bkill", [&id]).ok();
     let outcome = client.wait_for(2 * PATIENCE).ended_with(1);
     assert!(outcome.stderr.contains("the job has ended"), "{outcome}");
+}
+
+/// Linux hides the variables of a program that gains rights as it starts, and the command is known by
+/// one of them.
+#[story]
+fn a_command_in_the_container_of_another_user_ends_with_its_client() {
+    let sandbox = sandbox();
+    let id = running_as(&sandbox, "1000", "sleep 1000");
+    assert_eq!(sandbox.run("bexec", [&id, "id", "-u"]).ok().stdout, "0\n");
+    sandbox.run("bexec", [&id, "no-such-program"]).ended_with(127);
+    let client = sandbox.start("bexec", [&id, "sleep", "4321"]);
+    eventually("the command runs", PATIENCE, || (processes(&sandbox, &id, "4321") > 0).then_some(()));
+    client.signal(Signal::SIGKILL);
+    eventually("the command has ended", PATIENCE, || (processes(&sandbox, &id, "4321") == 0).then_some(()));
 }
 
 #[story]

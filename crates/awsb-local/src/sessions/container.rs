@@ -9,7 +9,7 @@ use awsb_docker::{RawClient, connect, status, words};
 use bollard::Docker;
 use bollard::exec::{ResizeExecOptions, StartExecOptions};
 use bollard::models::{ContainerInspectResponse, ExecConfig};
-use bollard::query_parameters::InspectContainerOptions;
+use bollard::query_parameters::{ContainerArchiveInfoOptions, InspectContainerOptions};
 use nix::sys::signal::Signal;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
@@ -18,7 +18,7 @@ use super::frames::{FrameReader, FrameWriter, Gone};
 use super::registry::{Begun, JOB_ENDED, KILLED};
 use super::terminal::END_OF_INPUT;
 use crate::containers::record;
-use awsb_model::session_frames::{Frame, WindowSize};
+use awsb_model::session_frames::{Frame, SessionTerminal, WindowSize};
 
 /// The variable that marks the processes of a command.
 const MARK: &str = "AWSB_SESSION";
@@ -39,6 +39,11 @@ const CANNOT_START: u8 = 126;
 /// request for that.
 const SIGNAL_ALL: &str = "for e in /proc/[0-9]*/environ; do if grep -q \"$2\" \"$e\" 2>/dev/null; then \
                           p=${e#/proc/}; kill -s \"$1\" \"${p%/environ}\"; fi; done";
+
+/// Executes the command once more. The first program of root in a container whose image has another
+/// user gains rights as it starts, so Linux hides its variables from other processes, and
+/// [`SIGNAL_ALL`] would not find it (proc(5), `/proc/PID/environ`; ptrace(2), "dumpable").
+const EXEC_AGAIN: [&str; 4] = ["sh", "-c", "exec \"$@\"", "sh"];
 
 /// The container of an attempt on its engine.
 pub struct Found {
@@ -71,6 +76,18 @@ pub async fn find(name: &str) -> Result<Found, String> {
     Err(format!("the container of the job is not found: {}", problems.join("; ")))
 }
 
+/// Whether the programs of a container have another user than root.
+fn has_other_user(container: &ContainerInspectResponse) -> bool {
+    let user = container.config.as_ref().and_then(|config| config.user.as_deref()).unwrap_or_default();
+    !matches!(user.split(':').next(), None | Some("" | "0" | "root"))
+}
+
+/// Whether a container has a shell.
+async fn has_shell(docker: &Docker, name: &str) -> bool {
+    let options = ContainerArchiveInfoOptions { path: "/bin/sh".to_owned() };
+    docker.get_container_archive_info(name, Some(options)).await.is_ok()
+}
+
 /// Why a session goes to its end.
 enum End {
     /// With the words of the engine about a command that it cannot start, if that may be all.
@@ -91,7 +108,14 @@ pub async fn run(
     writer: FrameWriter,
 ) -> Result<(), String> {
     let Some(terminal) = start(begun, &mut reader).await else { return Ok(()) };
-    let Found { address, docker, .. } = find(name).await?;
+    let Found { address, docker, container } = find(name).await?;
+    let mut cmd = command.to_vec();
+    if has_other_user(&container) && has_shell(&docker, name).await {
+        cmd.splice(0..0, EXEC_AGAIN.map(str::to_owned));
+    }
+    let size = |terminal: &SessionTerminal| {
+        vec![usize::from(terminal.size.rows), usize::from(terminal.size.columns)]
+    };
     let mark = format!("{MARK}={}", uuid::Uuid::new_v4().simple());
     let mut environment = vec![mark.clone()];
     environment.extend(terminal.iter().map(|terminal| format!("TERM={}", terminal.kind)));
@@ -101,7 +125,9 @@ pub async fn run(
         attach_stderr: Some(true),
         tty: Some(terminal.is_some()),
         env: Some(environment),
-        cmd: Some(command.to_vec()),
+        cmd: Some(cmd),
+        // Engines before 23 ignore it: there the terminal has no size for a moment.
+        console_size: terminal.as_ref().map(size),
         // ECS Developer Guide, `ecs-exec`: commands "are run as the root user", whatever user the
         // container has.
         user: Some("0".to_owned()),

@@ -84,8 +84,8 @@ fn a_command_runs_in_the_container() {
     assert!(outcome.stderr.contains("the job has ended"), "{outcome}");
 }
 
-/// Linux hides the variables of a program that gains rights as it starts, and the command is known by
-/// one of them.
+/// Linux hides the variables of a program that gains rights as it starts, and the command is known
+/// by one of them.
 #[story]
 fn a_command_in_the_container_of_another_user_ends_with_its_client() {
     let sandbox = sandbox();

@@ -117,7 +117,7 @@ try_old_package() {
             has_old_names the-old-package
             in_venv pip install --no-index "$wheel"
             has_old_names awsb
-            doctor_is_content
+            doctor_says 'its removal takes awsb'
             in_venv pip uninstall aws-parallelcluster-awsbatch-cli
             has_old_names nobody
             doctor_says 'missing, though this package brought it'

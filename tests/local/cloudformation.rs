@@ -673,21 +673,23 @@ fn a_template_in_a_bucket_may_be_longer() {
 
 #[story]
 fn a_server_that_is_killed_goes_on_and_makes_nothing_twice() {
-    let sandbox = Sandbox::with_aws();
+    let mut sandbox = Sandbox::with_aws();
     faults(&sandbox, &json!({"delayMs": 30}));
     sandbox.file("template.json", cluster().to_string());
-    let kill_and_start = |times: &[u64]| {
+    let kill_and_start = |sandbox: &mut Sandbox, times: &[u64]| {
         for pause in times {
             std::thread::sleep(Duration::from_millis(*pause));
             let endpoint = fs::read_to_string(sandbox.local_home().join("endpoint.json")).unwrap();
             let endpoint: Value = serde_json::from_str(&endpoint).unwrap();
             kill(u32::try_from(endpoint["pid"].as_u64().unwrap()).unwrap(), "KILL");
             sandbox.run("blocal", ["start"]).ok();
+            // Another program may have taken the port meanwhile.
+            sandbox.use_local_exports();
         }
     };
     let made = create(&sandbox);
     let id = made.as_str();
-    kill_and_start(&[40, 10, 100, 70]);
+    kill_and_start(&mut sandbox, &[40, 10, 100, 70]);
     let stack = in_status(&sandbox, id, "CREATE_COMPLETE");
     let count = |events: &Value, logical: &str, status: &str| {
         let is = |event: &&Value| event["LogicalResourceId"] == logical && event["ResourceStatus"] == status;
@@ -702,7 +704,7 @@ fn a_server_that_is_killed_goes_on_and_makes_nothing_twice() {
     assert_eq!(definitions["jobDefinitions"].as_array().map(Vec::len), Some(1));
     assert!(sandbox.run("aws", ["s3", "ls"]).ok().stdout.contains(&output(&stack, "Bucket")));
     stacks(&sandbox, ["delete-stack", "--stack-name", "lab"]);
-    kill_and_start(&[50, 5, 90]);
+    kill_and_start(&mut sandbox, &[50, 5, 90]);
     in_status(&sandbox, id, "DELETE_COMPLETE");
     let events = stacks(&sandbox, ["describe-stack-events", "--stack-name", id]);
     for logical in ["Role", "Profile", "Bucket", "JobLogs", "Environment", "Queue", "Definition"] {

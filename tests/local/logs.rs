@@ -411,7 +411,7 @@ print(json.dumps({'job': [line for line in lines if 'put' not in line], 'puts': 
 
 #[story]
 fn what_was_put_survives_the_server() {
-    let sandbox = Sandbox::with_aws();
+    let mut sandbox = Sandbox::with_aws();
     boto3(
         &sandbox,
         "logs.create_log_group(logGroupName='g')\nstream('g', 's', (NOW, 'kept'))\nprint(json.dumps(0))",
@@ -422,13 +422,15 @@ fn what_was_put_survives_the_server() {
         (sandbox.run("blocal", ["status"]).code() == 1).then_some(())
     });
     sandbox.run("blocal", ["start"]).ok();
+    // Another program may have taken the port meanwhile.
+    sandbox.use_local_exports();
     let answer = boto3(&sandbox, "print(json.dumps(said(filtered(logGroupName='g'))))");
     assert_eq!(answer, json!(["kept"]));
 }
 
 #[story]
 fn what_is_older_than_the_retention_is_not_shown_and_then_removed() {
-    let sandbox = Sandbox::with_aws();
+    let mut sandbox = Sandbox::with_aws();
     let names = boto3(
         &sandbox,
         r#"
@@ -478,6 +480,7 @@ print(json.dumps({'job': run(['echo', 'from the job']), 'rejected': rejected,
     // retention.
     sandbox.run("blocal", ["stop"]).ok();
     sandbox.run("blocal", ["start"]).ok();
+    sandbox.use_local_exports();
     eventually("the file is gone", Duration::from_secs(30), || files(&logs).is_empty().then_some(()));
     let left = boto3(
         &sandbox,

@@ -371,7 +371,7 @@ fn they_are_installed_once_and_removed() {
         assert_eq!(outcome.stdout, format!("{shell}: {}: 18 unchanged\n", folder.display()));
         // The doctor finds them.
         let found = sandbox.run("awsb", ["doctor"]).stdout;
-        assert!(found.contains(&format!("completions    {}\n", folder.join(file).display())), "{found}");
+        assert!(found.contains(&format!("completions    {}", folder.join(file).display())), "{found}");
         // A file of somebody else stays, and is an error.
         fs::write(folder.join(file), "# mine\n").unwrap();
         let outcome = sandbox.run("awsb", ["completions", "--install", "--json"]);

@@ -125,7 +125,7 @@ pub fn needs(shell: Shell) -> Result<Vec<String>, Failure> {
 
 /// The completions that the shell finds for a program: those of the user, those of the system (XDG
 /// Base Directory Specification), and for bash those beside this installation (bash-completion
-/// 2.12).
+/// since 2.12).
 pub fn find(shell: Shell, program: &str) -> Option<PathBuf> {
     let below = match shell {
         Shell::Bash => "bash-completion/completions",
@@ -133,8 +133,9 @@ pub fn find(shell: Shell, program: &str) -> Option<PathBuf> {
         Shell::Fish => "fish/vendor_completions.d",
     };
     let own = std::env::current_exe().ok().and_then(|path| path.canonicalize().ok());
-    let own =
-        own.filter(|_| shell == Shell::Bash).and_then(|path| Some(path.parent()?.parent()?.join("share")));
+    let own = own
+        .filter(|_| shell == Shell::Bash && looks_beside_programs())
+        .and_then(|path| Some(path.parent()?.parent()?.join("share")));
     let system = variable("XDG_DATA_DIRS").unwrap_or_else(|| "/usr/local/share:/usr/share".into());
     let system: Vec<PathBuf> = std::env::split_paths(&system).filter(|folder| folder.is_absolute()).collect();
     // Debian's zsh has this folder in fpath, and not /usr/share/zsh/site-functions.
@@ -196,16 +197,32 @@ fn variable(name: &str) -> Option<std::ffi::OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
-/// Whether bash-completion is installed, by a package of Linux or of Homebrew.
-fn has_bash_completion() -> bool {
-    const FILES: [&str; 5] = [
-        "/usr/share/bash-completion/bash_completion",
-        "/usr/local/share/bash-completion/bash_completion",
-        "/usr/local/etc/profile.d/bash_completion.sh",
-        "/opt/homebrew/etc/profile.d/bash_completion.sh",
-        "/etc/bash_completion",
-    ];
-    FILES.iter().any(|file| Path::new(file).exists())
+/// The files of bash-completion, as packages of Linux and Homebrew install it.
+const BASH_COMPLETION: [&str; 5] = [
+    "/usr/share/bash-completion/bash_completion",
+    "/usr/local/share/bash-completion/bash_completion",
+    "/usr/local/etc/profile.d/bash_completion.sh",
+    "/opt/homebrew/etc/profile.d/bash_completion.sh",
+    "/etc/bash_completion",
+];
+
+/// Whether bash-completion is installed, without which bash reads no files.
+pub fn has_bash_completion() -> bool {
+    BASH_COMPLETION.iter().any(|file| Path::new(file).exists())
+}
+
+/// Whether bash-completion looks beside the program that it completes, too.
+fn looks_beside_programs() -> bool {
+    let text = BASH_COMPLETION.iter().find_map(|file| crate::config::read_text(Path::new(file)).ok());
+    text.and_then(|text| version_of(&text)).is_some_and(|version| version >= (2, 12))
+}
+
+/// The version that the file of bash-completion has in it: `BASH_COMPLETION_VERSINFO=(2 11)`.
+fn version_of(text: &str) -> Option<(u32, u32)> {
+    let (_, rest) = text.split_once("BASH_COMPLETION_VERSINFO=(")?;
+    let (version, _) = rest.split_once(')')?;
+    let mut numbers = version.split_whitespace().map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
 /// The text of the user's `.zshrc`.
@@ -254,4 +271,17 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes())?;
     file.persist(path)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_of_bash_completion() {
+        let text = "    BASH_COMPLETION_VERSINFO=(2 11)\nother=(1)\n";
+        assert_eq!(version_of(text), Some((2, 11)));
+        assert_eq!(version_of("BASH_COMPLETION_VERSINFO=(2 16 0 ''dev)"), Some((2, 16)));
+        assert_eq!((version_of("BASH_COMPLETION_VERSINFO=()"), version_of("")), (None, None));
+    }
 }

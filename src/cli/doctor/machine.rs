@@ -101,17 +101,26 @@ fn old_tools(own: &Path) -> Vec<Finding> {
     const PACKAGE: &str = "aws-parallelcluster-awsbatch-cli";
     let names = OLD_TOOLS.map(|(name, ..)| name);
     let Some(folder) = own.parent() else { return Vec::new() };
+    let is_pip = has_package(folder, "awsb-");
+    let has_old_package = has_package(folder, "aws_parallelcluster_awsbatch_cli-");
     let (mut overwritten, mut removed, mut elsewhere) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut unlinked, mut at_risk) = (Vec::new(), false);
     for name in names {
         let beside = folder.join(name);
         match path_programs::foreign(name) {
             _ if is_program(&beside) && !is_ours(&beside, own) => {
                 overwritten.push(beside.display().to_string())
             }
-            _ if !is_program(&beside) && is_of_wheel(folder) => removed.push(beside.display().to_string()),
+            _ if !is_program(&beside) && is_pip => removed.push(beside.display().to_string()),
             Some(path) => elsewhere.push(path.display().to_string()),
-            None => {}
+            None if !is_program(&beside) => {}
+            None if first(name).is_none() => unlinked.push(name),
+            None => at_risk |= is_pip && has_old_package,
         }
+    }
+    // Without any of its names in PATH, the other check says so.
+    if first("awsb").is_none() {
+        unlinked.clear();
     }
     let reinstall = "`pip install --force-reinstall --no-deps awsb-*.whl` brings awsb's programs back";
     let mut findings = Vec::new();
@@ -126,6 +135,21 @@ fn old_tools(own: &Path) -> Vec<Finding> {
         let why = format!("`pip uninstall {PACKAGE}` removes programs of the same names");
         findings.push(Finding::warning("tools", message).hint(why).hint(reinstall));
     }
+    if at_risk {
+        let message =
+            format!("{PACKAGE} is in the same environment, and its removal takes awsb's programs along");
+        let uninstall = format!("`pip uninstall {PACKAGE}` now");
+        findings.push(Finding::warning("tools", message).hint(uninstall).hint(format!("then {reinstall}")));
+    }
+    if !unlinked.is_empty() {
+        let message = format!("not in PATH, though this package brought them: {}", unlinked.join(", "));
+        let finding = Finding::warning("tools", message).hint(format!(
+            "the removal of {PACKAGE} takes the links of uv and pipx to programs of these names along"
+        ));
+        findings.push(
+            finding.hint("`uv tool install --force awsb-*.whl` or `pipx reinstall awsb` brings them back"),
+        );
+    }
     if !elsewhere.is_empty() {
         let verb = if elsewhere.len() == 1 { "is" } else { "are" };
         let message = format!("{} {verb} not awsb's", words::and(&elsewhere));
@@ -135,9 +159,10 @@ fn old_tools(own: &Path) -> Vec<Finding> {
     findings
 }
 
-/// Whether the programs in a folder `bin` were installed by pip: its environment has the metadata
-/// of awsb (Python Packaging User Guide, "Recording installed projects").
-fn is_of_wheel(folder: &Path) -> bool {
+/// Whether pip has installed a package beside the programs of a folder `bin`: the environment
+/// has its metadata, whose name begins so (Python Packaging User Guide, "Recording installed
+/// projects").
+fn has_package(folder: &Path, begin: &str) -> bool {
     let entries = |folder: &Path| {
         let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
         entries.map(|entry| entry.path()).collect::<Vec<_>>()
@@ -151,7 +176,7 @@ fn is_of_wheel(folder: &Path) -> bool {
     let pythons = entries(&root.join("lib")).into_iter().filter(|path| is_named(path, "python", ""));
     pythons
         .flat_map(|python| entries(&python.join("site-packages")))
-        .any(|path| is_named(&path, "awsb-", ".dist-info"))
+        .any(|path| is_named(&path, begin, ".dist-info"))
 }
 
 fn parent(path: &Path) -> String {
@@ -197,6 +222,13 @@ pub fn completions() -> Finding {
         return Finding::ok("completions", "there are some for bash, zsh and fish");
     };
     match files::find(shell, "bsub") {
+        Some(path) if shell == Shell::Bash && !files::has_bash_completion() => {
+            let message = format!("{}, which bash reads only by bash-completion", path.display());
+            Finding::ok("completions", message).hint(
+                "install the package bash-completion, or put this into ~/.bashrc: \
+                 source <(awsb completions --print --shell bash)",
+            )
+        }
         Some(path) => Finding::ok("completions", path.display().to_string()),
         None => Finding::ok("completions", format!("none are found for {name}"))
             .hint("`awsb completions --install` has options and values completed"),

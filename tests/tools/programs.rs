@@ -3,7 +3,6 @@
 use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use awsb_testkit::{Sandbox, program_built, story};
 
@@ -159,7 +158,11 @@ fn processes_are_listed_under_the_tools_names() {
         let pid = waiting.pid();
         let comm = || std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
         let named = || (comm() == "bwait\n").then_some(());
-        awsb_testkit::eventually("the process has the tool's name", Duration::from_secs(30), named);
+        awsb_testkit::eventually(
+            "the process has the tool's name",
+            std::time::Duration::from_secs(30),
+            named,
+        );
         let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).expect("its arguments");
         let shown = String::from_utf8_lossy(&arguments).replace('\0', " ");
         let first = shown.split(' ').next().and_then(|path| path.rsplit('/').next());

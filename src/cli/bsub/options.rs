@@ -51,8 +51,9 @@ pub struct Options {
     #[arg(short, long, value_name = "N", allow_negative_numbers = true, help_heading = "Resources")]
     pub nodes: Option<Nodes>,
 
-    /// More nodes behind those of --nodes, in other sizes, images or commands:
-    /// N[,vcpus=N][,memory=SIZE][,gpus=N][,image=IMAGE][,command=LINE]; up to four groups
+    /// More nodes behind those of --nodes, in other sizes, images or commands: their number, and
+    /// what differs of vcpus=N, memory=SIZE, gpus=N, image=IMAGE and, as the last, command=LINE,
+    /// with commas between; up to four groups
     #[arg(long, value_name = "GROUP", help_heading = "Resources")]
     pub node_group: Vec<NodeGroup>,
 

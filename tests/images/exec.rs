@@ -50,7 +50,7 @@ fn a_command_runs_in_the_container() {
         assert!(shown.screen().contains("exec failed"), "{}", shown.screen());
     }
     sandbox.run("bexec", [&id, "/etc/passwd"]).ended_with(126);
-    // What only looks like the engine's words is output.
+    // Output that only looks like the engine's words stays output.
     let own = "OCI runtime exec failed: executable file not found";
     let printed = sandbox.run("bexec", [&id, "sh", "-c", &format!("echo {own}; exit 126")]).ended_with(126);
     assert_eq!((printed.stdout, printed.stderr.as_str()), (format!("{own}\n"), ""));

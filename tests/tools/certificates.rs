@@ -4,14 +4,7 @@ use awsb_testkit::{Sandbox, script, story};
 
 /// A sandbox with a cluster at an address.
 fn at(endpoint: &str) -> Sandbox {
-    let mut sandbox = Sandbox::new();
-    sandbox.config(&format!(
-        "default_cluster = \"far\"\n[cluster.far]\nregion = \"eu-west-1\"\nendpoint_url = \"{endpoint}\"\n\
-         bucket = \"b\"\njob_queue = \"q\"\njob_definition = \"d\"\n"
-    ));
-    sandbox.set("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE");
-    sandbox.set("AWS_SECRET_ACCESS_KEY", "secret");
-    sandbox
+    Sandbox::of_cluster_at(endpoint, "")
 }
 
 #[story]

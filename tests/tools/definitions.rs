@@ -359,15 +359,7 @@ fn queues_that_do_not_take_the_job() {
 
 /// A sandbox whose cluster is that server.
 fn far(server: &BadServer) -> Sandbox {
-    let mut sandbox = Sandbox::new();
-    sandbox.config(&format!(
-        "default_cluster = \"far\"\n[cluster.far]\nregion = \"eu-west-1\"\nendpoint_url = \"{}\"\n\
-         bucket = \"b\"\njob_queue = \"q\"\njob_definition = \"d\"\n",
-        server.endpoint()
-    ));
-    sandbox.set("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE");
-    sandbox.set("AWS_SECRET_ACCESS_KEY", "secret");
-    sandbox
+    Sandbox::of_cluster_at(&server.endpoint(), "")
 }
 
 /// A Batch that refuses every job, with a job definition that says why.

@@ -514,7 +514,7 @@ fn submissions() {
         "awsbsub -n 1 true",
         "awsbsub -n 3 -a 4 true",
         "awsbsub -cf job.sh a 'b",
-        "awsbsub -cf -w /work/$USER job.sh",
+        "awsbsub -cf -w /scratch/$USER job.sh",
         "awsbsub -cf -pw /shared -aws job.sh",
         "awsbsub -cf -if data.txt -if in/../job.sh job.sh",
         "awsbsub -if data.txt cat data.txt",

@@ -91,15 +91,7 @@ fn region(request: &Request) -> Answer {
 
 /// A sandbox whose cluster is that server.
 fn sandbox(server: &BadServer) -> Sandbox {
-    let mut sandbox = Sandbox::new();
-    sandbox.config(&format!(
-        "default_cluster = \"far\"\n[cluster.far]\nregion = \"eu-west-1\"\nendpoint_url = \"{}\"\n\
-         bucket = \"b\"\njob_queue = \"q\"\njob_definition = \"d\"\n",
-        server.endpoint()
-    ));
-    sandbox.set("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE");
-    sandbox.set("AWS_SECRET_ACCESS_KEY", "secret");
-    sandbox
+    Sandbox::of_cluster_at(&server.endpoint(), "")
 }
 
 /// The names that a removal or a dry run lists.

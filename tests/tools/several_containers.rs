@@ -49,17 +49,17 @@ fn containers_of_a_task_start_in_order_and_share_a_network() {
     sandbox.run("blocal", ["stop"]).ok();
     sandbox.run("blocal", ["start", "--vcpus", "3"]).ok();
     sandbox.use_local_exports();
-    let shared = json!({"mountPoints": [{"sourceVolume": "work", "containerPath": "/work"}]});
+    let shared = json!({"mountPoints": [{"sourceVolume": "work", "containerPath": "/data"}]});
     let with = |more: Value| {
         let mut all = shared.clone();
         all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         all
     };
     let setup =
-        with(json!({"essential": false, "command": ["sh", "-c", "echo made; echo ready > /work/state"]}));
+        with(json!({"essential": false, "command": ["sh", "-c", "echo made; echo ready > /data/state"]}));
     // As the first process of its container it ignores SIGTERM.
     let server = with(json!({
-        "essential": false, "stopTimeout": 2, "command": ["sh", "-c", "echo up; exec httpd -f -p 7777 -h /work"],
+        "essential": false, "stopTimeout": 2, "command": ["sh", "-c", "echo up; exec httpd -f -p 7777 -h /data"],
         "dependsOn": [{"containerName": "setup", "condition": "SUCCESS"}]}));
     let main = with(json!({"dependsOn": [
         {"containerName": "setup", "condition": "COMPLETE"}, {"containerName": "side", "condition": "START"}]}));
@@ -270,15 +270,7 @@ fn a_task_of_one_process() {
 }
 
 fn far(server: &BadServer) -> Sandbox {
-    let mut sandbox = Sandbox::new();
-    sandbox.config(&format!(
-        "default_cluster = \"far\"\n[cluster.far]\nregion = \"eu-west-1\"\nendpoint_url = \"{}\"\n\
-         bucket = \"b\"\njob_queue = \"q\"\njob_definition = \"d\"\n",
-        server.endpoint()
-    ));
-    sandbox.set("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE");
-    sandbox.set("AWS_SECRET_ACCESS_KEY", "secret");
-    sandbox
+    Sandbox::of_cluster_at(&server.endpoint(), "")
 }
 
 /// A Batch with one job definition, which is for a task.
@@ -457,14 +449,8 @@ fn a_job_on_eks_is_shown_as_it_is() {
 
 /// As [`far`], with settings that name the log streams of pods.
 fn with_pod_logs(server: &BadServer, pattern: &str) -> Sandbox {
-    let sandbox = far(server);
-    sandbox.config(&format!(
-        "default_cluster = \"far\"\n[cluster.far]\nregion = \"eu-west-1\"\nendpoint_url = \"{}\"\n\
-         bucket = \"b\"\njob_queue = \"q\"\njob_definition = \"d\"\neks_log_group = \"/pods\"\n\
-         eks_log_stream = \"{pattern}\"\n",
-        server.endpoint()
-    ));
-    sandbox
+    let more = format!("eks_log_group = \"/pods\"\neks_log_stream = \"{pattern}\"\n");
+    Sandbox::of_cluster_at(&server.endpoint(), &more)
 }
 
 #[story]
@@ -522,7 +508,7 @@ fn nodes_and_containers_of_all_sizes_count_for_a_job_that_can_never_run() {
     assert_eq!(three(&["--strict", "--dry-run", "-p", "7"]).ok().stderr, "");
     let refused = three(&["--strict", "--container", "side", "-p", "8"]);
     assert!(refused.failed_with(2).contains("it needs 9 vCPUs"), "{refused}");
-    // What waits for ever says the same.
+    // A job that waits for ever says the same.
     let id = three(&["--parsable", "-p", "8"]).ok().job_id();
     let why = eventually("the job is RUNNABLE", Duration::from_secs(60), || {
         let why = sandbox.run("bstat", ["--why", &id]).ok().stdout;

@@ -133,6 +133,19 @@ impl Sandbox {
         path
     }
 
+    /// A sandbox with keys, whose default cluster `far` is at an endpoint. `more` are further lines
+    /// of its settings.
+    pub fn of_cluster_at(endpoint: &str, more: &str) -> Self {
+        let mut sandbox = Self::new();
+        sandbox.config(&format!(
+            "default_cluster = \"far\"\n[cluster.far]\nregion = \"eu-west-1\"\nendpoint_url = \"{endpoint}\"\n\
+             bucket = \"b\"\njob_queue = \"q\"\njob_definition = \"d\"\n{more}"
+        ));
+        sandbox.set("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE");
+        sandbox.set("AWS_SECRET_ACCESS_KEY", "secret");
+        sandbox
+    }
+
     /// Puts the exports of `blocal env` into the environment (and has the local cluster started).
     pub fn use_local_exports(&mut self) {
         let exports = self.run("blocal", ["env"]).ok().stdout;

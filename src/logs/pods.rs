@@ -32,14 +32,9 @@ pub async fn name_streams(session: &Session, job: &mut Job) -> Result<(), Failur
     let most = if logs.stream.tells_containers_apart() { usize::MAX } else { 1 };
     let pod = job.eks_properties.as_mut().and_then(|eks| eks.pod_properties.as_mut());
     if let Some(pod) = pod {
-        let names = PodNames {
-            pod: pod.pod_name.as_deref(),
-            namespace: pod.namespace.as_deref(),
-            node: pod.node_name.as_deref(),
-            container: None,
-        };
+        let of_pod = names(&pod.pod_name, &pod.namespace, &pod.node_name);
         for container in pod.containers.iter_mut().chain(&mut pod.init_containers).take(most) {
-            container.log_stream_name = stream(session, logs, names, container.name.as_deref()).await?;
+            container.log_stream_name = stream(session, logs, of_pod, container.name.as_deref()).await?;
             container.log_group = Some(logs.group.clone());
         }
     }
@@ -47,17 +42,20 @@ pub async fn name_streams(session: &Session, job: &mut Job) -> Result<(), Failur
         let Some(pod) = &mut attempt.pod else {
             continue;
         };
-        let names = PodNames {
-            pod: pod.pod_name.as_deref(),
-            namespace: pod.pod_namespace.as_deref(),
-            node: pod.node_name.as_deref(),
-            container: None,
-        };
+        let of_pod = names(&pod.pod_name, &pod.pod_namespace, &pod.node_name);
         for container in pod.containers.iter_mut().chain(&mut pod.init_containers).take(most) {
-            container.log_stream_name = stream(session, logs, names, container.name.as_deref()).await?;
+            container.log_stream_name = stream(session, logs, of_pod, container.name.as_deref()).await?;
         }
     }
     Ok(())
+}
+
+fn names<'a>(
+    pod: &'a Option<String>,
+    namespace: &'a Option<String>,
+    node: &'a Option<String>,
+) -> PodNames<'a> {
+    PodNames { pod: pod.as_deref(), namespace: namespace.as_deref(), node: node.as_deref(), container: None }
 }
 
 /// The stream of a container; `None` as long as it does not exist, or has no name yet.

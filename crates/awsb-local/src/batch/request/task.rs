@@ -358,16 +358,8 @@ pub fn too_long(length: usize) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::task_tests::container;
     use super::*;
-
-    fn container(extra: Value) -> Value {
-        let mut all = json!({"image": "busybox", "resourceRequirements": [
-            {"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "64"}]});
-        for (key, value) in extra.as_object().unwrap() {
-            all[key] = value.clone();
-        }
-        all
-    }
 
     fn read(containers: Value, more: Value) -> Result<Task, String> {
         let mut task = json!({ "containers": containers });

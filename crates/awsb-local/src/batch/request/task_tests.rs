@@ -6,7 +6,8 @@ use super::definition::check_definition;
 use super::shape::shape;
 use super::task::{EcsPropertiesOverride, Platforms, Task};
 
-fn container(extra: Value) -> Value {
+/// A container with these fields beside those that it needs.
+pub(super) fn container(extra: Value) -> Value {
     let mut all = json!({"image": "busybox", "resourceRequirements": [
         {"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "64"}]});
     for (key, value) in extra.as_object().unwrap() {

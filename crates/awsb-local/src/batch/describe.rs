@@ -76,7 +76,12 @@ pub fn detail(row: &JobRow, spec: &Spec, attempts: &[Attempt]) -> Value {
                     let mut container = with_lists(range.container.clone());
                     // API: ContainerProperties, which has no networks.
                     container.remove("networkInterfaces");
-                    json!({"targetNodes": range.target_nodes(), "container": container})
+                    let types = range.instance_type.as_ref().map(|kind| json!([kind]));
+                    Value::Object(object([
+                        ("targetNodes", json!(range.target_nodes())),
+                        ("container", Value::Object(container)),
+                        ("instanceTypes", json!(types)),
+                    ]))
                 });
                 properties["nodeRangeProperties"] = ranges.collect();
             }

@@ -183,6 +183,9 @@ fn fair_share(policy: &Value) -> FairShare {
     }
 }
 
+/// API: CRType.
+const TYPES: [&str; 5] = ["EC2", "SPOT", "FARGATE", "FARGATE_SPOT", "ECS_MANAGED_INSTANCES"];
+
 /// API: CreateComputeEnvironment.
 ///
 /// # Errors
@@ -205,14 +208,14 @@ fn check_environment(body: &Value) -> Result<(), ChangeError> {
         _ => return refused(format!("type must be MANAGED or UNMANAGED, not {}", body["type"])),
     }
     if body.get("eksConfiguration").is_some_and(|v| !v.is_null()) {
-        return refused("The local cluster does not have EKS.");
+        return refused("The local cluster does not have EKS (eksConfiguration).");
     }
     let resources = &body["computeResources"];
     if !resources.is_object() {
         return refused("computeResources is required for a MANAGED compute environment");
     }
-    if !matches!(resources["type"].as_str(), Some("EC2" | "SPOT" | "FARGATE" | "FARGATE_SPOT")) {
-        return refused("computeResources.type must be EC2, SPOT, FARGATE or FARGATE_SPOT");
+    if !resources["type"].as_str().is_some_and(|kind| TYPES.contains(&kind)) {
+        return refused(format!("computeResources.type must be one of {}", TYPES.join(", ")));
     }
     if resources["maxvCpus"].as_u64().is_none_or(|n| n == 0 || u32::try_from(n).is_err()) {
         return refused("computeResources.maxvCpus is required, and at least 1");
@@ -241,7 +244,19 @@ pub fn update_environment(store: &Store, change: Value) -> Changed {
             body["computeResources"][field] = value.clone();
         }
     }
-    replace(&mut body, &change, &["state", "serviceRole", "unmanagedvCpus", "updatePolicy", "context"]);
+    replace(
+        &mut body,
+        &change,
+        &[
+            "state",
+            "serviceRole",
+            "unmanagedvCpus",
+            "updatePolicy",
+            "context",
+            "ecsSettings",
+            "eksConfiguration",
+        ],
+    );
     check_environment(&body)?;
     store.put_resource(ResourceKind::ComputeEnvironment, &name, &body)?;
     Ok(json!({"computeEnvironmentName": name, "computeEnvironmentArn": body["computeEnvironmentArn"]}))
@@ -263,8 +278,27 @@ const FIXED_ON_FARGATE: [&str; 12] = [
     "updateToLatestImageVersion",
 ];
 
+/// The platform of the jobs of a compute environment (API: PlatformCapability).
+pub fn platform(environment: &Value) -> &'static str {
+    match environment["computeResources"]["type"].as_str() {
+        Some("FARGATE" | "FARGATE_SPOT") => "FARGATE",
+        Some("ECS_MANAGED_INSTANCES") => "MANAGED_INSTANCES",
+        _ => "EC2",
+    }
+}
+
+/// API, JobQueueDetail.jobQueueType: "For regular container jobs, this value is EKS, ECS, or
+/// ECS_FARGATE depending on the compute environment"; the model has ECS_MANAGED_INSTANCES besides.
+fn queue_type(environment: &Value) -> &'static str {
+    match platform(environment) {
+        "FARGATE" => "ECS_FARGATE",
+        "MANAGED_INSTANCES" => "ECS_MANAGED_INSTANCES",
+        _ => "ECS",
+    }
+}
+
 /// Whether a compute environment is on Fargate.
-pub fn is_fargate(environment: &Value) -> bool {
+fn is_fargate(environment: &Value) -> bool {
     environment["computeResources"]["type"].as_str().is_some_and(|kind| kind.starts_with("FARGATE"))
 }
 
@@ -328,7 +362,7 @@ fn check_queue(store: &Store, body: &mut Value) -> Result<(), ChangeError> {
         return refused("priority is required, and a number that is not negative");
     }
     if body["serviceEnvironmentOrder"].as_array().is_some_and(|order| !order.is_empty()) {
-        return refused("The local cluster does not have service environments.");
+        return refused("The local cluster does not have service environments (serviceEnvironmentOrder).");
     }
     let order = body["computeEnvironmentOrder"].as_array_mut();
     // API, CreateJobQueue.computeEnvironmentOrder: "You can associate up to three compute
@@ -336,17 +370,33 @@ fn check_queue(store: &Store, body: &mut Value) -> Result<(), ChangeError> {
     let Some(order) = order.filter(|order| (1..=3).contains(&order.len())) else {
         return refused("computeEnvironmentOrder: one to three compute environments are required");
     };
+    let mut types = Vec::new();
     for entry in order {
         let name = ResourceKind::ComputeEnvironment
             .name_in(entry["computeEnvironment"].as_str().unwrap_or(""))
             .to_owned();
-        if store.resource(ResourceKind::ComputeEnvironment, &name)?.is_none() {
+        let Some(environment) = store.resource(ResourceKind::ComputeEnvironment, &name)? else {
             return refused(format!("Compute environment {name:?} not found"));
-        }
+        };
+        types.push(queue_type(&environment));
         if entry["order"].as_i64().is_none() {
             return refused("computeEnvironmentOrder: order is required");
         }
         entry["computeEnvironment"] = json!(arn("compute-environment", &name));
+    }
+    // UG, "compute environments": those of a queue are all of EC2 or all of Fargate.
+    let kind = types.first().copied().unwrap_or("ECS");
+    if let Some(other) = types.iter().find(|other| **other != kind) {
+        return refused(format!(
+            "computeEnvironmentOrder: the compute environments of a queue are all of one kind, not {kind} and {other}"
+        ));
+    }
+    match body["jobQueueType"].as_str() {
+        None => body["jobQueueType"] = json!(kind),
+        Some(given) if given == kind => {}
+        Some(given) => {
+            return refused(format!("jobQueueType: the compute environments are for {kind}, not {given}"));
+        }
     }
     if let Some(policy) = body["schedulingPolicyArn"].as_str()
         && store.resource(ResourceKind::Policy, ResourceKind::Policy.name_in(policy))?.is_none()
@@ -378,8 +428,17 @@ pub fn update_queue(store: &Store, change: Value) -> Changed {
     replace(
         &mut body,
         &change,
-        &["state", "priority", "schedulingPolicyArn", "computeEnvironmentOrder", "jobStateTimeLimitActions"],
+        &[
+            "state",
+            "priority",
+            "schedulingPolicyArn",
+            "computeEnvironmentOrder",
+            "serviceEnvironmentOrder",
+            "jobStateTimeLimitActions",
+        ],
     );
+    // It is that of the compute environments.
+    body["jobQueueType"] = Value::Null;
     check_queue(store, &mut body)?;
     store.put_resource(ResourceKind::Queue, &name, &body)?;
     Ok(json!({"jobQueueName": name, "jobQueueArn": body["jobQueueArn"]}))
@@ -418,7 +477,7 @@ pub fn create_policy(store: &Store, body: Value) -> Changed {
 fn check_policy(body: &Value) -> Result<(), ChangeError> {
     objects(body, &["tags", "fairsharePolicy", "quotaSharePolicy"])?;
     if body["quotaSharePolicy"].is_object() {
-        return refused("The local cluster does not have quota shares.");
+        return refused("The local cluster does not have quota shares (quotaSharePolicy).");
     }
     let policy = &body["fairsharePolicy"];
     if policy.is_null() {
@@ -453,7 +512,7 @@ fn check_policy(body: &Value) -> Result<(), ChangeError> {
 /// `ClientException`, when it cannot be.
 pub fn update_policy(store: &Store, change: Value) -> Changed {
     let (name, mut body) = existing(store, ResourceKind::Policy, &change, "arn", false)?;
-    replace(&mut body, &change, &["fairsharePolicy"]);
+    replace(&mut body, &change, &["fairsharePolicy", "quotaSharePolicy"]);
     check_policy(&body)?;
     store.put_resource(ResourceKind::Policy, &name, &body)?;
     Ok(json!({}))

@@ -11,7 +11,7 @@ use crate::batch::lineage::{self, JobScope};
 use crate::batch::reader::{Filter, JobRow, Listing, Snapshot};
 use crate::batch::request::{self, Queue, SubmitJob, shape};
 use crate::batch::resource_rows::ResourceKind;
-use crate::batch::resources::{environments_of, is_fargate};
+use crate::batch::resources::{self, environments_of};
 use crate::batch::{containment, describe, output};
 use crate::home::space::NoSpace;
 use crate::http::body::json_object;
@@ -239,13 +239,11 @@ fn queue(db: &Snapshot, text: &str) -> Result<Queue, ApiError> {
     let body = db
         .resource(ResourceKind::Queue, name)?
         .ok_or_else(|| ApiError::client(format!("JobQueue {text} not found or not ready")))?;
-    // UG, "compute environments": those of a queue are all of EC2 or all of Fargate.
+    // UG, "compute environments": those of a queue are all of one kind.
     let mut platform = "EC2";
     for environment in environments_of(&body).into_iter().take(1) {
         let environment = db.resource(ResourceKind::ComputeEnvironment, &environment)?;
-        if environment.is_some_and(|environment| is_fargate(&environment)) {
-            platform = "FARGATE";
-        }
+        platform = environment.as_ref().map_or(platform, resources::platform);
     }
     Ok(Queue {
         platform,

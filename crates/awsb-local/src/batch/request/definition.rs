@@ -85,8 +85,8 @@ pub fn check_definition(body: &Value) -> Result<(), ApiError> {
         Some("container") => {}
         Some("multinode") => {
             let properties = body.get("nodeProperties").cloned().unwrap_or_default();
-            let (containers, _) = nodes::containers(&properties, None)?;
-            return containers.iter().try_for_each(check_container_definition);
+            let (nodes, _) = nodes::nodes(&properties, None)?;
+            return nodes.iter().try_for_each(|node| check_container_definition(&node.container));
         }
         _ => {
             let given = &body["type"];

@@ -70,6 +70,18 @@ pub struct NodeRange {
     last: u32,
     /// API: ContainerDetail, as far as the submission decides it.
     pub container: Map<String, Value>,
+    /// API: NodeRangeProperty.instanceTypes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance_type: Option<String>,
+}
+
+/// A node of a multi-node job, with the overrides that it gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// As [`NodeRange::container`].
+    pub container: Map<String, Value>,
+    /// As [`NodeRange::instance_type`].
+    pub instance_type: Option<String>,
 }
 
 impl NodeRange {
@@ -120,14 +132,11 @@ impl Range {
     }
 }
 
-/// The container of each node, with the overrides that it gets, and the index of the main node.
+/// The nodes, and the index of the main node.
 ///
 /// # Errors
 /// `ClientException`, when the nodes are not as the API wants them.
-pub fn containers(
-    properties: &Value,
-    overrides: Option<&NodeOverrides>,
-) -> Result<(Vec<Map<String, Value>>, u32), ApiError> {
+pub fn nodes(properties: &Value, overrides: Option<&NodeOverrides>) -> Result<(Vec<Node>, u32), ApiError> {
     if !properties.is_object() {
         return Err(ApiError::client("nodeProperties is required for a job definition of type multinode"));
     }
@@ -166,7 +175,7 @@ pub fn containers(
     let main = u32::try_from(main).ok().filter(|main| *main < count).ok_or_else(|| {
         ApiError::client(format!("mainNode must be an index of one of the {count} nodes, not {main}"))
     })?;
-    let (mut containers, mut types) = (Vec::new(), Vec::new());
+    let mut nodes = Vec::new();
     for index in 0..count {
         // API: "You can nest node ranges … the 4:5 range properties override the 0:10 properties."
         let narrowest =
@@ -175,51 +184,53 @@ pub fn containers(
             return Err(ApiError::client(format!("the node ranges leave out node {index}")));
         };
         let Some(container) = &property.container else {
-            return Err(not_there("nodes without a container (EKS, or several containers)"));
+            return Err(not_there(
+                "nodes without a container: with ecsProperties, or with eksProperties on EKS",
+            ));
         };
         if property.consumable_resource_properties.is_some() {
             return Err(not_there(CONSUMABLES_OF_RANGES));
         }
-        types.push(only_type(property.instance_types.as_deref())?);
-        containers.push(container.clone());
+        let instance_type = only_type(property.instance_types.as_deref())?.map(str::to_owned);
+        nodes.push(Node { container: container.clone(), instance_type });
     }
     for property in overrides.iter().flat_map(|o| o.node_property_overrides.iter().flatten()) {
         if property.ecs_properties_override.is_some() || property.eks_properties_override.is_some() {
-            return Err(not_there("nodes without a container (EKS, or several containers)"));
+            return Err(not_there(
+                "nodes without a container, for which ecsPropertiesOverride and eksPropertiesOverride are",
+            ));
         }
         if property.consumable_resource_properties_override.is_some() {
             return Err(not_there(CONSUMABLES_OF_RANGES));
         }
         let range = Range::parse(&property.target_nodes)?;
-        if let Some(kind) = only_type(property.instance_types.as_deref())? {
-            let targets = (0..count).zip(&mut types).filter(|(index, _)| range.has(*index));
-            targets.for_each(|(_, of_node)| *of_node = Some(kind));
-        }
-        let Some(overrides) = &property.container_overrides else { continue };
-        let targets = (0..count).zip(&mut containers).filter(|(index, _)| range.has(*index));
-        for (_, container) in targets {
-            merge(container, overrides)?;
+        let kind = only_type(property.instance_types.as_deref())?;
+        for (_, node) in (0..count).zip(&mut nodes).filter(|(index, _)| range.has(*index)) {
+            if let Some(kind) = kind {
+                node.instance_type = Some(kind.to_owned());
+            }
+            if let Some(overrides) = &property.container_overrides {
+                merge(&mut node.container, overrides)?;
+            }
         }
     }
     // API, ContainerProperties.instanceType: the other way to give the type of multi-node jobs.
-    let of_container =
-        |container: &'_ Map<String, Value>| container.get("instanceType")?.as_str().map(str::to_owned);
-    let types: Vec<String> = types
-        .into_iter()
-        .zip(&containers)
-        .filter_map(|(kind, container)| kind.map(str::to_owned).or_else(|| of_container(container)))
-        .collect();
+    let types_of = |node: &'_ Node| {
+        let of_container = node.container.get("instanceType").and_then(Value::as_str);
+        [node.instance_type.clone(), of_container.map(str::to_owned)]
+    };
+    let types: Vec<String> = nodes.iter().flat_map(types_of).flatten().collect();
     check_types(types.iter().map(String::as_str))?;
     // A process of the host and a container reach each other at no address that is the same
     // everywhere.
-    let contained = containers.iter().filter(|container| container::is_contained(container)).count();
-    if contained != 0 && contained != containers.len() {
+    let contained = nodes.iter().filter(|node| container::is_contained(&node.container)).count();
+    if contained != 0 && contained != nodes.len() {
         return Err(not_there(&format!(
             "multi-node parallel jobs of which some nodes are processes and some are containers: give the \
              image {HOST_IMAGE:?} to all nodes or to none"
         )));
     }
-    Ok((containers, main))
+    Ok((nodes, main))
 }
 
 /// The instance type in a list of them. API, NodeRangeProperty.instanceTypes: "this list object is
@@ -243,13 +254,15 @@ fn check_types<'a>(mut types: impl Iterator<Item = &'a str>) -> Result<(), ApiEr
     }
 }
 
-/// The same containers, with equal neighbours put together.
-pub fn ranges(containers: Vec<Map<String, Value>>) -> Vec<NodeRange> {
+/// The same nodes, with equal neighbours put together.
+pub fn ranges(nodes: Vec<Node>) -> Vec<NodeRange> {
     let mut ranges: Vec<NodeRange> = Vec::new();
-    for (index, container) in (0..).zip(containers) {
+    for (index, Node { container, instance_type }) in (0..).zip(nodes) {
         match ranges.last_mut() {
-            Some(range) if range.container == container => range.last = index,
-            _ => ranges.push(NodeRange { first: index, last: index, container }),
+            Some(range) if range.container == container && range.instance_type == instance_type => {
+                range.last = index;
+            }
+            _ => ranges.push(NodeRange { first: index, last: index, container, instance_type }),
         }
     }
     ranges
@@ -263,7 +276,7 @@ mod tests {
 
     fn merged(definition: Value, overrides: Value) -> Result<(Vec<NodeRange>, u32), String> {
         let overrides = (!overrides.is_null()).then(|| shape::<NodeOverrides>(overrides).unwrap());
-        let (all, main) = containers(&definition, overrides.as_ref()).map_err(|e| e.message)?;
+        let (all, main) = nodes(&definition, overrides.as_ref()).map_err(|e| e.message)?;
         Ok((ranges(all), main))
     }
 

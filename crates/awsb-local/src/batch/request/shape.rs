@@ -14,14 +14,15 @@ pub struct Overrides {
     command: Option<Vec<String>>,
     environment: Option<Vec<Variable>>,
     resource_requirements: Option<Vec<Requirement>>,
+    instance_type: Option<String>,
     vcpus: Option<i64>,
     memory: Option<i64>,
 }
 
 impl Overrides {
-    /// The overrides without the deprecated fields.
-    pub fn without_deprecated(self) -> Self {
-        Self { vcpus: None, memory: None, ..self }
+    /// The overrides that a container of a task can have (API: TaskContainerOverrides).
+    pub fn of_task_container(self) -> Self {
+        Self { instance_type: None, vcpus: None, memory: None, ..self }
     }
 
     /// The length of their JSON, without what Batch itself adds.
@@ -87,6 +88,9 @@ pub fn merge(container: &mut Map<String, Value>, overrides: &Overrides) -> Resul
         if let Some(value) = value {
             container.insert(field.into(), json!(value));
         }
+    }
+    if let Some(kind) = &overrides.instance_type {
+        container.insert("instanceType".into(), json!(kind));
     }
     if let Some(given) = overrides.resource_requirements.as_ref().filter(|r| !r.is_empty()) {
         let mut all: Vec<Requirement> =

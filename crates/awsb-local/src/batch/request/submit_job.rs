@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::consumables;
 use super::definition::{Definition, priority};
 use super::dependencies::{self, JobDependency};
-use super::nodes::{self, NodeOverrides};
+use super::nodes::{self, Node, NodeOverrides};
 use super::retry::{RetryStrategy, Timeout, retry, timeout_s};
 use super::shape::{Overrides, check_platform_size, merge, not_there, resources, shape, to_value};
 use super::spec::{Spec, SubmitPlan};
@@ -81,7 +81,7 @@ pub fn plan(request: SubmitJob, definition: &Definition, queue: &Queue) -> Resul
     let name = job_name(request.job_name.as_deref())?;
     let body = &definition.body;
     if request.eks_properties_override.is_some() {
-        return Err(not_there("jobs on EKS"));
+        return Err(not_there("jobs on EKS (eksPropertiesOverride)"));
     }
     let ecs = body.get("ecsProperties").filter(|value| !value.is_null());
     if ecs.is_none() && request.ecs_properties_override.is_some() {
@@ -96,19 +96,21 @@ pub fn plan(request: SubmitJob, definition: &Definition, queue: &Queue) -> Resul
     check_platform(body, queue)?;
     let size = array_size(request.array_properties.as_ref())?;
     let multi_node = body.get("type").and_then(Value::as_str) == Some("multinode");
-    let (mut containers, main) = if multi_node {
+    let (mut nodes, main) = if multi_node {
         if size.is_some() {
             return Err(ApiError::client("a multi-node parallel job cannot be an array job"));
         }
         let properties = body.get("nodeProperties").cloned().unwrap_or_default();
-        nodes::containers(&properties, request.node_overrides.as_ref())?
+        nodes::nodes(&properties, request.node_overrides.as_ref())?
     } else {
         if request.node_overrides.is_some() {
             return Err(ApiError::client("nodeOverrides are for multi-node parallel jobs only"));
         }
         match (&task, body.get("containerProperties")) {
             (Some(_), _) => (Vec::new(), 0),
-            (None, Some(Value::Object(container))) => (vec![container.clone()], 0),
+            (None, Some(Value::Object(container))) => {
+                (vec![Node { container: container.clone(), instance_type: None }], 0)
+            }
             (None, _) => {
                 return Err(not_there(
                     "job definitions without containerProperties, ecsProperties or nodeProperties",
@@ -127,15 +129,15 @@ pub fn plan(request: SubmitJob, definition: &Definition, queue: &Queue) -> Resul
             ));
         }
         longest = longest.max(overrides.length());
-        containers.iter_mut().try_for_each(|container| merge(container, overrides))?;
-        containers.iter().try_for_each(|container| check_platform_size(body, container))?;
+        nodes.iter_mut().try_for_each(|node| merge(&mut node.container, overrides))?;
+        nodes.iter().try_for_each(|node| check_platform_size(body, &node.container))?;
     }
     let doomed = too_long(longest);
-    let each: Vec<Resources> = containers
+    let each: Vec<Resources> = nodes
         .iter()
-        .map(|container| {
-            check_container(container)?;
-            resources(container)
+        .map(|node| {
+            check_container(&node.container)?;
+            resources(&node.container)
         })
         .collect::<Result<_, _>>()?;
     let mut all = Resources::default();
@@ -160,6 +162,8 @@ pub fn plan(request: SubmitJob, definition: &Definition, queue: &Queue) -> Resul
     let mut parameters: BTreeMap<String, String> =
         body.get("parameters").cloned().map(shape).transpose()?.unwrap_or_default();
     parameters.extend(request.parameters.unwrap_or_default());
+    let has_priority = request.scheduling_priority_override.is_some()
+        || body.get("schedulingPriority").is_some_and(|priority| !priority.is_null());
     let priority = priority(request.scheduling_priority_override, body)?;
     let line = line(queue, request.share_identifier, priority)?;
     let depends_on = dependencies::asked(request.depends_on.unwrap_or_default(), size)?;
@@ -180,13 +184,18 @@ pub fn plan(request: SubmitJob, definition: &Definition, queue: &Queue) -> Resul
         rest.insert("timeout".into(), to_value(&timeout)?);
     }
     rest.insert("tags".into(), to_value(&tags(request.tags)?)?);
-    rest.insert("propagateTags".into(), json!(request.propagate_tags.unwrap_or(false)));
+    // API, SubmitJob.propagateTags: "When specified, this overrides the tag propagation setting in
+    // the job definition."
+    let propagates = request.propagate_tags.or_else(|| body.get("propagateTags")?.as_bool());
+    rest.insert("propagateTags".into(), json!(propagates.unwrap_or(false)));
     rest.insert(
         "platformCapabilities".into(),
         body.get("platformCapabilities").cloned().unwrap_or_else(|| json!(["EC2"])),
     );
     if let Some(share) = &line.share {
         rest.insert("shareIdentifier".into(), json!(share));
+    }
+    if line.share.is_some() || has_priority {
         rest.insert("schedulingPriority".into(), json!(priority));
     }
     let mut spec = Spec {
@@ -200,17 +209,25 @@ pub fn plan(request: SubmitJob, definition: &Definition, queue: &Queue) -> Resul
         parameters,
         rest,
     };
-    let nodes = multi_node.then(|| {
-        spec.rest.insert("nodeProperties".into(), json!({"mainNode": main, "numNodes": containers.len()}));
-        spec.nodes = nodes::ranges(std::mem::take(&mut containers));
+    let of_nodes = multi_node.then(|| {
+        spec.rest.insert("nodeProperties".into(), json!({"mainNode": main, "numNodes": nodes.len()}));
+        spec.nodes = nodes::ranges(std::mem::take(&mut nodes));
         Nodes { main, each }
     });
-    if let Some(container) = containers.pop() {
-        spec.container = container;
+    if let Some(only) = nodes.pop() {
+        spec.container = only.container;
     }
     let depends = Vec::new();
-    let terms =
-        Terms { resources: all, nodes, line, depends_on: depends, retry, timeout_s, consumes, doomed };
+    let terms = Terms {
+        resources: all,
+        nodes: of_nodes,
+        line,
+        depends_on: depends,
+        retry,
+        timeout_s,
+        consumes,
+        doomed,
+    };
     Ok(SubmitPlan { name, size, terms, depends_on, spec })
 }
 

@@ -273,8 +273,7 @@ impl Task {
                     wanted.unwrap_or_default()
                 )));
             }
-            // API: TaskContainerOverrides has no deprecated fields.
-            merge(container, &given.overrides.clone().without_deprecated())?;
+            merge(container, &given.overrides.clone().of_task_container())?;
         }
         Ok(())
     }

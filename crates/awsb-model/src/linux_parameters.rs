@@ -87,10 +87,15 @@ impl Tmpfs {
         let is_known = OPTIONS.contains(&text) || (text.contains('=') && WITH_VALUE.contains(&name));
         is_known && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_=:-".contains(&b))
     }
+
+    /// Whether a mount option is not one of those for what is mounted already.
+    pub fn is_option_of_new(text: &str) -> bool {
+        !NOT_NEW.contains(&text)
+    }
 }
 
 fn option(text: &str) -> Result<String, Invalid> {
-    if NOT_NEW.contains(&text) {
+    if !Tmpfs::is_option_of_new(text) {
         return Err(Invalid::because(format!(
             "a tmpfs is a new file system, for which '{text}' has no meaning"
         )));

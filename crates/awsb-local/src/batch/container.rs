@@ -17,6 +17,26 @@ use crate::http::protocol::ApiError;
 use crate::runner::protocol::{AttemptId, Container, TaskContainer};
 
 const MIB: i64 = 1024 * 1024;
+/// API, ContainerProperties.image: "It can be 255 characters long."
+const IMAGE_LENGTH: usize = 255;
+/// API, Ulimit.name.
+const ULIMITS: [&str; 15] = [
+    "core",
+    "cpu",
+    "data",
+    "fsize",
+    "locks",
+    "memlock",
+    "msgqueue",
+    "nice",
+    "nofile",
+    "nproc",
+    "rss",
+    "rtprio",
+    "rttime",
+    "sigpending",
+    "stack",
+];
 
 /// API: ContainerProperties, as far as they affect the container. All other fields (roles, log
 /// configuration, Fargate's own fields) are stored, shown by DescribeJobs, and without effect here.
@@ -134,7 +154,15 @@ pub fn is_contained(container: &Map<String, Value>) -> bool {
 pub fn check(container: &Map<String, Value>) -> Result<(), ApiError> {
     let properties = Properties::read(container)?;
     properties.mounts()?;
+    check_image(properties.image.as_deref().unwrap_or_default())?;
     for ulimit in properties.ulimits.iter().flatten() {
+        if !ULIMITS.contains(&ulimit.name.as_str()) {
+            return Err(ApiError::client(format!(
+                "ulimits: the name must be one of {}, not {:?}",
+                ULIMITS.join(", "),
+                ulimit.name
+            )));
+        }
         if ulimit.soft_limit > ulimit.hard_limit && ulimit.hard_limit != -1 {
             return Err(ApiError::client(format!(
                 "ulimits: {}: softLimit {} is above hardLimit {}",
@@ -155,6 +183,17 @@ pub fn check(container: &Map<String, Value>) -> Result<(), ApiError> {
         permissions(device)?;
     }
     check_tmpfs(linux.tmpfs.as_deref().unwrap_or_default())
+}
+
+/// API, ContainerProperties.image. Digests have an `@` besides.
+fn check_image(image: &str) -> Result<(), ApiError> {
+    let is_valid = |c: char| c.is_ascii_alphanumeric() || "-_:./#@".contains(c);
+    if image.len() <= IMAGE_LENGTH && image.chars().all(is_valid) {
+        return Ok(());
+    }
+    Err(ApiError::client(format!(
+        "image: it has up to {IMAGE_LENGTH} letters, digits and characters of `-_:./#@`, not {image:?}"
+    )))
 }
 
 /// API: Tmpfs. The engine reads all options of one as a text, in which the last size counts. So an
@@ -210,6 +249,13 @@ pub fn check_runnable(container: &Map<String, Value>) -> Result<(), ApiError> {
         return cannot(
             "it has no Secrets Manager and no Parameter Store for secrets; set them in environment",
         );
+    }
+    let tmpfs = properties.linux_parameters.iter().flat_map(|linux| linux.tmpfs.iter().flatten());
+    let mut options = tmpfs.flat_map(|tmpfs| tmpfs.mount_options.iter().flatten());
+    if let Some(option) = options.find(|option| !awsb_model::Tmpfs::is_option_of_new(option)) {
+        return cannot(&format!(
+            "a tmpfs is a new file system, for which the mount option {option:?} has no meaning"
+        ));
     }
     let mut anonymous = HashSet::new();
     for volume in properties.volumes.iter().flatten() {
@@ -637,6 +683,9 @@ mod tests {
             json!({"volumes": [{"name": "v"}], "mountPoints": [{"sourceVolume": "v", "containerPath": "v"}]}),
             json!({"ulimits": [{"name": "nofile", "softLimit": 30, "hardLimit": 20}]}),
             json!({"ulimits": [{"name": "nofile"}]}),
+            json!({"ulimits": [{"name": "nofiles", "softLimit": 1, "hardLimit": 2}]}),
+            json!({"image": "x".repeat(256)}),
+            json!({"image": "busy box"}),
             json!({"linuxParameters": {"swappiness": 101}}),
             json!({"linuxParameters": {"maxSwap": -1}}),
             json!({"linuxParameters": {"devices": [{"hostPath": "/dev/x", "permissions": ["EXEC"]}]}}),
@@ -656,6 +705,8 @@ mod tests {
         let options = json!({"size": 64, "mountOptions": ["ro", "noexec", "mode=1777"]});
         assert_eq!(check(&properties(tmpfs(options))), Ok(()));
         for not_here in [
+            tmpfs(json!({"size": 64, "mountOptions": ["bind"]})),
+            tmpfs(json!({"size": 64, "mountOptions": ["ro", "remount"]})),
             json!({"secrets": [{"name": "A", "valueFrom": "arn:x"}]}),
             json!({"volumes": [{"name": "v", "efsVolumeConfiguration": {"fileSystemId": "fs-1"}}]}),
             json!({"volumes": [{"name": "v", "s3filesVolumeConfiguration": {"fileSystemArn": "arn:x"}}]}),

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::consumables;
 use super::nodes;
+use super::platform;
 use super::retry::{retry, timeout_s};
 use super::shape::{Variable, check_platform_size, check_variable, not_there, resources, shape};
 use super::tags::check_tags;
@@ -74,7 +75,8 @@ pub fn check_definition(body: &Value) -> Result<(), ApiError> {
         Some(_) => return Err(ApiError::serialization("tags is not an object")),
     }
     let has = |name: &str| body.get(name).is_some_and(|value| !value.is_null());
-    if Platforms::of(body).has_managed_instances() && !has("ecsProperties") {
+    let platforms = Platforms::of(body);
+    if platforms.has_managed_instances() && !has("ecsProperties") {
         // API, RegisterJobDefinition.platformCapabilities.
         return Err(ApiError::client(
             "Jobs with the MANAGED_INSTANCES platform capability must use ecsProperties (not containerProperties) \
@@ -83,10 +85,19 @@ pub fn check_definition(body: &Value) -> Result<(), ApiError> {
     }
     match body.get("type").and_then(Value::as_str) {
         Some("container") => {}
+        // API, RegisterJobDefinition.type.
+        Some("multinode") if platforms.has_fargate() => {
+            return Err(ApiError::client(
+                "type: If the job is run on Fargate resources, then multinode isn't supported",
+            ));
+        }
         Some("multinode") => {
             let properties = body.get("nodeProperties").cloned().unwrap_or_default();
             let (nodes, _) = nodes::nodes(&properties, None)?;
-            return nodes.iter().try_for_each(|node| check_container_definition(&node.container));
+            return nodes.iter().try_for_each(|node| {
+                platform::check_container(&node.container, &platforms)?;
+                check_container_definition(&node.container)
+            });
         }
         _ => {
             let given = &body["type"];
@@ -109,6 +120,7 @@ pub fn check_definition(body: &Value) -> Result<(), ApiError> {
             "containerProperties or ecsProperties is required for a job definition of type container",
         ));
     };
+    platform::check_container(container, &platforms)?;
     check_platform_size(body, container)?;
     check_container_definition(container)
 }

@@ -9,6 +9,7 @@ use super::consumables;
 use super::definition::{Definition, priority};
 use super::dependencies::{self, JobDependency};
 use super::nodes::{self, Node, NodeOverrides};
+use super::platform;
 use super::retry::{RetryStrategy, Timeout, retry, timeout_s};
 use super::shape::{Overrides, check_platform_size, merge, not_there, resources, shape, to_value};
 use super::spec::{Spec, SubmitPlan};
@@ -130,7 +131,11 @@ pub fn plan(request: SubmitJob, definition: &Definition, queue: &Queue) -> Resul
         }
         longest = longest.max(overrides.length());
         nodes.iter_mut().try_for_each(|node| merge(&mut node.container, overrides))?;
-        nodes.iter().try_for_each(|node| check_platform_size(body, &node.container))?;
+        let platforms = Platforms::of(body);
+        for node in &nodes {
+            check_platform_size(body, &node.container)?;
+            platform::check_container(&node.container, &platforms)?;
+        }
     }
     let doomed = too_long(longest);
     let each: Vec<Resources> = nodes

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::platform;
 use super::shape::{Overrides, check_platform_size, merge, not_there, resources, shape};
 use super::task_fields::{self, wrong};
 use crate::batch::container;
@@ -14,7 +15,7 @@ use crate::http::protocol::ApiError;
 use crate::runner::protocol::Condition;
 use awsb_model::limits;
 
-pub use super::task_fields::Platforms;
+pub use super::platform::Platforms;
 
 /// API, EcsProperties.taskProperties: "the task element can run up to 10 containers".
 const MOST_CONTAINERS: usize = 10;
@@ -301,6 +302,11 @@ impl Task {
                 .containers
                 .iter()
                 .try_for_each(|container| check_platform_size(definition, container));
+        }
+        for container in &self.containers {
+            if let Some(name) = platform::not_on_fargate(container) {
+                return Err(wrong(&format!("{name} is not for the platform FARGATE")));
+            }
         }
         let requirements = self.containers.iter().filter_map(|c| c.get("resourceRequirements")?.as_array());
         let requirements: Vec<&Value> = requirements.flatten().collect();

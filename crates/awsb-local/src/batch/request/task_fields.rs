@@ -7,6 +7,7 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
+use super::platform::{self, Platforms};
 use crate::http::protocol::ApiError;
 
 /// The JSON type of a field.
@@ -96,34 +97,6 @@ const SYSTEMS: [&str; 5] = [
 /// API: LogConfiguration.logDriver.
 const LOG_DRIVERS: [&str; 8] =
     ["json-file", "syslog", "journald", "gelf", "fluentd", "awslogs", "splunk", "awsfirelens"];
-/// API, LinuxParameters: fields that are not for jobs on Fargate.
-const NOT_ON_FARGATE: [&str; 5] = ["devices", "sharedMemorySize", "tmpfs", "maxSwap", "swappiness"];
-
-/// API: RegisterJobDefinition.platformCapabilities.
-#[derive(Debug, Clone)]
-pub struct Platforms(Vec<String>);
-
-impl Platforms {
-    /// Those of a job definition.
-    pub fn of(definition: &Value) -> Self {
-        let all = definition.get("platformCapabilities").and_then(Value::as_array);
-        Self(all.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect())
-    }
-
-    fn has(&self, platform: &str) -> bool {
-        self.0.iter().any(|p| p == platform)
-    }
-
-    /// Whether jobs run on ECS Managed Instances.
-    pub fn has_managed_instances(&self) -> bool {
-        self.has("MANAGED_INSTANCES")
-    }
-
-    /// Whether jobs run on Fargate.
-    pub fn has_fargate(&self) -> bool {
-        self.has("FARGATE")
-    }
-}
 
 /// The refusal of `ecsProperties`.
 pub(super) fn wrong(why: &str) -> ApiError {
@@ -264,10 +237,7 @@ pub fn check_container(container: &Map<String, Value>, platforms: &Platforms) ->
     if !platforms.has_fargate() {
         return Ok(());
     }
-    let linux = field(container, "linuxParameters");
-    let not_there = NOT_ON_FARGATE.into_iter().find(|name| !linux[*name].is_null());
-    let not_there = not_there.or((field(container, "privileged") == true).then_some("privileged"));
-    match not_there {
+    match platform::not_on_fargate(container) {
         Some(name) => Err(wrong(&format!("{name} is not for the platform FARGATE"))),
         None => Ok(()),
     }

@@ -27,6 +27,11 @@ fn the_model_has_no_field_that_nobody_has_looked_at() {
 }
 
 #[story]
+fn each_field_of_a_request_is_shown_or_refused_and_answers_have_their_fields() {
+    run_story_of("local_batch_fields.py", "fields");
+}
+
+#[story]
 fn every_field_of_a_job_definition_is_shown_as_it_was_given() {
     run_story_of("local_batch_model.py", "definitions");
 }

@@ -17,12 +17,16 @@ batch = boto3.client("batch", config=Config(parameter_validation=False, retries=
 model = batch.meta.service_model
 
 
-def call(operation, **parameters):
-    """Calls an operation with these parameters. Returns the answer, or the error."""
+def call(operation, /, **parameters):
+    """Calls an operation with these parameters. Returns the answer, or the error, which is not the server's."""
     try:
-        return getattr(batch, boto3_name(operation))(**parameters), None
+        answer = getattr(batch, boto3_name(operation))(**parameters)
     except ClientError as e:
+        status = e.response["ResponseMetadata"]["HTTPStatusCode"]
+        assert 400 <= status < 500, (operation, parameters, e.response)
         return None, e.response["Error"]
+    answer.pop("ResponseMetadata")
+    return answer, None
 
 
 def boto3_name(operation):
@@ -45,6 +49,10 @@ def operations():
         _, error = call(name, **parameters)
         if error and error["Code"] == "UnknownOperationException":
             assert f"does not have {name}: " in error["Message"], (name, error)
+        else:
+            # An error that the operation has in the model.
+            shapes = {shape.name for shape in model.operation_model(name).error_shapes}
+            assert error is None or error["Code"] in shapes, (name, error)
 
 
 def fields_of(shape, path, above=()):
@@ -125,7 +133,7 @@ VALUES = {
 # Fields that this cluster refuses in a request of this kind, or that exclude others.
 LEFT_OUT = {
     "jobDefinitionName", "type", "containerProperties", "nodeProperties", "eksProperties", "ecsProperties",
-    "networkMode", "networkConfiguration", "consumableResourceProperties", "instanceTypes",
+    "networkMode", "networkConfiguration", "fargatePlatformConfiguration", "consumableResourceProperties", "instanceTypes",
 }
 
 

@@ -15,7 +15,7 @@ use crate::capacity::Resources;
 use crate::constants::{ACCOUNT, COMPUTE_ENVIRONMENT, INSTANCE_ID, INSTANCE_TYPE, REGION, ZONE};
 use crate::http::body::json_shape;
 use crate::http::protocol::ApiError;
-use crate::runner::protocol::AttemptId;
+use crate::runner::protocol::{AttemptId, ContainerState};
 use crate::sessions::registry::{Place, Task};
 use crate::ssm::SessionOpener;
 use awsb_model::command_line;
@@ -321,7 +321,15 @@ fn task(attempt_id: &AttemptId, task: &RunningTask) -> Value {
     let status = if task.is_running { "RUNNING" } else { "PENDING" };
     let arn = task_arn(attempt_id.as_str());
     let containers = (1..).zip(&task.containers).map(|(number, container)| {
-        json!({
+        let state = container.state.as_ref();
+        // A process of the host has no state of its own.
+        let status = match state {
+            Some(ContainerState { ended_at: Some(_), .. }) => "STOPPED",
+            Some(_) => "RUNNING",
+            None if task.containers.len() == 1 => status,
+            None => "PENDING",
+        };
+        let mut shown = json!({
             "containerArn": container_arn(attempt_id.as_str(), &container.name),
             "taskArn": arn,
             "name": container.name,
@@ -329,7 +337,11 @@ fn task(attempt_id: &AttemptId, task: &RunningTask) -> Value {
             "runtimeId": format!("{attempt_id}-{number}"),
             // Commands run without an agent here.
             "managedAgents": [],
-        })
+        });
+        if let Some(exit_code) = state.and_then(|state| state.exit_code) {
+            shown["exitCode"] = json!(exit_code);
+        }
+        shown
     });
     let containers: Vec<Value> = containers.collect();
     json!({
@@ -386,8 +398,11 @@ mod tests {
 
     #[test]
     fn only_one_of_several_containers_has_to_be_named() {
-        let containers = ["side", "main"]
-            .map(|name| RunningContainer { name: name.to_owned(), name_on_engine: format!("awsb-{name}") });
+        let containers = ["side", "main"].map(|name| RunningContainer {
+            name: name.to_owned(),
+            name_on_engine: format!("awsb-{name}"),
+            state: None,
+        });
         let chosen = |containers, name| {
             let found = container_of(containers, name).map(|container| container.name_on_engine.as_str());
             found.map_err(|e| e.message)

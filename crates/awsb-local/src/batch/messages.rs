@@ -13,7 +13,7 @@ use super::store::Store;
 use crate::containers::host::{ContainerHost, NoContainerHost};
 use crate::http::protocol::ApiError;
 use crate::runner::link::Link;
-use crate::runner::protocol::{AttemptId, Hello, Report, RunnerId};
+use crate::runner::protocol::{AttemptId, ContainerState, Hello, Report, RunnerId};
 use crate::sessions::registry::Place;
 
 /// Where the answer to a request goes.
@@ -52,6 +52,8 @@ pub struct RunningContainer {
     pub name: String,
     /// Its name on the Docker engine, for a task that is not a process of the host.
     pub name_on_engine: String,
+    /// Its state, once it has begun on the engine.
+    pub state: Option<ContainerState>,
 }
 
 /// How jobs are to end on request.

@@ -2,6 +2,7 @@
 //! its removal. Only here is there an async runtime in a runner, and only while a container needs
 //! it.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::Ipv4Addr;
 use std::pin::pin;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use bollard::Docker;
 use bollard::container::LogOutput;
 use bollard::errors::Error;
-use bollard::models::ContainerState;
+use bollard::models::{ContainerInspectResponse, ContainerState as EngineState, EndpointSettings};
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, CreateImageOptionsBuilder,
     InspectContainerOptions, KillContainerOptionsBuilder, StartContainerOptions, WaitContainerOptions,
@@ -23,7 +24,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::executor::{Event, EventSender, Execution, Outcome};
 use super::output::{Output, Source};
-use super::protocol::{AttemptId, Container, Run};
+use super::protocol::{AttemptId, Container, ContainerState, Run};
 use super::spare::Spares;
 use crate::docker::{self, EngineError, cleanup, network};
 use crate::time::now_ms;
@@ -95,6 +96,26 @@ impl Execution for ContainerExecution {
     }
 }
 
+/// A container that has just started.
+pub(super) struct Beginning {
+    /// When, in milliseconds since the epoch.
+    pub(super) at: i64,
+    /// Where the other nodes reach a main node.
+    pub(super) address: Option<Ipv4Addr>,
+    /// Its state, if the engine has said it.
+    pub(super) container: Option<ContainerState>,
+}
+
+/// The addresses of a container by the names of its networks. One that shares the network of
+/// another one has none of its own.
+pub(super) fn addresses(found: &ContainerInspectResponse) -> BTreeMap<String, Ipv4Addr> {
+    let networks = found.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());
+    let address = |(name, of): (&String, &EndpointSettings)| {
+        Some((name.clone(), of.ip_address.as_ref()?.parse().ok()?))
+    };
+    networks.into_iter().flatten().filter_map(address).collect()
+}
+
 /// The run of one container.
 pub(super) struct ContainerRun {
     pub(super) attempt_id: AttemptId,
@@ -139,7 +160,10 @@ impl ContainerRun {
             }
         };
         let attempt_id = self.attempt_id.clone();
-        let started = |at, address| events.send(&attempt_id, Event::Started(at, address));
+        let started = |Beginning { at, address, container }| {
+            let containers = container.into_iter().collect();
+            events.send(&attempt_id, Event::Started { at, address, containers });
+        };
         let outcome = self.run(&docker, started).await;
         let outcome =
             Outcome { lost_output: self.output.finish().err().map(|lost| lost.to_string()), ..outcome };
@@ -155,18 +179,11 @@ impl ContainerRun {
         }
     }
 
-    /// Runs the container to its end, without removing it. `started` hears when it runs, and where
-    /// other nodes reach it.
-    pub(super) async fn run(
-        &mut self,
-        docker: &Docker,
-        started: impl FnOnce(i64, Option<Ipv4Addr>),
-    ) -> Outcome {
+    /// Runs the container to its end, without removing it. `started` hears when it runs.
+    pub(super) async fn run(&mut self, docker: &Docker, started: impl FnOnce(Beginning)) -> Outcome {
         match self.start(docker).await {
             Ok(frames) => {
-                let at = now_ms();
-                let address = self.address(docker).await;
-                started(at, address);
+                started(self.beginning(docker, now_ms()).await);
                 self.follow(docker, frames).await
             }
             Err(refusal) => refusal,
@@ -233,13 +250,27 @@ impl ContainerRun {
         network::join(docker, &docker::nodes_network_name(main), &self.name).await.map_err(failed)
     }
 
-    /// Where the other nodes reach a main node. One that has ended already has no address, and
-    /// needs none.
-    async fn address(&self, docker: &Docker) -> Option<Ipv4Addr> {
-        let main = self.order.main_node.as_ref().filter(|main| **main == self.attempt_id)?;
-        let found = docker.inspect_container(&self.name, None::<InspectContainerOptions>).await.ok()?;
-        let networks = found.network_settings?.networks?;
-        networks.get(&docker::nodes_network_name(main))?.ip_address.as_ref()?.parse().ok()
+    /// The container that has started at this time, as the engine knows it. One that has ended
+    /// already may be gone. Then it has no address, and needs none.
+    async fn beginning(&self, docker: &Docker, at: i64) -> Beginning {
+        let found = docker.inspect_container(&self.name, None::<InspectContainerOptions>).await.ok();
+        let Some(found) = found else { return Beginning { at, address: None, container: None } };
+        let addresses = addresses(&found);
+        let main = self.order.main_node.as_ref().filter(|main| **main == self.attempt_id);
+        let address = main.and_then(|main| addresses.get(&docker::nodes_network_name(main)).copied());
+        let container = ContainerState {
+            index: 0,
+            id: found.id,
+            image_id: found.image,
+            addresses: addresses.into_values().collect(),
+            created_at: found
+                .created
+                .and_then(|at| i64::try_from(at.unix_timestamp_nanos() / 1_000_000).ok()),
+            started_at: Some(at),
+            ended_at: None,
+            exit_code: None,
+        };
+        Beginning { at, address, container: Some(container) }
     }
 
     async fn pull(&mut self, docker: &Docker) -> Result<(), Refusal> {
@@ -278,7 +309,7 @@ impl ContainerRun {
         }
     }
 
-    async fn state(&self, docker: &Docker) -> Result<ContainerState, Error> {
+    async fn state(&self, docker: &Docker) -> Result<EngineState, Error> {
         let found = docker.inspect_container(&self.name, None::<InspectContainerOptions>).await?;
         Ok(found.state.unwrap_or_default())
     }
@@ -422,7 +453,7 @@ async fn silence(docker: &Docker) {
     }
 }
 
-fn exit_code(state: &ContainerState) -> Option<i32> {
+fn exit_code(state: &EngineState) -> Option<i32> {
     state.exit_code.map(code)
 }
 

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 
 use nix::sys::signal::Signal;
 
-use super::protocol::{AttemptId, ContainerEnd};
+use super::protocol::{AttemptId, ContainerEnd, ContainerState};
 use super::spare::Spares;
 
 /// An attempt that has begun: processes of the host, or a container.
@@ -64,9 +64,17 @@ pub struct Outcome {
 /// An event of an execution.
 #[derive(Debug)]
 pub enum Event {
-    /// It runs, since this time in milliseconds since the epoch, and other nodes reach it at this
-    /// address. Only of work that does not run at once.
-    Started(i64, Option<Ipv4Addr>),
+    /// It runs. Only of work that does not run at once.
+    Started {
+        /// Since when, in milliseconds since the epoch.
+        at: i64,
+        /// Where other nodes reach it.
+        address: Option<Ipv4Addr>,
+        /// The containers that have begun.
+        containers: Vec<ContainerState>,
+    },
+    /// One of its containers has started or ended. These are all that have begun.
+    Containers(Vec<ContainerState>),
     /// It has ended.
     Ended(Outcome),
 }

@@ -21,7 +21,9 @@ use super::host::{HostExecution, Waiter};
 use super::journal::Journal;
 use super::mask::masked;
 use super::process;
-use super::protocol::{AttemptId, Ended, Greeting, Hello, Order, Report, Run, RunnerId, Started};
+use super::protocol::{
+    AttemptId, ContainerState, Ended, Greeting, Hello, Order, Report, Run, RunnerId, Started,
+};
 use super::spare::Spares;
 use super::task;
 use super::unpacker::Unpacker;
@@ -146,6 +148,8 @@ struct Job {
     started_at: Option<i64>,
     /// Where other nodes reach it.
     address: Option<Ipv4Addr>,
+    /// Its containers that have begun.
+    containers: Vec<ContainerState>,
     /// When the start is reported to the server, unless it has ended by then.
     report_start_at: Option<i64>,
     timeout_ms: Option<i64>,
@@ -174,6 +178,7 @@ impl Job {
             execution,
             started_at: None,
             address: None,
+            containers: Vec::new(),
             report_start_at: None,
             timeout_ms: run.timeout_ms,
             timeout_at: None,
@@ -182,6 +187,16 @@ impl Job {
             kill_after_ms: run.kill_after_ms,
             postponed: None,
         }
+    }
+
+    /// The report of its start, if it runs.
+    fn start(&self) -> Option<Started> {
+        Some(Started {
+            attempt_id: self.attempt_id.clone(),
+            at: self.started_at?,
+            address: self.address,
+            containers: self.containers.clone(),
+        })
     }
 
     /// It runs now: from now on its time is counted (User Guide, `job_timeouts`: from `startedAt`).
@@ -332,16 +347,14 @@ impl Runner {
         let Ok(stream) = UnixStream::connect(SOCKET) else { return };
         let _ = stream.set_write_timeout(Some(Duration::from_secs(10)));
         self.server = Some(Server { stream, buffer: Vec::new() });
-        let (mut starting, mut running) = (None, None);
-        match &self.job {
-            Some(Job { attempt_id, started_at: Some(at), address, .. }) => {
-                running = Some(Started { attempt_id: attempt_id.clone(), at: *at, address: *address });
-            }
-            Some(Job { attempt_id, started_at: None, .. }) => starting = Some(attempt_id.clone()),
-            None => {}
-        }
+        let running = self.job.as_ref().and_then(Job::start);
+        let starting = self.job.as_ref().filter(|_| running.is_none()).map(|job| job.attempt_id.clone());
+        let is_starting = starting.is_some();
         let hello = Hello { runner: self.id.clone(), starting, running, ended: self.ended.clone() };
         self.send(&Greeting::Runner(hello));
+        if is_starting {
+            self.report_containers();
+        }
     }
 
     fn send(&mut self, what: &impl serde::Serialize) {
@@ -479,10 +492,16 @@ impl Runner {
     fn report_start(&mut self) {
         let Some(job) = &mut self.job else { return };
         job.report_start_at = None;
-        if let Some(at) = job.started_at {
-            let started = Started { attempt_id: job.attempt_id.clone(), at, address: job.address };
+        if let Some(started) = job.start() {
             self.send(&Report::Started(started));
         }
+    }
+
+    /// The server hears of the containers that have begun.
+    fn report_containers(&mut self) {
+        let Some(job) = self.job.as_ref().filter(|job| !job.containers.is_empty()) else { return };
+        let (attempt_id, containers) = (job.attempt_id.clone(), job.containers.clone());
+        self.send(&Report::Containers { attempt_id, containers });
     }
 
     fn handle_event(&mut self) {
@@ -491,12 +510,18 @@ impl Runner {
             return;
         }
         match event {
-            Event::Started(at, address) => {
+            Event::Started { at, address, containers } => {
                 if let Some(job) = &mut self.job {
                     job.started(at);
-                    job.address = address;
+                    (job.address, job.containers) = (address, containers);
                 }
                 self.report_start();
+            }
+            Event::Containers(containers) => {
+                if let Some(job) = &mut self.job {
+                    job.containers = containers;
+                }
+                self.report_containers();
             }
             Event::Ended(outcome) => self.job_ended(outcome),
         }

@@ -137,6 +137,14 @@ pub enum Report {
     Started(Started),
     /// The job has ended.
     Ended(Ended),
+    /// A container of a job of several has started or ended, while others are yet to start or run.
+    Containers {
+        /// Which attempt.
+        #[serde(rename = "task")]
+        attempt_id: AttemptId,
+        /// All containers that have begun.
+        containers: Vec<ContainerState>,
+    },
     /// The job's process cannot be started yet; it is tried again.
     Delayed {
         /// The job's ID.
@@ -158,6 +166,38 @@ pub struct Started {
     /// Where the other nodes reach it, for the container of a multi-node job's main node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<Ipv4Addr>,
+    /// The containers that have begun.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub containers: Vec<ContainerState>,
+}
+
+/// A container of an attempt that has begun, as its runner knows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerState {
+    /// Its index in the job definition; 0 for the only one.
+    pub index: usize,
+    /// The engine's ID for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The engine's ID for its image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_id: Option<String>,
+    /// Its addresses in the networks of the engine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<Ipv4Addr>,
+    /// When the engine made it, in milliseconds since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<i64>,
+    /// When it started, in milliseconds since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<i64>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<i64>,
+    /// Its exit code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
 }
 
 /// How a job's attempt has ended.

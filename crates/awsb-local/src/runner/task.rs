@@ -4,7 +4,9 @@
 //! The containers share the network of a container that only waits. So the order of their starts
 //! and ends is free, and `localhost` is the same for all of them.
 
+use std::collections::BTreeMap;
 use std::io;
+use std::net::Ipv4Addr;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -17,12 +19,15 @@ use nix::sys::signal::Signal;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::container::{ContainerExecution, ContainerRun, cannot, lost, remove_earlier};
+use super::container::{
+    Beginning, ContainerExecution, ContainerRun, addresses, cannot, lost, remove_earlier,
+};
 use super::executor::{Event, EventSender, Outcome};
 use super::output::Output;
-use super::protocol::{AttemptId, Container, Run, TaskContainer};
+use super::protocol::{AttemptId, Container, ContainerState, Run, TaskContainer};
 use super::task_progress::TaskProgress;
 use crate::docker::{self, EngineError, cleanup, pause};
+use crate::time::now_ms;
 use awsb_docker::{connect, status, words};
 
 /// How long an engine that does not say how a container is has until it is asked again.
@@ -61,25 +66,30 @@ async fn run_to_end(
         }
     };
     let outcome = match make_ready(&docker, &attempt_id, &order).await {
-        Ok(()) => Task { docker: &docker, attempt_id: &attempt_id, order: &order }.run(signals, events).await,
+        Ok(addresses) => {
+            let task = Task { docker: &docker, attempt_id: &attempt_id, order: &order, addresses };
+            task.run(signals, events).await
+        }
         Err(refused) => refused,
     };
     events.send(&attempt_id, Event::Ended(outcome));
-    let mut removed = Ok(());
+    // The server looks for what is left behind, too.
+    let report = |removed: Result<(), EngineError>| removed.unwrap_or_else(|e| tracing::warn!("{e}"));
     for index in 0..order.task.len() {
         let name = docker::container_of_task_name(&attempt_id, index);
-        removed = removed.and(cleanup::remove_with_retries(&docker, &name).await);
+        report(cleanup::remove_with_retries(&docker, &name).await);
     }
-    removed = removed.and(cleanup::remove_with_retries(&docker, &docker::container_name(&attempt_id)).await);
-    removed = removed.and(cleanup::remove_volumes(&docker, &order.home).await);
-    if let Err(e) = removed {
-        // The server looks for what is left behind, too.
-        tracing::warn!("{e}");
-    }
+    report(cleanup::remove_with_retries(&docker, &docker::container_name(&attempt_id)).await);
+    report(cleanup::remove_volumes(&docker, &order.home).await);
 }
 
-/// Makes the network of the task: the container that holds it runs.
-async fn make_ready(docker: &Docker, attempt_id: &AttemptId, order: &Container) -> Result<(), Outcome> {
+/// Makes the network of the task: the container that holds it runs. Returns the addresses that all
+/// containers of the task have.
+async fn make_ready(
+    docker: &Docker,
+    attempt_id: &AttemptId,
+    order: &Container,
+) -> Result<Vec<Ipv4Addr>, Outcome> {
     if order.again {
         remove_earlier(docker, order).await?;
     }
@@ -94,7 +104,10 @@ async fn make_ready(docker: &Docker, attempt_id: &AttemptId, order: &Container) 
     docker
         .start_container(&name, None::<StartContainerOptions>)
         .await
-        .map_err(|e| cannot("CannotStartContainerError", words(&e)))
+        .map_err(|e| cannot("CannotStartContainerError", words(&e)))?;
+    // If it is gone again already, its end is seen as that of any network.
+    let found = docker.inspect_container(&name, None::<InspectContainerOptions>).await;
+    Ok(found.map(|found| addresses(&found).into_values().collect()).unwrap_or_default())
 }
 
 /// Returns when the container that holds the network of a task has ended or is gone, with words for
@@ -117,7 +130,7 @@ async fn network_end(docker: &Docker, name: &str) -> String {
 
 /// An event of a container.
 enum ContainerEvent {
-    Started(usize, i64),
+    Started(usize, Beginning),
     Ended(usize, Outcome),
 }
 
@@ -125,6 +138,8 @@ struct Task<'a> {
     docker: &'a Docker,
     attempt_id: &'a AttemptId,
     order: &'a Container,
+    /// The addresses of the container that holds the network.
+    addresses: Vec<Ipv4Addr>,
 }
 
 impl Task<'_> {
@@ -134,6 +149,7 @@ impl Task<'_> {
         let network = docker::container_name(self.attempt_id);
         let mut network_end = pin!(network_end(self.docker, &network));
         let mut has_network = true;
+        let mut states: BTreeMap<usize, ContainerState> = BTreeMap::new();
         loop {
             while let Some((index, container)) = progress.next_ready(Instant::now()) {
                 progress.begun(index, self.begin(index, container, &sender));
@@ -147,12 +163,31 @@ impl Task<'_> {
             };
             tokio::select! {
                 Some(event) = happened.recv() => match event {
-                    ContainerEvent::Started(index, at) => {
-                        if progress.started(index, Instant::now()) {
-                            events.send(self.attempt_id, Event::Started(at, None));
+                    ContainerEvent::Started(index, Beginning { at, container, .. }) => {
+                        let state = ContainerState {
+                            index,
+                            addresses: self.addresses.clone(),
+                            started_at: Some(at),
+                            ..container.unwrap_or_default()
+                        };
+                        states.insert(index, state);
+                        let containers = states.values().cloned().collect();
+                        let event = match progress.started(index, Instant::now()) {
+                            true => Event::Started { at, address: None, containers },
+                            false => Event::Containers(containers),
+                        };
+                        events.send(self.attempt_id, event);
+                    }
+                    ContainerEvent::Ended(index, outcome) => {
+                        let state = states.entry(index).or_default();
+                        state.index = index;
+                        (state.ended_at, state.exit_code) = (Some(now_ms()), outcome.exit_code);
+                        progress.ended(index, outcome, Instant::now());
+                        if !progress.is_over() {
+                            let containers = states.values().cloned().collect();
+                            events.send(self.attempt_id, Event::Containers(containers));
                         }
                     }
-                    ContainerEvent::Ended(index, outcome) => progress.ended(index, outcome, Instant::now()),
                 },
                 Some(signal) = signals.recv() => match signal {
                     Signal::SIGTERM => progress.stop(Instant::now()),
@@ -194,8 +229,8 @@ impl Task<'_> {
         };
         let (docker, sender) = (self.docker.clone(), sender.clone());
         tokio::spawn(async move {
-            let started = |at, _| {
-                let _ = sender.send(ContainerEvent::Started(index, at));
+            let started = |beginning| {
+                let _ = sender.send(ContainerEvent::Started(index, beginning));
             };
             let outcome = run.run(&docker, started).await;
             let lost_output = run.output.finish().err().map(|lost| lost.to_string());

@@ -17,7 +17,7 @@ use crate::batch::request::{Spec, resources};
 use crate::constants::{COMPUTE_ENVIRONMENT, REGION};
 use crate::docker::{container_name, container_of_task_name};
 use crate::http::protocol::ApiError;
-use crate::runner::protocol::AttemptId;
+use crate::runner::protocol::{AttemptId, ContainerState};
 use awsb_model::Status;
 use http::StatusCode;
 
@@ -62,13 +62,18 @@ impl Api {
     /// 404, when no container that runs has this endpoint.
     pub async fn metadata(&self, path: &str, keys: &Keys) -> Result<Value, ApiError> {
         let (attempt_id, index, subject) = parse(path, keys)?;
+        let task = self.engine.task(attempt_id.clone()).await?;
+        let states = task.map(|task| task.containers).unwrap_or_default().into_iter();
+        let states: Vec<Option<ContainerState>> = states.map(|container| container.state).collect();
         self.reader
             .read(move |db| {
                 let Some(key) = db.job_in_attempt(attempt_id.as_str())? else {
                     return Err(not_found("no container that runs has this metadata endpoint"));
                 };
                 let Some(row) = db.job_of(key)? else { return Err(not_found("its job is gone")) };
-                let shown = Shown { spec: &db.spec(row.owner)?, row: &row, attempt_id: &attempt_id };
+                let spec = db.spec(row.owner)?;
+                let shown =
+                    Shown { spec: &spec, row: &row, attempt_id: &attempt_id, states: &states, asking: index };
                 let containers = shown.containers();
                 match subject {
                     Subject::Task => Ok(shown.task()),
@@ -87,6 +92,10 @@ struct Shown<'a> {
     spec: &'a Spec,
     row: &'a JobRow,
     attempt_id: &'a AttemptId,
+    /// The states of its containers that have begun, by their indices.
+    states: &'a [Option<ContainerState>],
+    /// The index of the container that asks.
+    asking: usize,
 }
 
 impl Shown<'_> {
@@ -107,8 +116,15 @@ impl Shown<'_> {
         (&self.spec.definition_name, revision)
     }
 
-    fn status(&self) -> &'static str {
-        if self.row.status == Status::Running { "RUNNING" } else { "CREATED" }
+    /// The status of a container. Its runner reports it a moment after it has changed: until then
+    /// the container that asks is known to have been made.
+    fn status(&self, index: usize) -> &'static str {
+        match self.states.get(index).and_then(Option::as_ref) {
+            Some(ContainerState { ended_at: Some(_), .. }) => "STOPPED",
+            Some(ContainerState { started_at: Some(_), .. }) => "RUNNING",
+            _ if index == self.asking => "CREATED",
+            _ => "NONE",
+        }
     }
 
     /// API of the endpoint: `${ECS_CONTAINER_METADATA_URI_V4}`.
@@ -133,7 +149,7 @@ impl Shown<'_> {
                 "com.amazonaws.ecs.task-definition-version": revision,
             },
             "DesiredStatus": "RUNNING",
-            "KnownStatus": self.status(),
+            "KnownStatus": self.status(index),
             "Limits": limits.map(|all| json!({"CPU": all.vcpus * 1024, "Memory": all.memory_mib})),
             "Type": "NORMAL",
             "LogDriver": "awslogs",
@@ -144,9 +160,20 @@ impl Shown<'_> {
             },
             "ContainerARN": describe::container_arn(attempt_id, name),
         });
-        let started_at = self.row.started_at.and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
-        if let Some(at) = started_at {
-            shown["StartedAt"] = json!(at.to_string());
+        let Some(state) = self.states.get(index).and_then(Option::as_ref) else { return shown };
+        let time = |at: Option<i64>| Some(jiff::Timestamp::from_millisecond(at?).ok()?.to_string());
+        let address = json!({"NetworkMode": "bridge", "IPv4Addresses": state.addresses});
+        let more = [
+            ("DockerId", json!(state.id)),
+            ("ImageID", json!(state.image_id)),
+            ("CreatedAt", json!(time(state.created_at))),
+            ("StartedAt", json!(time(state.started_at))),
+            ("FinishedAt", json!(time(state.ended_at))),
+            ("ExitCode", json!(state.exit_code)),
+            ("Networks", if state.addresses.is_empty() { Value::Null } else { json!([address]) }),
+        ];
+        for (name, value) in more.into_iter().filter(|(_, value)| !value.is_null()) {
+            shown[name] = value;
         }
         shown
     }

@@ -47,7 +47,7 @@ use crate::home::Home;
 use crate::home::files::BATCH_DATABASE;
 use crate::home::space::{NoSpace, Reserve};
 use crate::runner::link::Link;
-use crate::runner::protocol::{AttemptId, RunnerId};
+use crate::runner::protocol::{AttemptId, ContainerState, RunnerId};
 use crate::sessions::registry::Sessions;
 use crate::time::now_ms;
 
@@ -135,6 +135,8 @@ struct Runner {
     link: Option<Link>,
     /// The attempt that it has been given.
     attempt_id: Option<AttemptId>,
+    /// The containers of the attempt that have begun, as far as the runner has reported them.
+    containers: Vec<ContainerState>,
     /// The process, if this server has started it.
     child: Option<std::process::Child>,
     /// It is gone, and this is the state of what it has left on a Docker engine.

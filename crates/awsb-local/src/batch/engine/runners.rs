@@ -16,7 +16,7 @@ use crate::containers::host::{ContainerHost, NoContainerHost};
 use crate::docker;
 use crate::process::missing_resource;
 use crate::runner::link::Link;
-use crate::runner::protocol::{AttemptId, Hello, Order, Report, RunnerId};
+use crate::runner::protocol::{AttemptId, ContainerState, Hello, Order, Report, RunnerId};
 use crate::runner::{self, AttemptOutcome};
 use crate::sessions::registry::Place;
 use crate::time::now_ms;
@@ -25,15 +25,21 @@ use awsb_model::Status;
 /// The host of containers, once it is ready or is known not to be.
 type HostResult = Result<Arc<ContainerHost>, NoContainerHost>;
 
-/// The containers of an attempt, by their names.
-fn running_containers(attempt_id: &AttemptId, spec: &Spec) -> Vec<RunningContainer> {
+/// The containers of an attempt, with the states of those that have begun.
+fn running_containers(
+    attempt_id: &AttemptId,
+    spec: &Spec,
+    states: &[ContainerState],
+) -> Vec<RunningContainer> {
+    let state = |index| states.iter().find(|state| state.index == index).cloned();
     let Some(task) = &spec.task else {
         let name_on_engine = docker::container_name(attempt_id);
-        return vec![RunningContainer { name: task::UNNAMED.to_owned(), name_on_engine }];
+        return vec![RunningContainer { name: task::UNNAMED.to_owned(), name_on_engine, state: state(0) }];
     };
     let containers = task.containers.iter().enumerate().map(|(index, container)| RunningContainer {
         name: task::name(container).unwrap_or(task::UNNAMED).to_owned(),
         name_on_engine: docker::container_of_task_name(attempt_id, index),
+        state: state(index),
     });
     containers.collect()
 }
@@ -44,7 +50,9 @@ impl Engine {
             Report::Started(started) => {
                 self.delay = None;
                 self.state.started(started);
+                self.set_containers(id, &started.attempt_id, &started.containers);
             }
+            Report::Containers { attempt_id, containers } => self.set_containers(id, attempt_id, containers),
             Report::Delayed { job, why } => self.set_delay(format!("job {job} waits to be started: {why}")),
             Report::Ended(ended) => {
                 if ended.started_at.is_some() {
@@ -57,11 +65,22 @@ impl Engine {
                     && runner.attempt_id.as_ref() == Some(&ended.attempt_id)
                 {
                     runner.attempt_id = None;
+                    runner.containers.clear();
                 }
                 let order =
                     Order::Forget { attempt_id: ended.attempt_id.clone(), commit: self.store.next_commit() };
                 pending.orders.push((id.clone(), order));
             }
+        }
+    }
+
+    /// Notes which containers of an attempt have begun. They are in no database: the runner reports
+    /// them to the next server, too.
+    fn set_containers(&mut self, id: &RunnerId, attempt_id: &AttemptId, containers: &[ContainerState]) {
+        if let Some(runner) = self.runners.get_mut(id)
+            && runner.attempt_id.as_ref() == Some(attempt_id)
+        {
+            runner.containers = containers.to_vec();
         }
     }
 
@@ -78,6 +97,7 @@ impl Engine {
         if let Some(started) = &hello.running {
             self.state.started(started);
         }
+        let containers = hello.running.as_ref().map(|started| started.containers.clone());
         if let Some(attempt_id) = hello.running.map(|started| started.attempt_id).or(hello.starting) {
             // The runner has an attempt that is not on record, or that is to end.
             if self.state.is_to_end(&attempt_id) {
@@ -85,6 +105,7 @@ impl Engine {
             }
             if let Some(runner) = self.runners.get_mut(&id) {
                 runner.attempt_id = Some(attempt_id);
+                runner.containers = containers.unwrap_or_default();
             }
         } else {
             self.assign(id, None, pending);
@@ -254,7 +275,10 @@ impl Engine {
         let is_running = job.status == Status::Running;
         self.config.sessions.attempt_runs(attempt_id);
         let started_at = job.started_at.filter(|_| is_running);
-        let containers = running_containers(attempt_id, &spec.1);
+        let runner = job.current.as_ref().and_then(|current| self.runners.get(&current.runner));
+        let runner = runner.filter(|runner| runner.attempt_id.as_ref() == Some(attempt_id));
+        let states = runner.map(|runner| runner.containers.as_slice()).unwrap_or_default();
+        let containers = running_containers(attempt_id, &spec.1, states);
         Ok(Some(RunningTask { is_running, started_at, place, containers }))
     }
 

@@ -83,7 +83,12 @@ impl Cluster {
     }
 
     fn started(n: u32, at: i64) -> Started {
-        Started { attempt_id: Self::attempt_id(n), at, address: Some([10, 0, 0, 1].into()) }
+        Started {
+            attempt_id: Self::attempt_id(n),
+            at,
+            address: Some([10, 0, 0, 1].into()),
+            containers: Vec::new(),
+        }
     }
 
     /// Schedules, stores what has changed, and returns the effects.

@@ -7,7 +7,9 @@ use std::time::Duration;
 use awsb_testkit::local::PATIENCE;
 use awsb_testkit::{Answer, BadServer, Request, Sandbox, Terminal, engine, eventually, story};
 use bollard::Docker;
-use bollard::query_parameters::{KillContainerOptions, RemoveContainerOptionsBuilder};
+use bollard::query_parameters::{
+    InspectContainerOptions, KillContainerOptions, RemoveContainerOptionsBuilder,
+};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -140,6 +142,97 @@ fn the_end_of_an_essential_container_ends_the_task() {
     assert_eq!(containers[1]["logStreamName"], Value::Null, "{job}");
     let detail = sandbox.run("bstat", ["-d", "-e", "last"]).ok().stdout;
     assert!(detail.contains("main: DependencyError"), "{detail}");
+}
+
+#[story]
+async fn a_container_finds_the_state_of_the_others_of_its_task() {
+    let image = engine();
+    let mut sandbox = Sandbox::with_aws();
+    // Three run: the task, the main container and the one that is late. The runner reports that to
+    // the next server, too.
+    let script = "ask() { wget -qO- $ECS_CONTAINER_METADATA_URI_V4/task; }; \
+                  is_there() { t=$(ask 2>/dev/null); case $t in *STOPPED*) ;; *) return 1;; esac; \
+                  [ $(echo \"$t\" | grep -o 'KnownStatus.:.RUNNING' | wc -l) = 3 ]; }; \
+                  until is_there; do sleep 0.05; done; echo \"$t\"; hostname -i; \
+                  while ask >/dev/null 2>&1; do sleep 0.05; done; \
+                  until is_there; do sleep 0.05; done; echo \"$t\"; exec sleep 1000";
+    let setup = json!({"essential": false, "command": ["sh", "-c", "echo from setup; exit 3"]});
+    let main = json!({"stopTimeout": 2, "dependsOn": [{"containerName": "setup", "condition": "COMPLETE"}]});
+    let last = json!({"essential": false, "dependsOn": [{"containerName": "late", "condition": "SUCCESS"}]});
+    let late = json!({"essential": false, "stopTimeout": 2, "command": ["sleep", "1000"]});
+    register(
+        &sandbox,
+        "states",
+        json!({"containers": [container("setup", image, setup), container("main", image, main),
+            container("late", image, late), container("last", image, last)]}),
+    );
+    sandbox.run("blocal", ["stop"]).ok();
+    sandbox.run("blocal", ["start", "--vcpus", "4"]).ok();
+    sandbox.use_local_exports();
+    let line = ["--parsable", "--job-definition", "states", "--container", "main"];
+    let id = sandbox.run("bsub", [&line[..], &["--wrap", script]].concat()).ok().stdout.trim().to_owned();
+    let printed = |lines: usize| {
+        eventually("the output of the main container", PATIENCE, || {
+            let output = sandbox.run("bout", [id.as_str()]).ok().stdout;
+            let main: Vec<String> =
+                output.lines().filter_map(|line| Some(line.strip_prefix("main: ")?.to_owned())).collect();
+            (main.len() == lines).then_some(main)
+        })
+    };
+    let first = printed(2);
+    let task: Value = serde_json::from_str(&first[0]).unwrap();
+    let [setup, main, _, last] = task["Containers"].as_array().unwrap().as_slice() else { panic!("{task}") };
+    assert_eq!((&setup["KnownStatus"], &setup["ExitCode"]), (&json!("STOPPED"), &json!(3)), "{task}");
+    assert!(setup["StartedAt"].as_str() <= setup["FinishedAt"].as_str(), "{task}");
+    assert_eq!((&main["KnownStatus"], &main["ExitCode"]), (&json!("RUNNING"), &Value::Null), "{task}");
+    assert!(setup["FinishedAt"].as_str() <= main["StartedAt"].as_str(), "{task}");
+    assert_eq!((&last["KnownStatus"], &last["DockerId"]), (&json!("NONE"), &Value::Null), "{task}");
+    for container in [setup, main] {
+        let network = json!([{"NetworkMode": "bridge", "IPv4Addresses": [first[1]]}]);
+        assert_eq!(container["Networks"], network, "{task}");
+    }
+    let docker = Docker::connect_with_defaults().unwrap();
+    let found =
+        docker.inspect_container(main["DockerName"].as_str().unwrap(), None::<InspectContainerOptions>);
+    let found = found.await.unwrap();
+    let ids = (main["DockerId"].as_str(), main["ImageID"].as_str());
+    assert_eq!(ids, (found.id.as_deref(), found.image.as_deref()), "{task}");
+    let arn = task["TaskARN"].as_str().unwrap();
+    let tasks =
+        sandbox.run("aws", ["ecs", "describe-tasks", "--cluster", "local", "--tasks", arn]).ok().json();
+    let states: Vec<Value> = tasks["tasks"][0]["containers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|of| json!([of["name"], of["lastStatus"], of["exitCode"]]))
+        .collect();
+    let expected = json!([
+        ["setup", "STOPPED", 3],
+        ["main", "RUNNING", null],
+        ["late", "RUNNING", null],
+        ["last", "PENDING", null]
+    ]);
+    assert_eq!(json!(states), expected, "{tasks}");
+
+    sandbox.run("blocal", ["stop"]).ok();
+    sandbox.run("blocal", ["start", "--vcpus", "4"]).ok();
+    assert_eq!(printed(3)[2], first[0]);
+    sandbox.run("bkill", [id.as_str()]).ok();
+    sandbox.run("bwait", [id.as_str()]);
+
+    // The output of each container is counted, and not that of the main one alone.
+    let logs = sandbox.local_home().join("logs");
+    let files =
+        std::fs::read_dir(logs).unwrap().flat_map(|group| std::fs::read_dir(group.unwrap().path()).unwrap());
+    let of_setup = files
+        .map(|file| file.unwrap().path())
+        .find(|file| std::fs::read_to_string(file).is_ok_and(|text| text.contains("from setup")));
+    std::fs::remove_file(of_setup.unwrap()).unwrap();
+    let bout = sandbox.run("bout", [id.as_str()]);
+    assert!(bout.stderr.contains("is gone or empty"), "{bout}");
+    let detail = sandbox.run("bstat", ["-d", id.as_str()]).ok().stdout;
+    let lost = "not essential; exit code 3; OutputNotKept: the file of its log stream is gone or empty";
+    assert!(detail.contains(lost), "{detail}");
 }
 
 #[story]

@@ -24,7 +24,7 @@ fn written(home: &Path) {
     let db = Connection::open(home.join(BATCH_DATABASE)).unwrap();
     let terms = serde_json::to_string(&Terms::unreadable()).unwrap();
     let spec = serde_json::to_string(&Spec::unreadable()).unwrap();
-    let end = ContainerEnd { started: true, exit_code: Some(1), reason: None };
+    let end = ContainerEnd { started: true, exit_code: Some(1), reason: None, output: Some(7) };
     let ends = serde_json::to_string(&[end]).unwrap();
     db.execute_batch(&format!(
         "INSERT INTO jobs (key, id, queue, name, status, created_at, stopped_at, attempts, task, reason) VALUES

@@ -203,7 +203,7 @@ fn end_of(attempt: &Attempt, task: &Task, index: usize) -> ContainerEnd {
     if index != task.main() {
         return ContainerEnd { started, ..ContainerEnd::default() };
     }
-    ContainerEnd { started, exit_code: attempt.exit_code, reason: attempt.reason.clone() }
+    ContainerEnd { started, exit_code: attempt.exit_code, reason: attempt.reason.clone(), output: None }
 }
 
 /// API: AttemptEcsTaskDetails.

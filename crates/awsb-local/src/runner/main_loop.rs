@@ -143,6 +143,8 @@ struct Job {
     attempt_id: AttemptId,
     /// The file of its log stream.
     log: String,
+    /// The files of the log streams of its containers, for a job of several.
+    container_logs: Vec<String>,
     execution: Box<dyn Execution>,
     /// `None` while a container is being made ready.
     started_at: Option<i64>,
@@ -175,6 +177,7 @@ impl Job {
         Self {
             attempt_id: run.attempt_id.clone(),
             log: run.log.clone(),
+            container_logs: run.container.iter().flat_map(|c| &c.task).map(|c| c.log.clone()).collect(),
             execution,
             started_at: None,
             address: None,
@@ -531,6 +534,10 @@ impl Runner {
         let Some(mut job) = self.job.take() else { return };
         let lost_output = job.execution.finish().or(outcome.lost_output);
         let reasons: Vec<String> = outcome.reason.into_iter().chain(lost_output.clone()).collect();
+        let mut containers = outcome.containers;
+        for (end, log) in containers.iter_mut().zip(&job.container_logs) {
+            end.output = length_of(log);
+        }
         self.end(Ended {
             attempt_id: job.attempt_id,
             started_at: job.started_at,
@@ -541,7 +548,7 @@ impl Runner {
             lost: outcome.lost,
             lost_output,
             output: length_of(&job.log),
-            containers: outcome.containers,
+            containers,
         });
         self.cleaners.retain(|cleaner| !cleaner.is_finished());
         self.cleaners.extend(job.execution.clean(&mut self.spares));

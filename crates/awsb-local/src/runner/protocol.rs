@@ -224,7 +224,8 @@ pub struct Ended {
     /// Why not all of its output is in the log stream, if so.
     #[serde(rename = "unkept", default, skip_serializing_if = "Option::is_none")]
     pub lost_output: Option<String>,
-    /// How many bytes the file of its log stream has, if that is known.
+    /// How many bytes the file of its log stream has, if that is known; for a job of several
+    /// containers, that of the main one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<u64>,
     /// The ends of its containers in the order of the job definition, for a job of several.
@@ -244,6 +245,9 @@ pub struct ContainerEnd {
     /// More about the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// How many bytes the file of its log stream has, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<u64>,
 }
 
 /// From the server to a runner.

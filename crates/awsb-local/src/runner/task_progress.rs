@@ -282,7 +282,7 @@ impl<'a> TaskProgress<'a> {
                 outcome = lost;
             }
             let (exit_code, reason) = (outcome.exit_code, outcome.reason.clone());
-            containers.push(ContainerEnd { started, exit_code, reason });
+            containers.push(ContainerEnd { started, exit_code, reason, output: None });
             if self.deciding == Some(index) {
                 deciding = outcome;
             }

@@ -16,6 +16,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::config::cache_home;
+
 /// The age from which on an entry counts as missing.
 const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -41,9 +43,7 @@ impl Cache {
     /// The user's cache. `scope` distinguishes accounts and regions: profile, region, endpoint,
     /// key.
     pub fn new(scope: Vec<String>) -> Self {
-        let xdg = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|p| p.is_absolute());
-        let home = xdg.or_else(|| std::env::home_dir().map(|home| home.join(".cache")));
-        Self { folder: home.map(|home| home.join("awsb")), scope, used: Arc::default() }
+        Self { folder: cache_home().map(|home| home.join("awsb")), scope, used: Arc::default() }
     }
 
     /// A cache in a folder of a test.

@@ -17,7 +17,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest, Sha256};
 
 use crate::aws::{Session, endpoint_of};
-use crate::config::Cluster;
+use crate::config::{Cluster, state_home};
 use crate::ui::{Failure, print_message};
 use awsb_model::{JobId, JobRef, Unresolved};
 
@@ -232,9 +232,7 @@ fn path(session: &Session) -> Option<PathBuf> {
 
 /// The folder `awsb/jobs` of the XDG state folder.
 fn folder() -> Option<PathBuf> {
-    let xdg = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|p| p.is_absolute());
-    let state = xdg.or_else(|| Some(std::env::home_dir()?.join(".local").join("state")))?;
-    Some(state.join("awsb").join("jobs"))
+    Some(state_home()?.join("awsb").join("jobs"))
 }
 
 /// The characters that are percent-encoded in the name of a file.

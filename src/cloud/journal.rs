@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::aws::Session;
+use crate::config::state_home;
 use crate::ui::Failure;
 
 /// An operation that has been begun.
@@ -96,8 +97,10 @@ impl Journal {
     pub fn open(session: &Session, stack: &str) -> Result<Self, Failure> {
         let folder = state_home()
             .ok_or_else(|| {
-                Failure::failed("there is no folder for the journal of clusters: HOME is not set")
-                    .hint("XDG_STATE_HOME names the folder for state")
+                Failure::failed(
+                    "there is no folder for the journal of clusters: HOME is not set to an absolute path",
+                )
+                .hint("XDG_STATE_HOME names the folder for state")
             })?
             .join("awsb")
             .join("clusters");
@@ -162,12 +165,6 @@ impl Journal {
         let _ = fs::remove_file(&self.path);
         self.current = None;
     }
-}
-
-/// The folder for state: `XDG_STATE_HOME`, or `~/.local/state`.
-fn state_home() -> Option<PathBuf> {
-    let xdg = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|p| p.is_absolute());
-    xdg.or_else(|| std::env::home_dir().map(|home| home.join(".local/state")))
 }
 
 #[cfg(test)]

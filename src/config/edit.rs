@@ -204,8 +204,10 @@ struct SettingsFile {
 impl SettingsFile {
     fn open() -> Result<Self, Failure> {
         let Some((path, _)) = Settings::path() else {
-            return Err(Failure::failed("there is no folder for the settings file: HOME is not set")
-                .hint("AWSB_CONFIG names the settings file"));
+            return Err(Failure::failed(
+                "there is no folder for the settings file: HOME is not set to an absolute path",
+            )
+            .hint("AWSB_CONFIG names the settings file"));
         };
         // A link stays a link: the file behind it is replaced.
         let path = path.canonicalize().unwrap_or(path);

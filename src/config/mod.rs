@@ -16,6 +16,7 @@ mod resolve;
 mod settings;
 mod text_file;
 mod toml_reader;
+mod user_folders;
 
 pub use defaults::{DefaultLine, Defaults};
 pub use edit::{
@@ -25,11 +26,12 @@ pub use image_settings::{Builder, Images};
 pub use parallelcluster_stack::Stack;
 pub use region::parse_region;
 pub use resolve::{
-    Cluster, ClusterSelector, Place, account, cluster_names, defaults, lsf_unit, old_env_blacklist, places,
-    queues_in_settings, resolve, secrets, settings_path,
+    Cluster, ClusterSelector, OldFile, Place, account, cluster_names, defaults, lsf_unit, old_env_blacklist,
+    old_file, places, queues_in_settings, resolve, secrets, settings_path,
 };
 pub use settings::{LOCAL, PodLogs};
 pub use text_file::{read_text, shown_name};
+pub use user_folders::{cache_home, config_home, data_home, home, state_home};
 
 // The fuzz targets (`fuzz/`) call these.
 #[doc(hidden)]

@@ -8,9 +8,9 @@ use super::image_settings::{Builder, Images, is_this_machine};
 use super::parallelcluster_cli_cfg::OldSettings;
 use super::parallelcluster_stack::Stack;
 use super::settings::{LOCAL, PodLogs, Section, Settings};
-use super::toml_reader::with_nearest;
-use crate::ui::Failure;
+use crate::ui::{ErrorKind, Failure};
 use awsb_model::directives::LsfUnit;
+use awsb_model::toml_reader::nearest;
 use awsb_model::{SecretWords, SharedDir};
 
 /// The parts of the command line and the environment that choose the cluster.
@@ -77,8 +77,10 @@ const LOG_SETTLE: Duration = Duration::from_secs(4);
 /// When the named cluster does not exist, or the settings file has clusters and no default: no
 /// command runs silently on the laptop.
 pub fn resolve(choice: &ClusterSelector) -> Result<Cluster, Failure> {
-    // The local cluster can be named even when the settings are wrong.
-    if choice.cluster.as_deref() == Some(LOCAL) && !choice.by_old_rules {
+    // The local cluster can be named even when the settings are wrong. By the old rules, the old
+    // tools' file may have another cluster of this name.
+    let has_other = || OldSettings::read().is_ok_and(|old| old.names().contains(&LOCAL));
+    if choice.cluster.as_deref() == Some(LOCAL) && !(choice.by_old_rules && has_other()) {
         return Ok(local());
     }
     let (settings, old) = read()?;
@@ -121,7 +123,7 @@ pub fn account(
         Some(section) => Ok(Cluster::from_section(chosen, section, choice)),
         None => {
             let old = old?;
-            match old.cluster(chosen) {
+            match old.cluster(chosen)? {
                 Some(section) => Ok(Cluster::from_section(chosen, section, choice)),
                 None => Err(not_there(chosen, settings.as_ref(), &old)),
             }
@@ -178,7 +180,7 @@ pub fn old_env_blacklist() -> Result<Option<String>, Failure> {
 /// The names of all clusters, `local` among them. Settings that cannot be read name none.
 pub fn cluster_names() -> Vec<String> {
     let old = OldSettings::read().unwrap_or_default();
-    let settings = Settings::read(&old.names()).ok().flatten();
+    let settings = Settings::read(Some(&old.names())).ok().flatten();
     let of_settings = settings.as_ref().map(Settings::names).unwrap_or_default();
     let mut names: Vec<String> = of_settings.into_iter().chain(old.names()).map(str::to_owned).collect();
     names.push(LOCAL.to_owned());
@@ -191,7 +193,7 @@ pub fn cluster_names() -> Vec<String> {
 /// endpoint, by name or ARN. Settings that cannot be read name none.
 pub fn queues_in_settings(cluster: &Cluster) -> Vec<String> {
     let old = OldSettings::read().unwrap_or_default();
-    let settings = Settings::read(&old.names()).ok().flatten();
+    let settings = Settings::read(Some(&old.names())).ok().flatten();
     let sections = settings.iter().flat_map(|settings| &settings.clusters).chain(&old.clusters);
     let is_near = |section: &&Section| {
         (&section.region, &section.profile, &section.endpoint_url)
@@ -207,6 +209,26 @@ pub fn queues_in_settings(cluster: &Cluster) -> Vec<String> {
 /// Where the settings file is, or would be. `None`: this user has no home.
 pub fn settings_path() -> Option<PathBuf> {
     Settings::path().map(|(path, _)| path)
+}
+
+/// The file of the old tools' settings, which this user has.
+#[derive(Debug, Clone)]
+pub struct OldFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The first mistake in it.
+    pub mistake: Option<Failure>,
+}
+
+/// The file of the old tools' settings, if it is there.
+pub fn old_file() -> Option<OldFile> {
+    match OldSettings::read() {
+        Ok(old) => {
+            let mistake = old.mistakes.into_iter().map(|(_, failure)| failure).next();
+            Some(OldFile { path: old.path?, mistake })
+        }
+        Err(failure) => Some(OldFile { path: OldSettings::usual_path()?, mistake: Some(failure) }),
+    }
 }
 
 /// The words that mark a variable as a secret: the usual ones, and those of the settings.
@@ -239,8 +261,8 @@ pub fn lsf_unit() -> Result<Option<LsfUnit>, Failure> {
 /// file is needed.
 fn read() -> Result<(Option<Settings>, Result<OldSettings, Failure>), Failure> {
     let old = OldSettings::read();
-    let elsewhere = old.as_ref().map(OldSettings::names).unwrap_or_default();
-    let settings = Settings::read(&elsewhere)?;
+    let elsewhere = old.as_ref().ok().map(OldSettings::names);
+    let settings = Settings::read(elsewhere.as_deref())?;
     Ok((settings, old))
 }
 
@@ -260,7 +282,7 @@ fn choose(
             return Ok(Some((name.to_owned(), section.clone())));
         }
         let old = old?;
-        return match old.cluster(name) {
+        return match old.cluster(name)? {
             Some(section) => Ok(Some((name.to_owned(), section.clone()))),
             None => Err(not_there(name, settings, &old)),
         };
@@ -270,7 +292,8 @@ fn choose(
         Some(settings) if !settings.clusters.is_empty() => {
             let names = settings.names().join(", ");
             let path = settings.path.display();
-            Err(Failure::usage(format!("no cluster is chosen: {path} has {names}, and no default_cluster"))
+            let message = format!("no cluster is chosen: {path} has {names}, and no default_cluster");
+            Err(Failure::new(ErrorKind::NoCluster, message)
                 .hint(format!(
                     "choose one with `--cluster NAME` or AWSB_CLUSTER; `--cluster {LOCAL}` is this machine"
                 ))
@@ -296,17 +319,18 @@ fn choose_by_old_rules(
         None => of_settings(),
     });
     let Some(name) = named.filter(|name| !name.is_empty()) else {
-        let failure = Failure::usage(match &old.path {
+        let message = match &old.path {
             Some(path) => format!(
                 "Error getting the option (cluster_name) from the section [main] of the configuration file ({})",
                 path.display()
             ),
             None => "Error: cluster parameter is required".to_owned(),
-        });
+        };
+        let failure = Failure::new(ErrorKind::NoCluster, message);
         return Err(failure.hint("`-c NAME` names it; `-c local` is this machine"));
     };
     // The section that the old settings make for a default without one is a stack's.
-    let of_old = old.cluster(&name);
+    let of_old = old.cluster(&name)?;
     let of_ours = || settings.and_then(|settings| settings.cluster(&name));
     let section = match of_old.filter(|section| section.stack.is_none()).or_else(of_ours).or(of_old) {
         Some(section) => section.clone(),
@@ -318,9 +342,10 @@ fn choose_by_old_rules(
 
 /// The failure for a name that nothing has.
 fn not_there(name: &str, settings: Option<&Settings>, old: &OldSettings) -> Failure {
-    let known = settings.map(Settings::names).unwrap_or_default();
-    if settings.is_none() && old.clusters.is_empty() {
-        return Failure::usage(format!("there is no cluster `{name}`: there is no settings file"))
+    let old_path = old.path.as_deref();
+    if settings.is_none() && old_path.is_none() {
+        let message = format!("there is no cluster `{name}`: there is no settings file");
+        return Failure::new(ErrorKind::NoCluster, message)
             .hint(
                 "the settings file is awsb/config.toml in the XDG configuration folder, or the file that \
                    AWSB_CONFIG names",
@@ -331,12 +356,23 @@ fn not_there(name: &str, settings: Option<&Settings>, old: &OldSettings) -> Fail
             ))
             .hint("`--cluster local` is this machine");
     }
-    let place = match settings {
-        Some(settings) => settings.path.display().to_string(),
-        None => "the old tools' awsbatch-cli.cfg".to_owned(),
+    let files = [
+        settings.map(|settings| (settings.path.as_path(), settings.names())),
+        old_path.map(|path| (path, old.names())),
+    ];
+    let files = || files.iter().flatten();
+    let places: Vec<String> = files().map(|(path, _)| path.display().to_string()).collect();
+    let message = format!("there is no cluster `{name}` in {}", places.join(" or "));
+    let failure = Failure::new(ErrorKind::NoCluster, message);
+    let known: Vec<&str> = files().flat_map(|(_, names)| names.iter().copied()).chain([LOCAL]).collect();
+    let failure = match nearest(name, &known) {
+        Some(nearest) => failure.hint(format!("did you mean `{nearest}`?")),
+        None => failure,
     };
-    let failure = Failure::usage(format!("there is no cluster `{name}` in {place}"));
-    with_nearest(failure, name, &[known, old.names(), vec![LOCAL]].concat())
+    let listed = files().filter(|(_, names)| !names.is_empty());
+    let listed: String =
+        listed.map(|(path, names)| format!("{} ({}), ", names.join(", "), path.display())).collect();
+    failure.hint(format!("there are: {listed}{LOCAL} (this machine)"))
 }
 
 fn local() -> Cluster {
@@ -523,7 +559,12 @@ mod tests {
     fn old() -> Result<OldSettings, Failure> {
         let section = Section { region: Some("us-east-1".into()), ..Section::default() };
         let clusters = vec![("old".into(), section)];
-        Ok(OldSettings { default_cluster: Some("old".into()), clusters, ..OldSettings::default() })
+        Ok(OldSettings {
+            path: Some("awsbatch-cli.cfg".into()),
+            default_cluster: Some("old".into()),
+            clusters,
+            ..OldSettings::default()
+        })
     }
 
     fn none() -> Result<OldSettings, Failure> {
@@ -599,9 +640,16 @@ mod tests {
     #[test]
     fn a_cluster_that_is_not_there_and_the_nearest() -> Result<(), Failure> {
         let failure = choose(&named("smal"), Some(&settings("")?), none()).map(name).unwrap_err();
-        assert_eq!(failure.hints(), ["did you mean `small`?"]);
+        assert_eq!(failure.kind(), ErrorKind::NoCluster);
+        let hints = ["did you mean `small`?", "there are: big, small (config.toml), local (this machine)"];
+        assert_eq!(failure.hints(), hints);
+        let both = choose(&named("xyz"), Some(&settings("")?), old()).map(name).unwrap_err();
+        assert_eq!(both.message(), "there is no cluster `xyz` in config.toml or awsbatch-cli.cfg");
+        let all = "there are: big, small (config.toml), old (awsbatch-cli.cfg), local (this machine)";
+        assert_eq!(both.hints(), [all]);
         let failure = choose(&named("olds"), None, old()).map(name).unwrap_err();
-        assert_eq!(failure.hints(), ["did you mean `old`?"]);
+        let hints = ["did you mean `old`?", "there are: old (awsbatch-cli.cfg), local (this machine)"];
+        assert_eq!(failure.hints(), hints);
         Ok(())
     }
 

@@ -17,6 +17,7 @@ use super::image_settings::Builder;
 use super::proxy_url;
 use super::text_file::read_text;
 use super::toml_reader::{check_url, with_nearest};
+use super::user_folders::config_home;
 use crate::ui::Failure;
 use awsb_model::directives::LsfUnit;
 use awsb_model::image::RepositoryPath;
@@ -127,15 +128,16 @@ pub const LOCAL: &str = "local";
 
 impl Settings {
     /// Reads the settings file, if there is one. Its default may be one of the clusters
-    /// `elsewhere`, too.
+    /// `elsewhere`, too. `None`: it is not known which clusters are there, so the default is not
+    /// checked.
     ///
     /// # Errors
     /// When it cannot be read, or says something that it cannot say. A file that `AWSB_CONFIG`
     /// names has to exist.
-    pub fn read(elsewhere: &[&str]) -> Result<Option<Self>, Failure> {
+    pub fn read(elsewhere: Option<&[&str]>) -> Result<Option<Self>, Failure> {
         let Some((path, demanded)) = Self::path() else { return Ok(None) };
         match read_text(&path) {
-            Ok(text) => Self::parse(&path, &text, elsewhere).map(Some),
+            Ok(text) => Self::parse_beside(&path, &text, elsewhere).map(Some),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound && !demanded => Ok(None),
             Err(e) => {
                 let failure = Failure::usage(format!("reading the settings file {}: {e}", path.display()));
@@ -158,6 +160,10 @@ impl Settings {
     /// # Errors
     /// Names the file, the line and, for a wrong name, the nearest valid one.
     pub fn parse(path: &Path, text: &str, elsewhere: &[&str]) -> Result<Self, Failure> {
+        Self::parse_beside(path, text, Some(elsewhere))
+    }
+
+    fn parse_beside(path: &Path, text: &str, elsewhere: Option<&[&str]>) -> Result<Self, Failure> {
         let file = TomlFile::new(format!("settings file {}", path.display()), text);
         let root = file.parse()?;
         let mut settings = Self {
@@ -193,7 +199,7 @@ impl Settings {
             }
         }
         settings.clusters.sort_by(|a, b| a.0.cmp(&b.0));
-        if let Some(default) = &settings.default_cluster
+        if let (Some(default), Some(elsewhere)) = (&settings.default_cluster, elsewhere)
             && default != LOCAL
             && settings.cluster(default).is_none()
             && !elsewhere.contains(&default.as_str())
@@ -323,12 +329,6 @@ fn section(
         }
     }
     Ok(section)
-}
-
-/// The folder for settings: `XDG_CONFIG_HOME`, or `~/.config`.
-fn config_home() -> Option<PathBuf> {
-    let xdg = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).filter(|p| p.is_absolute());
-    xdg.or_else(|| std::env::home_dir().map(|home| home.join(".config")))
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ use awsb_model::without_url_passwords;
 pub enum ErrorKind {
     /// The command line, the settings or the script are wrong.
     Usage,
+    /// The cluster that is named does not exist, or none is chosen.
+    NoCluster,
     /// No AWS region is set.
     NoRegion,
     /// A service has throttled the call.
@@ -27,6 +29,8 @@ pub enum ErrorKind {
     Unavailable,
     /// The credentials are missing, unknown or expired.
     Credentials,
+    /// A service refuses the time of this machine's clock.
+    WrongClock,
     /// The caller has no permission for the call.
     AccessDenied,
     /// Something that a call names does not exist.
@@ -65,7 +69,7 @@ impl ErrorKind {
     /// own.
     fn exit(self) -> Option<Exit> {
         match self {
-            Self::Usage | Self::NoRegion => Some(Exit::Usage),
+            Self::Usage | Self::NoCluster | Self::NoRegion => Some(Exit::Usage),
             Self::ContactLost => Some(Exit::ContactLost),
             Self::TimedOut => Some(Exit::TimedOut),
             Self::Interrupted(signal) => Some(Exit::Interrupted(signal)),

@@ -513,3 +513,47 @@ fn aws_is_reached_through_a_proxy() {
     drop(process.stdin.take());
     process.wait().expect("the server ends");
 }
+
+/// A mistake in ParallelCluster's own settings counts for the clusters that need what is wrong.
+#[story]
+fn a_mistake_in_the_old_settings_stops_only_its_own_cluster() {
+    const GOOD: &str =
+        "[cluster good]\nregion = eu-west-1\ns3_bucket = b\njob_queue = q\njob_definition = d\n";
+    let sandbox = Sandbox::new();
+    let old = |text: &str| sandbox.file("../home/.parallelcluster/awsbatch-cli.cfg", text);
+    let path = format!("{}/.parallelcluster/awsbatch-cli.cfg", sandbox.get("HOME").expect("a home"));
+    // The default cluster has no bucket.
+    old(&format!("[main]\ncluster_name = hpc\n{GOOD}[cluster hpc]\nregion = eu-west-1\n"));
+    let mistake = format!("the old tools' settings {path}, line 8: `s3_bucket` is missing in [cluster hpc]");
+    sandbox.run("awsb", ["awsbqueues", "-c", "local"]).ok();
+    sandbox.run("bqueues", ["-c", "local"]).ok();
+    let plan = sandbox.run("bsub", ["-c", "good", "--dry-run", "--json", "echo", "hello"]);
+    assert!(!plan.stderr.contains("is missing"), "{plan}");
+    assert_eq!(sandbox.run("bqueues", [""; 0]).failed_with(2), mistake);
+    let outcome = sandbox.run("awsb", ["awsbqueues"]).ended_with(1);
+    assert!(outcome.stderr.starts_with(&mistake), "{outcome}");
+    // A file that is no INI file: our settings name a cluster of it, or another one.
+    old("hello\n");
+    let mistake = format!("the old tools' settings {path}, line 1: no [section] comes before this line");
+    sandbox.config("default_cluster = \"hpc\"\n");
+    sandbox.run("awsb", ["awsbqueues", "-c", "local"]).ok();
+    sandbox.run("bqueues", ["-c", "local"]).ok();
+    assert_eq!(sandbox.run("bqueues", [""; 0]).failed_with(2), mistake);
+}
+
+/// A relative home would be another folder in each folder: it is ignored, as the XDG specification
+/// has relative folders ignored.
+#[story]
+fn a_relative_home_has_no_settings() {
+    let mut sandbox = Sandbox::new();
+    sandbox.file("relative/.config/awsb/config.toml", "default_cluster = \"nowhere\"\n");
+    sandbox.file("relative/.parallelcluster/awsbatch-cli.cfg", "hello\n");
+    sandbox.set("HOME", "relative");
+    for name in ["XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"] {
+        sandbox.unset(name);
+    }
+    let id = sandbox.run("bsub", ["true"]).ok().job_id();
+    assert!(!id.is_empty());
+    let made: Vec<_> = std::fs::read_dir(sandbox.work().join("relative")).expect("a folder").collect();
+    assert_eq!(made.len(), 2, "{made:?}");
+}

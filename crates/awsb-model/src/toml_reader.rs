@@ -38,16 +38,18 @@ impl TomlError {
 /// A hint with the valid name that is nearest to `name`, or with all of them. `None`: there are no
 /// valid names.
 pub fn nearest_hint(name: &str, known: &[&str]) -> Option<String> {
-    let nearest = known
-        .iter()
-        .map(|k| (strsim::jaro_winkler(k, name), *k))
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .filter(|(likeness, _)| *likeness > 0.75);
-    match nearest {
-        Some((_, nearest)) => Some(format!("did you mean `{nearest}`?")),
+    match nearest(name, known) {
+        Some(nearest) => Some(format!("did you mean `{nearest}`?")),
         None if known.is_empty() => None,
         None => Some(format!("there are: {}", known.join(", "))),
     }
+}
+
+/// The valid name that is nearest to `name`, if one is near.
+pub fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
+    let likely = known.iter().map(|k| (strsim::jaro_winkler(k, name), *k));
+    let (likeness, nearest) = likely.max_by(|a, b| a.0.total_cmp(&b.0))?;
+    (likeness > 0.75).then_some(nearest)
 }
 
 /// The file under the parser, for messages.

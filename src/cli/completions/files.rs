@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::scripts::{MARK, Shell};
+use crate::config::{config_home, data_home, home};
 use crate::ui::Failure;
 
 /// The result for a file.
@@ -172,25 +173,6 @@ fn file_name(shell: Shell, program: &str) -> String {
         Shell::Zsh => format!("_{program}"),
         Shell::Fish => format!("{program}.fish"),
     }
-}
-
-fn data_home() -> Option<PathBuf> {
-    xdg("XDG_DATA_HOME", ".local/share")
-}
-
-fn config_home() -> Option<PathBuf> {
-    xdg("XDG_CONFIG_HOME", ".config")
-}
-
-/// A folder of the XDG Base Directory Specification, which ignores relative paths.
-fn xdg(name: &str, below_home: &str) -> Option<PathBuf> {
-    let named = variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    named.or_else(|| home().map(|home| home.join(below_home)))
-}
-
-/// This user's home. A relative one is ignored: the files would be in the working directory.
-fn home() -> Option<PathBuf> {
-    std::env::home_dir().filter(|home| home.is_absolute())
 }
 
 fn variable(name: &str) -> Option<std::ffi::OsString> {

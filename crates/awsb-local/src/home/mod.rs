@@ -74,8 +74,10 @@ impl Home {
             .or_else(|| variable("HOME").filter(|p| p.is_absolute()).map(|home| home.join(".local/state")));
         match state {
             Some(state) => Ok(Self { path: state.join("awsb/local") }),
-            None => Err(LocalError::failed("finding the local cluster's home: HOME is not set")
-                .hint(format!("set {HOME_VARIABLE} to a folder of your own"))),
+            None => Err(LocalError::failed(
+                "finding the local cluster's home: HOME is not set to an absolute path",
+            )
+            .hint(format!("set {HOME_VARIABLE} to a folder of your own"))),
         }
     }
 

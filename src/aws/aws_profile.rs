@@ -8,6 +8,14 @@ use awsb_model::ini::{Comments, Ini, IniSection};
 /// At most this many profiles are followed by `source_profile`.
 const LONGEST_CHAIN: usize = 8;
 
+/// The variable that names the credentials file.
+const CREDENTIALS_VARIABLE: &str = "AWS_SHARED_CREDENTIALS_FILE";
+
+/// The file that a variable names.
+fn named_by(variable: &str) -> Option<PathBuf> {
+    std::env::var_os(variable).filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
 /// The kind of a profile's credentials, which says how they are renewed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CredentialsKind {
@@ -55,15 +63,21 @@ impl AwsFiles {
     /// what it needs of it.
     pub fn read() -> Self {
         let file = |variable: &str, name: &str| {
-            let given = std::env::var_os(variable).filter(|path| !path.is_empty()).map(PathBuf::from);
+            let given = named_by(variable);
             let usual = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".aws").join(name));
             let text = std::fs::read_to_string(given.or_else(usual)?).ok()?;
             Ini::parse(&text, Comments::Inline).ok()
         };
         Self {
             config: file("AWS_CONFIG_FILE", "config").unwrap_or_default(),
-            credentials: file("AWS_SHARED_CREDENTIALS_FILE", "credentials").unwrap_or_default(),
+            credentials: file(CREDENTIALS_VARIABLE, "credentials").unwrap_or_default(),
         }
+    }
+
+    /// Where the credentials file is, or would be, in words.
+    pub fn credentials_path() -> String {
+        let named = named_by(CREDENTIALS_VARIABLE);
+        named.map_or_else(|| "~/.aws/credentials".to_owned(), |path| path.display().to_string())
     }
 
     /// The section of a profile in the configuration file: `[profile NAME]`, or `[default]`.

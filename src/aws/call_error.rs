@@ -263,7 +263,7 @@ impl CallError {
             CallError::ClockSkew { ahead: Some(ahead), .. } if ahead.abs() < TOLERATED_SKEW => {
                 ErrorKind::Unavailable
             }
-            CallError::ClockSkew { .. } => ErrorKind::Other,
+            CallError::ClockSkew { .. } => ErrorKind::WrongClock,
             CallError::Service { code, message, status, .. } => match code.as_str() {
                 _ if self.is_throttling() => ErrorKind::Throttled,
                 code if OF_CREDENTIALS.contains(&code) => ErrorKind::Credentials,

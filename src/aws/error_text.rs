@@ -197,7 +197,7 @@ fn describe(context: &CallContext<'_>, doing: &str, error: &CallError) -> Failur
                 }
                 _ => reason,
             };
-            credentials_hints(context, failure(format!("no AWS credentials: {reason}")))
+            missing_credentials_hints(context, failure(format!("no AWS credentials: {reason}")))
         }
         CallError::UnusableCredentials(unusable) => {
             failure(format!("the AWS credentials cannot be sent: {unusable}")).hint(unusable.hint())
@@ -317,7 +317,34 @@ fn network_hints(context: &CallContext<'_>, failure: Failure) -> Failure {
     }
 }
 
-/// Hints that help when credentials are missing or have expired.
+/// Hints that help when there are no credentials. A machine without the `aws` command has other
+/// ways to them.
+fn missing_credentials_hints(context: &CallContext<'_>, failure: Failure) -> Failure {
+    let profile = profile(context);
+    let section = profile.as_deref().unwrap_or("default");
+    if context.cluster.is_local || AwsFiles::read().credentials_kind(section).is_some() {
+        return credentials_hints(context, failure);
+    }
+    let keys = "aws_access_key_id and aws_secret_access_key";
+    let file = AwsFiles::credentials_path();
+    let file = match context.cluster.profile {
+        // A profile that is given by name has precedence over keys in the environment.
+        Some(_) => format!("keys belong below [{section}] in {file}, as {keys}"),
+        None => format!(
+            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or write {keys} below [{section}] into {file}"
+        ),
+    };
+    let named = profile.as_deref().unwrap_or("NAME");
+    failure
+        .hint(file)
+        .hint(format!(
+            "with the `aws` command, `aws sso login --profile {named}` renews a session, and `aws configure sso` \
+             sets a profile up"
+        ))
+        .hint("without an AWS account, `--cluster local` runs jobs on this machine")
+}
+
+/// Hints that help when credentials have expired or are not known.
 fn credentials_hints(context: &CallContext<'_>, failure: Failure) -> Failure {
     if context.cluster.is_local {
         return failure.hint("run `blocal stop`; the next command starts the local cluster again");
@@ -466,7 +493,7 @@ mod tests {
         assert_eq!(busy.kind(), ErrorKind::Unavailable);
         assert_eq!(CallError::NoCredentials(String::new()).kind(), ErrorKind::Credentials);
         let clock = |ahead| CallError::ClockSkew { code: "RequestExpired".into(), ahead };
-        assert_eq!(clock(Some(7200)).kind(), ErrorKind::Other);
+        assert_eq!(clock(Some(7200)).kind(), ErrorKind::WrongClock);
         assert!(clock(Some(-20)).kind().is_retryable() && !clock(None).kind().is_retryable());
     }
 }

@@ -114,6 +114,58 @@ fn names_that_pip_has_overwritten_or_removed_are_told_with_the_way_out() {
     insta::assert_snapshot!([lines(&overwritten), lines(&removed)].join("\n"));
 }
 
+/// The folder of a Python environment in which pip notes the packages that it has installed.
+fn installed(sandbox: &Sandbox, package: &str) -> std::path::PathBuf {
+    sandbox.work().join(format!("venv/lib/python3.11/site-packages/{package}.dist-info"))
+}
+
+#[story]
+fn an_old_package_in_the_same_environment_is_a_risk() {
+    let mut sandbox = Sandbox::new();
+    let bin = environment(&sandbox);
+    sandbox.set("PATH", format!("{}:/usr/bin:/bin", bin.display()));
+    let old = installed(&sandbox, "aws_parallelcluster_awsbatch_cli-1.6.0");
+    std::fs::create_dir(&old).expect("a folder");
+    let doctor = |sandbox: &Sandbox| sandbox.run("awsb", ["doctor", "-c", "nowhere"]).stdout;
+    let says = "warning  tools          aws-parallelcluster-awsbatch-cli is in the same environment, and its \
+                removal takes awsb's programs along\n";
+    let outcome = doctor(&sandbox);
+    assert!(outcome.contains(says), "{outcome}");
+    assert!(outcome.contains("hint: `pip uninstall aws-parallelcluster-awsbatch-cli` now\n"), "{outcome}");
+    // The package is somewhere else, or ours was not installed by pip.
+    std::fs::remove_dir(&old).expect("a folder");
+    let outcome = doctor(&sandbox);
+    assert!(!outcome.contains("same environment"), "{outcome}");
+    std::fs::create_dir(&old).expect("a folder");
+    std::fs::remove_dir(installed(&sandbox, "awsb-0.1.0")).expect("a folder");
+    let outcome = doctor(&sandbox);
+    assert!(!outcome.contains("same environment"), "{outcome}");
+}
+
+/// uv and pipx make links to the programs of an environment, in one folder for all of them.
+#[story]
+fn links_that_the_removal_of_the_old_package_took_along_are_named() {
+    let mut sandbox = Sandbox::new();
+    let bin = environment(&sandbox);
+    let links = sandbox.work().join("links");
+    std::fs::create_dir(&links).expect("a folder");
+    let programs = std::fs::read_dir(&bin).expect("a folder").map(|entry| entry.expect("a program"));
+    for program in programs {
+        symlink(program.path(), links.join(program.file_name())).expect("a link");
+    }
+    sandbox.set("PATH", format!("{}:/usr/bin:/bin", links.display()));
+    let doctor = |sandbox: &Sandbox| sandbox.run("awsb", ["doctor", "-c", "nowhere"]).stdout;
+    let all_is_well = doctor(&sandbox);
+    assert!(!all_is_well.contains("awsbsub"), "{all_is_well}");
+    for name in ["awsbsub", "awsbout"] {
+        std::fs::remove_file(links.join(name)).expect("a link");
+    }
+    let outcome = doctor(&sandbox);
+    let says = "warning  tools          not in PATH, though this package brought them: awsbsub, awsbout\n";
+    assert!(outcome.contains(says), "{outcome}");
+    assert!(outcome.contains("`pipx reinstall awsb` brings them back\n"), "{outcome}");
+}
+
 #[story]
 fn the_owner_of_another_bsub_is_named() {
     let mut sandbox = Sandbox::new();
@@ -157,10 +209,82 @@ fn each_fault_of_a_cluster_is_an_error_of_its_own_check() {
     // Without a bucket that can be written, long scripts do not travel.
     assert_eq!(states("bucket"), ["warning", "error"], "{findings:?}");
     let outcome = sandbox.run("awsb", ["doctor", "-c", "y"]).ended_with(1);
-    assert!(outcome.stdout.contains("error    settings       there is no cluster `y`"), "{outcome}");
+    assert!(outcome.stdout.contains("error    cluster        there is no cluster `y`"), "{outcome}");
     let outcome = sandbox.run("awsb", ["doctor", "--bogus"]);
     assert_eq!(outcome.code(), 2, "{outcome}");
     assert!(outcome.stderr.starts_with("awsb doctor: error: unexpected argument '--bogus'"), "{outcome}");
+}
+
+/// The lines of `awsb doctor` about a cluster, behind those about the settings files.
+fn of_cluster(outcome: &Outcome) -> String {
+    let lines = outcome.stdout.lines().skip_while(|line| !line.contains(" cluster  "));
+    lines.take_while(|line| !line.contains(" docker  ")).map(|line| format!("{line}\n")).collect()
+}
+
+const WITHOUT_REGION: &str = "default_cluster = \"far\"\n[cluster.far]\nbucket = \"b\"\njob_queue = \"q\"\n\
+    job_definition = \"d\"\n";
+
+#[story]
+fn one_cause_is_one_error_and_the_rest_is_not_checked() {
+    let server = BadServer::start(|_, _| Answer::error(500, "InternalError", "never"));
+    let mut sandbox = Sandbox::at(&server.endpoint());
+    sandbox.unset("AWS_ACCESS_KEY_ID");
+    sandbox.unset("AWS_SECRET_ACCESS_KEY");
+    let outcome = sandbox.run("awsb", ["doctor", "--json"]).ended_with(1);
+    let found = findings(&outcome);
+    for check in ["clock", "bucket", "queue", "definition", "log group"] {
+        let skipped = [("skipped".to_owned(), "not checked: needs credentials".to_owned())];
+        assert_eq!(found[check], skipped, "{check}: {outcome}");
+    }
+    let errors = found.values().flatten().filter(|(state, _)| state == "error").count();
+    assert_eq!(errors, 1, "{outcome}");
+    let mut texts = vec![of_cluster(&sandbox.run("awsb", ["doctor"]).ended_with(1))];
+    assert_eq!(server.requests("").len(), 0);
+    // Keys that the services do not know, and an endpoint that nobody listens at.
+    let server = BadServer::start(|request, _| match request.service.as_str() {
+        "s3" => Answer::s3_error(403, "InvalidAccessKeyId", "no"),
+        "sts" => {
+            let error = "<Code>InvalidClientTokenId</Code><Message>no</Message>";
+            let text = format!("<ErrorResponse><Error>{error}</Error></ErrorResponse>");
+            Answer::Http(403, text, vec![("content-type", "text/xml".into())])
+        }
+        _ => Answer::error(403, "UnrecognizedClientException", "no"),
+    });
+    let port = BadServer::closed_port();
+    for endpoint in [server.endpoint(), port.clone()] {
+        let outcome = Sandbox::at(&endpoint).run("awsb", ["doctor"]).ended_with(1);
+        texts.push(of_cluster(&outcome).replace(&endpoint, "ENDPOINT"));
+    }
+    let sandbox = Sandbox::new();
+    sandbox.config(WITHOUT_REGION);
+    texts.push(of_cluster(&sandbox.run("awsb", ["doctor"]).ended_with(1)));
+    let outcome = sandbox.run("awsb", ["doctor", "-c", "fra"]).ended_with(1);
+    let config = sandbox.get("XDG_CONFIG_HOME").expect("a folder");
+    texts.push(of_cluster(&outcome).replace(config, "CONFIG"));
+    assert!(outcome.stdout.contains("ok       settings "), "{outcome}");
+    insta::assert_snapshot!(texts.join("\n"));
+}
+
+#[story]
+fn the_settings_of_the_old_tools_are_named_too() {
+    const GOOD: &str =
+        "[cluster hpc]\nregion = eu-west-1\ns3_bucket = b\njob_queue = q\njob_definition = d\n";
+    let sandbox = Sandbox::new();
+    let old = |text: &str| sandbox.file("../home/.parallelcluster/awsbatch-cli.cfg", text);
+    old(GOOD);
+    let home = sandbox.get("HOME").expect("a home");
+    let path = format!("{home}/.parallelcluster/awsbatch-cli.cfg");
+    let settings = |words: &[&str]| {
+        let outcome = sandbox.run("awsb", [&["doctor", "--json"], words].concat());
+        findings(&outcome)["settings"].clone()
+    };
+    let ok = ("ok".to_owned(), format!("{path}, of ParallelCluster's tools"));
+    assert_eq!(settings(&[])[1], ok);
+    // A mistake is an error only for the cluster that has it.
+    old(&format!("{GOOD}[cluster bad]\nregion = eu-west-1\n"));
+    let mistake = format!("the old tools' settings {path}, line 6: `s3_bucket` is missing in [cluster bad]");
+    assert_eq!(settings(&["-c", "local"])[1], ("warning".to_owned(), mistake.clone()));
+    assert_eq!(settings(&["-c", "bad"]), [("error".to_owned(), mistake)]);
 }
 
 /// Folders with another awsb each, and a PATH that begins with them.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_sdk_s3::primitives::ByteStream;
 
-use super::finding::Finding;
+use super::finding::{Finding, State};
 use crate::aws::{ServerClock, Session, explain};
 use crate::batch::{self, definition::describe_uncached};
 use crate::ui::{ErrorKind, Failure, span};
@@ -16,6 +16,26 @@ const NOTABLE_SKEW: Duration = Duration::from_secs(5);
 /// The name of the object that the check of the bucket writes, below the cluster's prefix.
 const OBJECT: &str = "doctor";
 
+/// The names of the checks.
+const CHECKS: [&str; 6] = ["credentials", "clock", "bucket", "queue", "definition", "log group"];
+
+/// The findings where none of the checks can be made: there is no `need`.
+pub fn skipped(need: &str) -> Vec<Finding> {
+    CHECKS.map(|check| Finding::skipped(check, need)).to_vec()
+}
+
+/// The thing without which a call fails in this way, whatever it is for. `None`: the failure is
+/// about the call.
+pub fn need(kind: ErrorKind) -> Option<&'static str> {
+    match kind {
+        ErrorKind::Credentials => Some("credentials"),
+        ErrorKind::WrongClock => Some("the right time"),
+        ErrorKind::Unreachable | ErrorKind::NoAnswer => Some("the network"),
+        ErrorKind::NoRegion => Some("a region"),
+        _ => None,
+    }
+}
+
 /// All checks of a cluster, at the same time.
 pub async fn check(session: &Session) -> Vec<Finding> {
     let clock = ServerClock::default();
@@ -26,7 +46,46 @@ pub async fn check(session: &Session) -> Vec<Finding> {
         definitions(session),
         log_group(session)
     );
-    [vec![credentials, skew(&clock)], bucket, vec![queue], definitions, vec![logs]].concat()
+    let found = [vec![credentials, skew(&clock)], bucket, vec![queue], definitions, vec![logs]].concat();
+    with_one_error_for_one_cause(found)
+}
+
+/// The findings, of which only the first one is an error where all have one cause: there are no
+/// credentials, the clock is wrong, or nothing answers.
+fn with_one_error_for_one_cause(findings: Vec<Finding>) -> Vec<Finding> {
+    let Some(root) = root(&findings) else { return findings };
+    let Some(need) = findings[root].cause.and_then(need) else { return findings };
+    let depends = |finding: &Finding| match finding.cause {
+        Some(kind) => self::need(kind) == Some(need),
+        // Nothing was sent, or nothing has answered.
+        None => finding.check == "clock" && finding.state == State::Warning,
+    };
+    let mut found: Vec<Finding> = Vec::new();
+    for (place, finding) in findings.into_iter().enumerate() {
+        let finding = match place != root && depends(&finding) {
+            true => Finding::skipped(finding.check, need),
+            false => finding,
+        };
+        // Two checks of the bucket are one now.
+        if found.last() != Some(&finding) || finding.state != State::Skipped {
+            found.push(finding);
+        }
+    }
+    found
+}
+
+/// The finding with the cause of others.
+fn root(findings: &[Finding]) -> Option<usize> {
+    let place = |check: &str, kind: ErrorKind| {
+        let is_it = |finding: &Finding| finding.check == check && finding.cause == Some(kind);
+        findings.iter().position(is_it)
+    };
+    let is_of_network = |finding: &Finding| finding.cause.and_then(need) == Some("the network");
+    let no_call_succeeds = || findings.iter().filter(|finding| finding.check != "clock").all(is_of_network);
+    place("credentials", ErrorKind::Credentials)
+        .or_else(|| place("clock", ErrorKind::WrongClock))
+        // One service alone may be out of reach.
+        .or_else(|| findings.iter().position(is_of_network).filter(|_| no_call_succeeds()))
 }
 
 /// Checks the credentials, and names their owner.
@@ -57,7 +116,7 @@ fn skew(clock: &ServerClock) -> Finding {
         span(i64::try_from(difference.as_millis()).unwrap_or(i64::MAX))
     );
     let finding = if difference > MAX_SKEW {
-        Finding::error("clock", message)
+        Finding { cause: Some(ErrorKind::WrongClock), ..Finding::error("clock", message) }
     } else {
         Finding::warning("clock", message)
     };
@@ -184,7 +243,47 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
-    use crate::cli::doctor::finding::State;
+
+    fn failed(check: &'static str, kind: ErrorKind) -> Finding {
+        Finding::failed(check, &Failure::new(kind, "no"))
+    }
+
+    /// The states of findings: the first letters of their words.
+    fn states(findings: Vec<Finding>) -> String {
+        let letter = |finding: Finding| match finding.state {
+            State::Ok => 'o',
+            State::Warning => 'w',
+            State::Error => 'e',
+            State::Skipped => 's',
+        };
+        with_one_error_for_one_cause(findings).into_iter().map(letter).collect()
+    }
+
+    #[test]
+    fn one_cause_is_one_error() {
+        let unset = || Finding::warning("clock", "no answer");
+        let all = |kind: ErrorKind| {
+            let bucket = [failed("bucket", kind), failed("bucket", kind)];
+            [vec![failed("credentials", kind), unset()], bucket.to_vec(), vec![failed("queue", kind)]]
+                .concat()
+        };
+        for kind in [ErrorKind::Credentials, ErrorKind::Unreachable, ErrorKind::NoAnswer] {
+            assert_eq!(states(all(kind)), "esss", "{kind:?}");
+        }
+        // Each denial is of another permission.
+        assert_eq!(states(all(ErrorKind::AccessDenied)), "eweee");
+        let wrong = Finding { cause: Some(ErrorKind::WrongClock), ..Finding::error("clock", "an hour") };
+        let late =
+            [failed("credentials", ErrorKind::WrongClock), wrong, failed("queue", ErrorKind::WrongClock)];
+        assert_eq!(states(late.to_vec()), "ses");
+        // A service that alone cannot be reached is an error of its own, and so is another failure.
+        let ok = Finding::ok("credentials", "me");
+        let unreachable = || failed("bucket", ErrorKind::Unreachable);
+        assert_eq!(states(vec![ok.clone(), unreachable(), unreachable()]), "oee");
+        let mixed = [failed("credentials", ErrorKind::Credentials), failed("queue", ErrorKind::NotFound)];
+        assert_eq!(states(mixed.to_vec()), "ee");
+        assert_eq!(states(vec![ok, failed("queue", ErrorKind::Credentials)]), "oe");
+    }
 
     #[test]
     fn a_wrong_clock_is_an_error_only_where_requests_fail() {

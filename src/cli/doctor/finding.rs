@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::ui::{Failure, sanitize};
+use crate::ui::{ErrorKind, Failure, sanitize};
 use awsb_model::without_url_passwords;
 
 /// Whether something has to be done.
@@ -14,6 +14,8 @@ pub enum State {
     Warning,
     /// Jobs cannot run, or cannot be seen.
     Error,
+    /// The check was not made, or says nothing of its own: another one has found the cause.
+    Skipped,
 }
 
 impl State {
@@ -22,6 +24,7 @@ impl State {
             Self::Ok => "ok",
             Self::Warning => "warning",
             Self::Error => "error",
+            Self::Skipped => "skipped",
         }
     }
 }
@@ -37,13 +40,15 @@ pub struct Finding {
     pub message: String,
     /// Advice, a line each.
     pub hints: Vec<String>,
+    /// The kind of the failure that it is about.
+    pub cause: Option<ErrorKind>,
 }
 
 impl Finding {
     /// Nothing has to be done.
     pub fn ok(check: &'static str, message: impl Into<String>) -> Self {
         let message = without_url_passwords(&message.into());
-        Self { check, state: State::Ok, message, hints: Vec::new() }
+        Self { check, state: State::Ok, message, hints: Vec::new(), cause: None }
     }
 
     /// Something does not work, or could not be checked.
@@ -58,7 +63,13 @@ impl Finding {
 
     /// The check has failed.
     pub fn failed(check: &'static str, failure: &Failure) -> Self {
-        Self { hints: failure.hints().to_vec(), ..Self::error(check, failure.message()) }
+        let error = Self::error(check, failure.message());
+        Self { hints: failure.hints().to_vec(), cause: Some(failure.kind()), ..error }
+    }
+
+    /// The check needs something that another check has found missing.
+    pub fn skipped(check: &'static str, need: &str) -> Self {
+        Self { state: State::Skipped, ..Self::ok(check, format!("not checked: needs {need}")) }
     }
 
     /// The check could not be made.

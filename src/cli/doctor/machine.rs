@@ -9,8 +9,8 @@ use crate::cli::awsbatch::OLD_TOOLS;
 use crate::cli::completions::files;
 use crate::cli::completions::scripts::Shell;
 use crate::cli::path_programs::{self, first, is_awsb, is_ours, is_program};
-use crate::config::{Builder, Cluster, settings_path};
-use crate::ui::Failure;
+use crate::config::{self, Builder, Cluster, settings_path};
+use crate::ui::{ErrorKind, Failure};
 use awsb_model::words;
 
 /// The version of this program, and whether the names of the tools lead to it.
@@ -183,16 +183,27 @@ fn parent(path: &Path) -> String {
     path.parent().unwrap_or(path).display().to_string()
 }
 
-/// The settings file, and the cluster that is meant. `is_named`: an option or a variable names it.
+/// The settings files, and the cluster that is meant. `is_named`: an option or a variable names it.
 pub fn settings(meant: &Result<Cluster, Failure>, is_named: bool) -> Vec<Finding> {
+    let old = config::old_file().map(|file| match file.mistake {
+        None => Finding::ok("settings", format!("{}, of ParallelCluster's tools", file.path.display())),
+        Some(mistake) => Finding::unknown("settings", &mistake)
+            .hint("it matters only for a cluster that this file describes"),
+    });
     let cluster = match meant {
         Ok(cluster) => cluster,
-        Err(failure) => return vec![Finding::failed("settings", failure)],
-    };
-    let file = match settings_path() {
-        Some(path) if path.exists() => path.display().to_string(),
-        Some(path) => format!("there is no settings file ({})", path.display()),
-        None => "there is no settings file, as this user has no home".to_owned(),
+        Err(failure) if failure.kind() == ErrorKind::NoCluster => {
+            let own = Finding::ok("settings", own_settings());
+            let cluster = Finding::failed("cluster", failure);
+            return std::iter::once(own).chain(old).chain([cluster]).collect();
+        }
+        Err(failure) => {
+            let wrong = Finding::failed("settings", failure);
+            // The mistake may be one of the old file.
+            let other = old.filter(|old| old.message != wrong.message);
+            let cluster = Finding::skipped("cluster", "the settings");
+            return std::iter::once(wrong).chain(other).chain([cluster]).collect();
+        }
     };
     let why = if is_named { "as you say" } else { "by default" };
     let place = match (&cluster.region, cluster.is_local) {
@@ -200,12 +211,24 @@ pub fn settings(meant: &Result<Cluster, Failure>, is_named: bool) -> Vec<Finding
         (Some(region), false) => format!(", region {region}"),
         (None, false) => String::new(),
     };
-    vec![Finding::ok("settings", file), Finding::ok("cluster", format!("{}{place} ({why})", cluster.name))]
+    let own = Finding::ok("settings", own_settings());
+    let cluster = Finding::ok("cluster", format!("{}{place} ({why})", cluster.name));
+    std::iter::once(own).chain(old).chain([cluster]).collect()
+}
+
+/// Where the settings file is.
+fn own_settings() -> String {
+    match settings_path() {
+        Some(path) if path.exists() => path.display().to_string(),
+        Some(path) => format!("there is no settings file ({})", path.display()),
+        None => "there is no settings file, as this user has no home".to_owned(),
+    }
 }
 
 /// The Docker engine, which only some jobs and image builds need.
-pub async fn engine(cluster: &Cluster) -> Finding {
-    let is_needed = cluster.images.builder == Builder::Docker && !cluster.is_local;
+pub async fn engine(cluster: Option<&Cluster>) -> Finding {
+    let builds = |cluster: &Cluster| cluster.images.builder == Builder::Docker && !cluster.is_local;
+    let is_needed = cluster.is_some_and(builds);
     match awsb_docker::find().await {
         Ok((address, _)) => Finding::ok("docker", format!("an engine answers at {address}")),
         Err(e) if is_needed => Finding::warning("docker", e.to_string())

@@ -5,8 +5,9 @@
 //! * `other_version`: the versions of other programs `awsb` in PATH;
 //! * `finding`: what a check has found.
 //!
-//! Each check runs, whatever the others found. Only the check of the bucket writes: one small
-//! object, always the same.
+//! Each check runs, whatever the others found. Where several fail for one cause, one finding is an
+//! error, and the others say that they need what is missing. Only the check of the bucket writes:
+//! one small object, always the same.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -15,7 +16,7 @@ use clap::Parser;
 
 use super::CommonArgs;
 use crate::config;
-use crate::ui::{Exit, Failure, Format, Layout};
+use crate::ui::{ErrorKind, Exit, Failure, Format, Layout};
 use finding::{Finding, State};
 
 mod cluster;
@@ -42,13 +43,19 @@ impl Args {
         let choice = self.common.choice();
         let meant = config::resolve(&choice);
         findings.extend(machine::settings(&meant, choice.cluster.is_some()));
-        if let Ok(meant) = &meant {
-            match self.common.open().await {
-                Ok(session) => findings.extend(cluster::check(&session).await),
-                Err(failure) => findings.push(Finding::failed("cluster", &failure)),
-            }
-            findings.push(machine::engine(meant).await);
-        }
+        let checked = match &meant {
+            Err(failure) if failure.kind() == ErrorKind::NoCluster => cluster::skipped("the cluster"),
+            Err(_) => cluster::skipped("the settings"),
+            Ok(_) => match self.common.open().await {
+                Ok(session) => cluster::check(&session).await,
+                Err(failure) => {
+                    findings.push(Finding::failed("cluster", &failure));
+                    cluster::skipped(cluster::need(failure.kind()).unwrap_or("the cluster"))
+                }
+            },
+        };
+        findings.extend(checked);
+        findings.push(machine::engine(meant.as_ref().ok()).await);
         findings.push(machine::completions());
         self.show(&findings)?;
         let is_wrong = findings.iter().any(|finding| finding.state == State::Error);

@@ -111,7 +111,7 @@ write_documents() {
         "$programs/$tool" --man >"$share/man/man1/$tool.1"
     done
     for tool in "${old_names[@]}"; do
-        sed "s/@NAME@/$tool/g" packaging/old-name.1 >"$share/man/man1/$tool.1"
+        "$programs/awsb" "$tool" --man >"$share/man/man1/$tool.1"
     done
     # The program installs completions for all names, into the folders of a user who has no other.
     for shell in bash zsh fish; do

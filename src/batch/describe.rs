@@ -63,6 +63,21 @@ pub async fn describe_with_environment(
     Ok(details.iter().map(|detail| detail.as_ref().map(JobDetails::from)).collect())
 }
 
+/// These jobs with their environment variables, in the given order, without those that Batch does
+/// not know. A job that is named several times is there as often as Batch answers with it.
+///
+/// # Errors
+/// When Batch cannot be asked.
+pub async fn describe_as_answered(session: &Session, ids: &[JobId]) -> Result<Vec<JobDetails>, Failure> {
+    let mut answered: HashMap<String, Vec<JobDetails>> = HashMap::new();
+    each_answer(session, ids, |job| {
+        let details = JobDetails::from(&job);
+        answered.entry(details.job.job_id.clone()).or_default().push(details);
+    })
+    .await?;
+    Ok(ids.iter().filter_map(|id| answered.get_mut(id.as_str())?.pop()).collect())
+}
+
 /// Describes jobs in batches, and converts each as it comes.
 async fn describe_each<T: Clone>(
     session: &Session,
@@ -70,6 +85,19 @@ async fn describe_each<T: Clone>(
     convert: fn(JobDetail) -> T,
 ) -> Result<Vec<Option<T>>, Failure> {
     let mut described: HashMap<String, T> = HashMap::new();
+    each_answer(session, ids, |job| {
+        described.insert(job.job_id().unwrap_or_default().to_owned(), convert(job));
+    })
+    .await?;
+    Ok(ids.iter().map(|id| described.get(id.as_str()).cloned()).collect())
+}
+
+/// Describes jobs in batches, and takes each as it comes.
+async fn each_answer(
+    session: &Session,
+    ids: &[JobId],
+    mut take: impl FnMut(JobDetail),
+) -> Result<(), Failure> {
     let chunks: Vec<Vec<JobId>> = ids.chunks(limits::DESCRIBE_JOBS_IDS).map(<[_]>::to_vec).collect();
     let asked = chunks.into_iter().map(|chunk| {
         let session = session.clone();
@@ -77,11 +105,9 @@ async fn describe_each<T: Clone>(
     });
     let mut answers = stream::iter(asked).buffer_unordered(CALLS_AT_ONCE);
     while let Some(jobs) = answers.next().await {
-        described
-            .extend(jobs?.into_iter().map(|job| (job.job_id().unwrap_or_default().to_owned(), convert(job))));
+        jobs?.into_iter().for_each(&mut take);
     }
-    drop(answers);
-    Ok(ids.iter().map(|id| described.get(id.as_str()).cloned()).collect())
+    Ok(())
 }
 
 /// One call of DescribeJobs, for at most [`limits::DESCRIBE_JOBS_IDS`] jobs.

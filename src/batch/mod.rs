@@ -31,7 +31,9 @@ mod wait_set;
 pub use capacity_cache::{
     CachedCapacity, Details as CapacityDetails, cache_capacity, cached_capacity, environments_of,
 };
-pub use describe::{JobDetails, describe, describe_one, describe_with_environment, sdk_details, unknown};
+pub use describe::{
+    JobDetails, describe, describe_as_answered, describe_one, describe_with_environment, sdk_details, unknown,
+};
 pub use exec_target::{ExecTarget, ExecTask, exec_target};
 pub use history::{RecordedJob, last_of_another_session, record_submission, recorded_ids, recorded_jobs};
 pub use hosts::{Host, HostJob, HostResources, UNITS, hosts, instances, jobs_by_host};

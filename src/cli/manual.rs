@@ -30,16 +30,35 @@ pub fn with_options(command: Command) -> Command {
         )
 }
 
+/// A section of a manual page.
+#[derive(Debug)]
+pub struct Section {
+    /// Its title.
+    pub title: &'static str,
+    /// Its text.
+    pub paragraphs: Vec<String>,
+}
+
 /// Prints the manual page or the completions if the first argument asks for them. Returns whether
 /// it did.
 ///
 /// # Errors
 /// When standard output cannot be written.
 pub fn print(command: &Command, args: &[OsString]) -> Result<bool, Failure> {
+    print_with(command, args, &[])
+}
+
+/// The same as [`print`], with more sections at the end of the manual page.
+///
+/// # Errors
+/// When standard output cannot be written.
+pub fn print_with(command: &Command, args: &[OsString], more: &[Section]) -> Result<bool, Failure> {
     let words: Vec<&[u8]> = args.iter().skip(1).map(|word| word.as_bytes()).collect();
     let shell: &[u8] = match words.as_slice() {
         [b"--man"] => {
-            let page = page(command).map_err(|e| Failure::failed(format!("writing the manual page: {e}")))?;
+            let failed = |e| Failure::failed(format!("writing the manual page: {e}"));
+            let mut page = page(command).map_err(failed)?;
+            page.extend(more.iter().flat_map(|section| section.lines().into_bytes()));
             Output::new(Format::Plain).write(&page)?;
             return Ok(true);
         }
@@ -59,6 +78,14 @@ pub fn print(command: &Command, args: &[OsString]) -> Result<bool, Failure> {
     let program = name.split_once(' ').map_or(name, |(program, _)| program);
     Output::new(Format::Plain).write(shell.script(&[program]).as_bytes())?;
     Ok(true)
+}
+
+impl Section {
+    /// The section in the language of troff.
+    fn lines(&self) -> String {
+        let paragraphs: Vec<String> = self.paragraphs.iter().map(|text| roff_text(text)).collect();
+        format!(".SH {}\n{}\n", roff_text(self.title), paragraphs.join("\n.PP\n"))
+    }
 }
 
 /// The manual page. A tool with subcommands has one page for all of them, with a section for each.

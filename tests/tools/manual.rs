@@ -42,6 +42,32 @@ fn every_tool_has_a_manual_page() {
 }
 
 #[story]
+fn the_old_names_have_manual_pages_with_what_differs() {
+    let sandbox = Sandbox::new();
+    let groff = has(&sandbox, "groff");
+    for (tool, option, difference) in [
+        ("awsbsub", "command-file", "makes no second job"),
+        ("awsbstat", "expand-children", "look like numbers"),
+        ("awsbout", "stream", "ends when the job has ended"),
+        ("awsbkill", "reason", "Any number of jobs"),
+        ("awsbqueues", "details", "the old tool fails"),
+        ("awsbhosts", "details", "sorted by their IDs"),
+    ] {
+        let page = sandbox.run("awsb", [tool, "--man"]).ok().stdout;
+        for text in
+            [&option.replace('-', "\\-"), difference, ".SH FILES\n", ".SH SEE ALSO\n", "awsbatch\\-cli.cfg"]
+        {
+            assert!(page.contains(text), "{tool}, {text}: {page}");
+        }
+        if groff {
+            let outcome =
+                sandbox.run_with_input("groff", ["-Kutf8", "-man", "-ww", "-z"], page.as_str()).ok();
+            assert_eq!(outcome.stderr, "", "{tool}");
+        }
+    }
+}
+
+#[story]
 fn awsb_has_a_manual_page_that_names_the_tools() {
     let sandbox = Sandbox::new();
     let page = sandbox.run("awsb", ["--man"]).ok().stdout;

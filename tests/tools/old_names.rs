@@ -265,6 +265,13 @@ fn jobs() {
             cases.push(case(format!("job {whole}"), ["awsbstat", whole]));
         }
         cases.push(case("unknown", ["awsbstat", &id(9999)]));
+        // A job that is named twice.
+        for twice in all.iter().filter(|id| !id.contains([':', '#'])).take(8) {
+            cases.push(case(format!("{twice} twice"), ["awsbstat", twice, twice]));
+            cases.push(case(format!("{twice} twice, details"), ["awsbstat", "-d", twice, &id(9999), twice]));
+            cases
+                .push(case(format!("{twice} ended twice"), ["awsbkill", twice, &id(9999), twice, &id(9999)]));
+        }
         beside.compare(&cases);
     }
 }

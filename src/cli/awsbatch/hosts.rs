@@ -21,6 +21,9 @@ pub const DEFINITION: Definition = Definition {
     ],
     operands: Operands::Any,
     operand: ("instance_ids", "EC2 instances, which are shown with all fields"),
+    differences: &[
+        "Hosts are sorted by their IDs, and those of all compute environments of the queue are shown.",
+    ],
 };
 
 /// `awsbhosts`' entry point.

@@ -1,6 +1,6 @@
 //! `awsbkill`: ends jobs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -29,6 +29,10 @@ pub const DEFINITION: Definition = Definition {
     ],
     operands: Operands::Some,
     operand: ("job_ids", "The IDs of the jobs to end"),
+    differences: &[
+        "Any number of jobs can be named. When one of them cannot be ended, the others are all the same, and the \
+         exit code is 1.",
+    ],
 };
 
 /// `awsbkill`' entry point.
@@ -40,20 +44,23 @@ async fn kill(values: Values) -> Result<Exit, Failure> {
     let session = open(&values).await?;
     let reason = values.text("reason").unwrap_or_else(|| "Terminated by the user".to_owned());
     let ids = ids(&values);
-    let jobs = batch::describe(&session, &ids).await;
+    let jobs = batch::describe_as_answered(&session, &ids).await;
     let jobs = jobs.map_err(failed_with("Unexpected error. Command failed with exception:"))?;
-    let missing = ids.iter().zip(&jobs).filter(|(_, job)| job.is_none());
-    print(missing.map(|(id, _)| format!("Job ({id}) not found.")).collect())?;
-    let jobs: Vec<batch::Job> = jobs.into_iter().flatten().collect();
-    let left = jobs.iter().filter(|job| !job.status.has_ended()).cloned().collect();
+    let jobs: Vec<batch::Job> = jobs.into_iter().map(|details| details.job).collect();
+    let mut known: HashSet<&str> = jobs.iter().map(|job| job.job_id.as_str()).collect();
+    let missing = ids.iter().filter(|id| !known.contains(id.as_str()));
+    print(missing.map(|id| format!("Job ({id}) not found.")).collect())?;
+    // A job that is named twice is ended once.
+    let left = jobs.iter().filter(|job| known.remove(job.job_id.as_str()) && !job.status.has_ended());
+    let left = left.cloned().collect();
     let progress = TerminationProgress::default();
     let ended = batch::terminate_all(&session, left, &reason, &progress);
-    let mut outcomes: HashMap<String, _> = ended.map(|(job, outcome)| (job.job_id, outcome)).collect().await;
+    let outcomes: HashMap<String, _> = ended.map(|(job, outcome)| (job.job_id, outcome)).collect().await;
     let mut exit = Exit::Done;
     let mut lines = Vec::new();
     for job in &jobs {
         let (id, status) = (&job.job_id, job.status);
-        lines.push(match outcomes.remove(id) {
+        lines.push(match outcomes.get(id) {
             None => format!("Job ({id}) is already in ({status}) status."),
             Some(Ok(())) => {
                 let action = if status < Status::Starting { "cancellation" } else { "termination" };

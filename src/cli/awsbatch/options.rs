@@ -67,6 +67,8 @@ pub struct Definition {
     pub operands: Operands,
     /// The name of an operand, and its meaning.
     pub operand: (&'static str, &'static str),
+    /// What it does otherwise than the old tool, for the manual page: a paragraph each.
+    pub differences: &'static [&'static str],
 }
 
 /// The values of a command line.
@@ -350,6 +352,7 @@ mod tests {
         ],
         operands: Operands::Any,
         operand: ("words", "w"),
+        differences: &[],
     };
 
     fn parse(definition: &Definition, line: &str) -> Result<Values, NoValues> {

@@ -37,6 +37,12 @@ pub const DEFINITION: Definition = Definition {
     ],
     operands: Operands::One,
     operand: ("job_id", "The ID of a job, an array's child or a node"),
+    differences: &[
+        "All lines are shown; the old tool reads one page of a long log. The log group of the job is read, whichever \
+         it is.",
+        "--stream ends when the job has ended. A job that is tried again is followed into its next attempt. \
+         --stream-period has no effect.",
+    ],
 };
 
 const LISTING: &str = "Error listing jobs from AWS Batch. Failed with exception:";

@@ -20,6 +20,7 @@ pub const DEFINITION: Definition = Definition {
     ],
     operands: Operands::Any,
     operand: ("job_queues", "Queues, by name or ARN, which are shown with all fields"),
+    differences: &["A queue without a reason has `-` there; the old tool fails."],
 };
 
 /// `awsbqueues`' entry point.

@@ -35,6 +35,10 @@ pub const DEFINITION: Definition = Definition {
     ],
     operands: Operands::Any,
     operand: ("job_ids", "Jobs; those with children are shown with them, and a single job with all fields"),
+    differences: &[
+        "Fields that an answer lacks are `-`. Names of jobs that look like numbers are shown as they are. vCPUs and \
+         memory are shown where resourceRequirements has them.",
+    ],
 };
 
 /// The variable with the place of the job's files.
@@ -149,9 +153,8 @@ async fn in_queue(
 
 /// These jobs; `doing` is what the old tool says that has failed.
 async fn described(session: &Session, ids: &[JobId], doing: &str) -> Result<Vec<JobDetails>, Failure> {
-    let jobs = batch::describe_with_environment(session, ids).await;
-    let jobs = jobs.map_err(failed_with(&format!("{doing} Failed with exception:")))?;
-    Ok(jobs.into_iter().flatten().collect())
+    let jobs = batch::describe_as_answered(session, ids).await;
+    jobs.map_err(failed_with(&format!("{doing} Failed with exception:")))
 }
 
 /// These jobs and, behind them, their children. Jobs that have children are left out unless

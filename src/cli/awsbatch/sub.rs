@@ -114,6 +114,14 @@ pub const DEFINITION: Definition = Definition {
     ],
     operands: Operands::Any,
     operand: ("command", "The command and its arguments; a script of standard input if there is none"),
+    differences: &[
+        "A reply that is lost makes no second job: awsbsub looks for the job before it submits again. When Ctrl-C \
+         interrupts it, it says whether there may be a job, and the exit code is 130.",
+        "vCPUs and memory are requested in resourceRequirements, as vcpus and memory are deprecated. The job has one \
+         more variable, AWSB_SUBMISSION.",
+        "--env gives its variables to a command, too. Several dependencies are all kept. With a device such as \
+         /dev/null as standard input, a command is submitted.",
+    ],
 };
 
 /// The variables that `--env all` leaves out.

@@ -7,7 +7,8 @@ use futures_util::future::LocalBoxFuture;
 
 use super::options::{Definition, NoValues, Values};
 use crate::aws::Session;
-use crate::cli::{block_on, manual, variables};
+use crate::cli::manual::{self, Section};
+use crate::cli::{block_on, variables};
 use crate::config::ClusterSelector;
 use crate::ui::{EndSignal, ErrorKind, Exit, Failure, Format, Output, print_message};
 use awsb_model::JobId;
@@ -23,7 +24,8 @@ type Tool = fn(Values) -> LocalBoxFuture<'static, Result<Exit, Failure>>;
 pub fn run(definition: &Definition, words: Vec<OsString>, tool: Tool) -> ExitCode {
     let mut command = definition.command();
     let name = definition.name;
-    let outcome = match manual::print(&manual::with_options(command.clone()), &words) {
+    let sections = sections(definition);
+    let outcome = match manual::print_with(&manual::with_options(command.clone()), &words, &sections) {
         Ok(true) => Ok(Exit::Done),
         Err(failure) => Err(failure),
         Ok(false) if words.len() == 2 && (words[1] == "--version" || words[1] == "-V") => {
@@ -60,6 +62,49 @@ pub fn run(definition: &Definition, words: Vec<OsString>, tool: Tool) -> ExitCod
     ExitCode::from(exit.code())
 }
 
+/// The sections of the manual page besides those of each tool.
+fn sections(definition: &Definition) -> [Section; 4] {
+    const COMMON: [&str; 2] = [
+        "The ARN of a job can be given in place of its ID. Messages of errors are in other words, and lines with \
+         hint: may follow. No log file is written: --log-level is accepted, and has no effect.",
+        "The page docs/awsbatch-cli.md of awsb's documentation has all differences.",
+    ];
+    let same = format!(
+        "{} has the options, the output and the exit codes of the tool of this name in \
+         aws-parallelcluster-awsbatch-cli 1.6, but for these differences.",
+        definition.name
+    );
+    let text = |paragraphs: &[&str]| paragraphs.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+    let exit = match definition.name {
+        "awsbsub" => "0: the job was submitted. 1: it was not. 2: the command line is wrong.",
+        _ => "0: all is done. 1: something failed. 2: the command line is wrong.",
+    };
+    let ours = match definition.name {
+        "awsbhosts" => "bhosts",
+        "awsbkill" => "bkill",
+        "awsbout" => "bout",
+        "awsbqueues" => "bqueues",
+        "awsbstat" => "bstat",
+        _ => "bsub",
+    };
+    [
+        Section {
+            title: "DIFFERENCES FROM THE OLD TOOL",
+            paragraphs: [vec![same], text(definition.differences), text(&COMMON)].concat(),
+        },
+        Section {
+            title: "FILES",
+            paragraphs: text(&[
+                "~/.parallelcluster/awsbatch-cli.cfg: the clusters, and the default one, as for the old tool.",
+                "~/.config/awsb/config.toml: the settings of awsb, whose clusters can be named with -c, too. -c local \
+                 is the local cluster of this machine.",
+            ]),
+        },
+        Section { title: "EXIT STATUS", paragraphs: text(&[exit]) },
+        Section { title: "SEE ALSO", paragraphs: vec![format!("{ours}(1), which can do more; awsb(1)")] },
+    ]
+}
+
 fn print(text: &str) -> Result<Exit, Failure> {
     Output::new(Format::Plain).write(text.as_bytes())?;
     Ok(Exit::Done)
@@ -80,14 +125,8 @@ pub fn failed_with(words: &str) -> impl Fn(Failure) -> Failure {
     }
 }
 
-/// The jobs that the operands name, each once. An ARN stands for its ID.
+/// The jobs that the operands name. An ARN stands for its ID.
 pub fn ids(values: &Values) -> Vec<JobId> {
-    let mut ids: Vec<JobId> = Vec::new();
-    for text in values.texts() {
-        let id = JobId::from_batch(text.rsplit('/').next().unwrap_or_default());
-        if !ids.contains(&id) {
-            ids.push(id);
-        }
-    }
-    ids
+    let texts = values.texts().into_iter();
+    texts.map(|text| JobId::from_batch(text.rsplit('/').next().unwrap_or_default())).collect()
 }

@@ -276,7 +276,8 @@ fn whatever_is_wrong_is_silent() {
     assert!(!sandbox.local_home().exists(), "no local cluster is started");
 }
 
-/// The script asks `awsb`, because the `bsub` that is typed may be LSF's.
+/// The script asks `awsb`, because the `bsub` that is typed may be LSF's. Its command line has
+/// files, as without completions.
 #[story]
 fn another_bsub_is_never_started() {
     let mut sandbox = sandbox();
@@ -286,17 +287,43 @@ fn another_bsub_is_never_started() {
         awsb_testkit::shells::executable(&folder.join(name), "#!/bin/sh\ntouch submitted\n").unwrap();
     }
     sandbox.set("PATH", format!("{}:{}", folder.display(), sandbox.get("PATH").unwrap()));
-    assert_eq!(in_bash(&sandbox, SOURCE_BASH, &["bsub", "-q", "lab-s"]), "lab-spot\n");
-    // Without an awsb beside it, there is nothing to ask.
+    sandbox.file("lab-script", "");
     let path = folder.join("bsub").display().to_string();
-    let answer = in_bash(&sandbox, SOURCE_BASH, &[&path, "-q", "lab-s"]);
-    assert_eq!(answer.trim(), "");
+    for program in ["bsub", &path] {
+        assert_eq!(in_bash(&sandbox, SOURCE_BASH, &[program, "-q", "lab-s"]), "lab-script\n");
+    }
+    assert_eq!(in_fish(&sandbox, "bsub -q lab-s"), "lab-script\n");
     assert!(!sandbox.work().join("submitted").exists());
     let outcome = sandbox.run("awsb", ["completions", "--install", "--shell", "bash"]).ok();
     let note = "awsb completions: note: bsub in PATH is another program, which gets no completions\n";
     assert!(outcome.stderr.starts_with(note), "{outcome}");
     let files = Path::new(sandbox.get("XDG_DATA_HOME").unwrap()).join("bash-completion/completions");
     assert!(files.join("bstat").exists() && !files.join("bsub").exists(), "{outcome}");
+}
+
+/// The files that were installed once, on a machine whose awsb is gone.
+#[story]
+fn without_awsb_files_are_completed() {
+    let mut sandbox = sandbox();
+    sandbox.file("lab-script", "");
+    let scripts = ["bash", "zsh", "fish"].map(|shell| {
+        let script = sandbox.run("awsb", ["completions", "--print", "--shell", shell]).ok().stdout;
+        sandbox.file(&format!("../script.{shell}"), script).display().to_string()
+    });
+    sandbox.set("PATH", "/usr/bin:/bin");
+    let [of_bash, of_zsh, of_fish] = scripts;
+    let answer = in_bash(&sandbox, &format!("source {of_bash}"), &["bsub", "-q", "lab-s"]);
+    assert_eq!(answer, "lab-script\n");
+    program("fish");
+    let script = format!("source {of_fish}; complete -C 'bsub -q lab-s'");
+    let outcome = sandbox.run("fish", ["--no-config", "-c", &script]).ok();
+    assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("lab-script\n", ""));
+    program("zsh");
+    let mut zsh = Terminal::new(120).start(&sandbox, "zsh", ["-f", "-i"]);
+    zsh.types(&format!("autoload -Uz compinit; compinit -u -D; source {of_zsh}; PS1='ready> '\n"));
+    zsh.until("the prompt", |screen| screen.lines().any(|line| line.trim_end() == "ready>"));
+    zsh.types("bsub -q lab-s\t");
+    zsh.until("the file", |screen| screen.contains("bsub -q lab-script"));
 }
 
 #[story]

@@ -11,6 +11,8 @@ _awsb_complete() {
     # A menu inserts candidates as they are listed.
     case $COMP_TYPE in 37 | 42) shell=bash-menu ;; esac
     COMPREPLY=()
+    # Without awsb, the command line is another program's, or nobody's.
+    type -P "$program" >/dev/null || names=files
     while IFS= read -r line; do
         if [[ $line == names:* ]]; then names=${line#names:}; else COMPREPLY+=("$line"); fi
     done < <("$program" __complete "$shell" "$COMP_CWORD" "${COMP_WORDS[@]}" </dev/null 2>/dev/null)

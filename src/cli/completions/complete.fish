@@ -8,9 +8,15 @@ function __awsb_complete
     if string match -q '*/*' -- "$words[1]"
         set program (string replace -r '^~/' "$HOME/" -- "$words[1]" | string replace -r '[^/]*$' awsb)
     end
-    command -q $program; or return
     set -l names nothing
-    for line in (command $program __complete fish (count $words) $words "$current" </dev/null 2>/dev/null)
+    set -l lines
+    if command -q $program
+        set lines (command $program __complete fish (count $words) $words "$current" </dev/null 2>/dev/null)
+    else
+        # Without awsb, the command line is another program's, or nobody's.
+        set names files
+    end
+    for line in $lines
         if string match -q 'names:*' -- $line
             set names (string replace 'names:' '' -- $line)
         else

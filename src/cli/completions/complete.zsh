@@ -8,6 +8,8 @@ _awsb_complete() {
     first=${first/#\~\//$HOME/}
     [[ $first == */* ]] && program=${first:h}/awsb
     before=("${(@Q)words[1,CURRENT-1]}")
+    # Without awsb, the command line is another program's, or nobody's.
+    whence -p -- "$program" >/dev/null || names=files
     while IFS= read -r line; do
         case $line in
         names:*) names=${line#names:} ;;

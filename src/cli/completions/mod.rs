@@ -81,6 +81,10 @@ pub fn answer(words: &[OsString], definition: &dyn Fn(&str) -> Option<Command>) 
         }
     }
     let Some(command) = definition(tool) else { return String::new() };
+    // The program that is typed is another one, such as an LSF's that was installed later.
+    if path_programs::foreign(program).is_some() {
+        return format!("names:{}\n", Names::Files.as_str());
+    }
     let mut command = if tool == "awsb" { command } else { manual::with_options(command) };
     command.build();
     let at = position::find(&command, before, &line.word);

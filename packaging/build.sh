@@ -160,7 +160,9 @@ make_tarball() {
     local name=awsb-$version-$machine-linux
     write_tree "$work/$name"
     cp packaging/install.sh README.md LICENSE "$work/$name/"
-    tar --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner --format=ustar \
+    # The pages and the scripts that the README names.
+    cp -r docs examples "$work/$name/"
+    tar --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX --format=ustar \
         -C "$work" -c "$name" | gzip -9n >"$packages/$name.tar.gz"
 }
 
@@ -175,6 +177,7 @@ write_debian_changelog() {
 make_deb() {
     install_tool cargo-deb "$cargo_deb_version"
     write_tree "$work/tree"
+    cp -r docs examples "$work/tree/share/doc/awsb/"
     # The folder that Debian's zsh reads for packages.
     mv "$work/tree/share/zsh/site-functions" "$work/tree/share/zsh/vendor-completions"
     rm "$work/tree/share/doc/awsb/LICENSE"
@@ -189,6 +192,7 @@ make_rpm() {
     local tool
     install_tool cargo-generate-rpm "$cargo_generate_rpm_version"
     write_tree "$work/tree"
+    cp -r docs examples "$work/tree/share/doc/awsb/"
     # cargo-generate-rpm follows links, and would pack the one program under each name.
     find "$work/tree/bin" -type l -delete
     for tool in "${tools[@]}"; do

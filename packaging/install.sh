@@ -49,8 +49,11 @@ if [ -z "$prefix" ]; then
     # The script that was installed knows where.
     */lib/awsb) prefix=${here%/lib/awsb} ;;
     *)
-        [ -n "${HOME:-}" ] || fail "HOME is not set; give --prefix FOLDER" 2
-        prefix=$HOME/.local
+        # A relative one would be another folder in each folder.
+        case ${HOME:-} in
+        /*) prefix=$HOME/.local ;;
+        *) fail "HOME is not set to an absolute path; give --prefix FOLDER" 2 ;;
+        esac
         ;;
     esac
 fi
@@ -121,21 +124,24 @@ if [ -n "$uninstall" ]; then
     remove_own "$own"
     remove_made
     echo "awsb is gone from $prefix. These stay, if they are there:"
-    if [ -n "${HOME:-}" ]; then
+    case ${HOME:-} in
+    /*)
         state=${XDG_STATE_HOME:-$HOME/.local/state}/awsb
         echo "  settings: ${AWSB_CONFIG:-${XDG_CONFIG_HOME:-$HOME/.config}/awsb}"
         echo "  history, and clusters that are being made: $state"
         echo "  local cluster and its jobs: ${AWSB_LOCAL_HOME:-$state/local}"
         echo "  cache: ${XDG_CACHE_HOME:-$HOME/.cache}/awsb"
         echo "  completions that \`awsb completions --install\` has made begin with \"# Made by awsb\""
-    fi
+        ;;
+    esac
     exit 0
 fi
 
-if ! [ -x "$here/bin/awsb" ] || ! [ -d "$here/share" ]; then
+if ! [ -f "$here/bin/awsb" ] || ! [ -d "$here/share" ]; then
     fail "the folder of this script has no bin/awsb: unpack the whole archive"
 fi
-"$here/bin/awsb" --version >/dev/null || fail "awsb does not run on this machine"
+"$here/bin/awsb" --version >/dev/null ||
+    fail "awsb does not run on this machine from $here: is it mounted with noexec, or is this archive for another machine?"
 made=
 if ! [ -d "$prefix" ]; then
     mkdir -p "$prefix" || fail "$prefix cannot be written; give --prefix FOLDER"
@@ -191,8 +197,8 @@ if ! : >"$own.new/made-by-install.sh" || ! cp -RP "$here/bin" "$own.new/" || ! c
     ! cp "$here/install.sh" "$own.new/"; then
     full "$prefix cannot be written; nothing has changed"
 fi
-for file in README.md LICENSE; do
-    if [ -f "$here/$file" ] && ! cp "$here/$file" "$own.new/"; then full "$prefix cannot be written; nothing has changed"; fi
+for part in README.md LICENSE docs examples; do
+    if [ -e "$here/$part" ] && ! cp -RP "$here/$part" "$own.new/"; then full "$prefix cannot be written; nothing has changed"; fi
 done
 version=$("$own.new/bin/awsb" --version) || full "programs in $prefix do not run: is it mounted with noexec?"
 {

@@ -195,6 +195,9 @@ try_tarball() {
     try_documents "$prefix/share"
     # A second time, over what is there.
     "$folder/install.sh" --prefix "$prefix" >/dev/null
+    if ! [ -f "$prefix/lib/awsb/docs/bsub.md" ] || ! [ -f "$prefix/lib/awsb/examples/pi.sh" ]; then
+        fail "the pages and the examples are not in $prefix/lib/awsb"
+    fi
     "$prefix/lib/awsb/install.sh" --uninstall
     [ ! -e "$prefix" ] || fail "removing it has left $(find "$prefix")"
     # What another has put there stays: before the first installation, and after it.
@@ -277,7 +280,10 @@ try_deb() {
         inside sh -c 'man bsub | grep -q "Submit a job"' || fail "man bsub does not work on $suite"
         inside bash -c '. /usr/share/bash-completion/completions/bsub && complete -p bsub' >/dev/null ||
             fail "there is no completion of bsub on $suite"
-        inside dpkg --purge awsb
+        inside test -f /usr/share/doc/awsb/docs/bsub.md -a -f /usr/share/doc/awsb/examples/pi.sh ||
+            fail "the pages and the examples are not there on $suite"
+        inside dpkg --purge awsb >"$scratch/purged"
+        grep -q 'settings: ~/.config/awsb' "$scratch/purged" || fail "the removal does not say what stays: $(cat "$scratch/purged")"
         inside sh -c '! ls -d /usr/bin/awsb* /usr/bin/bsub /usr/share/doc/awsb 2>/dev/null' || fail "purging has left something on $suite"
         # The tarball, for a user.
         tar -xzf "$(package 'awsb-*-linux.tar.gz')" -C "$root/srv"
@@ -308,6 +314,9 @@ try_rpm() {
     fi
     try_tools "$root/usr/bin"
     try_documents "$root/usr/share"
+    if ! [ -f "$root/usr/share/doc/awsb/docs/bsub.md" ] || ! [ -f "$root/usr/share/doc/awsb/examples/pi.sh" ]; then
+        fail "the pages and the examples are not in the .rpm"
+    fi
     rpm -qp --requires "$rpm" | grep 'GLIBC' >/dev/null || fail "the .rpm does not say which glibc it needs"
     if [ "$(id -u)" = 0 ]; then
         rpm --root "$root" "${options[@]}" --erase awsb

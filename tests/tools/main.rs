@@ -29,6 +29,7 @@ mod exec;
 mod first_job;
 mod hosts;
 mod inputs;
+mod installer;
 mod launcher;
 mod limits;
 mod login;

@@ -1,0 +1,126 @@
+//! `install.sh` of the tar.gz, with programs that only say their version.
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use awsb_testkit::shells::executable;
+use awsb_testkit::{Outcome, Sandbox, SmallDisk, story};
+
+/// An unpacked archive in the working folder.
+fn archive(sandbox: &Sandbox) -> PathBuf {
+    let folder = sandbox.work().join("awsb-0.1.0");
+    let program = "#!/bin/sh\n[ \"$1\" = --version ] && echo \"awsb 0.1.0\"\n";
+    sandbox.file("awsb-0.1.0/bin/awsb", "");
+    executable(&folder.join("bin/awsb"), program).expect("a program");
+    for name in ["bsub", "blocal"] {
+        symlink("awsb", folder.join("bin").join(name)).expect("a link");
+    }
+    for name in [
+        "share/man/man1/bsub.1.gz",
+        "share/bash-completion/completions/bsub",
+        "README.md",
+        "docs/bsub.md",
+        "examples/pi.sh",
+    ] {
+        sandbox.file(&format!("awsb-0.1.0/{name}"), name);
+    }
+    executable(&folder.join("install.sh"), include_str!("../../packaging/install.sh")).expect("a script");
+    folder
+}
+
+/// Runs a line of a shell in the working folder.
+fn sh(sandbox: &Sandbox, line: &str) -> Outcome {
+    sandbox.run("sh", ["-c", line])
+}
+
+/// The files and folders below a folder.
+fn all_below(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry")) {
+        if entry.file_type().expect("a type").is_dir() {
+            found.extend(all_below(&entry.path()));
+        }
+        found.push(entry.path());
+    }
+    found
+}
+
+#[story]
+fn others_may_use_what_is_installed_whatever_the_umask_is() {
+    let sandbox = Sandbox::new();
+    archive(&sandbox);
+    let prefix = sandbox.work().join("prefix");
+    let outcome = sh(&sandbox, "umask 077; awsb-0.1.0/install.sh --prefix prefix").ok();
+    let installed = format!("awsb 0.1.0 is installed in {}. To remove it: ", prefix.display());
+    assert!(outcome.stdout.starts_with(&installed), "{outcome}");
+    for path in all_below(&prefix) {
+        let mode = std::fs::metadata(&path).expect("no link without a target").permissions().mode();
+        assert_eq!(mode & 0o044, 0o044, "{}: {mode:o}", path.display());
+        assert!(!path.is_dir() || mode & 0o011 == 0o011, "{}: {mode:o}", path.display());
+    }
+    assert_eq!(sh(&sandbox, "prefix/bin/bsub --version").ok().stdout, "awsb 0.1.0\n");
+    let page = std::fs::read_to_string(prefix.join("lib/awsb/docs/bsub.md")).expect("a page");
+    assert_eq!(page, "docs/bsub.md");
+    let outcome = sh(&sandbox, "umask 077; prefix/lib/awsb/install.sh --uninstall").ok();
+    assert!(outcome.stdout.contains("\n  settings: ") && outcome.stdout.contains("\n  history"), "{outcome}");
+    assert!(!prefix.exists());
+}
+
+/// `cd` goes to a folder of CDPATH, and prints where that is.
+#[story]
+fn cdpath_leads_nowhere_else() {
+    let sandbox = Sandbox::new();
+    let archive = archive(&sandbox);
+    let decoy = sandbox.work().join("decoy");
+    std::fs::create_dir_all(decoy.join("awsb-0.1.0/bin")).expect("a folder");
+    std::fs::create_dir_all(decoy.join("prefix")).expect("a folder");
+    let export = format!("CDPATH={}; export CDPATH;", decoy.display());
+    let outcome = sh(&sandbox, &format!("{export} sh awsb-0.1.0/install.sh --prefix prefix")).ok();
+    assert_eq!(outcome.stderr, "", "{outcome}");
+    let own = sandbox.work().join("prefix/lib/awsb");
+    assert!(own.join("bin/awsb").exists(), "{outcome}");
+    assert_eq!(
+        std::fs::read_link(sandbox.work().join("prefix/bin/bsub")).expect("a link"),
+        own.join("bin/bsub")
+    );
+    assert_eq!(all_below(&decoy.join("prefix")), Vec::<PathBuf>::new());
+    sh(&sandbox, &format!("{export} sh prefix/lib/awsb/install.sh --uninstall --prefix prefix")).ok();
+    assert!(!sandbox.work().join("prefix").exists());
+    assert!(archive.join("bin/awsb").exists());
+}
+
+#[story]
+fn a_disk_without_programs_is_named_and_nothing_is_left() {
+    let sandbox = Sandbox::new();
+    let archive = archive(&sandbox);
+    let disk = SmallDisk::new("noexec,size=8m");
+    let prefix = disk.path().join("prefix");
+    let outcome = sh(&sandbox, &format!("awsb-0.1.0/install.sh --prefix {}", prefix.display())).ended_with(1);
+    let canonical = disk.path().canonicalize().expect("a folder").join("prefix");
+    let says = format!(
+        "install.sh: error: programs in {} do not run: is it mounted with noexec?\n",
+        canonical.display()
+    );
+    assert!(outcome.stderr.ends_with(&says), "{outcome}");
+    assert_eq!(all_below(disk.path()), Vec::<PathBuf>::new());
+    // The archive itself is there.
+    let copy = format!("cp -R {} {}", archive.display(), disk.path().display());
+    sh(&sandbox, &copy).ok();
+    let line = format!("sh {}/awsb-0.1.0/install.sh --prefix prefix", disk.path().display());
+    let outcome = sh(&sandbox, &line).ended_with(1);
+    assert!(outcome.stderr.contains("is it mounted with noexec"), "{outcome}");
+    assert!(!sandbox.work().join("prefix").exists());
+}
+
+#[story]
+fn a_relative_home_is_no_place_to_install_into() {
+    let mut sandbox = Sandbox::new();
+    archive(&sandbox);
+    sandbox.set("HOME", "relative");
+    let outcome = sh(&sandbox, "awsb-0.1.0/install.sh").ended_with(2);
+    assert_eq!(
+        outcome.stderr,
+        "install.sh: error: HOME is not set to an absolute path; give --prefix FOLDER\n"
+    );
+    assert!(!sandbox.work().join("relative").exists());
+}

@@ -88,6 +88,17 @@ impl Job {
         self.eks_properties.as_ref()?.pod_properties.as_ref()
     }
 
+    /// Whether a container of its pods has no log stream that is known.
+    pub fn lacks_pod_streams(&self) -> bool {
+        let of_pod = self.pod().into_iter().flat_map(|pod| pod.init_containers.iter().chain(&pod.containers));
+        let of_attempts = self.attempts.iter().flatten().filter_map(|attempt| attempt.pod.as_ref());
+        let of_attempts = of_attempts.flat_map(|pod| pod.init_containers.iter().chain(&pod.containers));
+        of_pod
+            .map(|container| &container.log_stream_name)
+            .chain(of_attempts.map(|container| &container.log_stream_name))
+            .any(Option::is_none)
+    }
+
     /// The container whose end was the end of the job, as far as it is known, or the main one.
     fn deciding_container(&self) -> Option<&Container> {
         let containers = self.task_containers();

@@ -55,6 +55,6 @@ pub use running_limit::{
     remove_unused_limit,
 };
 pub use submit::{RetryPolicy, SubmissionProgress, Submitted, SubmittedJobs, once, submit};
-pub use task::{AttemptContainer, Container};
+pub use task::{AttemptContainer, AttemptPod, Container};
 pub use terminate::{TerminationProgress, terminate, terminate_all, terminate_each};
 pub use wait_set::{Counts, JobWaitSet};

@@ -118,6 +118,13 @@ pub struct LogQuery {
 /// The clock of a job's machine may be behind the clock of AWS by this much, in milliseconds.
 pub(super) const CLOCK_SKEW: i64 = 600_000;
 
+/// Whether something ended so long ago that no line of it can still be on its way. The clocks of
+/// this machine and of AWS may differ, so a few minutes tell nothing.
+pub(super) fn is_long_ago(stopped_at: Option<i64>) -> bool {
+    let now = jiff::Timestamp::now().as_millisecond();
+    stopped_at.is_some_and(|at| now.saturating_sub(at) > 300_000)
+}
+
 impl LogQuery {
     /// The start time for FilterLogEvents, which searches every day of a log group from then on,
     /// and so also years without a line.

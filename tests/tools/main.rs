@@ -42,6 +42,7 @@ mod old_tools;
 mod output;
 mod output_shown;
 mod outputs;
+mod pod_streams;
 mod programs;
 mod property;
 mod prune;

@@ -153,9 +153,7 @@ impl Args {
             return files::run(&session, &self.common.output(), &ids, self.directory.as_deref()).await;
         }
         let mut found = named.find(&session, self.task).await?;
-        for job in &mut found.jobs {
-            logs::name_streams(&session, job).await?;
-        }
+        logs::name_streams(&session, &mut found.jobs).await?;
         let is_one = found.jobs.len() + found.failures.len() == 1;
         let mut sink = match &self.directory {
             Some(directory) => Sink::Directory(OutputDir::new(directory.clone(), !is_one, self.timestamps)),

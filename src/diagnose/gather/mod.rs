@@ -244,7 +244,7 @@ impl Collector<'_> {
     /// The end of a job's output. `None`: it has no stream, or it cannot be read.
     async fn log(&self, job: &Job, lines: usize) -> Option<LogTail> {
         let mut job = job.clone();
-        let named = logs::name_streams(self.session, &mut job).await;
+        let named = logs::name_streams(self.session, std::slice::from_mut(&mut job)).await;
         self.noting(named, "its log streams", "logs:DescribeLogStreams")?;
         let mut streams = LogStreamRef::all_of(&job, self.session, None);
         let is_main =

@@ -15,15 +15,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::state::{
-    BUSY_PAUSE, FollowEnd, FollowOptions, GroupState, IDLE_PAUSE, JobState, MAX_LISTING_DELAY,
-    expected_writers, has_settled, is_late,
+    BUSY_PAUSE, FollowEnd, FollowOptions, GroupState, IDLE_PAUSE, JobState, MAX_LISTING_DELAY, WriterEnd,
+    expected_writers,
 };
 use crate::aws::ResilientSession;
 use crate::batch::{self, Job, PollInterval};
 use crate::logs::api::{self, MAX_STREAMS, Page, Request};
 use crate::logs::cursor::Cursor;
 use crate::logs::event::{CLOCK_SKEW, Event, LogStreamRef};
-use crate::logs::pods::describe_writers;
+use crate::logs::pods::PodStreams;
 use crate::logs::tail;
 use crate::ui::Failure;
 use awsb_model::{JobId, Status};
@@ -42,12 +42,10 @@ const MIN_TIME_PER_CALL: Duration = Duration::from_millis(100);
 /// A job that writes lines.
 #[derive(Debug)]
 struct WritingJob {
-    status: Status,
+    end: WriterEnd,
     started_at: Option<i64>,
-    has_streams: bool,
+    streams: Vec<Arc<LogStreamRef>>,
     settled: bool,
-    ended_at: Option<Instant>,
-    description: Job,
 }
 
 /// The streams of a job and its parts.
@@ -55,6 +53,9 @@ struct WritingJob {
 struct StreamSet {
     writers: BTreeMap<JobId, WritingJob>,
     cursors: Vec<Cursor>,
+    /// Parts on EKS whose containers do not all have a log stream yet.
+    unnamed: Vec<Job>,
+    pods: PodStreams,
     /// The latest time by the clock of AWS that was seen.
     now: i64,
     /// When only a tail is options: lines at or before this time are left out.
@@ -81,31 +82,32 @@ pub(super) async fn follow(
             return Err(Failure::failed("a job that is not known cannot be followed"));
         };
         state.poll(contact, &id, &mut on_change).await?;
-        let Some(job) = state.job.clone() else { continue };
+        let Some(job) = &state.job else { continue };
+        set.calls = 0;
         let summary = job.array_properties.as_ref().and_then(|a| a.status_summary.clone());
         let is_stale = listed.as_ref().is_none_or(|(at, before)| {
             *before != summary || summary.is_none() || at.elapsed() > LISTING_INTERVAL
         });
         // At the end, all writers have to be known.
-        let all_known = set.writers.values().filter(|w| w.status.has_ended()).count()
-            >= expected_writers(&job, &options.query);
+        let all_known = set.writers.values().filter(|w| w.end.status.has_ended()).count()
+            >= expected_writers(job, &options.query);
         if is_stale || (job.status.has_ended() && !all_known) {
-            set.update_writers(contact, &job, options).await?;
+            set.update_writers(contact, job, options).await?;
             listed = Some((Instant::now(), summary));
         }
+        set.find_unnamed(contact, options).await?;
         if let Some(n) = tail.take() {
             print(&set.begin_at_tail(contact, options, n).await?)?;
         }
         let begun = Instant::now();
-        set.calls = 0;
         if set.read_round(contact, options, &mut print).await? {
             interval.quicken();
         }
         let all_known = all_known || state.ended_before(MAX_LISTING_DELAY);
-        if job.status.has_ended() && all_known && set.is_done() {
+        if job.status.has_ended() && all_known && set.is_done() && !state.awaits_streams() {
             let missing = set.cursors.iter().filter(|cursor| cursor.missing_until.is_some());
             let missing = missing.map(|cursor| cursor.stream.clone()).collect();
-            return set.group.finish(options).map(|()| FollowEnd { job, missing });
+            return set.group.finish(options).map(|()| FollowEnd { job: job.clone(), missing });
         }
         let pause = interval.pause().max(MIN_TIME_PER_CALL * set.calls).saturating_sub(begun.elapsed());
         tokio::time::sleep(pause.max(BUSY_PAUSE)).await;
@@ -124,13 +126,13 @@ impl StreamSet {
         let query = &options.query;
         self.advance_clock(job.created_at);
         if job.parts().is_none() {
-            self.describe(contact, &[job.id()], options).await?;
+            self.add_writer(contact, job, options);
             return Ok(());
         }
         // A few are described by index: a listing would have all the others, too.
         if let Some(indices) = query.indices.as_ref().filter(|all| all.len() <= MAX_UNLISTED && !query.failed)
         {
-            let goes_on = |id: &JobId| self.writers.get(id).is_none_or(|w| !w.status.has_ended());
+            let goes_on = |id: &JobId| self.writers.get(id).is_none_or(|w| !w.end.status.has_ended());
             let ids: Vec<JobId> = indices.iter().map(|index| job.part(*index)).filter(goes_on).collect();
             return self.describe(contact, &ids, options).await;
         }
@@ -138,7 +140,7 @@ impl StreamSet {
             let summary = job.array_properties.as_ref()?.status_summary.as_ref()?;
             summary.get(status).map_or(Some(0), |n| usize::try_from(*n).ok())
         };
-        let ended = |status: Status| self.writers.values().filter(|w| w.status == status).count();
+        let ended = |status: Status| self.writers.values().filter(|w| w.end.status == status).count();
         let mut statuses = if query.failed { vec![] } else { vec![Status::Running] };
         for status in [Status::Succeeded, Status::Failed] {
             let is_wanted = status == Status::Failed || !query.failed;
@@ -150,10 +152,10 @@ impl StreamSet {
         let is_new = |part: &Job| match self.writers.get(&part.id()) {
             None => true,
             Some(writer) => {
-                !writer.status.has_ended()
-                    && (writer.status != part.status
+                !writer.end.status.has_ended()
+                    && (writer.end.status != part.status
                         || writer.started_at != part.started_at
-                        || !writer.has_streams)
+                        || writer.streams.is_empty())
             }
         };
         let new: Vec<JobId> = parts
@@ -173,39 +175,65 @@ impl StreamSet {
         ids: &[JobId],
         options: &FollowOptions,
     ) -> Result<(), Failure> {
-        let jobs = contact.keep(async |s| describe_writers(s, ids).await).await?;
-        let mut known: HashMap<JobId, Vec<String>> = HashMap::new();
-        for cursor in &self.cursors {
-            if ids.contains(&cursor.writer) {
-                known.entry(cursor.writer.clone()).or_default().push(cursor.stream.name.clone());
+        let described = contact.keep(async |s| batch::describe(s, ids).await).await?;
+        for part in described.into_iter().flatten() {
+            self.add_writer(contact, &part, options);
+            self.unnamed.retain(|known| known.job_id != part.job_id);
+            let has_pod = part.pod().is_some() || part.attempts.iter().flatten().any(|a| a.pod.is_some());
+            if has_pod && contact.session().cluster.pod_logs.is_some() {
+                self.unnamed.push(part);
             }
         }
-        for job in jobs {
-            self.advance_clock(job.started_at.max(job.stopped_at).max(job.created_at));
-            let id = job.id();
-            let streams = LogStreamRef::all_of(&job, contact.session(), options.query.attempt);
-            // The children of an array were created with the array, however late they start.
-            let is_first = job.attempts.as_ref().is_none_or(Vec::is_empty);
-            let begun_at = job.started_at.filter(|_| is_first).or(job.created_at);
-            let begin = options.query.since.or_else(|| Some(begun_at? - CLOCK_SKEW)).unwrap_or(0);
-            let has_streams = !streams.is_empty();
-            for stream in streams {
-                if known.get(&id).is_some_and(|streams| streams.contains(&stream.name)) {
-                    continue;
-                }
+        Ok(())
+    }
+
+    /// Adds a job that writes, or its new state, with the streams that it has.
+    fn add_writer(&mut self, contact: &ResilientSession, job: &Job, options: &FollowOptions) {
+        self.advance_clock(job.started_at.max(job.stopped_at).max(job.created_at));
+        let id = job.id();
+        let before = self.writers.remove(&id);
+        let seen_at = before.as_ref().and_then(|writer| writer.end.seen_at);
+        let seen_at = job.status.has_ended().then(|| seen_at.unwrap_or_else(Instant::now));
+        let writer = WritingJob {
+            end: WriterEnd::of(job, seen_at),
+            started_at: job.started_at,
+            streams: before.map(|writer| writer.streams).unwrap_or_default(),
+            settled: false,
+        };
+        self.writers.insert(id, writer);
+        self.add_streams(contact, job, options);
+    }
+
+    /// Adds those of the streams of a job that are new.
+    fn add_streams(&mut self, contact: &ResilientSession, job: &Job, options: &FollowOptions) {
+        let id = job.id();
+        let Some(writer) = self.writers.get_mut(&id) else { return };
+        // The children of an array were created with the array, however late they start.
+        let is_first = job.attempts.as_ref().is_none_or(Vec::is_empty);
+        let begun_at = job.started_at.filter(|_| is_first).or(job.created_at);
+        let begin = options.query.since.or_else(|| Some(begun_at? - CLOCK_SKEW)).unwrap_or(0);
+        for stream in LogStreamRef::all_of(job, contact.session(), options.query.attempt) {
+            if !writer.streams.contains(&stream) {
+                writer.streams.push(stream.clone());
                 self.cursors.push(Cursor::new(stream, id.clone(), begin, self.after));
             }
-            let ended_at = job.status.has_ended().then(Instant::now);
-            let writer = WritingJob {
-                status: job.status,
-                started_at: job.started_at,
-                has_streams,
-                settled: false,
-                ended_at,
-                description: Job { container: None, ecs_properties: None, attempts: None, ..job },
-            };
-            self.writers.insert(id, writer);
         }
+    }
+
+    /// Looks for the log streams of pods that were not there before.
+    async fn find_unnamed(
+        &mut self,
+        contact: &mut ResilientSession,
+        options: &FollowOptions,
+    ) -> Result<(), Failure> {
+        let mut jobs = std::mem::take(&mut self.unnamed);
+        self.calls += self.pods.name(contact, &mut jobs).await?;
+        for job in &jobs {
+            self.add_streams(contact, job, options);
+        }
+        // One that has ended stays while a stream of any of them may still appear.
+        jobs.retain(|job| job.lacks_pod_streams() && (!job.status.has_ended() || self.pods.may_appear()));
+        self.unnamed = jobs;
         Ok(())
     }
 
@@ -258,9 +286,9 @@ impl StreamSet {
         print: &mut impl FnMut(&[Event]) -> Result<(), Failure>,
     ) -> Result<bool, Failure> {
         for writer in self.writers.values_mut() {
-            writer.settled = has_settled(&writer.description, writer.ended_at, contact);
+            writer.settled = writer.end.has_settled(contact);
         }
-        let has_ended = |id: &JobId| self.writers.get(id).is_some_and(|w| w.status.has_ended());
+        let has_ended = |id: &JobId| self.writers.get(id).is_some_and(|w| w.end.status.has_ended());
         // Streams that are read from far back are asked for apart from those that keep up, whose
         // lines would come again.
         let mut groups: BTreeMap<(String, bool), Vec<(i64, usize)>> = BTreeMap::new();
@@ -284,8 +312,8 @@ impl StreamSet {
             let is_fresh = std::mem::take(&mut cursor.is_fresh);
             let Some(writer) = self.writers.get_mut(&cursor.writer) else { continue };
             // When lines come late, more may follow.
-            if is_fresh && writer.status.has_ended() && is_late(&writer.description, contact) {
-                writer.ended_at = Some(Instant::now());
+            if is_fresh && writer.end.status.has_ended() && writer.end.is_late(contact) {
+                writer.end.seen_at = Some(Instant::now());
                 writer.settled = false;
             }
         }
@@ -403,8 +431,10 @@ impl StreamSet {
     }
 
     fn is_done(&self) -> bool {
-        self.writers.values().all(|w| w.settled || (w.status.has_ended() && !w.has_streams))
+        let is_done = |w: &WritingJob| w.settled || (w.end.status.has_ended() && w.streams.is_empty());
+        self.writers.values().all(is_done)
             && self.cursors.iter().all(|cursor| cursor.done)
+            && !self.pods.may_appear()
     }
 }
 

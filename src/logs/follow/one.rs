@@ -1,19 +1,20 @@
 //! Following a job whose lines are in a few streams, which are read one by one.
 
 use std::collections::BTreeMap;
+use std::slice;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::state::{
-    BUSY_PAUSE, FollowEnd, FollowOptions, GroupState, IDLE_PAUSE, JobState, MAX_LISTING_DELAY,
-    expected_writers, has_settled, is_late,
+    BUSY_PAUSE, FollowEnd, FollowOptions, GroupState, IDLE_PAUSE, JobState, MAX_LISTING_DELAY, WriterEnd,
+    expected_writers,
 };
 use crate::aws::ResilientSession;
 use crate::batch::{self, Job, PollInterval};
 use crate::logs::event::{Event, LogQuery, LogStreamRef};
 use crate::logs::merge::MAX_SINGLE_STREAMS;
 use crate::logs::parallel_read::is_full;
-use crate::logs::pods::describe_writers;
+use crate::logs::pods::PodStreams;
 use crate::logs::reader::{StreamPage, StreamReader};
 use crate::logs::stream_follower::PAGES_AT_ONCE;
 use crate::logs::tail::{self, StreamTail};
@@ -53,31 +54,43 @@ pub async fn follow(
     let mut interval = PollInterval::new(FIRST_PAUSE, IDLE_PAUSE);
     let mut tail = options.tail;
     let mut group = GroupState::default();
+    let mut pods = PodStreams::default();
     loop {
         if state.poll(contact, id, on_change).await? {
             interval.quicken();
         }
-        if let Some(job) = state.job.clone() {
+        if let Some(job) = &state.job {
             let has_many = job.parts().is_some_and(|parts| parts as usize > MAX_SINGLE_STREAMS);
             // The lines of several containers are sorted by time.
             if has_many || query.pattern.is_some() || job.has_several_containers() {
                 return Ok(None);
             }
-            let writers = writers(contact, &job, &logs, query).await?;
+            let is_done = |id: &JobId| logs.get(id).is_some_and(|log| log.done);
+            let parts;
+            let writers = if job.parts().is_some() {
+                parts = parts_to_read(contact, job, &mut pods, query, is_done).await?;
+                parts.as_slice()
+            } else if is_done(&job.id()) {
+                &[]
+            } else {
+                slice::from_ref(job)
+            };
             if let Some(n) = tail.take() {
-                print(&begin_at_tail(contact, &writers, query, n, &mut logs).await?)?;
+                print(&begin_at_tail(contact, writers, query, n, &mut logs).await?)?;
             }
+            let awaits_streams = state.awaits_streams() || pods.may_appear();
             for writer in writers {
                 let log = logs.entry(writer.id()).or_default();
-                if log.read(contact, &writer, query, &mut group, print).await? {
+                if log.read(contact, writer, query, &mut group, print).await? {
                     interval.quicken();
                 }
+                log.done &= !awaits_streams;
             }
             let all_seen =
-                logs.len() >= expected_writers(&job, query) || state.ended_before(MAX_LISTING_DELAY);
+                logs.len() >= expected_writers(job, query) || state.ended_before(MAX_LISTING_DELAY);
             if job.status.has_ended() && all_seen && logs.values().all(|l| l.done) {
                 let missing = logs.into_values().flat_map(|log| log.missing).collect();
-                return group.finish(options).map(|()| Some(FollowEnd { job, missing }));
+                return group.finish(options).map(|()| Some(FollowEnd { job: job.clone(), missing }));
             }
         }
         let shortest = if state.begun.elapsed() < START { FIRST_PAUSE } else { BUSY_PAUSE };
@@ -85,24 +98,24 @@ pub async fn follow(
     }
 }
 
-/// The jobs that may have lines which were not read: the job itself, or the children of an array
-/// that have started and are not done.
-async fn writers(
+/// The children of an array, or the nodes, that have started and may have lines which were not
+/// read.
+async fn parts_to_read(
     contact: &mut ResilientSession,
     job: &Job,
-    logs: &BTreeMap<JobId, JobLog>,
+    pods: &mut PodStreams,
     query: &LogQuery,
+    is_done: impl Fn(&JobId) -> bool,
 ) -> Result<Vec<Job>, Failure> {
-    let is_done = |id: &JobId| logs.get(id).is_some_and(|l| l.done);
-    if job.parts().is_none() {
-        return Ok(if is_done(&job.id()) { Vec::new() } else { vec![job.clone()] });
-    }
     let started = [Status::Starting, Status::Running, Status::Succeeded, Status::Failed];
     let started = if query.failed { &started[3..] } else { &started[..] };
     let children = contact.keep(async |s| batch::parts(s, job, started).await).await?;
     let is_wanted = |id: &JobId| query.has_part(id.part()) && !is_done(id);
     let ids: Vec<JobId> = children.iter().map(Job::id).filter(is_wanted).collect();
-    contact.keep(async |s| describe_writers(s, &ids).await).await
+    let described = contact.keep(async |s| batch::describe(s, &ids).await).await?;
+    let mut parts: Vec<Job> = described.into_iter().flatten().collect();
+    pods.name(contact, &mut parts).await?;
+    Ok(parts)
 }
 
 /// The last lines of these jobs, by time. Reading goes on behind them.
@@ -147,7 +160,8 @@ impl JobLog {
         if job.status.has_ended() && self.ended_at.is_none() {
             self.ended_at = Some(Instant::now());
         }
-        let settled = has_settled(job, self.ended_at, contact);
+        let end = WriterEnd::of(job, self.ended_at);
+        let settled = end.has_settled(contact);
         let mut any = false;
         // The last attempt has as many streams as it has containers with one.
         let last = job.task_containers().iter().filter(|c| c.log_stream_name.is_some()).count().max(1);
@@ -185,7 +199,7 @@ impl JobLog {
         }
         // A job that had settled before this reading is read to its end now, unless lines still
         // came: then more may come.
-        let is_late = any && is_late(job, contact);
+        let is_late = any && end.is_late(contact);
         if is_late && self.ended_at.is_some() {
             self.ended_at = Some(Instant::now());
         }

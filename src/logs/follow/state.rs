@@ -1,15 +1,16 @@
 //! The common part of following one stream and many streams: the options, the state of the job, and
 //! the time at which its last line can be expected.
 
+use std::slice;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::aws::{ResilientSession, Session};
+use crate::aws::ResilientSession;
 use crate::batch::{self, Job, PollInterval};
-use crate::logs::event::{LogQuery, LogStreamRef};
-use crate::logs::pods::name_streams;
+use crate::logs::event::{LogQuery, LogStreamRef, is_long_ago};
+use crate::logs::pods::PodStreams;
 use crate::ui::Failure;
-use awsb_model::JobId;
+use awsb_model::{JobId, Status};
 
 /// The shortest pause between two readings. CloudWatch Logs answers 10 to 25 reads per second and
 /// account; a job that prints much must not use them all.
@@ -73,6 +74,8 @@ impl GroupState {
 pub struct JobState {
     pub job: Option<Job>,
     pub begun: Instant,
+    /// The log streams of its pods, on EKS.
+    pods: PodStreams,
     interval: PollInterval,
     next_poll: Instant,
     /// When Batch was last seen to know the job.
@@ -86,6 +89,7 @@ impl JobState {
         Self {
             job: None,
             begun,
+            pods: PodStreams::default(),
             interval: PollInterval::default(),
             next_poll: begun,
             known_at: begun,
@@ -103,12 +107,8 @@ impl JobState {
     ) -> Result<bool, Failure> {
         let mut changed = false;
         if self.ended_at.is_none() && Instant::now() >= self.next_poll {
-            if let Some(polled) = batch::poll_job(contact, id, self.known_at).await? {
-                let named = async |s: &Session| {
-                    let mut job = polled.clone();
-                    name_streams(s, &mut job).await.map(|()| job)
-                };
-                let job = contact.keep(named).await?;
+            if let Some(mut job) = batch::poll_job(contact, id, self.known_at).await? {
+                self.pods.name(contact, slice::from_mut(&mut job)).await?;
                 self.known_at = Instant::now();
                 self.ended_at = job.status.has_ended().then_some(self.known_at);
                 let state = |j: &Job| (j.status, j.status_reason.clone());
@@ -120,8 +120,16 @@ impl JobState {
                 self.job = Some(job);
             }
             self.next_poll = Instant::now() + self.interval.pause();
+        } else if let Some(job) = self.job.as_mut().filter(|_| self.pods.may_appear()) {
+            self.pods.name(contact, slice::from_mut(job)).await?;
         }
         Ok(changed)
+    }
+
+    /// Whether a container of the job has ended, and its log stream is not there but may still
+    /// appear.
+    pub fn awaits_streams(&self) -> bool {
+        self.pods.may_appear()
     }
 
     /// Whether the job was seen to have ended longer ago than `time`.
@@ -142,21 +150,35 @@ pub fn expected_writers(job: &Job, query: &LogQuery) -> usize {
     }
 }
 
-/// Whether no line of a job can still be on its way. `ended_at` is when the job was first seen to
-/// have ended.
-pub fn has_settled(job: &Job, ended_at: Option<Instant>, contact: &ResilientSession) -> bool {
-    let settle = contact.session().cluster.log_settle;
-    ended_long_ago(job) || ended_at.is_some_and(|at| at.elapsed() >= settle)
+/// The end of a job that writes lines.
+#[derive(Debug, Clone, Copy)]
+pub struct WriterEnd {
+    /// The state of the job.
+    pub status: Status,
+    /// When it ended by the clock of AWS, in milliseconds since the epoch.
+    pub stopped_at: Option<i64>,
+    /// When it was first seen to have ended.
+    pub seen_at: Option<Instant>,
 }
 
-/// Whether lines that have just come were late, if the job had ended.
-pub fn is_late(job: &Job, contact: &ResilientSession) -> bool {
-    !contact.session().cluster.log_settle.is_zero() && !ended_long_ago(job)
-}
+impl WriterEnd {
+    /// The end of a job that was first seen to have ended at this time.
+    pub fn of(job: &Job, seen_at: Option<Instant>) -> Self {
+        Self { status: job.status, stopped_at: job.stopped_at, seen_at }
+    }
 
-/// Whether a job ended so long ago that no line can still be on its way. The clocks of this machine
-/// and of AWS may differ, so a few minutes tell nothing.
-fn ended_long_ago(job: &Job) -> bool {
-    let now = jiff::Timestamp::now().as_millisecond();
-    job.status.has_ended() && job.stopped_at.is_some_and(|at| now.saturating_sub(at) > 300_000)
+    /// Whether no line of the job can still be on its way.
+    pub fn has_settled(&self, contact: &ResilientSession) -> bool {
+        let settle = contact.session().cluster.log_settle;
+        self.is_long_ago() || self.seen_at.is_some_and(|at| at.elapsed() >= settle)
+    }
+
+    /// Whether lines that have just come were late, if the job had ended.
+    pub fn is_late(&self, contact: &ResilientSession) -> bool {
+        !contact.session().cluster.log_settle.is_zero() && !self.is_long_ago()
+    }
+
+    fn is_long_ago(&self) -> bool {
+        self.status.has_ended() && is_long_ago(self.stopped_at)
+    }
 }

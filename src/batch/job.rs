@@ -138,6 +138,9 @@ pub struct NodeRange {
     pub target_nodes: Option<String>,
     /// The container that runs on each of them.
     pub container: Option<Container>,
+    /// The names of the containers that run on each of them, if these are tasks.
+    #[serde(skip)]
+    pub container_names: Vec<String>,
 }
 
 impl NodeRange {

@@ -19,7 +19,7 @@ pub struct ContainerStream {
     pub name: String,
     /// The log group, when the job definition names one.
     pub group: Option<String>,
-    /// The container's name, in a job of several containers.
+    /// The container's name, in a task or a pod.
     pub container: Option<String>,
 }
 
@@ -76,6 +76,20 @@ impl Job {
         let pod = self.eks_properties.iter().filter_map(|eks| eks.pod_properties.as_ref());
         let of_pod = pod.flat_map(|pod| pod.init_containers.iter().chain(&pod.containers));
         tasks.flat_map(|task| &task.containers).chain(of_pod).collect()
+    }
+
+    /// The names of its containers, or of those of its nodes; none for a job of one container
+    /// (`containerProperties`), which has no name.
+    pub fn container_names(&self) -> Vec<&str> {
+        let own = self.task_containers().into_iter().map(|container| shown_name(container.name.as_deref()));
+        let ranges = self.node_properties.iter().flat_map(|nodes| &nodes.node_range_properties).flatten();
+        let mut names: Vec<&str> = Vec::new();
+        for name in own.chain(ranges.flat_map(|range| &range.container_names).map(String::as_str)) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
     }
 
     /// Whether it consists of several containers, whose lines are to be told apart.
@@ -181,7 +195,7 @@ impl Job {
         // The job's own log configuration names the group (API `ContainerDetail` and
         // `TaskContainerDetails`, logConfiguration).
         let group = own.or(self.container.as_ref()).and_then(|c| c.log_group.clone());
-        let shown = self.has_several_containers().then(|| shown_name(container).to_owned());
+        let shown = (!containers.is_empty()).then(|| shown_name(container).to_owned());
         ContainerStream { name: name.to_owned(), group, container: shown }
     }
 

@@ -75,20 +75,22 @@ pub struct LogStreamRef {
 }
 
 impl LogStreamRef {
-    /// The streams of a job's attempts, the oldest first; of one attempt alone, if a number is
-    /// given.
-    pub fn all_of(job: &Job, session: &Session, attempt: Option<u32>) -> Vec<Arc<LogStreamRef>> {
+    /// The streams of a job's attempts that a query asks for, the oldest first.
+    pub fn of_query(job: &Job, session: &Session, query: &LogQuery) -> Vec<Arc<LogStreamRef>> {
+        let has_several = job.has_several_containers();
+        let is_wanted =
+            |stream: &ContainerStream| query.container.is_none() || stream.container == query.container;
         let stream = |stream: ContainerStream| {
             Arc::new(LogStreamRef {
                 writer: StreamWriter::Job,
                 job_id: job.job_id.clone(),
                 task: job.task,
-                container: stream.container,
+                container: stream.container.filter(|_| has_several),
                 group: stream.group.unwrap_or_else(|| session.cluster.log_group.clone()),
                 name: stream.name,
             })
         };
-        job.streams(attempt).into_iter().map(stream).collect()
+        job.streams(query.attempt).into_iter().filter(is_wanted).map(stream).collect()
     }
 
     /// The index of the array's child or of the node that writes it.
@@ -106,6 +108,8 @@ pub struct LogQuery {
     pub created_at: Option<i64>,
     /// Only the lines of this attempt, counted from 1.
     pub attempt: Option<u32>,
+    /// Only the lines of the container with this name.
+    pub container: Option<String>,
     /// Only lines that match this pattern, in the syntax of CloudWatch Logs (User Guide,
     /// FilterAndPatternSyntax).
     pub pattern: Option<String>,
@@ -130,6 +134,11 @@ impl LogQuery {
     /// and so also years without a line.
     pub(super) fn begin(&self) -> Option<i64> {
         self.since.or_else(|| Some(self.created_at?.saturating_sub(CLOCK_SKEW).max(0)))
+    }
+
+    /// Whether the lines of a job come from several containers at the same time.
+    pub fn has_several_containers(&self, job: &Job) -> bool {
+        self.container.is_none() && job.has_several_containers()
     }
 
     /// Whether the lines of a child or node are asked for.

@@ -92,6 +92,24 @@ fn containers_of_a_task_start_in_order_and_share_a_network() {
     let id = job["jobId"].as_str().unwrap();
     assert_eq!(sorted(&sandbox.run("bout", [id]).ok().stdout), expected);
     assert_eq!(sandbox.run("bout", ["--no-prefix", "--filter", "ready", id]).ok().stdout, "ready\n");
+    // And those of one of them.
+    let of = |words: &[&str]| sandbox.run("bout", [words, &[id]].concat()).ok().stdout;
+    assert_eq!(of(&["--container", "side"]), "up\n");
+    assert_eq!(of(&["--container", "main", "-f"]), "ready\n");
+    assert_eq!(of(&["--container", "setup", "--tail", "1", "--attempt", "1"]), "made\n");
+    let lines = sandbox.run("bout", ["--json", "--container", "side", id]).ok().json();
+    assert_eq!(
+        (&lines[0]["container"], lines.as_array().map(Vec::len)),
+        (&json!("side"), Some(1)),
+        "{lines}"
+    );
+    let folder = sandbox.work().join("out");
+    sandbox.run("bout", ["--container", "setup", "-d", &folder.display().to_string(), id]).ok();
+    let file = folder.join(format!("{id}.out"));
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "made\n");
+    let failed = sandbox.run("bout", ["--container", "other", id]);
+    assert!(failed.failed_with(2).contains("has no container other"), "{failed}");
+    assert!(failed.hints().contains("setup, side or main"), "{failed}");
     let detail = sandbox.run("bstat", ["-d", id]).ok().stdout;
     for words in ["container setup", "not essential; exit code 0", "container main", "essential; exit code 3"]
     {
@@ -140,6 +158,11 @@ fn the_end_of_an_essential_container_ends_the_task() {
     let containers = &job["ecsProperties"]["taskProperties"][0]["containers"];
     assert!(containers[0]["logStreamName"].is_string(), "{job}");
     assert_eq!(containers[1]["logStreamName"], Value::Null, "{job}");
+    for options in [&[][..], &["-f"]] {
+        let failed = sandbox.run("bout", [&["--container", "main"], options, &["last"]].concat());
+        assert!(failed.failed_with(1).contains("the container main of the job"), "{failed}");
+        assert!(failed.stderr.contains("has no log stream"), "{failed}");
+    }
     let detail = sandbox.run("bstat", ["-d", "-e", "last"]).ok().stdout;
     assert!(detail.contains("main: DependencyError"), "{detail}");
 }
@@ -330,6 +353,10 @@ fn a_task_of_one_process() {
     register(&sandbox, "process", json!({"containers": [only.clone()]}));
     let ended = sandbox.run("bsub", ["-I", "--job-definition", "process", "echo", "hello"]).ok();
     assert_eq!(ended.stdout, "hello\n");
+    // Its name is that of its only container.
+    assert_eq!(sandbox.run("bout", ["--container", "only", "last"]).ok().stdout, "hello\n");
+    let failed = sandbox.run("bout", ["--container", "other", "last"]);
+    assert!(failed.failed_with(2).contains("has no container other"), "{failed}");
     let job = sandbox.run("bstat", ["--json", "-e", "last"]).ok().json()[0].take();
     let stream = job["container"]["logStreamName"].as_str().unwrap();
     assert!(stream.starts_with("process/only/"), "{job}");
@@ -567,6 +594,8 @@ fn the_output_of_a_pod_is_read_where_the_settings_say() {
         let lines = format!("Default: a line of \"{}\"\nside: a line of \"{}\"\n", names[0], names[1]);
         assert_eq!(sandbox.run("bout", [JOB]).ok().stdout, lines);
         assert_eq!(sandbox.run("bout", ["-f", JOB]).ok().stdout, lines);
+        let side = format!("a line of \"{}\"\n", names[1]);
+        assert_eq!(sandbox.run("bout", ["--container", "side", JOB]).ok().stdout, side);
         let asked = server.requests("logs");
         let groups =
             asked.iter().map(|r| serde_json::from_slice::<Value>(&r.body).unwrap()["logGroupName"].take());

@@ -147,6 +147,7 @@ fn node_properties(detail: &JobDetail) -> Option<NodeProperties> {
             .container()
             .map(Container::from)
             .or_else(|| several_containers::main_of_range(range)),
+        container_names: several_containers::names_of_range(range),
     };
     Some(NodeProperties {
         num_nodes: nodes.and_then(|n| n.num_nodes()),

@@ -8,7 +8,7 @@ use aws_sdk_batch::types::{
 
 use super::fields::{ecs_cluster, log_driver, log_group, pairs, resources, tasks, variable};
 use crate::batch::job::{Attempt, Job};
-use crate::batch::job_containers::deciding;
+use crate::batch::job_containers::{deciding, shown_name};
 use crate::batch::task::{
     AttemptContainer, AttemptPod, AttemptTask, Container, EcsProperties, EcsTask, EksPod, EksProperties,
     Resource,
@@ -216,6 +216,11 @@ pub fn environments_of_range(range: &NodeRangeProperty) -> Vec<Vec<(&str, &str)>
 fn containers_of_range(range: &NodeRangeProperty) -> Vec<&TaskContainerProperties> {
     let tasks = range.ecs_properties().map(|ecs| ecs.task_properties()).unwrap_or_default();
     tasks.iter().flat_map(|task| task.containers()).collect()
+}
+
+/// The names of the containers of a node range of several.
+pub fn names_of_range(range: &NodeRangeProperty) -> Vec<String> {
+    containers_of_range(range).into_iter().map(|container| shown_name(container.name()).to_owned()).collect()
 }
 
 /// The main container of a node range of several.

@@ -85,7 +85,7 @@ async fn show(values: Values) -> Result<Exit, Failure> {
         )));
     }
     let name = job.container.as_ref().and_then(|container| container.log_stream_name.clone());
-    let streams = LogStreamRef::all_of(&job, &session, None);
+    let streams = LogStreamRef::of_query(&job, &session, &LogQuery::default());
     let Some(stream) = streams.into_iter().find(|stream| Some(&stream.name) == name.as_ref()) else {
         print(vec![format!("No log stream found for job ({id}) in the status ({})", job.status)])?;
         return Ok(Exit::Done);

@@ -52,6 +52,9 @@ pub struct Args {
     /// The lines of one attempt, counted from 1, or of all attempts
     #[arg(long, value_name = "N|all", default_value = "all", allow_negative_numbers = true)]
     attempt: AttemptArg,
+    /// Only the lines of this container, in a job of several
+    #[arg(long, value_name = "NAME")]
+    container: Option<String>,
     /// Put the time before each line
     #[arg(short = 'T', long)]
     timestamps: bool,
@@ -73,7 +76,8 @@ pub struct Args {
     /// List the result files of the job (kept by `bsub -o`, or put at $AWSB_OUTPUT_URL) instead of
     /// its output
     #[arg(long, conflicts_with_all = [
-        "follow", "head", "tail", "since", "filter", "attempt", "timestamps", "index", "failed", "no_prefix",
+        "follow", "head", "tail", "since", "filter", "attempt", "container", "timestamps", "index", "failed",
+        "no_prefix",
     ])]
     files: bool,
     /// Write the output into this directory: INDEX.out for each child of an array, ID.out for other
@@ -155,12 +159,14 @@ impl Args {
         let mut found = named.find(&session, self.task).await?;
         logs::name_streams(&session, &mut found.jobs).await?;
         let is_one = found.jobs.len() + found.failures.len() == 1;
+        let style = Style {
+            bare: self.no_prefix,
+            one_container: self.container.is_some(),
+            timestamps: self.timestamps,
+        };
         let mut sink = match &self.directory {
-            Some(directory) => Sink::Directory(OutputDir::new(directory.clone(), !is_one, self.timestamps)),
-            None => Sink::Stdout(Printer::new(
-                self.common.output(),
-                Style { bare: self.no_prefix, timestamps: self.timestamps },
-            )),
+            Some(directory) => Sink::Directory(OutputDir::new(directory.clone(), !is_one, style)),
+            None => Sink::Stdout(Printer::new(self.common.output(), style)),
         };
         let output = self.common.output();
         let mut array = (output.format() == Format::Json && self.directory.is_none() && !self.follow)
@@ -233,10 +239,14 @@ impl Args {
                 parts - 1
             )));
         }
+        if let Some(name) = &self.container {
+            check_container(job, name)?;
+        }
         Ok(LogQuery {
             since: self.since.map(TimeArg::epoch_ms).map(|at| at.max(0)),
             created_at: job.created_at,
             attempt: self.attempt.0,
+            container: self.container.clone(),
             pattern: self.filter.clone(),
             indices: self.index.as_ref().map(|IndexList(indices)| indices.iter().collect()),
             failed: self.failed,
@@ -257,6 +267,10 @@ impl Args {
         let FollowEnd { job, missing } =
             logs::follow(contact, &job.id(), &options, |_| (), |events| sink.show(job, events)).await?;
         check_printed(contact.session(), &job)?;
+        let streams = LogStreamRef::of_query(&job, contact.session(), &options.query).len();
+        if let Some(name) = options.query.container.filter(|_| streams == 0 && job.parts().is_none()) {
+            return Err(streams::container_without_stream(&job, &name));
+        }
         warn_of_lost_output("bout", &job);
         if job.is_array_parent() || job.is_mnp_parent() {
             let ended =
@@ -270,7 +284,7 @@ impl Args {
             let parts: Vec<Job> = parts.await?;
             warn_lost_outputs(&parts.iter().collect::<Vec<_>>());
         }
-        let all = job.parts().map_or(job.streams(None).len(), |parts| parts as usize);
+        let all = job.parts().map_or(streams, |parts| parts as usize);
         check_missing(&job, &missing, all).map_err(|f| f.map_hints(|hint| contact.session().advice(hint)))
     }
 
@@ -312,7 +326,7 @@ impl Args {
                 .hint(format!("`bout -f {id}` waits for them")));
         }
         let all = streams.len();
-        if job.parts().is_some() || query.pattern.is_some() || job.has_several_containers() {
+        if job.parts().is_some() || query.pattern.is_some() || query.has_several_containers(job) {
             if let Some(lines) = self.tail {
                 let tail = logs::tail(session, &streams, query, lines).await?;
                 show(tail.lines)?;
@@ -352,6 +366,22 @@ impl Args {
         }
         Ok((missing, all))
     }
+}
+
+/// Checks whether a job has a container with this name.
+///
+/// # Errors
+/// When it has none, with the names of those that it has.
+fn check_container(job: &Job, name: &str) -> Result<(), Failure> {
+    let (id, names) = (&job.job_id, job.container_names());
+    if names.contains(&name) {
+        return Ok(());
+    }
+    let failure = Failure::usage(format!("the job {id} has no container {name}"));
+    Err(match names.as_slice() {
+        [] => failure.hint("it has one container, which has no name: leave `--container` out"),
+        _ => failure.hint(format!("`--container` takes {}", words::or(&names))),
+    })
 }
 
 /// Prints at most `left` lines. Returns whether more are to be printed.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use jiff::tz::TimeZone;
 
-use super::print;
+use super::print::{self, Style};
 use crate::logs::Event;
 use crate::ui::{Failure, Format, Layout, Output, View, print_message};
 use awsb_model::{JobId, words};
@@ -18,7 +18,7 @@ pub struct OutputDir {
     directory: PathBuf,
     /// There are several jobs, and each has a directory of its own for its children.
     several_jobs: bool,
-    timestamps: bool,
+    style: Style,
     zone: TimeZone,
     files: BTreeMap<String, JobFile>,
 }
@@ -32,8 +32,8 @@ struct JobFile {
 
 impl OutputDir {
     /// Files are written to this directory.
-    pub fn new(directory: PathBuf, several_jobs: bool, timestamps: bool) -> Self {
-        Self { directory, several_jobs, timestamps, zone: TimeZone::system(), files: BTreeMap::new() }
+    pub fn new(directory: PathBuf, several_jobs: bool, style: Style) -> Self {
+        Self { directory, several_jobs, style, zone: TimeZone::system(), files: BTreeMap::new() }
     }
 
     /// Appends lines to the files of their jobs.
@@ -44,13 +44,10 @@ impl OutputDir {
         let mut texts: BTreeMap<&str, (String, u64)> = BTreeMap::new();
         for event in events {
             let (text, lines) = texts.entry(&event.stream.job_id).or_default();
-            if self.timestamps {
+            if self.style.timestamps {
                 print::time(event, &self.zone, text);
             }
-            if let Some(container) = &event.stream.container {
-                text.push_str(container);
-                text.push_str(": ");
-            }
+            self.style.name(event, text);
             text.push_str(&event.message);
             text.push('\n');
             *lines += 1;

@@ -10,8 +10,21 @@ use crate::ui::{Failure, Format, Output, local_rfc3339_ms, sanitize_json, saniti
 pub struct Style {
     /// Leave out the index of a child and the name of a container.
     pub bare: bool,
+    /// All lines are of containers with one name, which is left out.
+    pub one_container: bool,
     /// Add the time at which the line was printed.
     pub timestamps: bool,
+}
+
+impl Style {
+    /// Adds the name of the container, in a job of several.
+    pub fn name(self, event: &Event, text: &mut String) {
+        if let Some(container) = event.stream.container.as_ref().filter(|_| !self.bare && !self.one_container)
+        {
+            text.push_str(container);
+            text.push_str(": ");
+        }
+    }
 }
 
 /// Prints lines: the messages alone (behind a child's index or task, for an array), or an object
@@ -67,10 +80,7 @@ impl Printer {
         if let Some(index) = event.stream.part().filter(|_| of_parts) {
             self.index(index, event.stream.task, text);
         }
-        if let Some(container) = &event.stream.container {
-            text.push_str(container);
-            text.push_str(": ");
-        }
+        self.style.name(event, text);
     }
 
     /// The index of a child or a node before a line.

@@ -23,9 +23,10 @@ pub async fn of_job(
     lossy: &mut Vec<Job>,
 ) -> Result<Vec<Arc<LogStreamRef>>, Failure> {
     if job.parts().is_none() {
-        let streams = LogStreamRef::all_of(job, session, query.attempt);
-        return match query.attempt {
-            Some(number) if streams.is_empty() => Err(no_such_attempt(job, number)),
+        let streams = LogStreamRef::of_query(job, session, query);
+        return match (query.attempt, &query.container) {
+            (Some(number), _) if job.streams(Some(number)).is_empty() => Err(no_such_attempt(job, number)),
+            (_, Some(name)) if streams.is_empty() => Err(container_without_stream(job, name)),
             _ => Ok(streams),
         };
     }
@@ -33,7 +34,7 @@ pub async fn of_job(
     for ids in parts(session, job, query).await?.chunks(DESCRIBE_BATCH) {
         for part in logs::describe_writers(session, ids).await? {
             if !query.failed || part.status == Status::Failed {
-                streams.extend(LogStreamRef::all_of(&part, session, query.attempt));
+                streams.extend(LogStreamRef::of_query(&part, session, query));
                 lossy.extend(part.lost_output().is_some().then_some(part));
             }
         }
@@ -65,6 +66,15 @@ async fn parts(session: &Session, job: &Job, query: &LogQuery) -> Result<Vec<Job
         }
     }
     Ok(batch::parts(session, job, &statuses).await?.iter().map(Job::id).collect())
+}
+
+/// The failure of a container that has no log stream: it was not started, or Batch has not named
+/// its stream yet.
+pub fn container_without_stream(job: &Job, name: &str) -> Failure {
+    let id = &job.job_id;
+    let yet = if job.status.has_ended() { "" } else { " yet" };
+    Failure::failed(format!("the container {name} of the job {id} has no log stream{yet}"))
+        .hint(format!("`bstat -d {id}` shows how its containers are"))
 }
 
 fn no_such_attempt(job: &Job, number: u32) -> Failure {

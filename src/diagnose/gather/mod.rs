@@ -20,7 +20,7 @@ use super::evidence::{Dependency, Evidence, LogTail, MissingEvidence, ObservedJo
 use super::failed::{LINES, failed_by_user, failed_for_another};
 use crate::aws::Session;
 use crate::batch::{self, Job, sdk_details};
-use crate::logs::{self, LogStreamRef};
+use crate::logs::{self, LogQuery, LogStreamRef};
 use crate::ui::{ErrorKind, Failure};
 use awsb_model::{JobId, Status};
 
@@ -246,7 +246,7 @@ impl Collector<'_> {
         let mut job = job.clone();
         let named = logs::name_streams(self.session, std::slice::from_mut(&mut job)).await;
         self.noting(named, "its log streams", "logs:DescribeLogStreams")?;
-        let mut streams = LogStreamRef::all_of(&job, self.session, None);
+        let mut streams = LogStreamRef::of_query(&job, self.session, &LogQuery::default());
         let is_main =
             |stream: &std::sync::Arc<LogStreamRef>| Some(stream.name.as_str()) == job.main_log_stream();
         let stream = match streams.iter().position(is_main) {

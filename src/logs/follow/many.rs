@@ -212,7 +212,7 @@ impl StreamSet {
         let is_first = job.attempts.as_ref().is_none_or(Vec::is_empty);
         let begun_at = job.started_at.filter(|_| is_first).or(job.created_at);
         let begin = options.query.since.or_else(|| Some(begun_at? - CLOCK_SKEW)).unwrap_or(0);
-        for stream in LogStreamRef::all_of(job, contact.session(), options.query.attempt) {
+        for stream in LogStreamRef::of_query(job, contact.session(), &options.query) {
             if !writer.streams.contains(&stream) {
                 writer.streams.push(stream.clone());
                 self.cursors.push(Cursor::new(stream, id.clone(), begin, self.after));

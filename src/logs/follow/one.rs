@@ -62,7 +62,7 @@ pub async fn follow(
         if let Some(job) = &state.job {
             let has_many = job.parts().is_some_and(|parts| parts as usize > MAX_SINGLE_STREAMS);
             // The lines of several containers are sorted by time.
-            if has_many || query.pattern.is_some() || job.has_several_containers() {
+            if has_many || query.pattern.is_some() || query.has_several_containers(job) {
                 return Ok(None);
             }
             let is_done = |id: &JobId| logs.get(id).is_some_and(|log| log.done);
@@ -129,7 +129,7 @@ async fn begin_at_tail(
     let mut all = Vec::new();
     for writer in writers {
         let log = logs.entry(writer.id()).or_default();
-        for stream in LogStreamRef::all_of(writer, contact.session(), query.attempt) {
+        for stream in LogStreamRef::of_query(writer, contact.session(), query) {
             let end = contact.keep(async |s| tail::stream_tail(s, &stream, query.since, lines).await).await?;
             if let StreamTail::Lines(lines, reader) = end {
                 all.extend(lines);
@@ -152,7 +152,7 @@ impl JobLog {
         group: &mut GroupState,
         print: &mut impl FnMut(&[Event]) -> Result<(), Failure>,
     ) -> Result<bool, Failure> {
-        for stream in LogStreamRef::all_of(job, contact.session(), query.attempt) {
+        for stream in LogStreamRef::of_query(job, contact.session(), query) {
             if !self.readers.iter().any(|reader| reader.stream.name == stream.name) {
                 self.readers.push(StreamReader::new(stream, query.since));
             }
@@ -164,7 +164,10 @@ impl JobLog {
         let settled = end.has_settled(contact);
         let mut any = false;
         // The last attempt has as many streams as it has containers with one.
-        let last = job.task_containers().iter().filter(|c| c.log_stream_name.is_some()).count().max(1);
+        let last = match query.has_several_containers(job) {
+            true => job.task_containers().iter().filter(|c| c.log_stream_name.is_some()).count().max(1),
+            false => 1,
+        };
         let earlier = self.readers.len().saturating_sub(last);
         self.missing.clear();
         for (n, reader) in self.readers.iter_mut().enumerate() {

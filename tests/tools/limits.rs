@@ -151,6 +151,17 @@ fn a_limit_stays_while_its_array_runs() {
     assert_eq!((&limit["jobs"][0]["jobId"], &limit["jobs"][0]["held"]), (&json!(id), &json!(1)));
     // Without -a, only what somebody has made is shown.
     assert_eq!(sandbox.run("bqueues", ["--resources", "--json"]).ok().json(), json!([]));
+    // The table says of which array it is.
+    let row = || {
+        let table = sandbox.run("bqueues", ["--resources", "-a", "--no-header"]).ok().stdout;
+        table.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let name = limit["consumableResourceName"].as_str().unwrap();
+    let job_name = limit["jobs"][0]["jobName"].as_str().unwrap();
+    assert_eq!((row()[0].as_str(), &row()[7..]), (name, &[id.clone(), job_name.to_owned()][..]));
+    let consumes = sandbox.run("bstat", ["--no-header", "-o", "consumes", &id]).ok().stdout;
+    // The array, and its three children.
+    assert_eq!(consumes, format!("{name}=1\n").repeat(4));
     // A tool that only looks removes nothing; neither does the end of a part of it.
     sandbox.run("bkill", [&format!("{id}:2")]).ok();
     sandbox.run("bstat", [&id]).ok();

@@ -24,7 +24,10 @@ impl Args {
             let session = &session;
             async move {
                 let consumers = consumables::open_consumers(session, &resource.name).await?;
-                Ok::<_, Failure>(ResourceView { resource, consumers })
+                let is_limit = RunningLimit::is_one(&resource.name);
+                let arrays =
+                    if is_limit { arrays(session, &resource.name, &consumers).await? } else { Vec::new() };
+                Ok::<_, Failure>(ResourceView { resource, consumers, arrays })
             }
         });
         let looks: Vec<_> = stream::iter(looks).buffered(RESOURCES_AT_ONCE).collect().await;
@@ -82,7 +85,8 @@ impl Args {
             }
             Format::Plain => {
                 let column = |name, rank| Column { rank, ..Column::new(name) };
-                let mut table = output.table(vec![
+                let has_limits = views.iter().any(|view| RunningLimit::is_one(&view.resource.name));
+                let mut columns = vec![
                     Column { truncate: Truncate::End(8), ..Column::new("resource") },
                     column("type", 4),
                     column("total", 1),
@@ -90,8 +94,19 @@ impl Args {
                     column("available", 2),
                     column("running", 3),
                     column("waiting", 3),
-                ]);
-                table.rows(&views.iter().map(ResourceView::row).collect::<Vec<_>>())?;
+                ];
+                if has_limits {
+                    columns.extend(
+                        [("jobId", Truncate::Middle(9)), ("jobName", Truncate::End(8))]
+                            .map(|(name, truncate)| Column { truncate, rank: 1, ..Column::new(name) }),
+                    );
+                }
+                let mut table = output.table(columns);
+                let row = |view: &ResourceView| {
+                    let array = has_limits.then(|| view.array_cells());
+                    view.row().into_iter().chain(array.into_iter().flatten()).collect()
+                };
+                table.rows(&views.iter().map(row).collect::<Vec<_>>())?;
                 table.finish()
             }
         }
@@ -102,6 +117,13 @@ impl Args {
 struct ResourceView {
     resource: ConsumableResource,
     consumers: Vec<Consumer>,
+    /// The jobs of the array that a limit belongs to, also those that have ended.
+    arrays: Vec<Consumer>,
+}
+
+/// The jobs of the array that a limit belongs to. An array without open jobs has ended.
+async fn arrays(session: &Session, limit: &str, open: &[Consumer]) -> Result<Vec<Consumer>, Failure> {
+    if open.is_empty() { consumables::jobs_of(session, limit).await } else { Ok(open.to_vec()) }
 }
 
 impl ResourceView {
@@ -137,6 +159,13 @@ impl ResourceView {
         ]
     }
 
+    /// The array that a limit belongs to. A large array is several jobs.
+    fn array_cells(&self) -> [Cell; 2] {
+        let ids: Vec<&str> = self.arrays.iter().map(|job| job.job_id.as_str()).collect();
+        let name = self.arrays.first().map(|job| job.job_name.as_str());
+        [Cell::from(ids.join(",")), Cell::from(name.unwrap_or_default())]
+    }
+
     fn details(&self) -> Layout {
         let number = |n: Option<i64>| n.map(|n| n.to_string()).unwrap_or_default();
         let of = &self.resource;
@@ -158,6 +187,10 @@ impl ResourceView {
             format!("{} ({}){user} {} {holds}", job.job_id, job.job_name, job.status)
         };
         details.extend(self.consumers.iter().take(MAX_JOBS).map(|job| ("job", line(job))));
+        if self.consumers.is_empty() {
+            let ended = |job: &Consumer| format!("{} ({}) {}", job.job_id, job.job_name, job.status);
+            details.extend(self.arrays.iter().take(MAX_JOBS).map(|job| ("job", ended(job))));
+        }
         if let Some(more) = self.consumers.len().checked_sub(MAX_JOBS).filter(|more| *more > 0) {
             details.push(("job", format!("and {}", words::many(more, "more job"))));
         }

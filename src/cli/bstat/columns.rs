@@ -53,7 +53,7 @@ pub const ENDING: &str = "asked to end";
 
 /// All columns, in the order in which `--help` lists them. Their ranks are those of the default
 /// view.
-static COLUMNS: [ColumnDefinition; 28] = [
+static COLUMNS: [ColumnDefinition; 29] = [
     column("jobId", 0, Truncate::Middle(9), |job, _| CellValue::Id(job.job_id.clone(), job.id().part())),
     column("jobName", 1, Truncate::End(8), |job, _| CellValue::text(Some(&job.job_name))),
     column("status", 0, Truncate::Never, |job, _| CellValue::Status(job.status)),
@@ -112,6 +112,7 @@ static COLUMNS: [ColumnDefinition; 28] = [
     described("logStreamName", |job, _| CellValue::text(job.main_log_stream())),
     described("submitter", |job, _| CellValue::text(job.submitter.as_ref().map(|s| s.as_str()))),
     described("dependsOn", |job, _| CellValue::text(Some(&depends_on(job)))),
+    described("consumes", |job, _| CellValue::text(Some(&consumes(job)))),
 ];
 
 /// A column, by its name.
@@ -288,6 +289,12 @@ pub fn command(job: &Job) -> String {
     let command = launcher::quote_all(launcher::without_launcher(command).iter().map(AsRef::as_ref));
     let command = command.to_string_lossy().into_owned();
     if command.is_empty() { container.and_then(|c| c.launched.clone()).unwrap_or_default() } else { command }
+}
+
+/// The consumable resources that each instance of the job takes, as `--consume` has them.
+fn consumes(job: &Job) -> String {
+    let all = job.consumable_resource_properties.iter().flat_map(|all| &all.consumable_resource_list);
+    all.map(|of| format!("{}={}", of.name(), of.quantity)).collect::<Vec<_>>().join(",")
 }
 
 fn depends_on(job: &Job) -> String {

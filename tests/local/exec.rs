@@ -466,6 +466,13 @@ fn a_job_for_a_terminal_ends_with_its_shell() {
     let job = sandbox.run("bstat", ["--json", &id]).ok().json();
     assert_eq!((&job[0]["status"], &job[0]["jobName"]), (&"FAILED".into(), &"sh".into()), "{job}");
     assert_eq!(job[0]["container"]["exitCode"], 4, "{job}");
+    let command = |id: &str| sandbox.run("bstat", ["--no-header", "-o", "command", id]).ok().stdout;
+    assert_eq!(command(&id), "sh\n");
+    let detail = sandbox.run("bstat", ["-d", &id]).ok().stdout;
+    assert!(detail.contains("\ncommand       : sh\n"), "{detail}");
+    let words = ["-I", "--pty", "sh", "-c", "echo 'it is'; exit 0"];
+    sandbox.run("bsub", words).ok();
+    assert_eq!(command("last"), "sh_-c_'echo_'\\''it_is'\\'';_exit_0'\n");
 
     // A shell that is killed leaves no exit code, and its job does not stay.
     let mut shell = Terminal::new(100).start(&sandbox, "bsub", ["-I", "--pty", "sh"]);

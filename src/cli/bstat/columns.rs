@@ -9,7 +9,7 @@ use super::progress::ChildProgress;
 use super::row::{JobRow, ListingTraits};
 use crate::batch::Job;
 use crate::ui::{Column, Truncate};
-use awsb_model::payload::launcher;
+use awsb_model::payload::{launcher, pty};
 use awsb_model::{Invalid, JobNumber, Status};
 
 /// The definition of a column.
@@ -286,9 +286,12 @@ fn name_of(arn: &str) -> &str {
 pub fn command(job: &Job) -> String {
     let container = job.own_container();
     let command = container.and_then(|c| c.command.as_deref()).unwrap_or_default();
-    let command = launcher::quote_all(launcher::without_launcher(command).iter().map(AsRef::as_ref));
-    let command = command.to_string_lossy().into_owned();
-    if command.is_empty() { container.and_then(|c| c.launched.clone()).unwrap_or_default() } else { command }
+    let command = pty::without_script(launcher::without_launcher(command));
+    if command.is_empty() {
+        let launched = container.and_then(|c| c.launched.as_deref()).unwrap_or_default();
+        return pty::quoted_without_script(launched).to_owned();
+    }
+    launcher::quote_all(command.iter().map(AsRef::as_ref)).to_string_lossy().into_owned()
 }
 
 /// The consumable resources that each instance of the job takes, as `--consume` has them.

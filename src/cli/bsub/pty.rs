@@ -18,6 +18,7 @@ use crate::batch::{self, Job, PollInterval, poll_job};
 use crate::cli::bexec::{Command, run_command, task_of};
 use crate::cli::wait::end_with_waiter;
 use crate::ui::{Exit, Failure, SignalListener, print_message, until_signal};
+use awsb_model::payload::pty;
 use awsb_model::{JobId, JobName, Program, Status};
 
 /// The files of a job: `.pid` has the process of the command, `.code` its exit code.
@@ -59,9 +60,9 @@ exit "$code""#;
 /// How long the job may take to end after its command.
 const END_PATIENCE: Duration = Duration::from_secs(60);
 
-/// A shell with one of the scripts.
-fn shell(script: &str) -> Vec<String> {
-    ["/bin/sh", "-c", &format!("{FILES}{script}"), "bsub-pty"].map(str::to_owned).to_vec()
+/// A shell with one of the scripts, and the words of the command.
+fn shell(script: &str, words: impl IntoIterator<Item = String>) -> Vec<String> {
+    pty::command(format!("{FILES}{script}"), words)
 }
 
 /// The name and the program of a job for a command.
@@ -74,7 +75,9 @@ pub(super) fn program(operands: &[OsString]) -> Result<(JobName, Program), Failu
     };
     let first = first.to_string_lossy();
     let name = JobName::cleaned(first.rsplit('/').next().unwrap_or(&first));
-    Ok((name, Program::Command(shell(WAITING).into_iter().map(OsString::from).collect())))
+    // The words are for those who look at the job.
+    let words = operands.iter().map(|word| word.to_string_lossy().into_owned());
+    Ok((name, Program::Command(shell(WAITING, words).into_iter().map(OsString::from).collect())))
 }
 
 impl Args {
@@ -100,7 +103,7 @@ impl Args {
             let words =
                 words.ok_or_else(|| Failure::usage("the command is not valid UTF-8, which ECS needs"))?;
             let command = Command {
-                words: shell(RUNNING).into_iter().chain(words).collect(),
+                words: shell(RUNNING, words),
                 // The job ends with its exit code.
                 is_shell: true,
                 // The process of the job waits in this one, and they share files.
@@ -196,7 +199,7 @@ mod tests {
     #[test]
     fn both_scripts_are_read_by_a_shell() {
         for script in [WAITING, RUNNING] {
-            let words = shell(script);
+            let words = shell(script, []);
             let checked = std::process::Command::new("sh").args(["-n", "-c", &words[2]]).status().unwrap();
             assert!(checked.success(), "{script}");
         }

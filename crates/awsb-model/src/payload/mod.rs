@@ -5,6 +5,7 @@
 
 mod bundle;
 pub mod launcher;
+pub mod pty;
 pub mod unpack;
 
 pub use bundle::{Bundle, BundleEntry, MTIME};

@@ -17,13 +17,16 @@ use super::awsbatch::OLD_TOOLS;
 use super::{completions, doctor, manual, prune};
 use crate::ui::{self, Exit, Failure, Format, Output};
 
+/// Makes the definition of a tool or a command.
+type Definition = fn() -> Command;
+
 /// A tool.
 #[derive(Clone, Copy)]
 struct Tool {
     /// Its name, such as `bstat`.
     name: &'static str,
     /// Its definition.
-    command: fn() -> Command,
+    command: Definition,
     /// Runs it on a command line, whose first word is its name.
     main: fn(Vec<OsString>) -> ExitCode,
 }
@@ -128,6 +131,7 @@ fn run_awsb(mut words: Vec<OsString>) -> ExitCode {
         (Some("-V" | "--version"), _) => report(print(&format!("awsb {}\n", env!("CARGO_PKG_VERSION")))),
         (Some("-h" | "--help" | "help"), Some(word)) => match Tool::by_word(word) {
             Some(tool) => start(&tool, vec!["--help".into()]),
+            None if others().any(|(name, _)| word == name) => run_awsb(vec![word.clone(), "--help".into()]),
             None => report(Err(unknown(word))),
         },
         _ => report(Err(unknown(&first))),
@@ -146,11 +150,21 @@ fn programs() -> Vec<&'static str> {
 fn definition(word: &str) -> Option<Command> {
     match word {
         "awsb" => Some(command()),
-        "doctor" => Some(doctor::Args::command()),
-        "prune" => Some(prune::Args::command()),
-        "completions" => Some(completions::Args::command()),
-        _ => Some((Tool::by_word(OsStr::new(word))?.command)()),
+        _ => match others().find(|(name, _)| *name == word) {
+            Some((_, command)) => Some(command()),
+            None => Some((Tool::by_word(OsStr::new(word))?.command)()),
+        },
     }
+}
+
+/// The commands of `awsb` that are not tools, with their definitions.
+fn others() -> impl Iterator<Item = (&'static str, Definition)> {
+    let all: [(&'static str, Definition); 3] = [
+        ("doctor", doctor::Args::command),
+        ("prune", prune::Args::command),
+        ("completions", completions::Args::command),
+    ];
+    all.into_iter()
 }
 
 /// The definition of `awsb` itself, for its manual page and completions. Its tools have definitions
@@ -163,13 +177,8 @@ fn command() -> Command {
     });
     // These are completed where nothing else begins like the word.
     let long = Tool::all().map(|tool| Command::new(tool.name).about(about(&tool)).hide(true));
-    let others = [
-        ("doctor", doctor::Args::command()),
-        ("prune", prune::Args::command()),
-        ("completions", completions::Args::command()),
-    ];
-    let others =
-        others.map(|(name, other)| Command::new(name).about(other.get_about().cloned().unwrap_or_default()));
+    let others = others()
+        .map(|(name, other)| Command::new(name).about(other().get_about().cloned().unwrap_or_default()));
     let awsb = Command::new("awsb")
         .about("AWS Batch from the shell")
         .version(env!("CARGO_PKG_VERSION"))
@@ -225,7 +234,11 @@ fn overview() -> String {
 fn unknown(word: &OsStr) -> Failure {
     let word = word.to_string_lossy();
     let failure = Failure::usage(format!("`{word}` is not a tool of awsb"));
-    let names = Tool::all().flat_map(|tool| [tool.short(), tool.name]);
+    if word == "version" {
+        return failure.hint("did you mean `awsb --version`?");
+    }
+    let tools = Tool::all().flat_map(|tool| [tool.short(), tool.name]);
+    let names = tools.chain(others().map(|(name, _)| name)).chain(["help"]);
     let near = names.map(|name| (strsim::osa_distance(name, &word), name)).min();
     match near {
         Some((distance, name)) if distance <= 2 && distance < name.len() / 2 + 1 => {

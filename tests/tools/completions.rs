@@ -492,7 +492,15 @@ fn awsb_completions_says_what_is_wrong() {
         assert!(first.starts_with("awsb completions: error: ") && first.contains(says), "{outcome}");
     };
     let outcome = sandbox.run("awsb", ["completions"]);
-    failed(&outcome, 2, "<--install|--uninstall|--print>");
+    failed(&outcome, 2, "<--install|--uninstall|--print|SHELL>");
+    for (words, says) in [
+        (&["--install", "--print"][..], "'--install' cannot be used with '--print'"),
+        (&["--shell", "zsh", "bash"], "'--shell <NAME>' cannot be used with"),
+        (&["csh"], "[possible values: bash, zsh, fish]"),
+        (&["bash", "--json"], "--json is for --install and --uninstall"),
+    ] {
+        failed(&sandbox.run("awsb", [&["completions"], words].concat()), 2, says);
+    }
     sandbox.set("SHELL", "/bin/tcsh");
     let outcome = sandbox.run("awsb", ["completions", "--install"]);
     failed(&outcome, 2, "your shell is not known");
@@ -509,6 +517,7 @@ fn the_scripts_are_right_by_shellcheck_and_by_each_shell() {
     for shell in ["bash", "zsh", "fish"] {
         program(shell);
         let script = sandbox.run("awsb", ["completions", "--print", "--shell", shell]).ok().stdout;
+        assert_eq!(sandbox.run("awsb", ["completions", shell]).ok().stdout, script);
         sandbox.run_with_input(shell, ["-n"], script.as_str()).ok();
         if shell == "bash" {
             program("shellcheck");

@@ -52,8 +52,24 @@ fn another_word_is_wrong_usage() {
         let outcome = sandbox.run("awsb", [word]);
         assert_eq!(outcome.failed_with(2), format!("`{word}` is not a tool of awsb"));
     }
-    let outcome = sandbox.run("awsb", ["stta"]);
-    assert_eq!(outcome.hints(), "did you mean `awsb stat`?");
+    for (word, meant) in [
+        ("stta", "stat"),
+        ("stats", "stat"),
+        ("docter", "doctor"),
+        ("prun", "prune"),
+        ("completion", "completions"),
+        ("version", "--version"),
+    ] {
+        for words in [&[word][..], &["help", word]] {
+            let outcome = sandbox.run("awsb", words);
+            assert_eq!(outcome.failed_with(2), format!("`{word}` is not a tool of awsb"));
+            assert_eq!(outcome.hints(), format!("did you mean `awsb {meant}`?"));
+        }
+    }
+    for word in ["doctor", "prune", "completions"] {
+        let help = sandbox.run("awsb", ["help", word]).ok().stdout;
+        assert!(help.contains(&format!("Usage: awsb {word}")), "{help}");
+    }
     let outcome = sandbox.run("awsb", ["help", "nothing"]);
     assert!(outcome.failed_with(2).contains("`nothing` is not a tool"), "{outcome}");
 }

@@ -32,16 +32,19 @@ use scripts::Shell;
 #[command(
     name = "awsb completions",
     version,
-    group = ArgGroup::new("action").required(true).args(["install", "uninstall", "print"]),
+    group = ArgGroup::new("action")
+        .required(true)
+        .multiple(true)
+        .args(["install", "uninstall", "print", "operand"]),
     after_help = "`awsb completions --install` writes a file for each tool where your shell looks for \
                   completions. It changes no other file, and replaces only files of awsb."
 )]
 pub struct Args {
     /// Write the files for your shell
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["uninstall", "print"])]
     install: bool,
     /// Remove the files; without --shell, those for all shells
-    #[arg(long)]
+    #[arg(long, conflicts_with = "print")]
     uninstall: bool,
     /// Print one script for all tools, to be sourced
     #[arg(long, conflicts_with = "json")]
@@ -49,6 +52,13 @@ pub struct Args {
     /// The shell [default: that of SHELL]
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Shell::names()))]
     shell: Option<String>,
+    /// The same as --shell; alone, it prints the script as --print does
+    #[arg(
+        value_name = "SHELL",
+        value_parser = PossibleValuesParser::new(Shell::names()),
+        conflicts_with = "shell"
+    )]
+    operand: Option<String>,
     /// Print a JSON array with an object for each file
     #[arg(long)]
     json: bool,
@@ -98,13 +108,19 @@ pub fn answer(words: &[OsString], definition: &dyn Fn(&str) -> Option<Command>) 
 
 impl Args {
     fn run(&self, programs: &[&str]) -> Result<Exit, Failure> {
-        if self.print {
+        let is_alone = !(self.install || self.uninstall);
+        if is_alone && self.json {
+            return Err(Failure::usage(
+                "a script cannot be printed as JSON: --json is for --install and --uninstall",
+            ));
+        }
+        if self.print || is_alone {
             let script = self.shell()?.script(programs);
             Output::new(Format::Plain).write(script.as_bytes())?;
             return Ok(Exit::Done);
         }
         if self.uninstall {
-            let shells = match &self.shell {
+            let shells = match self.named_shell() {
                 Some(_) => vec![self.shell()?],
                 None => Shell::ALL.to_vec(),
             };
@@ -131,10 +147,15 @@ impl Args {
         Ok(exit)
     }
 
+    /// The shell that is named on the command line.
+    fn named_shell(&self) -> Option<&str> {
+        self.shell.as_deref().or(self.operand.as_deref())
+    }
+
     fn shell(&self) -> Result<Shell, Failure> {
         let variable = std::env::var_os("SHELL").unwrap_or_default();
         let of_user = || Path::new(&variable).file_name().and_then(|name| name.to_str());
-        self.shell.as_deref().or_else(of_user).and_then(Shell::named).ok_or_else(|| {
+        self.named_shell().or_else(of_user).and_then(Shell::named).ok_or_else(|| {
             Failure::usage("your shell is not known: SHELL names none that has completions")
                 .hint("name it with `--shell bash`, `--shell zsh` or `--shell fish`")
         })

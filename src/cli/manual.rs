@@ -48,7 +48,7 @@ pub fn print(command: &Command, args: &[OsString]) -> Result<bool, Failure> {
     print_with(command, args, &[])
 }
 
-/// The same as [`print`], with more sections at the end of the manual page.
+/// The same as [`print()`], with more sections at the end of the manual page.
 ///
 /// # Errors
 /// When standard output cannot be written.

@@ -24,15 +24,20 @@ pub fn settings(data: &[u8]) {
     match OldSettings::parse(Path::new("awsbatch-cli.cfg"), text) {
         Ok(settings) => {
             for name in settings.names() {
-                let section = settings.cluster(name).expect("each name is a cluster's");
-                assert!(
-                    section.stack.is_some() || section.bucket.is_some(),
-                    "[cluster {name}] has no bucket"
-                );
+                match settings.cluster(name) {
+                    Ok(section) => {
+                        let section = section.expect("each name is a cluster's");
+                        assert!(
+                            section.stack.is_some() || section.bucket.is_some(),
+                            "[cluster {name}] has no bucket"
+                        );
+                    }
+                    Err(mistake) => check_line(&mistake.to_string(), text),
+                }
             }
             let default = settings.default_cluster.as_deref();
             assert!(
-                default.is_none_or(|name| settings.cluster(name).is_some()),
+                default.is_none_or(|name| !matches!(settings.cluster(name), Ok(None))),
                 "{default:?} is not a cluster"
             );
         }

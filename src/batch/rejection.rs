@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::definition::{self, DefinitionKind, takes_no_overrides};
+use super::definition::{self, DefinitionKind, needs_nodes, takes_no_overrides};
 use super::describe::{describe, parts_in_words};
 use super::queues::find_queue;
 use crate::aws::Session;
@@ -98,11 +98,10 @@ async fn find_reason(session: &Session, rejected: RejectedRequest<'_>) -> Option
         });
     };
     match (&summary.kind, &request.node_overrides) {
-        (DefinitionKind::MultiNode { nodes, .. }, None) => {
-            let name = &summary.name;
-            let message = format!("{doing}: the job definition {name} is for multi-node parallel jobs");
-            Some(Failure::usage(message).hint(format!("`--nodes {nodes}` submits one")))
-        }
+        (DefinitionKind::MultiNode { .. }, None) => needs_nodes(&summary).map(|failure| {
+            let message = format!("{doing}: {failure}");
+            failure.wrap(message)
+        }),
         (DefinitionKind::Ecs(_), _) if request.container_overrides.is_some() => {
             // The request was made without a look at the job definition.
             definition::set_to_be_read(session, &request.job_definition);

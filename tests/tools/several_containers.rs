@@ -460,6 +460,63 @@ fn a_submission_overrides_one_container_of_the_task() {
 }
 
 #[story]
+fn a_dry_run_shows_the_request_that_batch_accepts() {
+    let server = with_a_task();
+    let sandbox = far(&server);
+    // Nobody has read the job definition yet, and no request is sent by which Batch would say so.
+    let shown = sandbox.run("bsub", ["--dry-run", "-J", "j", "true"]).ok();
+    assert_eq!(shown.stderr, "");
+    let request = shown.json()[0]["request"].take();
+    let container = &request["ecsPropertiesOverride"]["taskProperties"][0]["containers"][0];
+    assert_eq!((&container["name"], &request["containerOverrides"]), (&json!("main"), &Value::Null));
+    sandbox.run("bsub", ["-J", "j", "true"]).ok();
+    let submitted = last(&server, "submitjob");
+    let of = |request: &Value| request["ecsPropertiesOverride"]["taskProperties"][0]["containers"][0].clone();
+    assert_eq!(of(&request)["command"], of(&submitted)["command"]);
+}
+
+/// A Batch that answers a question for its job definition in this way.
+fn answers(answer: impl Fn() -> Answer + Send + Sync + 'static) -> BadServer {
+    BadServer::start(move |request, _| match request.operation() {
+        "describejobdefinitions" => answer(),
+        _ => Answer::error(500, "ServerException", "not in this test"),
+    })
+}
+
+#[story]
+fn a_dry_run_without_batch_shows_the_usual_request_and_says_so() {
+    let shown = |sandbox: &Sandbox, why: &str| {
+        let shown = sandbox.run("bsub", ["--dry-run", "true"]).ok();
+        assert!(shown.json()[0]["request"]["containerOverrides"].is_object(), "{shown}");
+        let note = "bsub: note: the job definition d was not read";
+        let [line] = &shown.stderr.lines().collect::<Vec<_>>()[..] else { panic!("one note: {shown}") };
+        assert!(line.starts_with(note) && line.contains(why), "{shown}");
+    };
+    let denied = || Answer::error(403, "AccessDeniedException", "User: u is not authorized to perform: x");
+    shown(&far(&answers(denied)), "not authorized");
+    let closed = BadServer::closed_port();
+    shown(&Sandbox::of_cluster_at(&closed, ""), closed.trim_start_matches("http://"));
+    let mut without = far(&answers(denied));
+    without.unset("AWS_ACCESS_KEY_ID");
+    without.unset("AWS_SECRET_ACCESS_KEY");
+    shown(&without, "credentials");
+
+    // A job definition that is not there is an answer, and so is one of another form.
+    let failed =
+        far(&answers(|| Answer::json(json!({"jobDefinitions": []})))).run("bsub", ["--dry-run", "true"]);
+    assert!(failed.failed_with(2).contains("there is no active job definition d"), "{failed}");
+    let nodes = json!({"numNodes": 3, "mainNode": 0, "nodeRangeProperties": [
+        {"targetNodes": "0:", "container": {"image": "a"}}]});
+    let definition = json!({
+        "jobDefinitionName": "d", "revision": 1, "type": "multinode", "status": "ACTIVE",
+        "jobDefinitionArn": "arn:aws:batch:eu-west-1:123456789012:job-definition/d:1", "nodeProperties": nodes});
+    let of_nodes = answers(move || Answer::json(json!({ "jobDefinitions": [definition] })));
+    let failed = far(&of_nodes).run("bsub", ["--dry-run", "true"]);
+    assert!(failed.failed_with(2).contains("is for multi-node parallel jobs"), "{failed}");
+    assert!(failed.hints().contains("`--nodes 3` submits one"), "{failed}");
+}
+
+#[story]
 fn containers_without_names_that_nothing_can_override() {
     let containers = json!([{"image": "a"}, {"image": "b", "name": "side", "essential": false}]);
     let definition = json!({

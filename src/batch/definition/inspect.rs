@@ -1,5 +1,10 @@
 //! Which job definition a job takes. Nothing is changed.
 
+use std::time::Duration;
+
+use aws_smithy_types::retry::RetryConfig;
+use tokio::time::timeout;
+
 use super::derive::{JobDefinitionRef, inspect_derived, inspect_multi_node};
 use super::summary::{
     ContainerSummary, DefinitionKind, DefinitionSummary, TaskContainerSummary, describe, is_to_be_read,
@@ -36,7 +41,14 @@ pub struct DefinitionRequest<'a> {
     /// Whether the consumable resources of the job definition are needed, because others are added
     /// to them.
     pub consumes: bool,
+    /// Whether the job definition is read although the job could do without it, as where the request
+    /// is shown and not sent: Batch does not say then that it needs another form. A failure to read
+    /// it is not an error.
+    pub reads_anyway: bool,
 }
+
+/// The time limit for reading a job definition whose job could do without.
+const MAX_TIME: Duration = Duration::from_secs(4);
 
 /// The job definition that a job takes, with what was read of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,12 +61,24 @@ pub struct InspectedDefinition {
     pub container: Option<TargetContainer>,
     /// The job definition that was named, before any changes; `None` if it was not read.
     pub summary: Option<DefinitionSummary>,
+    /// The failure to read a job definition that would have been read anyway.
+    pub not_read: Option<Failure>,
 }
 
 impl InspectedDefinition {
     fn unread(name: &str) -> Self {
         let definition = JobDefinitionRef::Existing(name.to_owned());
-        Self { definition, nodes: None, container: None, summary: None }
+        Self { definition, nodes: None, container: None, summary: None, not_read: None }
+    }
+
+    /// A note for a request that is shown, whose job definition was not read.
+    pub fn unread_note(&self) -> Option<String> {
+        let failure = self.not_read.as_ref()?;
+        let name = self.definition.name();
+        Some(format!(
+            "the job definition {name} was not read, so this is the request for one with a single container; one \
+             with several, or for several nodes, needs another ({failure})"
+        ))
     }
 
     /// A note about a container that runs the job and is not essential: the job does not wait for
@@ -88,6 +112,13 @@ impl DefinitionRequest<'_> {
     fn is_only_checked(&self) -> bool {
         self.changes.is_empty() && self.nodes.is_none() && !self.consumes
     }
+
+    /// Whether the job goes on without its job definition after this failure to read it. A `plain`
+    /// job needs nothing of it, but one that Batch does not have is no job definition for it.
+    fn may_be_unread(&self, plain: bool, failure: &Failure) -> bool {
+        let is_missing = matches!(failure.kind(), ErrorKind::Usage | ErrorKind::NotFound | ErrorKind::Stale);
+        (plain && !is_missing) || (self.is_only_checked() && is_not_to_be_read(failure))
+    }
 }
 
 /// Finds the job definition for a job: the one that is named, or one that is derived from it, which
@@ -105,16 +136,22 @@ pub async fn inspect_definition(
         _ => &cluster.job_definition,
     };
     let name = request.definition.unwrap_or(of_cluster);
-    if request.is_plain() && !is_to_be_read(session, name) {
+    let is_plain = request.is_plain() && !is_to_be_read(session, name);
+    if is_plain && !request.reads_anyway {
         return Ok(InspectedDefinition::unread(name));
     }
-    let summary = match describe(session, name).await {
-        Err(failure) if request.is_only_checked() && is_not_to_be_read(&failure) => {
-            return Ok(InspectedDefinition::unread(name));
+    let described = if is_plain { describe_soon(session, name).await } else { describe(session, name).await };
+    let summary = match described {
+        Err(failure) if request.may_be_unread(is_plain, &failure) => {
+            let not_read = request.reads_anyway.then_some(failure);
+            return Ok(InspectedDefinition { not_read, ..InspectedDefinition::unread(name) });
         }
         described => described?,
     };
     check(&summary, request)?;
+    if let Some(failure) = needs_nodes(&summary).filter(|_| is_plain) {
+        return Err(failure);
+    }
     let container = target(&summary, request)?;
     let (definition, nodes) = match (&summary.kind, request.nodes) {
         (DefinitionKind::MultiNode { nodes, ranges }, count) => {
@@ -142,7 +179,20 @@ pub async fn inspect_definition(
             (derived_or_named(session, &summary, name, request, target).await?, None)
         }
     };
-    Ok(InspectedDefinition { definition, nodes, container, summary: Some(summary) })
+    Ok(InspectedDefinition { definition, nodes, container, summary: Some(summary), not_read: None })
+}
+
+/// Reads a job definition within [`MAX_TIME`], and soon says so where nobody answers.
+async fn describe_soon(session: &Session, name: &str) -> Result<DefinitionSummary, Failure> {
+    let retries = RetryConfig::standard().with_max_attempts(2);
+    let config = session.batch.config().to_builder().retry_config(retries);
+    let mut session = session.clone();
+    session.batch = aws_sdk_batch::Client::from_conf(config.build());
+    timeout(MAX_TIME, describe(&session, name)).await.unwrap_or_else(|_| {
+        let seconds = words::many(MAX_TIME.as_secs(), "second");
+        let message = format!("asking for the job definition {name}: no answer within {seconds}");
+        Err(Failure::new(ErrorKind::NoAnswer, message))
+    })
 }
 
 /// The container of a task that runs the job: the one that is named, or the first essential one.
@@ -348,6 +398,13 @@ pub(in crate::batch) fn takes_no_overrides(summary: &DefinitionSummary) -> Optio
     ))
 }
 
+/// The failure of a job definition for several nodes, for a job that does not say how many.
+pub(in crate::batch) fn needs_nodes(summary: &DefinitionSummary) -> Option<Failure> {
+    let DefinitionKind::MultiNode { nodes, .. } = &summary.kind else { return None };
+    let message = format!("the job definition {} is for multi-node parallel jobs", summary.name);
+    Some(Failure::usage(message).hint(format!("`--nodes {nodes}` submits one")))
+}
+
 /// Whether the check is left out: a user who can submit jobs may have no permission to read, or the
 /// server may not have the call.
 fn is_not_to_be_read(failure: &Failure) -> bool {
@@ -404,6 +461,7 @@ mod tests {
             memory: None,
             gpus: None,
             consumes: false,
+            reads_anyway: false,
         }
     }
 

@@ -14,8 +14,8 @@ pub(super) use derive::restore;
 pub use derive::{
     DERIVED_FROM_TAG, JobDefinitionRef, Registration, forget, register_definition, registration_request,
 };
-pub(super) use inspect::takes_no_overrides;
 pub use inspect::{DefinitionRequest, InspectedDefinition, inspect_definition};
+pub(super) use inspect::{needs_nodes, takes_no_overrides};
 pub use leftover::{DerivedDefinition, deregister, unused_definitions};
 pub use summary::{
     ContainerSummary, DefinitionKind, DefinitionSummary, NodeRange, TaskContainerSummary, describe,

@@ -122,6 +122,7 @@ pub async fn inspect_definitions(
             memory: None,
             gpus: None,
             consumes: false,
+            reads_anyway: false,
         };
         let found = definition::inspect_definition(session, &wanted).await?;
         derived.push((request.job_definition.clone(), found.definition));

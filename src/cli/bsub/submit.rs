@@ -97,7 +97,9 @@ impl Args {
         consumables::check(&submission.session, &plan, self.strict, self.quiet).await?;
         let limit_note = limit_note(&options, &job.spec).filter(|_| !self.quiet);
         let container_note = inspected.container_note().filter(|_| !self.quiet);
-        for remark in remark.into_iter().chain(not_stdin).chain(limit_note).chain(container_note) {
+        let unread_note = inspected.unread_note().filter(|_| self.dry_run);
+        let notes = limit_note.into_iter().chain(container_note).chain(unread_note);
+        for remark in remark.into_iter().chain(not_stdin).chain(notes) {
             print_message(format!("bsub: note: {remark}"));
         }
         if self.dry_run {
@@ -353,6 +355,7 @@ impl Submission<'_> {
                 memory: options.memory,
                 gpus: options.gpus,
                 consumes: !spec.consumes.is_empty() || spec.limit.is_some(),
+                reads_anyway: self.args.dry_run,
             };
             definition::inspect_definition(session, &request).await
         };

@@ -309,6 +309,19 @@ fn an_image_of_this_machine_alone_is_pushed() {
     let images = images(&cluster);
     let [pushed] = images.as_slice() else { panic!("one job definition: {images:?}") };
     assert!(pushed.starts_with(&format!("{host}/lab/only-here@sha256:")), "{pushed}");
+    // So does one of a group of nodes, once for all of them.
+    let group = format!("2,image={image}");
+    let nodes = ["-n", "2", "--node-group", &group, "--node-group", &group, "true"];
+    let shown = sandbox.run("bsub", [&["--dry-run"], &nodes[..]].concat()).ok().json();
+    let pushes = shown.as_array().unwrap().iter().filter(|step| step["operation"] == "PushImage");
+    assert_eq!(pushes.count(), 1, "{shown}");
+    let registered = |shown: &Value| {
+        let step = shown.as_array().unwrap().iter().find(|step| step["operation"] == "RegisterJobDefinition");
+        step.unwrap()["request"]["nodeProperties"]["nodeRangeProperties"].clone()
+    };
     let tag = report[0]["request"]["image"].as_str().unwrap_or_default();
+    let of_range = |n: usize| registered(&shown)[n]["container"]["image"].clone();
+    assert_eq!((of_range(1), of_range(2)), (json!(tag), json!(tag)), "{shown}");
+    assert_ne!(of_range(0), json!(tag), "{shown}");
     sandbox.run("docker", ["rmi", tag]).ok();
 }

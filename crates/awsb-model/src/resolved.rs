@@ -6,7 +6,7 @@ use super::request::{
     Overrides, ResourceRequirement, SubmitRequest,
 };
 use super::{
-    Consumption, Dependency, Image, Invalid, JobId, JobNodes, JobSpec, NodeTargets, Resources, Shape, Tasks,
+    Consumption, Dependency, Invalid, JobId, JobNodes, JobSpec, NodeTargets, Resources, Shape, Tasks,
     dependencies, limits,
 };
 
@@ -23,8 +23,6 @@ pub struct ResolvedJob {
     pub job_definition: String,
     /// The container that runs the job, where the job definition has a task of containers.
     pub container: Option<TargetContainer>,
-    /// The image, if it is not that of the job definition.
-    pub image: Option<Image>,
     /// The jobs that must succeed first.
     pub depends_on: Vec<Dependency<JobId>>,
     /// The consumable resources of each instance, in place of those of the job definition; empty
@@ -174,7 +172,6 @@ mod tests {
             job_queue: "queue".into(),
             job_definition: "definition".into(),
             container: None,
-            image: None,
             depends_on: Vec::new(),
             consumes: Vec::new(),
         }

@@ -45,7 +45,6 @@ pub fn plan(spec: &JobSpec) -> Result<Plan, PlanError> {
         job_queue: "queue".to_owned(),
         job_definition: "definition".to_owned(),
         container: None,
-        image: None,
         depends_on: Vec::new(),
         consumes: Vec::new(),
     };

@@ -1,4 +1,4 @@
-//! The image that a job runs in: one that is named, or one that is built for it.
+//! The images that a job runs in: those that are named, or one that is built for it.
 
 use serde_json::{Value, json};
 
@@ -6,20 +6,22 @@ use super::resolved_options::ResolvedOptions;
 use crate::aws::Session;
 use crate::image::{self, BuildInput, BuildOptions, BuildPlan, BuildResult, Context, ResolvedImage};
 use crate::ui::{Failure, Reporter};
-use awsb_model::Image;
 use awsb_model::image::{Platform, Tag};
+use awsb_model::{Image, NodeGroup};
 
-/// The image of a job, before anything has been changed.
-pub struct JobImage {
-    /// The name of the image; as far as it is known, if the image does not exist yet. `None` for
-    /// the image of the job definition.
+/// The images of a job. The name of an image that does not exist yet is as far as it is known.
+#[derive(Default)]
+pub struct JobImages {
+    /// The image of the job; `None` for that of the job definition.
     pub image: Option<Image>,
-    /// The step that makes it.
-    pub step: Option<ImageStep>,
+    /// The groups of nodes behind the first ones, with the names of their images.
+    pub groups: Vec<NodeGroup>,
+    /// The images that do not exist yet, by their names here, and the steps that make them.
+    steps: Vec<(Image, ImageStep)>,
 }
 
 /// The step that makes an image.
-pub enum ImageStep {
+enum ImageStep {
     /// The image is built.
     Build(BuildPlan),
     /// The image is pushed from this machine's Docker engine to the cluster's repository.
@@ -51,17 +53,18 @@ pub fn build_input(options: &ResolvedOptions, quiet: bool) -> Result<Option<Buil
     Ok(Some(BuildInput { context, build_args: options.build_arg.clone(), platform: None }))
 }
 
-/// Finds the image that the job runs in, and the step that makes it. `queue` is the queue of the
-/// job, if it is not the cluster's. Nothing is changed.
+/// Finds the images that the nodes of the job run in, and the steps that make them. `queue` is the
+/// queue of the job, if it is not the cluster's. Nothing is changed.
 ///
 /// # Errors
-/// When the cluster's jobs could not run in it, or ECR cannot be asked.
+/// When the cluster's jobs could not run in one, or ECR cannot be asked.
 pub async fn find(
     session: &Session,
     options: &ResolvedOptions,
     queue: Option<&str>,
     input: Option<BuildInput>,
-) -> Result<JobImage, Failure> {
+) -> Result<JobImages, Failure> {
+    let mut found = JobImages::default();
     if let Some(input) = input {
         let images = &session.cluster.images;
         if images.ecr_repository.is_none() && !images.engine_runs_jobs {
@@ -74,26 +77,68 @@ pub async fn find(
         }
         let queue = queue.unwrap_or(&session.cluster.job_queue);
         let plan = BuildPlan::new(session, queue, images.builder, input).await?;
-        let name = image::expected_name(session, &plan.input).await?;
-        return Ok(JobImage { image: Some(named(&name)?), step: Some(ImageStep::Build(plan)) });
+        let name = named(&image::expected_name(session, &plan.input).await?)?;
+        found.image = Some(name.clone());
+        found.steps.push((name, ImageStep::Build(plan)));
+    } else if let Some(given) = &options.image {
+        found.image = Some(found.resolve(session, given).await?);
     }
-    let Some(given) = options.image.as_ref().map(ToString::to_string) else {
-        return Ok(JobImage { image: None, step: None });
-    };
-    Ok(match image::resolve(session, &given).await? {
-        ResolvedImage::AsNamed(name) => JobImage { image: Some(named(&name)?), step: None },
-        ResolvedImage::OnlyOnEngine { name, tag, pushed_name } => {
-            JobImage { image: Some(named(&pushed_name)?), step: Some(ImageStep::Push { name, tag }) }
+    for group in &options.node_group {
+        let mut group = group.clone();
+        if let Some(given) = &group.image {
+            group.image = Some(found.resolve(session, given).await?);
         }
-    })
+        found.groups.push(group);
+    }
+    Ok(found)
+}
+
+impl JobImages {
+    /// The name by which the machines of the cluster find an image. The step that takes it there,
+    /// if one has to, is added once.
+    async fn resolve(&mut self, session: &Session, given: &Image) -> Result<Image, Failure> {
+        match image::resolve(session, &given.to_string()).await? {
+            ResolvedImage::AsNamed(name) => named(&name),
+            ResolvedImage::OnlyOnEngine { name, tag, pushed_name } => {
+                let pushed = named(&pushed_name)?;
+                if self.steps.iter().all(|(made, _)| *made != pushed) {
+                    self.steps.push((pushed.clone(), ImageStep::Push { name, tag }));
+                }
+                Ok(pushed)
+            }
+        }
+    }
+
+    /// Whether all images exist.
+    pub fn are_there(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// Builds or pushes the images that do not exist yet. Returns the images by their digests where
+    /// they have one.
+    ///
+    /// # Errors
+    /// When an image cannot be built or pushed.
+    pub async fn make(mut self, session: &mut Session, quiet: bool) -> Result<Self, Failure> {
+        for (expected, step) in std::mem::take(&mut self.steps) {
+            let made = step.run(session, quiet).await?;
+            let of_groups = self.groups.iter_mut().filter_map(|group| group.image.as_mut());
+            for image in self.image.iter_mut().chain(of_groups).filter(|image| **image == expected) {
+                *image = made.clone();
+            }
+        }
+        Ok(self)
+    }
+
+    /// The steps as `--dry-run` prints them.
+    pub fn shown(&self) -> Vec<Value> {
+        self.steps.iter().map(|(image, step)| step.shown(image)).collect()
+    }
 }
 
 impl ImageStep {
     /// Builds or pushes the image. Returns its name, by its digest where it has one.
-    ///
-    /// # Errors
-    /// When the image cannot be built or pushed.
-    pub async fn run(self, session: &mut Session, quiet: bool) -> Result<Image, Failure> {
+    async fn run(self, session: &mut Session, quiet: bool) -> Result<Image, Failure> {
         let reporter = reporter(quiet);
         let made = session
             .with_fresh_cluster(async |session: &Session| self.attempt(session, reporter).await)
@@ -132,7 +177,7 @@ impl ImageStep {
     }
 
     /// The step as `--dry-run` prints it; `image` is the name that the image will have.
-    pub fn shown(&self, image: &Image) -> Value {
+    fn shown(&self, image: &Image) -> Value {
         match self {
             Self::Build(BuildPlan { builder, input, .. }) => {
                 let arguments = input.arguments().into_iter();

@@ -10,7 +10,7 @@ use std::io::IsTerminal;
 use futures_util::future::{OptionFuture, join_all};
 
 use super::args::Args;
-use super::image::{ImageStep, JobImage};
+use super::image::JobImages;
 use super::inputs;
 use super::payload::Invocation;
 use super::resolved_options::ResolvedOptions;
@@ -31,8 +31,8 @@ use crate::ui::{ErrorKind, Exit, Failure, SignalListener, print_message};
 use awsb_model::directives::Remark;
 use awsb_model::request::SubmitRequest;
 use awsb_model::{
-    ContainerChanges, Dependency, Efs, Image, JobId, JobRefs, JobSpec, Period, Program, ResolvedJob,
-    ResolvedShape, Shape, SharedDir, Stdin, SubmissionId, words,
+    ContainerChanges, Dependency, Efs, JobId, JobRefs, JobSpec, Period, Program, ResolvedJob, ResolvedShape,
+    Shape, SharedDir, Stdin, SubmissionId, words,
 };
 
 /// Cached capacity of a queue that is older than this, in milliseconds, has probably changed.
@@ -75,9 +75,9 @@ impl Args {
         let mut submission = Submission { args: self, options: &options, inputs: &inputs, session };
         let queue = options.queue.as_deref();
         let depends_on = depends::dependencies(&submission.session, queue, &spec.depends_on).await?;
-        let JobImage { image, step } = image::find(&submission.session, &options, queue, build_input).await?;
-        let inspected = submission.inspect(&spec, image.clone()).await?;
-        let job = submission.resolve(spec, depends_on, image, &inspected)?;
+        let images = image::find(&submission.session, &options, queue, build_input).await?;
+        let inspected = submission.inspect(&spec, &images).await?;
+        let job = submission.resolve(spec, depends_on, &inspected)?;
         let plan = submission.plan(&job)?;
         if let ResolvedShape::Nodes(nodes) = &job.shape
             && !self.quiet
@@ -103,15 +103,15 @@ impl Args {
             print_message(format!("bsub: note: {remark}"));
         }
         if self.dry_run {
-            return submission.show(&job, &inspected.definition, step.as_ref(), &plan).await;
+            return submission.show(&images, &inspected.definition, &plan).await;
         }
-        let is_ready = step.is_none() && inspected.definition.registration().is_none();
-        let (job, plan) = if is_ready {
-            (job, plan)
+        let is_ready = images.are_there() && inspected.definition.registration().is_none();
+        let (job, images, plan) = if is_ready {
+            (job, images, plan)
         } else {
-            let job = submission.prepare(job, inspected, step).await?;
+            let (job, images) = submission.prepare(job, inspected, images).await?;
             let plan = submission.plan(&job)?;
-            (job, plan)
+            (job, images, plan)
         };
         let session = submission.session.clone();
         let mut sent = submission.send(&job, &plan, !checks_first, lacks_stdin).await;
@@ -120,8 +120,8 @@ impl Args {
             let inputs = &inputs;
             let mut submission =
                 Submission { args: self, options: &options, inputs, session: session.clone() };
-            let inspected = submission.inspect(&job.spec, job.image.clone()).await?;
-            let job = submission.resolve(job.spec, job.depends_on, job.image, &inspected)?;
+            let inspected = submission.inspect(&job.spec, &images).await?;
+            let job = submission.resolve(job.spec, job.depends_on, &inspected)?;
             let plan = submission.plan(&job)?;
             sent = submission.send(&job, &plan, false, false).await;
         }
@@ -226,11 +226,10 @@ impl Args {
             return Ok(Exit::Done);
         }
         let queue = requests.first().map(|request| request.job_queue.as_str());
-        let JobImage { image, step } = image::find(&session, &options, queue, build_input).await?;
+        let images = image::find(&session, &options, queue, build_input).await?;
         if self.dry_run {
-            let step = step.zip(image.as_ref()).map(|(step, image)| step.shown(image));
-            let derived = rerun::inspect_definitions(&session, &requests, image).await?;
-            let mut first = Vec::from_iter(step);
+            let mut first = images.shown();
+            let derived = rerun::inspect_definitions(&session, &requests, images.image).await?;
             for registration in derived.iter().filter_map(|(_, found)| found.registration()) {
                 first.push(dry_run::registration(&session, registration).await?);
             }
@@ -244,10 +243,7 @@ impl Args {
                 &requests,
             )?);
         }
-        let image = match step {
-            Some(step) => Some(step.run(&mut session, self.quiet).await?),
-            None => image,
-        };
+        let JobImages { image, .. } = images.make(&mut session, self.quiet).await?;
         let mut registered = Vec::new();
         for (base, found) in rerun::inspect_definitions(&session, &requests, image).await? {
             registered.push((base, register(&session, found).await?));
@@ -332,13 +328,9 @@ struct Submission<'a> {
 }
 
 impl Submission<'_> {
-    /// Finds the job definition of a job in this image. Nothing is registered.
-    async fn inspect(
-        &mut self,
-        spec: &JobSpec,
-        image: Option<Image>,
-    ) -> Result<InspectedDefinition, Failure> {
-        let changes = self.options.changes(image);
+    /// Finds the job definition of a job in these images. Nothing is registered.
+    async fn inspect(&mut self, spec: &JobSpec, images: &JobImages) -> Result<InspectedDefinition, Failure> {
+        let changes = self.options.changes(images.image.clone());
         let options = self.options;
         let inspect = async |session: &Session| {
             let request = DefinitionRequest {
@@ -349,7 +341,7 @@ impl Submission<'_> {
                     Shape::Nodes(nodes) => Some(nodes),
                     Shape::Single | Shape::Array(_) => None,
                 },
-                groups: &options.node_group,
+                groups: &images.groups,
                 container: options.container.as_deref(),
                 vcpus: options.vcpus,
                 memory: options.memory,
@@ -367,7 +359,6 @@ impl Submission<'_> {
         &self,
         spec: JobSpec,
         depends_on: Vec<Dependency<JobId>>,
-        image: Option<Image>,
         inspected: &InspectedDefinition,
     ) -> Result<ResolvedJob, Failure> {
         let job_definition = inspected.definition.name().to_owned();
@@ -380,7 +371,7 @@ impl Submission<'_> {
         let container = inspected.container.clone();
         let of_definition = inspected.summary.as_ref().map(|summary| summary.consumes.as_slice());
         let consumes = consumables::all_of(&spec, of_definition.unwrap_or_default())?;
-        Ok(ResolvedJob { spec, shape, job_queue, job_definition, container, image, depends_on, consumes })
+        Ok(ResolvedJob { spec, shape, job_queue, job_definition, container, depends_on, consumes })
     }
 
     /// Plans the requests of the job. Pure.
@@ -409,12 +400,11 @@ impl Submission<'_> {
     /// Prints the requests of the job, with those that would come before them.
     async fn show(
         &self,
-        job: &ResolvedJob,
+        images: &JobImages,
         definition: &JobDefinitionRef,
-        step: Option<&ImageStep>,
         plan: &Plan,
     ) -> Result<Exit, Failure> {
-        let mut first = Vec::from_iter(step.zip(job.image.as_ref()).map(|(step, image)| step.shown(image)));
+        let mut first = images.shown();
         if let Some(registration) = definition.registration() {
             first.push(dry_run::registration(&self.session, registration).await?);
         }
@@ -422,24 +412,24 @@ impl Submission<'_> {
         self.args.show(dry_run::requests(cluster, first, &plan.bundles, self.inputs, &plan.requests)?)
     }
 
-    /// Makes what the job still lacks: its image, and its job definition.
+    /// Makes what the job still lacks: its images, and its job definition.
     async fn prepare(
         &mut self,
         job: ResolvedJob,
         inspected: InspectedDefinition,
-        step: Option<ImageStep>,
-    ) -> Result<ResolvedJob, Failure> {
-        let ResolvedJob { spec, depends_on, image, .. } = job;
-        let (image, inspected) = match step {
-            None => (image, inspected),
-            Some(step) => {
-                let image = Some(step.run(&mut self.session, self.args.quiet).await?);
-                let inspected = self.inspect(&spec, image.clone()).await?;
-                (image, inspected)
-            }
+        images: JobImages,
+    ) -> Result<(ResolvedJob, JobImages), Failure> {
+        let ResolvedJob { spec, depends_on, .. } = job;
+        let (images, inspected) = if images.are_there() {
+            (images, inspected)
+        } else {
+            let images = images.make(&mut self.session, self.args.quiet).await?;
+            let inspected = self.inspect(&spec, &images).await?;
+            (images, inspected)
         };
         let definition = JobDefinitionRef::Existing(register(&self.session, inspected.definition).await?);
-        self.resolve(spec, depends_on, image, &InspectedDefinition { definition, ..inspected })
+        let inspected = InspectedDefinition { definition, ..inspected };
+        Ok((self.resolve(spec, depends_on, &inspected)?, images))
     }
 
     /// Uploads the files of the job and submits it.

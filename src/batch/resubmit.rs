@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_batch::types::{
-    EcsPropertiesDetail, JobDetail, NodeProperties, RetryAction, RetryStrategy, TaskContainerDetails,
+    EcsPropertiesDetail, JobDefinition, JobDetail, KeyValuePair, NodeProperties, RetryAction, RetryStrategy,
+    TaskContainerDetails, TaskContainerProperties,
 };
 
+use super::definition::find_revision;
 use super::describe::no_such_part;
 use super::{Job, sdk_details, unknown};
 use crate::aws::Session;
@@ -13,7 +15,7 @@ use crate::ui::Failure;
 use awsb_model::payload::launcher;
 use awsb_model::request::{
     ArrayProperties, EcsPropertiesOverride, EvaluateOnExit, JobTimeout, KeyValue, NodeOverrides,
-    NodePropertyOverride, Overrides, ResourceRequirement, SubmitRequest,
+    NodePropertyOverride, Overrides, ResourceRequirement, SubmitRequest, TaskContainerOverrides,
 };
 use awsb_model::{self, Consumption, JobId, RunningLimit, Status, SubmissionId, Submitter, TaskIds, Tasks};
 
@@ -44,17 +46,43 @@ pub async fn resubmissions(session: &Session, ids: &[JobId]) -> Result<Vec<Resub
     let details = sdk_details(session, &asked).await?;
     let known: BTreeMap<&JobId, &JobDetail> =
         asked.iter().zip(&details).filter_map(|(id, detail)| Some((id, detail.as_ref()?))).collect();
+    let definitions = definitions_of_tasks(session, known.values().copied()).await;
     let find = |id: &JobId| known.get(id).copied();
     let of_id = |id: &JobId| {
         let whole = find(&id.whole()).ok_or_else(|| unknown(session, id))?;
         let no_such_part = || no_such_part(id, &Job::from(whole)).unwrap_or_else(|| unknown(session, id));
-        resubmission(id, whole, find(id).ok_or_else(no_such_part)?)
+        let definition = definitions.get(whole.job_definition().unwrap_or_default());
+        resubmission(id, whole, find(id).ok_or_else(no_such_part)?, definition)
     };
     ids.iter().map(of_id).collect()
 }
 
-/// `whole` is the job, and `part` too, unless that is a child of it.
-fn resubmission(id: &JobId, whole: &JobDetail, part: &JobDetail) -> Result<Resubmission, Failure> {
+/// The job definitions of the jobs of several containers, by their ARNs. They tell which values of
+/// the containers came with the submission.
+async fn definitions_of_tasks<'j>(
+    session: &Session,
+    jobs: impl Iterator<Item = &'j JobDetail>,
+) -> BTreeMap<String, JobDefinition> {
+    let has_several =
+        |job: &&JobDetail| job.ecs_properties().is_some_and(|ecs| containers_of(ecs).count() > 1);
+    let arns: BTreeSet<&str> = jobs.filter(has_several).filter_map(|job| job.job_definition()).collect();
+    let mut found = BTreeMap::new();
+    for arn in arns {
+        if let Some(definition) = find_revision(session, arn).await {
+            found.insert(arn.to_owned(), definition);
+        }
+    }
+    found
+}
+
+/// `whole` is the job, and `part` too, unless that is a child of it. `definition` is its job
+/// definition, where that was read.
+fn resubmission(
+    id: &JobId,
+    whole: &JobDetail,
+    part: &JobDetail,
+    definition: Option<&JobDefinition>,
+) -> Result<Resubmission, Failure> {
     let cannot = |why: &str| Failure::failed(format!("submitting the job {id} again: {why}"));
     if id.node_index().is_some() {
         return Err(Failure::usage(format!(
@@ -96,7 +124,7 @@ fn resubmission(id: &JobId, whole: &JobDetail, part: &JobDetail) -> Result<Resub
             Some(node_overrides(nodes).ok_or_else(|| cannot("its nodes have no containers"))?);
     } else if let Some(ecs) = detail.ecs_properties() {
         request.ecs_properties_override =
-            Some(task_overrides(ecs).ok_or_else(|| cannot("its task has no containers"))?);
+            Some(task_overrides(ecs, definition).ok_or_else(|| cannot("its task has no containers"))?);
     } else if detail.eks_properties().is_some() {
         return Err(cannot("it runs on EKS, and bsub submits no such jobs"));
     } else {
@@ -125,20 +153,67 @@ fn resubmission(id: &JobId, whole: &JobDetail, part: &JobDetail) -> Result<Resub
     Ok(Resubmission { id: id.clone(), status, request, tasks, child })
 }
 
-/// The overrides of the container that bsub gave a command, or of the first essential one. The
-/// others are as their job definition has them.
-fn task_overrides(ecs: &EcsPropertiesDetail) -> Option<EcsPropertiesOverride> {
-    let containers: Vec<&TaskContainerDetails> =
-        ecs.task_properties().iter().flat_map(|task| task.containers()).collect();
+fn containers_of(ecs: &EcsPropertiesDetail) -> impl Iterator<Item = &TaskContainerDetails> {
+    ecs.task_properties().iter().flat_map(|task| task.containers())
+}
+
+/// The overrides of the container that bsub gave a command, or of the first essential one, and
+/// behind it those of the others: their values that are not in the job definition. Of a job
+/// definition that was not read, nobody knows which these are, and all values are overrides.
+fn task_overrides(
+    ecs: &EcsPropertiesDetail,
+    definition: Option<&JobDefinition>,
+) -> Option<EcsPropertiesOverride> {
+    let containers: Vec<&TaskContainerDetails> = containers_of(ecs).collect();
     let is_marked = |container: &&&TaskContainerDetails| {
         container.environment().iter().any(|v| v.name() == Some(SubmissionId::VARIABLE))
     };
     let is_essential = |container: &&&TaskContainerDetails| container.essential() != Some(false);
     let container = containers.iter().find(is_marked).or_else(|| containers.iter().find(is_essential))?;
+    let registered = definition.and_then(|definition| definition.ecs_properties());
+    let registered: Vec<&TaskContainerProperties> =
+        registered.iter().flat_map(|ecs| ecs.task_properties()).flat_map(|task| task.containers()).collect();
+    // Overrides go by the name (API `TaskContainerOverrides`, `name`).
+    let others = containers.iter().filter(|other| other.name() != container.name()).filter_map(|other| {
+        let name = other.name()?;
+        let registered = registered.iter().find(|registered| registered.name() == Some(name));
+        let overrides = all_values(other);
+        let overrides = match registered {
+            Some(registered) => changes_to(registered, overrides),
+            None => overrides,
+        };
+        let has_any = overrides != Overrides::default();
+        has_any.then(|| TaskContainerOverrides { name: Some(name.to_owned()), overrides })
+    });
+    let name = container.name().map(str::to_owned);
+    Some(EcsPropertiesOverride::of_container(name, all_values(container)).beside(others))
+}
+
+/// The values of a container, as overrides.
+fn all_values(container: &TaskContainerDetails) -> Overrides {
     let environment = container.environment().iter().map(|v| (v.name(), v.value()));
     let resources = container.resource_requirements().iter().map(|r| (r.r#type(), r.value()));
-    let overrides = overrides(container.command(), environment, resources);
-    Some(EcsPropertiesOverride::of_container(container.name().map(str::to_owned), overrides))
+    overrides(container.command(), environment, resources)
+}
+
+/// The values of a container that its job definition does not have.
+fn changes_to(registered: &TaskContainerProperties, mut all: Overrides) -> Overrides {
+    if registered.command() == all.command {
+        all.command.clear();
+    }
+    all.environment.retain(|own| {
+        let is_own = |v: &KeyValuePair| {
+            v.name() == Some(own.name.as_str()) && v.value().unwrap_or_default() == own.value
+        };
+        !registered.environment().iter().any(is_own)
+    });
+    all.resource_requirements.retain(|own| {
+        let mut requirements = registered.resource_requirements().iter();
+        !requirements.any(|r| {
+            r.r#type().is_some_and(|kind| kind.as_str() == own.kind) && r.value() == Some(own.value.as_str())
+        })
+    });
+    all
 }
 
 fn node_overrides(nodes: &NodeProperties) -> Option<NodeOverrides> {

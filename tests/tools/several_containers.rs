@@ -746,6 +746,47 @@ fn the_command_of_a_job_is_that_of_the_container_that_runs_it() {
 }
 
 #[story]
+fn a_job_that_runs_again_keeps_the_overrides_of_all_its_containers() {
+    let sandbox = Sandbox::with_aws();
+    let port = |value: &str| json!({"name": "PORT", "value": value});
+    let extra = json!({
+        "essential": false, "command": ["serve"],
+        "environment": [{"name": "SAME", "value": "1"}, port("1")]});
+    let side = container("side", "image", extra);
+    register(&sandbox, "beside", json!({"containers": [side, container("main", "image", json!({}))]}));
+    // Nothing runs: the job waits for more GPUs than there are.
+    let overrides = json!({"taskProperties": [{"containers": [
+        {"name": "side", "environment": [port("2")]},
+        {"name": "main", "command": ["work"], "resourceRequirements": [{"type": "GPU", "value": "16"}]}]}]});
+    let submit =
+        ["batch", "submit-job", "--job-name", "j", "--job-queue", "local", "--job-definition", "beside"];
+    let more = ["--ecs-properties-override", &overrides.to_string(), "--query", "jobId", "--output", "text"];
+    let first = sandbox.run("aws", [&submit[..], &more].concat()).ok().stdout.trim().to_owned();
+    let again = |id: &str, options: &[&str]| {
+        let shown = sandbox.run("bsub", [&["--dry-run", "--rerun", id], options].concat()).ok().json();
+        let request =
+            shown.as_array().unwrap().iter().find(|shown| shown["operation"] == "SubmitJob").unwrap();
+        request["request"]["ecsPropertiesOverride"]["taskProperties"][0]["containers"].clone()
+    };
+    let containers = again(&first, &["-m", "128", "-e", "A=1"]);
+    assert_eq!(containers[0]["name"], "main", "{containers}");
+    assert!(containers[0].to_string().contains("AWSB_SUBMISSION"), "{containers}");
+    assert!(containers[0]["resourceRequirements"].to_string().contains("128"), "{containers}");
+    // The values of the job definition are not repeated, and options are for the other container.
+    assert_eq!(containers[1], json!({"name": "side", "environment": [port("2")]}), "{containers}");
+
+    let second = sandbox.run("bsub", ["--parsable", "--rerun", &first]).ok().job_id();
+    let described = ["batch", "describe-jobs", "--output", "json", "--jobs", &second];
+    let job = sandbox.run("aws", described).ok().json()["jobs"][0].take();
+    let side = &job["ecsProperties"]["taskProperties"][0]["containers"][0]["environment"];
+    assert!(side.as_array().unwrap().contains(&port("2")), "{job}");
+    // The job definition is still known when nobody can submit to it any more.
+    sandbox.run("aws", ["batch", "deregister-job-definition", "--job-definition", "beside:1"]).ok();
+    assert_eq!(again(&second, &[])[1], json!({"name": "side", "environment": [port("2")]}));
+    sandbox.run("bkill", [&first, &second]).ok();
+}
+
+#[story]
 fn the_example_of_several_containers() {
     let image = engine();
     let mut sandbox = Sandbox::with_aws();

@@ -167,7 +167,7 @@ pub struct EcsPropertiesOverride {
 /// API `TaskPropertiesOverride`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TaskPropertiesOverride {
-    /// The changes to the containers.
+    /// The changes to the containers. The first is the one that runs the job's command.
     pub containers: Vec<TaskContainerOverrides>,
 }
 
@@ -183,10 +183,19 @@ pub struct TaskContainerOverrides {
 }
 
 impl EcsPropertiesOverride {
-    /// Changes to one container.
+    /// Changes to the container that runs the job's command.
     pub fn of_container(name: Option<String>, overrides: Overrides) -> Self {
         let containers = vec![TaskContainerOverrides { name, overrides }];
         Self { task_properties: vec![TaskPropertiesOverride { containers }] }
+    }
+
+    /// The same with changes to other containers of the task, which no option changes.
+    #[must_use]
+    pub fn beside(mut self, others: impl IntoIterator<Item = TaskContainerOverrides>) -> Self {
+        if let Some(task) = self.task_properties.first_mut() {
+            task.containers.extend(others);
+        }
+        self
     }
 
     fn containers(&self) -> impl Iterator<Item = &TaskContainerOverrides> {
@@ -239,16 +248,17 @@ impl SubmitRequest {
         self.container_overrides.as_ref().or_else(of_nodes).or_else(of_task)
     }
 
-    /// The changes to the containers of its task, of a job of several containers.
+    /// The changes to the containers of its task, of a job of several containers. The first is the
+    /// one that runs its command.
     pub fn task_container_overrides(&self) -> impl Iterator<Item = &TaskContainerOverrides> {
         self.ecs_properties_override.iter().flat_map(EcsPropertiesOverride::containers)
     }
 
-    /// The overrides of its container, of each of its node ranges, or of the containers of its
-    /// task.
+    /// The overrides of its container, of each of its node ranges, or of the container of its task
+    /// that runs its command.
     pub fn all_overrides(&self) -> impl Iterator<Item = &Overrides> {
         let nodes = self.node_overrides.iter().flat_map(|nodes| &nodes.node_property_overrides);
-        let task = self.task_container_overrides().map(|container| &container.overrides);
+        let task = self.task_container_overrides().take(1).map(|container| &container.overrides);
         nodes.map(|node| &node.container_overrides).chain(&self.container_overrides).chain(task)
     }
 
@@ -256,7 +266,8 @@ impl SubmitRequest {
     pub fn overrides_mut(&mut self) -> impl Iterator<Item = &mut Overrides> {
         let nodes = self.node_overrides.iter_mut().flat_map(|nodes| &mut nodes.node_property_overrides);
         let tasks = self.ecs_properties_override.iter_mut().flat_map(|ecs| &mut ecs.task_properties);
-        let task = tasks.flat_map(|task| &mut task.containers).map(|container| &mut container.overrides);
+        let task = tasks.flat_map(|task| &mut task.containers).take(1);
+        let task = task.map(|container| &mut container.overrides);
         nodes.map(|node| &mut node.container_overrides).chain(&mut self.container_overrides).chain(task)
     }
 
@@ -347,8 +358,13 @@ mod tests {
         let nodes = NodeOverrides { num_nodes: 2, node_property_overrides: vec![node] };
         let nodes = SubmitRequest { node_overrides: Some(nodes), ..SubmitRequest::default() };
         let ecs = EcsPropertiesOverride::of_container(Some("main".into()), Overrides::default());
-        let task = SubmitRequest { ecs_properties_override: Some(ecs), ..SubmitRequest::default() };
-        for request in [container, nodes, task] {
+        let other = TaskContainerOverrides { name: Some("side".into()), overrides: Overrides::default() };
+        let of = |ecs| SubmitRequest { ecs_properties_override: Some(ecs), ..SubmitRequest::default() };
+        let (task, pair) = (of(ecs.clone()), of(ecs.beside([other])));
+        let marked = pair.marked(&SubmissionId::random());
+        let marks = marked.task_container_overrides().map(|container| container.overrides.environment.len());
+        assert_eq!(marks.collect::<Vec<_>>(), [1, 0]);
+        for request in [container, nodes, task, pair] {
             assert_eq!(request.mark(), None);
             let (first, second) = (SubmissionId::random(), SubmissionId::random());
             let marked = request.marked(&first).marked(&second);

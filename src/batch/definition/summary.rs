@@ -271,6 +271,13 @@ pub(super) async fn find(session: &Session, name: &str) -> Result<Option<JobDefi
     Ok(latest)
 }
 
+/// A revision of a job definition, by its ARN, even if somebody has deregistered it. `None`: Batch
+/// does not have it any more, or cannot be asked.
+pub(in crate::batch) async fn find_revision(session: &Session, arn: &str) -> Option<JobDefinition> {
+    let answer = session.batch.describe_job_definitions().job_definitions(arn).send().await.ok()?;
+    answer.job_definitions().first().cloned()
+}
+
 fn is_active(definition: &JobDefinition) -> bool {
     definition.status().is_none_or(|status| status == "ACTIVE")
 }

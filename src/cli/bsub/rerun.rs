@@ -73,7 +73,8 @@ fn of_part(
     if let Some(submitter) = submitter() {
         request.submitted_by(&submitter);
     }
-    let length = request.overrides().map_or(0, Overrides::length);
+    let beside = request.task_container_overrides().skip(1).map(|other| other.overrides.length());
+    let length = request.overrides().map_or(0, Overrides::length) + beside.sum::<usize>();
     if let Some(part) = part.filter(|p| length > stage::OVERRIDES_BUDGET && p.ids().count() > 1) {
         let halves = part.ids().chunks(part.ids().count().div_ceil(2));
         let half = |ids| of_part(session, job, Some(&part.only(ids)), options, environment);

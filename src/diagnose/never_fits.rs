@@ -84,7 +84,7 @@ fn requested(request: &SubmitRequest, definition: Option<&DefinitionSummary>) ->
                 let own = changes.iter().find(|change| {
                     change.name.is_none() || change.name.as_deref() == container.name.as_deref()
                 });
-                or_else(own.map(|own| sizes(&own.overrides)).unwrap_or_default(), of_summary(&container.size))
+                or_else(own.map(|own| sizes(&own.overrides)).unwrap_or_default(), container.size.demand())
             });
             let each: Vec<Demand> = each.collect();
             let all = each.iter().fold(Demand::default(), |all, one| Demand {
@@ -126,7 +126,7 @@ fn of_nodes(nodes: &NodeOverrides, definition: Option<&DefinitionSummary>) -> Ve
         let to = if to.is_empty() { last } else { to.parse::<u32>().ok()? };
         let own = registered.iter().find(|range| range.targets == of.target_nodes);
         let container = own.and_then(|range| range.container.as_ref()).or(any);
-        let by_definition = container.map(of_summary).unwrap_or_default();
+        let by_definition = container.map(ContainerSummary::demand).unwrap_or_default();
         Some((from..=to, or_else(sizes(&of.container_overrides), by_definition)))
     });
     let ranges: Vec<_> = ranges.collect();
@@ -154,14 +154,6 @@ fn or_else(own: Demand, by_definition: Demand) -> Demand {
     }
 }
 
-fn of_summary(container: &ContainerSummary) -> Demand {
-    Demand {
-        vcpus: container.vcpus.unwrap_or_default(),
-        memory_mib: container.memory_mib.unwrap_or_default(),
-        gpus: 0,
-    }
-}
-
 /// The resources in the overrides of a container.
 fn sizes(overrides: &Overrides) -> Demand {
     let mut demand = Demand::default();
@@ -181,7 +173,7 @@ mod tests {
     use super::*;
     use awsb_model::request::{EcsPropertiesOverride, NodePropertyOverride, ResourceRequirement};
 
-    use crate::batch::definition::TaskContainerSummary;
+    use crate::batch::definition::{JobPlatform, TaskContainerSummary};
 
     fn vcpus(value: &str) -> Overrides {
         let own = ResourceRequirement { kind: "VCPU", value: value.to_owned() };
@@ -190,7 +182,7 @@ mod tests {
 
     fn definition(kind: DefinitionKind) -> DefinitionSummary {
         let (arn, name) = (String::new(), String::new());
-        DefinitionSummary { arn, name, kind, fargate: false, consumes: Vec::new() }
+        DefinitionSummary { arn, name, kind, platform: JobPlatform::Ec2, consumes: Vec::new() }
     }
 
     #[test]
@@ -206,7 +198,7 @@ mod tests {
         };
         let groups = vec![range("0:1", vcpus("1")), range("2:2", vcpus("6"))];
         assert_eq!(of(3, groups, None), Some((6.0, 8.0)));
-        let size = ContainerSummary { vcpus: Some(2.0), memory_mib: Some(64) };
+        let size = ContainerSummary { vcpus: Some(2.0), memory_mib: Some(64), gpus: 0 };
         let by_definition = definition(DefinitionKind::Container(size));
         let groups = vec![range("0:1", Overrides::default()), range("2:", vcpus("3"))];
         assert_eq!(of(4, groups, Some(&by_definition)), Some((3.0, 10.0)));
@@ -219,14 +211,16 @@ mod tests {
         let container = |name: &str, essential, vcpus| TaskContainerSummary {
             name: Some(name.to_owned()),
             essential,
-            size: ContainerSummary { vcpus: Some(vcpus), memory_mib: Some(64) },
+            size: ContainerSummary { vcpus: Some(vcpus), memory_mib: Some(64), gpus: 1 },
         };
         let containers = vec![container("side", false, 2.0), container("main", true, 1.0)];
         let definition = definition(DefinitionKind::Ecs(containers));
         let of = |ecs_properties_override| {
             let request = SubmitRequest { ecs_properties_override, ..SubmitRequest::default() };
             let job = requested(&request, Some(&definition)).unwrap();
-            (job.demand.unwrap().vcpus, job.demand.unwrap().memory_mib, job.vcpus_beside)
+            let Demand { vcpus, memory_mib, gpus } = job.demand.unwrap();
+            assert_eq!(gpus, 2);
+            (vcpus, memory_mib, job.vcpus_beside)
         };
         let change = |name: &str, value| {
             Some(EcsPropertiesOverride::of_container(Some(name.to_owned()), vcpus(value)))

@@ -696,6 +696,13 @@ fn nodes_and_containers_of_all_sizes_count_for_a_job_that_can_never_run() {
     assert!(why.contains("9 vCPUs") && why.contains("at most `bsub --vcpus 7 …`"), "{why}");
     sandbox.run("bkill", [&id]).ok();
 
+    // The GPUs of a job definition count without an option, too.
+    let sizes = json!([{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "64"}, {"type": "GPU", "value": "16"}]);
+    let main = container("main", "image", json!({"resourceRequirements": sizes}));
+    register(&sandbox, "gpus", json!({"containers": [main]}));
+    let refused = sandbox.run("bsub", ["--strict", "--job-definition", "gpus", "true"]);
+    assert!(refused.failed_with(2).contains("16 GPUs"), "{refused}");
+
     // Two nodes with 1 vCPU, and a larger one.
     let nodes = |group: &str| {
         sandbox.run("bsub", ["--strict", "--dry-run", "-n", "2", "-p", "1", "--node-group", group, "true"])

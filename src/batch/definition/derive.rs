@@ -378,7 +378,7 @@ mod tests {
         ContainerProperties, JobTimeout, PlatformCapability, RetryStrategy, builders::JobDefinitionBuilder,
     };
 
-    use super::super::summary::ContainerSummary;
+    use super::super::summary::{ContainerSummary, JobPlatform};
     use super::*;
 
     const ARN: &str = "arn:aws:batch:eu-west-1:123456789012:job-definition/genomics:3";
@@ -389,7 +389,7 @@ mod tests {
             arn: arn.to_owned(),
             name: name.to_owned(),
             kind: container,
-            fargate: false,
+            platform: JobPlatform::Ec2,
             consumes: Vec::new(),
         }
     }

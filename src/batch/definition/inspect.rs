@@ -7,7 +7,8 @@ use tokio::time::timeout;
 
 use super::derive::{JobDefinitionRef, inspect_derived, inspect_multi_node};
 use super::summary::{
-    ContainerSummary, DefinitionKind, DefinitionSummary, TaskContainerSummary, describe, is_to_be_read,
+    ContainerSummary, DefinitionKind, DefinitionSummary, JobPlatform, TaskContainerSummary, describe,
+    is_to_be_read,
 };
 use crate::aws::Session;
 use crate::batch::queues::{find_queue, no_nodes};
@@ -290,15 +291,14 @@ fn check(summary: &DefinitionSummary, request: &DefinitionRequest<'_>) -> Result
         ))
         .hint("choose another with `--job-definition NAME`"));
     }
-    if summary.fargate {
-        if request.nodes.is_some() {
-            return Err(Failure::usage(format!(
-                "multi-node parallel jobs cannot run on Fargate, and the job definition {name} is for Fargate"
-            ))
-            .hint(
-                "choose one for EC2 with `--job-definition NAME`, and a queue for it with `--queue NAME`",
-            ));
-        }
+    let platform = summary.platform.name();
+    if summary.platform != JobPlatform::Ec2 && request.nodes.is_some() {
+        return Err(Failure::usage(format!(
+            "multi-node parallel jobs cannot run on {platform}, and the job definition {name} is for {platform}"
+        ))
+        .hint("choose one for EC2 with `--job-definition NAME`, and a queue for it with `--queue NAME`"));
+    }
+    if summary.platform == JobPlatform::Fargate {
         if let Some(option) = request.gpus.map(|_| "--gpus").or(changes.not_on_fargate()) {
             return Err(Failure::usage(format!(
                 "`{option}` is not for jobs on Fargate, and the job definition {name} is for Fargate"
@@ -310,12 +310,17 @@ fn check(summary: &DefinitionSummary, request: &DefinitionRequest<'_>) -> Result
         }
     } else if changes.ephemeral_storage.is_some() {
         return Err(Failure::usage(format!(
-            "`--ephemeral-storage` is for jobs on Fargate, and the job definition {name} is for EC2"
+            "`--ephemeral-storage` is for jobs on Fargate, and the job definition {name} is for {platform}"
         ))
-        .hint(
-            "on EC2, a job uses the disk of its instance; the launch template of the compute environment \
-               sets its size",
-        ));
+        .hint(match summary.platform {
+            JobPlatform::ManagedInstances => {
+                "on ECS Managed Instances, a job uses the disk of its instance; its compute environment sets its size"
+            }
+            _ => {
+                "on EC2, a job uses the disk of its instance; the launch template of the compute environment \
+                 sets its size"
+            }
+        }));
     }
     if let DefinitionKind::MultiNode { ranges, .. } = &summary.kind
         && !request.groups.is_empty()
@@ -352,7 +357,7 @@ fn fargate_task_size(
     request: &DefinitionRequest<'_>,
 ) -> Result<(), Failure> {
     let target = target(summary, request)?.and_then(|target| target.name);
-    let mut all = ContainerSummary { vcpus: Some(0.0), memory_mib: Some(0) };
+    let mut all = ContainerSummary { vcpus: Some(0.0), memory_mib: Some(0), gpus: 0 };
     for container in containers {
         let is_target = container.name == target;
         let (vcpus, memory) = (request.vcpus.map(Vcpus::count), request.memory.map(Memory::mib));
@@ -434,18 +439,18 @@ mod tests {
     use super::super::summary::NodeRange;
     use super::*;
 
-    fn summary(kind: DefinitionKind, fargate: bool) -> DefinitionSummary {
+    fn summary(kind: DefinitionKind, platform: JobPlatform) -> DefinitionSummary {
         DefinitionSummary {
             arn: "arn:…:job-definition/d:1".into(),
             name: "d".into(),
             kind,
-            fargate,
+            platform,
             consumes: Vec::new(),
         }
     }
 
     fn container(vcpus: f64, memory_mib: u64) -> DefinitionKind {
-        let size = ContainerSummary { vcpus: Some(vcpus), memory_mib: Some(memory_mib) };
+        let size = ContainerSummary { vcpus: Some(vcpus), memory_mib: Some(memory_mib), gpus: 0 };
         DefinitionKind::Container(size)
     }
 
@@ -476,6 +481,7 @@ mod tests {
 
     #[test]
     fn what_is_refused_and_how() {
+        use JobPlatform::{Ec2, Fargate, ManagedInstances};
         let none = ContainerChanges::default();
         let plain = request(&none);
         let small = || container(0.25, 512);
@@ -486,19 +492,21 @@ mod tests {
         let shm = ContainerChanges { shm_size: "1G".parse().ok(), ..ContainerChanges::default() };
         let disk = ContainerChanges { ephemeral_storage: "50".parse().ok(), ..ContainerChanges::default() };
         let outcomes = [
-            (summary(small(), true), plain),
-            (summary(small(), true), request(&disk)),
-            (summary(closed.clone(), false), DefinitionRequest { nodes: Some(4), ..plain }),
-            (summary(DefinitionKind::Eks, false), plain),
-            (summary(DefinitionKind::MultiNodeEcs, false), plain),
-            (summary(DefinitionKind::Ecs(Vec::new()), false), DefinitionRequest { nodes: Some(2), ..plain }),
-            (summary(small(), true), DefinitionRequest { nodes: Some(2), ..plain }),
-            (summary(small(), true), DefinitionRequest { gpus: "1".parse().ok(), ..plain }),
-            (summary(small(), true), request(&shm)),
-            (summary(small(), true), DefinitionRequest { vcpus: "1".parse().ok(), ..plain }),
-            (summary(small(), true), DefinitionRequest { memory: "5G".parse().ok(), ..plain }),
-            (summary(small(), false), request(&disk)),
-            (summary(closed, false), DefinitionRequest { nodes: Some(2), ..plain }),
+            (summary(small(), Fargate), plain),
+            (summary(small(), Fargate), request(&disk)),
+            (summary(closed.clone(), Ec2), DefinitionRequest { nodes: Some(4), ..plain }),
+            (summary(DefinitionKind::Eks, Ec2), plain),
+            (summary(DefinitionKind::MultiNodeEcs, Ec2), plain),
+            (summary(DefinitionKind::Ecs(Vec::new()), Ec2), DefinitionRequest { nodes: Some(2), ..plain }),
+            (summary(small(), Fargate), DefinitionRequest { nodes: Some(2), ..plain }),
+            (summary(small(), Fargate), DefinitionRequest { gpus: "1".parse().ok(), ..plain }),
+            (summary(small(), Fargate), request(&shm)),
+            (summary(small(), Fargate), DefinitionRequest { vcpus: "1".parse().ok(), ..plain }),
+            (summary(small(), Fargate), DefinitionRequest { memory: "5G".parse().ok(), ..plain }),
+            (summary(small(), Ec2), request(&disk)),
+            (summary(closed, Ec2), DefinitionRequest { nodes: Some(2), ..plain }),
+            (summary(small(), ManagedInstances), DefinitionRequest { nodes: Some(2), ..plain }),
+            (summary(small(), ManagedInstances), request(&disk)),
         ]
         .map(|(summary, request)| match check(&summary, &request) {
             Ok(()) => "fine".to_owned(),

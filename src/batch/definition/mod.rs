@@ -18,7 +18,7 @@ pub use inspect::{DefinitionRequest, InspectedDefinition, inspect_definition};
 pub(super) use inspect::{needs_nodes, takes_no_overrides};
 pub use leftover::{DerivedDefinition, deregister, unused_definitions};
 pub use summary::{
-    ContainerSummary, DefinitionKind, DefinitionSummary, NodeRange, TaskContainerSummary, describe,
-    describe_uncached,
+    ContainerSummary, DefinitionKind, DefinitionSummary, JobPlatform, NodeRange, TaskContainerSummary,
+    describe, describe_uncached,
 };
 pub(super) use summary::{find_revision, missing, set_to_be_read};

@@ -2,7 +2,7 @@
 
 use aws_sdk_batch::types::{
     ConsumableResourceRequirement, ContainerProperties, JobDefinition, NodeProperties, PlatformCapability,
-    ResourceType, TaskContainerProperties,
+    ResourceRequirement, ResourceType, TaskContainerProperties,
 };
 use serde::{Deserialize, Serialize};
 
@@ -19,10 +19,43 @@ pub struct DefinitionSummary {
     pub name: String,
     /// The containers or nodes that its jobs consist of.
     pub kind: DefinitionKind,
-    /// Whether its jobs run on Fargate.
-    pub fargate: bool,
+    /// The machines that its jobs run on.
+    pub platform: JobPlatform,
     /// The consumable resources of its jobs: names or ARNs, and quantities.
     pub consumes: Vec<(String, i64)>,
+}
+
+/// The machines that the jobs of a job definition run on (API `PlatformCapability`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JobPlatform {
+    /// EC2 instances, which is what a job definition that names none is for.
+    Ec2,
+    /// Fargate.
+    Fargate,
+    /// ECS Managed Instances.
+    ManagedInstances,
+}
+
+impl JobPlatform {
+    fn of(definition: &JobDefinition) -> Self {
+        let named = definition.platform_capabilities();
+        if named.contains(&PlatformCapability::Fargate) {
+            Self::Fargate
+        } else if named.contains(&PlatformCapability::ManagedInstances) {
+            Self::ManagedInstances
+        } else {
+            Self::Ec2
+        }
+    }
+
+    /// Its name, for messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ec2 => "EC2",
+            Self::Fargate => "Fargate",
+            Self::ManagedInstances => "ECS Managed Instances",
+        }
+    }
 }
 
 /// The containers or nodes that the jobs of a job definition consist of.
@@ -73,6 +106,8 @@ pub struct ContainerSummary {
     pub vcpus: Option<f64>,
     /// Its memory in MiB.
     pub memory_mib: Option<u64>,
+    /// The number of its GPUs.
+    pub gpus: u32,
 }
 
 impl DefinitionSummary {
@@ -92,7 +127,7 @@ impl DefinitionSummary {
             arn: definition.job_definition_arn().unwrap_or_default().to_owned(),
             name: definition.job_definition_name().unwrap_or_default().to_owned(),
             kind,
-            fargate: definition.platform_capabilities().contains(&PlatformCapability::Fargate),
+            platform: JobPlatform::of(definition),
             consumes: consumes(definition),
         }
     }
@@ -118,10 +153,10 @@ impl DefinitionSummary {
             DefinitionKind::Ecs(containers) => return sum(containers),
             DefinitionKind::Eks | DefinitionKind::MultiNodeEcs => Vec::new(),
         };
-        containers.iter().fold(Demand::default(), |most, container| Demand {
-            vcpus: most.vcpus.max(container.vcpus.unwrap_or_default()),
-            memory_mib: most.memory_mib.max(container.memory_mib.unwrap_or_default()),
-            gpus: 0,
+        containers.iter().map(|container| container.demand()).fold(Demand::default(), |most, own| Demand {
+            vcpus: most.vcpus.max(own.vcpus),
+            memory_mib: most.memory_mib.max(own.memory_mib),
+            gpus: most.gpus.max(own.gpus),
         })
     }
 }
@@ -136,10 +171,10 @@ fn consumes(definition: &JobDefinition) -> Vec<(String, i64)> {
 
 /// The resources of a task of containers.
 fn sum(containers: &[TaskContainerSummary]) -> Demand {
-    containers.iter().fold(Demand::default(), |all, container| Demand {
-        vcpus: all.vcpus + container.size.vcpus.unwrap_or_default(),
-        memory_mib: all.memory_mib.saturating_add(container.size.memory_mib.unwrap_or_default()),
-        gpus: 0,
+    containers.iter().map(|container| container.size.demand()).fold(Demand::default(), |all, own| Demand {
+        vcpus: all.vcpus + own.vcpus,
+        memory_mib: all.memory_mib.saturating_add(own.memory_mib),
+        gpus: all.gpus.saturating_add(own.gpus),
     })
 }
 
@@ -163,17 +198,10 @@ fn multi_node_kind(nodes: &NodeProperties) -> DefinitionKind {
 
 impl TaskContainerSummary {
     fn of(container: &TaskContainerProperties) -> Self {
-        let required = |kind: ResourceType| {
-            let requirement = container.resource_requirements().iter().find(|r| r.r#type() == Some(&kind));
-            requirement.and_then(|r| r.value())
-        };
         Self {
             name: container.name().filter(|name| !name.is_empty()).map(str::to_owned),
             essential: container.essential() != Some(false),
-            size: ContainerSummary {
-                vcpus: required(ResourceType::Vcpu).and_then(|v| v.parse().ok()),
-                memory_mib: required(ResourceType::Memory).and_then(|v| v.parse().ok()),
-            },
+            size: ContainerSummary::required(container.resource_requirements()),
         }
     }
 }
@@ -181,16 +209,30 @@ impl TaskContainerSummary {
 impl ContainerSummary {
     #[expect(deprecated, reason = "old job definitions have nothing else")]
     fn of(container: &ContainerProperties) -> Self {
-        let required = |kind: ResourceType| {
-            let requirement = container.resource_requirements().iter().find(|r| r.r#type() == Some(&kind));
-            requirement.and_then(|r| r.value())
-        };
+        let Self { vcpus, memory_mib, gpus } = Self::required(container.resource_requirements());
         // The deprecated fields count only without a requirement (API `ContainerProperties`).
-        let vcpus = required(ResourceType::Vcpu).and_then(|v| v.parse().ok());
-        let memory = required(ResourceType::Memory).and_then(|v| v.parse().ok());
         Self {
             vcpus: vcpus.or(container.vcpus().filter(|n| *n > 0).map(f64::from)),
-            memory_mib: memory.or(container.memory().and_then(|n| n.try_into().ok()).filter(|n| *n > 0)),
+            memory_mib: memory_mib.or(container.memory().and_then(|n| n.try_into().ok()).filter(|n| *n > 0)),
+            gpus,
+        }
+    }
+
+    fn required(requirements: &[ResourceRequirement]) -> Self {
+        let of = |kind: ResourceType| requirements.iter().find(|r| r.r#type() == Some(&kind))?.value();
+        Self {
+            vcpus: of(ResourceType::Vcpu).and_then(|v| v.parse().ok()),
+            memory_mib: of(ResourceType::Memory).and_then(|v| v.parse().ok()),
+            gpus: of(ResourceType::Gpu).and_then(|v| v.parse().ok()).unwrap_or(0),
+        }
+    }
+
+    /// The resources of the container. Unknown ones count as nothing.
+    pub fn demand(&self) -> Demand {
+        Demand {
+            vcpus: self.vcpus.unwrap_or_default(),
+            memory_mib: self.memory_mib.unwrap_or_default(),
+            gpus: self.gpus,
         }
     }
 }
@@ -309,7 +351,7 @@ pub(in crate::batch) fn missing(session: &Session, name: &str) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_batch::types::{NodeRangeProperty, ResourceRequirement};
+    use aws_sdk_batch::types::{EcsProperties, EcsTaskProperties, NodeRangeProperty};
 
     use super::*;
 
@@ -326,6 +368,38 @@ mod tests {
         let new = container.resource_requirements(requirement(ResourceType::Vcpu, "0.25"));
         let new = ContainerSummary::of(&new.build());
         assert_eq!((new.vcpus, new.memory_mib), (Some(0.25), Some(512)));
+    }
+
+    #[test]
+    fn gpus_count_of_the_largest_node_and_of_all_containers_of_a_task() {
+        let gpus = |count: &str| requirement(ResourceType::Gpu, count);
+        let container =
+            |count: &str| ContainerProperties::builder().resource_requirements(gpus(count)).build();
+        let of = |definition: aws_sdk_batch::types::builders::JobDefinitionBuilder| {
+            DefinitionSummary::of(&definition.build()).demand().gpus
+        };
+        assert_eq!(of(JobDefinition::builder().container_properties(container("4"))), 4);
+        let range = |count: &str| NodeRangeProperty::builder().target_nodes("0:").container(container(count));
+        let nodes = NodeProperties::builder().node_range_properties(range("1").build());
+        let nodes = nodes.node_range_properties(range("2").build()).build();
+        assert_eq!(of(JobDefinition::builder().node_properties(nodes)), 2);
+        let task =
+            |count: &str| TaskContainerProperties::builder().resource_requirements(gpus(count)).build();
+        let task = EcsTaskProperties::builder().containers(task("1")).containers(task("2")).build();
+        let ecs = EcsProperties::builder().task_properties(task).build();
+        assert_eq!(of(JobDefinition::builder().ecs_properties(ecs)), 3);
+    }
+
+    #[test]
+    fn platforms() {
+        let of = |named: &[PlatformCapability]| {
+            let definition = JobDefinition::builder().set_platform_capabilities(Some(named.to_vec()));
+            DefinitionSummary::of(&definition.build()).platform
+        };
+        assert_eq!(of(&[]), JobPlatform::Ec2);
+        assert_eq!(of(&[PlatformCapability::Ec2]), JobPlatform::Ec2);
+        assert_eq!(of(&[PlatformCapability::Fargate]), JobPlatform::Fargate);
+        assert_eq!(of(&[PlatformCapability::ManagedInstances]), JobPlatform::ManagedInstances);
     }
 
     #[test]

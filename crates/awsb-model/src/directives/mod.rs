@@ -166,9 +166,25 @@ const OF_ALL_COMPONENTS: [&str; 8] = [
     "SLURM_JOB_CPUS_PER_NODE",
 ];
 
+/// Programs that start an MPI program on the nodes of a job.
+const MPI_LAUNCHERS: [&str; 4] = ["mpirun", "mpiexec", "mpiexec.hydra", "orterun"];
+
+/// Options of [`MPI_LAUNCHERS`] that name the hosts, so that the nodes of the job do not count.
+const MPI_HOSTS: [&str; 9] = [
+    "-H",
+    "-host",
+    "--host",
+    "-hosts",
+    "-hostfile",
+    "--hostfile",
+    "-machinefile",
+    "--machinefile",
+    "--default-hostfile",
+];
+
 /// Refuses a script of a heterogeneous job that calls `srun`, which starts a program on the first
-/// component in Slurm if no other is named, and on all nodes of the job here. Warns of variables
-/// that differ.
+/// component in Slurm if no other is named, and on all nodes of the job here. Warns of `mpirun`
+/// and of variables that differ.
 fn refuse_parts(lines: &[&[u8]], found: &mut Directives) {
     let code =
         (1..).zip(lines.iter().copied()).filter(|(_, line)| !line.trim_ascii_start().starts_with(b"#"));
@@ -191,16 +207,32 @@ fn refuse_parts(lines: &[&[u8]], found: &mut Directives) {
             found.warn(&At { line: *number, text: shown(line.as_bytes()) }, reason);
         }
     }
-    let Some((number, line)) = code.iter().find(|(_, line)| calls_srun(line)) else { return };
+    let is_mpi = |line: &str| {
+        let names_hosts =
+            line.split(|c: char| c.is_ascii_whitespace() || c == '=').any(|word| MPI_HOSTS.contains(&word));
+        calls(line, &MPI_LAUNCHERS).filter(|_| !names_hosts)
+    };
+    if let Some((number, line, program)) =
+        code.iter().find_map(|(number, line)| Some((number, line, is_mpi(line)?)))
+    {
+        let reason = format!(
+            "{program} starts a program on the nodes of all components here; behind `hetjob`, Slurm's variables name \
+             the nodes of the first component; {OWN_COMMAND}"
+        );
+        found.warn(&At { line: *number, text: shown(line.as_bytes()) }, reason);
+    }
+    let Some((number, line)) = code.iter().find(|(_, line)| calls(line, &["srun"]).is_some()) else { return };
     let reason = match ["--het-group", "--pack-group"].iter().any(|option| line.contains(option)) {
         true => "srun starts a program on all nodes of the job here, not on one component",
         false => {
             "behind `hetjob`, srun starts a program on the first component in Slurm, and on all nodes here"
         }
     };
-    let instead = "`--node-group N,command=LINE` of bsub gives a group of nodes its own command";
-    found.refuse(&At { line: *number, text: shown(line.as_bytes()) }, format!("{reason}; {instead}"));
+    found.refuse(&At { line: *number, text: shown(line.as_bytes()) }, format!("{reason}; {OWN_COMMAND}"));
 }
+
+/// The replacement of a program that is started on one component.
+const OWN_COMMAND: &str = "`--node-group N,command=LINE` of bsub gives a group of nodes its own command";
 
 /// Whether a line reads a variable: `name`, or one whose name begins so if that ends with `_`, or
 /// contains it if that begins with `_`, too.
@@ -214,20 +246,24 @@ fn reads_variable(line: &str, name: &str) -> bool {
     })
 }
 
-/// Whether a line of a shell script calls `srun`, also by a variable that it sets.
-fn calls_srun(line: &str) -> bool {
+/// The first of these programs that a line of a shell script calls, also by a variable that it
+/// sets.
+fn calls<'p>(line: &str, programs: &[&'p str]) -> Option<&'p str> {
     // Whoever looks for it, or prints its name, does not call it.
     const NO_CALL: [&str; 8] = ["-v", "-V", "-x", "type", "which", "echo", "printf", "hash"];
     let line = line.split_once(" #").map_or(line, |(code, _)| code);
     let is_between = |c: char| c.is_ascii_whitespace() || ";|&(){}`\"'=".contains(c);
     let mut before = "";
     for word in line.split(is_between).filter(|word| !word.is_empty()) {
-        if (word == "srun" || word.ends_with("/srun")) && !NO_CALL.contains(&before) {
-            return true;
+        let name = word.rsplit('/').next().unwrap_or(word);
+        if let Some(program) = programs.iter().copied().find(|program| *program == name)
+            && !NO_CALL.contains(&before)
+        {
+            return Some(program);
         }
         before = word;
     }
-    false
+    None
 }
 
 /// Whether a script may have lines for LSF.

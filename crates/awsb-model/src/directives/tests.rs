@@ -126,6 +126,19 @@ fn components_of_slurm_that_need_two_kinds_of_machines() {
     // The first component need not be the one that asks.
     assert!(types(&["#SBATCH -N 1\n", next, &of("a"), next, &of("b")].concat()).contains("(`a` and `b`)"));
     assert_eq!(types(&[&of("a"), next, "#SBATCH -N 1\n", next, &of("a")].concat()), "");
+
+    // A type of GPU is a kind of machine; a number of them, and another resource, is none.
+    let gres = |first: &str, second: &str| {
+        types(&format!("#SBATCH --gres={first}\n#SBATCH hetjob\n#SBATCH --gres={second}\n"))
+    };
+    for (first, second) in [("gpu:a100:2", "gpu:v100:1"), ("lustre:1,gpu:a100", "gres/gpu=v100:2")] {
+        assert!(gres(first, second).contains("(`a100` and `v100`)"), "{first} {second}");
+    }
+    for (first, second) in
+        [("lustre:1", "nvme:1"), ("gpu:2", "craynetwork:1"), ("gpu:a100:1,x:1", "y:1,gpu:a100:2")]
+    {
+        assert_eq!(gres(first, second), "", "{first} {second}");
+    }
 }
 
 #[test]
@@ -538,6 +551,31 @@ fn variables_that_differ_behind_components_of_slurm() {
 }
 
 #[test]
+fn mpirun_behind_components_of_slurm_has_a_warning() {
+    let head = "#!/bin/bash\n#SBATCH -N 1\n#SBATCH hetjob\n#SBATCH -N 2\n";
+    let said = |text: &str| {
+        let found = Directives::read(text.as_bytes());
+        assert_eq!(found.errors, Vec::new(), "{text}");
+        found.warnings.iter().map(|warning| warning.reason.clone()).collect::<Vec<_>>().join("\n")
+    };
+    for line in ["mpirun ./a", "time /opt/mpi/bin/mpiexec -n 4 ./a", "RUN=\"orterun -np 4\""] {
+        let warned = said(&format!("{head}{line}\n"));
+        assert!(warned.contains("on the nodes of all components here"), "{line}: {warned}");
+        assert!(warned.contains("--node-group N,command=LINE"), "{line}: {warned}");
+        assert_eq!(said(&format!("#!/bin/bash\n#SBATCH -N 2\n{line}\n")), "", "{line}");
+    }
+    for line in [
+        "mpirun --host a,b ./a",
+        "mpiexec -hostfile=nodes ./a",
+        "which mpirun",
+        "# mpirun ./a",
+        "./mpirun.sh",
+    ] {
+        assert_eq!(said(&format!("{head}{line}\n")), "", "{line}");
+    }
+}
+
+#[test]
 fn options_of_a_component_that_hold_for_the_whole_job_are_refused() {
     let of = |option: &str| error(&format!("#!/bin/sh\n#SBATCH -N 1\n#SBATCH hetjob\n#SBATCH {option}\n"));
     for option in ["--licenses=matlab:1", "-L a", "--dependency=afterok:8f2c0d3e-1"] {
@@ -554,4 +592,13 @@ fn limits_of_arrays_that_limit_nothing() {
     assert_eq!(["%0", "%x", "%-1", "%", "%2", ""].map(notes), [1, 1, 1, 1, 0, 0]);
     let lsf = error("#BSUB -J \"l[1-6]%0\"\n");
     assert!(lsf.contains("a whole number of 1 or more"), "{lsf}");
+}
+
+#[test]
+fn a_resource_of_lsf_without_a_quantity_is_refused() {
+    for rusage in ["lic", "mem=100,lic", "mem", "tmp", "lic="] {
+        let said = error(&format!("#!/bin/sh\n#BSUB -R \"rusage[{rusage}]\"\n"));
+        assert!(said.contains("rusage takes a quantity with each resource"), "{rusage}: {said}");
+    }
+    assert_eq!(error("#!/bin/sh\n#BSUB -R \"rusage[mem=2G:duration=10:decay=1]\"\n"), "");
 }

@@ -203,6 +203,12 @@ impl Job {
             match section.name {
                 "rusage" => {
                     for (name, value, per) in usages(section.body) {
+                        // LSF, too, does not accept it.
+                        if value.is_empty() {
+                            return Err(Invalid::because(format!(
+                                "rusage takes a quantity with each resource: write '{name}=N'"
+                            )));
+                        }
                         match name {
                             // The unit is MB unless LSF_UNIT_FOR_LIMITS changes it (`lsf_admin`,
                             // per-task memory reservation: `rusage[mem=500]` is 500 MB on each
@@ -274,7 +280,7 @@ impl Job {
         let mut others = Vec::new();
         for one in value.split(':').filter(|one| !matches!(*one, "" | "-")) {
             match usages(one).next() {
-                Some(("num", n, per)) => number = (count(n)?, per),
+                Some(("num", n, per)) if !n.is_empty() => number = (count(n)?, per),
                 _ => others.push(one),
             }
         }

@@ -47,12 +47,12 @@ pub enum Per {
     Job,
 }
 
-/// Reads `NAME=VALUE[/task|/host|/job]` of a `rusage`. Only the first of alternatives (`||`) and
-/// phases counts.
+/// Reads `NAME=VALUE[/task|/host|/job]` of a `rusage`. The value of a name alone is empty. Only the
+/// first of alternatives (`||`) and phases counts.
 pub fn usages(body: &str) -> impl Iterator<Item = (&str, &str, Per)> {
     let first = body.split("||").next().unwrap_or_default();
-    first.split([',', ':']).filter_map(|one| {
-        let (name, value) = one.split_once('=')?;
+    first.split([',', ':']).filter(|one| !one.trim().is_empty()).map(|one| {
+        let (name, value) = one.split_once('=').unwrap_or((one, ""));
         let (value, per) = match value.trim().rsplit_once('/') {
             Some((value, "task")) => (value, Per::Task),
             Some((value, "job")) => (value, Per::Job),
@@ -61,7 +61,7 @@ pub fn usages(body: &str) -> impl Iterator<Item = (&str, &str, Per)> {
         };
         // `mem=(4000 2000)` are phases. The first is the largest.
         let value = value.trim_start_matches('(').split_whitespace().next().unwrap_or_default();
-        Some((name.trim(), value.trim_end_matches(')'), per))
+        (name.trim(), value.trim_end_matches(')'), per)
     })
 }
 
@@ -91,6 +91,7 @@ mod tests {
         );
         assert_eq!(found("mem=4GB/task || mem=2GB"), [("mem", "4GB", Per::Task)]);
         assert_eq!(found("mem=(400 200):duration=(10 0)")[0], ("mem", "400", Per::Host));
+        assert_eq!(found("lic, mem=1,"), [("lic", "", Per::Host), ("mem", "1", Per::Host)]);
     }
 
     proptest! {

@@ -57,9 +57,8 @@ impl Job {
     pub fn note_machine(&mut self, long: &str, value: &str) {
         let kind = match long {
             "constraint" => Some(value),
-            "gres" | "gpus" | "gpus-per-node" | "gpus-per-task" => value.split([':', '=']).find(|part| {
-                !matches!(*part, "gres" | "gpu") && part.starts_with(|c: char| c.is_ascii_alphabetic())
-            }),
+            "gres" => value.split(',').find_map(|one| kind_of_gpu(gpus_of_gres(one)?)),
+            "gpus" | "gpus-per-node" | "gpus-per-task" => kind_of_gpu(value),
             _ => None,
         };
         if let Some(kind) = kind {
@@ -406,17 +405,34 @@ fn gpus(value: &str, at: &At, found: &mut Directives) -> Result<u32, Invalid> {
     whole(number).ok_or_else(|| Invalid::because(format!("'{number}' is not a number of GPUs")))
 }
 
+/// A resource of `--gres` without the prefix that it may have.
+fn bare_gres(one: &str) -> &str {
+    one.strip_prefix("gres/").or(one.strip_prefix("gres:")).unwrap_or(one)
+}
+
+/// The text behind `gpu:` of a resource of `--gres`; empty for `gpu` alone. `None`: the resource is
+/// not a GPU.
+fn gpus_of_gres(one: &str) -> Option<&str> {
+    let rest = bare_gres(one).strip_prefix("gpu")?;
+    if rest.is_empty() { Some(rest) } else { rest.strip_prefix([':', '=']) }
+}
+
+/// The type of a GPU in `TYPE`, `TYPE:N` or `N`.
+fn kind_of_gpu(value: &str) -> Option<&str> {
+    let kind = value.split([':', '=']).next()?;
+    kind.starts_with(|c: char| c.is_ascii_alphabetic()).then_some(kind)
+}
+
 /// Reads `gpu`, `gpu:N`, `gpu:TYPE:N`, with `gres/` or `gres:` before it. Batch does not have other
 /// resources.
 fn gres(value: &str, at: &At, found: &mut Directives) -> Result<Option<u32>, Invalid> {
     let mut number: Option<u32> = None;
     for one in value.split(',').filter(|one| !one.eq_ignore_ascii_case("none")) {
-        let bare = one.strip_prefix("gres/").or(one.strip_prefix("gres:")).unwrap_or(one);
-        let more = match bare.strip_prefix("gpu") {
+        let more = match gpus_of_gres(one) {
             Some("") => 1,
-            Some(rest) if rest.starts_with([':', '=']) => gpus(&rest[1..], at, found)?,
-            _ => {
-                found.warn(at, format!("Batch has no resource '{bare}', only GPUs"));
+            Some(rest) => gpus(rest, at, found)?,
+            None => {
+                found.warn(at, format!("Batch has no resource '{}', only GPUs", bare_gres(one)));
                 continue;
             }
         };

@@ -119,7 +119,8 @@ pub fn of_head(evidence: &Evidence) -> Option<Finding> {
     Some(match has_limit && !has_policy {
         false => finding,
         true => finding.advise(
-            "a limited array does not hold up other jobs in a queue of its own, or in a queue with fair shares",
+            "a limited array does not hold up other jobs in a queue of its own; in a queue with fair shares, it holds \
+             up only those of its own share",
         ),
     })
 }

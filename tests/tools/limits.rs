@@ -127,6 +127,48 @@ fn a_limit_that_is_there_with_another_total_is_an_error() {
 }
 
 #[story]
+fn licences_of_the_job_definition_alone_are_checked() {
+    let resources = json!({"consumableResourceList": [{"consumableResource": "lic", "quantity": 2}]});
+    let definition = json!({
+        "jobDefinitionName": "d", "revision": 1, "type": "container", "status": "ACTIVE",
+        "jobDefinitionArn": "arn:aws:batch:eu-west-1:123456789012:job-definition/d:1",
+        "containerProperties": {"image": "i"}, "consumableResourceProperties": resources});
+    let start = |total: Option<i64>| {
+        let definition = definition.clone();
+        BadServer::start(move |request, _| match (request.operation(), total) {
+            ("describejobdefinitions", _) => Answer::json(json!({ "jobDefinitions": [definition] })),
+            ("describeconsumableresource", Some(total)) => Answer::json(json!({
+                "consumableResourceName": "lic", "consumableResourceArn": "arn:lic", "totalQuantity": total})),
+            ("describeconsumableresource", None) => Answer::error(400, "ClientException", "there is none"),
+            ("submitjob", _) => {
+                Answer::json(json!({"jobId": "0f0e1d2c-3b4a-4958-8776-655443322110", "jobName": "true"}))
+            }
+            _ => Answer::json(json!({})),
+        })
+    };
+    let server = start(Some(1));
+    let sandbox = Sandbox::at(&server.endpoint());
+    let refused = sandbox.run("bsub", ["--strict", "true"]);
+    let words = "the job takes 2 of the consumable resource lic, of which there are 1";
+    assert!(refused.failed_with(2).contains(words), "{refused}");
+    // Where the job definition is read for something else, it is a warning.
+    let warned = sandbox.run("bsub", ["-p", "2", "true"]).ok();
+    assert!(warned.stderr.contains(&format!("bsub: warning: {words}")), "{warned}");
+    // The usual job costs no look at it.
+    let looks = server.requests("describejobdefinitions").len();
+    assert_eq!(sandbox.run("bsub", ["true"]).ok().stderr, "");
+    assert_eq!(server.requests("describejobdefinitions").len(), looks);
+    assert_eq!(server.requests("submitjob").len(), 2);
+
+    let server = start(None);
+    let refused = Sandbox::at(&server.endpoint()).run("bsub", ["--strict", "true"]);
+    assert!(refused.failed_with(2).contains("there is no consumable resource lic"), "{refused}");
+    assert!(refused.hints().contains("the job definition d takes it"), "{refused}");
+    let server = start(Some(2));
+    assert_eq!(Sandbox::at(&server.endpoint()).run("bsub", ["--strict", "true"]).ok().stderr, "");
+}
+
+#[story]
 fn nodes_take_a_licence_each() {
     let sandbox = Sandbox::with_aws();
     resource(&sandbox, "lic", "1");

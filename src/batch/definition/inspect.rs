@@ -42,9 +42,9 @@ pub struct DefinitionRequest<'a> {
     /// Whether the consumable resources of the job definition are needed, because others are added
     /// to them.
     pub consumes: bool,
-    /// Whether the job definition is read although the job could do without it, as where the request
-    /// is shown and not sent: Batch does not say then that it needs another form. A failure to read
-    /// it is not an error.
+    /// Whether the job definition is read although the job could do without it: the request is
+    /// shown and not sent, so that Batch does not say that it needs another form, or everything
+    /// about the job is checked. A failure to read it is not an error.
     pub reads_anyway: bool,
 }
 

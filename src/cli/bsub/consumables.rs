@@ -68,42 +68,60 @@ pub fn limit_id(cluster: &Cluster, key: &OnceKey, limit: u32) -> SubmissionId {
     SubmissionId::recorded(uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string())
 }
 
+/// A resource that a job takes, by its name or ARN, and how much of it.
+type Taken<'a> = (&'a str, u64);
+
+/// The resources that a job takes: those of the request, or else those of the job definition. The
+/// limit of an array is none of them.
+fn taken<'a>(request: &'a SubmitRequest, of_definition: &'a [(String, i64)]) -> Vec<Taken<'a>> {
+    let given = request.consumable_resource_properties_override.as_ref();
+    let all: Vec<Taken<'a>> = match given {
+        Some(given) => {
+            let list = given.consumable_resource_list.iter();
+            list.map(|of| (of.consumable_resource.as_str(), of.quantity)).collect()
+        }
+        None => {
+            let quantity = |n: i64| u64::try_from(n).unwrap_or(0).max(1);
+            of_definition.iter().map(|(resource, n)| (resource.as_str(), quantity(*n))).collect()
+        }
+    };
+    all.into_iter().filter(|(resource, _)| !RunningLimit::is_one(resource)).collect()
+}
+
 /// Fails if a resource that the job takes does not exist; warns of one of which there is less than
-/// the job takes, which with `strict` is an error. A user who can submit jobs may have no
-/// permission to look, which is not an error.
+/// the job takes, which with `strict` is an error. `of_definition` are the resources of the job
+/// definition, as far as that was read. A user who can submit jobs may have no permission to look,
+/// which is not an error.
 ///
 /// # Errors
 /// When a resource does not exist.
-pub async fn check(session: &Session, plan: &Plan, strict: bool, quiet: bool) -> Result<(), Failure> {
-    check_requests(session, &plan.requests, strict, quiet).await
-}
-
-/// The same for requests that have no plan.
-///
-/// # Errors
-/// See [`check`].
-pub async fn check_requests(
+pub async fn check(
     session: &Session,
-    requests: &[SubmitRequest],
+    plan: &Plan,
+    of_definition: &[(String, i64)],
     strict: bool,
     quiet: bool,
 ) -> Result<(), Failure> {
-    let request = requests.iter().find(|r| r.consumable_resource_properties_override.is_some());
+    // All parts of a job take the same.
+    let Some(request) = plan.requests.first() else { return Ok(()) };
     // Each node takes the quantity, and all nodes of a job start together.
-    let nodes = request.and_then(|request| request.node_overrides.as_ref()).map_or(1, |all| all.num_nodes);
-    let list = request.and_then(|request| request.consumable_resource_properties_override.as_ref());
-    let list = list.map(|all| all.consumable_resource_list.as_slice()).unwrap_or_default();
-    let own = list.iter().filter(|of| !RunningLimit::is_one(&of.consumable_resource));
-    let looks = own.map(|of| async move { (of, consumables::find(session, &of.consumable_resource).await) });
+    let nodes = request.node_overrides.as_ref().map_or(1, |all| all.num_nodes);
+    let looks = taken(request, of_definition).into_iter();
+    let looks =
+        looks.map(|(resource, n)| async move { (resource, n, consumables::find(session, resource).await) });
     let looks: Vec<_> = stream::iter(looks).buffered(CALLS_AT_ONCE).collect().await;
-    for (of, look) in looks {
-        let name = consumable_name(&of.consumable_resource);
+    for (resource, quantity, look) in looks {
+        let name = consumable_name(resource);
         let Ok(found) = look else { continue };
         let Some(ConsumableResource { total_quantity, .. }) = found else {
             let failure = Failure::usage(format!(
                 "there is no consumable resource {name} ({}), so the job would never run",
                 session.describe()
             ));
+            let failure = match request.consumable_resource_properties_override {
+                None => failure.hint(format!("the job definition {} takes it", request.job_definition)),
+                Some(_) => failure,
+            };
             return Err(failure
                 .hint("`bqueues --resources` lists those of this account and region")
                 .hint(session.advice(&format!(
@@ -112,11 +130,11 @@ pub async fn check_requests(
             ))));
         };
         let total = total_quantity.and_then(|n| u64::try_from(n).ok());
-        let needed = of.quantity.saturating_mul(u64::from(nodes));
+        let needed = quantity.saturating_mul(u64::from(nodes));
         let Some(total) = total.filter(|total| *total < needed && (strict || !quiet)) else { continue };
         let each = match nodes {
             1 => String::new(),
-            n => format!(" ({} for each of its {n} nodes)", of.quantity),
+            n => format!(" ({quantity} for each of its {n} nodes)"),
         };
         let message = format!(
             "the job takes {needed} of the consumable resource {name}{each}, of which there are {total}: it \

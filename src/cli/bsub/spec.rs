@@ -220,12 +220,12 @@ pub(super) fn limit_note(options: &ResolvedOptions, spec: &JobSpec) -> Option<St
     let limit = array.limit?;
     let note = match (spec.limit, array.ids.count()) {
         (Some(1), _) => {
-            "at most one task runs at the same time; jobs behind it in a queue without shares may \
+            "at most one task runs at the same time; jobs behind it in its queue, or in its share, may \
                          wait as well"
                 .to_owned()
         }
         (Some(_), _) => format!(
-            "at most {limit} tasks run at the same time; jobs behind it in a queue without shares may wait as well"
+            "at most {limit} tasks run at the same time; jobs behind it in its queue, or in its share, may wait as well"
         ),
         (None, 1) => format!("there is only one task, so %{limit} limits nothing"),
         (None, tasks) => format!("there are only {tasks} tasks, so %{limit} limits nothing"),

@@ -94,7 +94,9 @@ impl Args {
         if checks_first {
             self.check_dependencies(&submission.session, &job.depends_on).await?;
         }
-        consumables::check(&submission.session, &plan, self.strict, self.quiet).await?;
+        let of_definition = inspected.summary.as_ref().map(|summary| summary.consumes.as_slice());
+        let of_definition = of_definition.unwrap_or_default();
+        consumables::check(&submission.session, &plan, of_definition, self.strict, self.quiet).await?;
         let limit_note = limit_note(&options, &job.spec).filter(|_| !self.quiet);
         let container_note = inspected.container_note().filter(|_| !self.quiet);
         let unread_note = inspected.unread_note().filter(|_| self.dry_run);
@@ -347,7 +349,7 @@ impl Submission<'_> {
                 memory: options.memory,
                 gpus: options.gpus,
                 consumes: !spec.consumes.is_empty() || spec.limit.is_some(),
-                reads_anyway: self.args.dry_run,
+                reads_anyway: self.args.dry_run || self.args.strict,
             };
             definition::inspect_definition(session, &request).await
         };

@@ -71,6 +71,38 @@ fn at_most_n_tasks_of_an_array_run_at_the_same_time() {
 }
 
 #[story]
+fn tasks_of_a_file_have_a_limit_as_well() {
+    let sandbox = Sandbox::new();
+    sandbox.file("list", "1\n2\n3\n");
+    let limit = |args: &[&str]| {
+        let outcome = sandbox.run("bsub", [&["--dry-run"], args].concat()).ok();
+        let shown = outcome.json();
+        let mut all = shown.as_array().unwrap().iter();
+        let made = all.find(|request| request["operation"] == "CreateConsumableResource");
+        (made.map(|made| made["request"]["totalQuantity"].clone()), outcome.stderr)
+    };
+    for args in [
+        &["--each", "list", "--array-limit", "2", "echo", "{}"][..],
+        &["--commands", "list", "--array-limit", "2"],
+        &["-a", "3", "--array-limit", "2", "true"],
+    ] {
+        let (total, said) = limit(args);
+        assert_eq!(total, Some(json!(2)), "{args:?}");
+        assert!(said.contains("note: --array-limit 2: at most 2 tasks run at the same time"), "{said}");
+    }
+    let (total, said) = limit(&["--each", "list", "--array-limit", "3", "echo", "{}"]);
+    assert_eq!(total, None);
+    assert!(said.contains("there are only 3 tasks, so the limit limits nothing"), "{said}");
+    let refused = sandbox.run("bsub", ["--array-limit", "2", "true"]);
+    assert!(refused.failed_with(2).contains("--array-limit needs --array"), "{refused}");
+    let refused = sandbox.run("bsub", ["--each", "list%2", "echo", "{}"]);
+    assert!(refused.failed_with(2).contains("reading list%2"), "{refused}");
+    assert!(refused.hints().contains("`--each list --array-limit 2`"), "{refused}");
+    let ended = sandbox.run("bsub", ["-I", "--each", "list", "--array-limit", "1", "echo", "line {}"]).ok();
+    assert_eq!(ended.stdout.lines().count(), 3, "{ended}");
+}
+
+#[story]
 fn the_parts_of_a_large_array_have_one_limit() {
     let sandbox = Sandbox::new();
     let shown = sandbox.run("bsub", ["--dry-run", "--array", "1-10001%50", "--wrap", "true"]).ok().json();

@@ -103,7 +103,7 @@ pub use status_reason::blocking_code;
 pub use submission_id::SubmissionId;
 pub use submitter::Submitter;
 pub use task_lines::{BYTE_ORDER_MARK, LineUse, TaskLines};
-pub use tasks::{ArrayIds, MAX_TASK_ID, MAX_TASKS, TaskIds};
+pub use tasks::{ArrayIds, ArrayLimit, MAX_TASK_ID, MAX_TASKS, TaskIds};
 pub use time_arg::TimeArg;
 pub use timeout::{Period, Timeout};
 pub use ulimit::Ulimit;

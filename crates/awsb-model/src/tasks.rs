@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::Invalid;
+use super::digits::digits;
 
 /// The highest ID of a task (Slurm's `MaxArraySize` is at most 4000001, slurm.conf).
 pub const MAX_TASK_ID: u32 = 4_000_000;
@@ -28,13 +29,40 @@ impl FromStr for ArrayIds {
         let Some((ids, limit)) = text.split_once('%') else {
             return Ok(Self { ids: text.parse()?, limit: None });
         };
-        let is_number = !limit.is_empty() && limit.bytes().all(|b| b.is_ascii_digit());
-        match limit.parse::<u32>() {
-            Ok(limit) if is_number && limit > 0 => Ok(Self { ids: ids.parse()?, limit: Some(limit) }),
-            _ => Err(Invalid::because(
+        match limit.parse::<ArrayLimit>() {
+            Ok(ArrayLimit(limit)) => Ok(Self { ids: ids.parse()?, limit: Some(limit) }),
+            Err(_) => Err(Invalid::because(
                 "after % comes how many tasks may run at the same time, a whole number of 1 or more",
             )),
         }
+    }
+}
+
+/// The value of `--array-limit`: how many tasks of an array may run at the same time, at least 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ArrayLimit(u32);
+
+impl ArrayLimit {
+    /// The number.
+    pub fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl FromStr for ArrayLimit {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match digits(text) {
+            Some(limit) if limit > 0 => Ok(Self(limit)),
+            _ => Err(Invalid::because("the limit is a whole number of 1 or more")),
+        }
+    }
+}
+
+impl fmt::Display for ArrayLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 

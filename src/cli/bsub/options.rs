@@ -7,10 +7,10 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use awsb_model::image::BuildArg;
 use awsb_model::{
-    ArrayIds, ArraySize, Attempts, Consumption, DependencyArg, Device, Efs, EnvArg, EphemeralStorage, Gpus,
-    Image, Input, InstanceTypeName, JobName, Memory, Mount, NodeGroup, Nodes, OutputGlob, Parameter,
-    Priority, RegistrySecret, RetryOnArg, Role, Secret, Share, Tag, Timeout, Tmpfs, Ulimit, User, Vcpus,
-    WallTime, definition_name, queue_name,
+    ArrayIds, ArrayLimit, ArraySize, Attempts, Consumption, DependencyArg, Device, Efs, EnvArg,
+    EphemeralStorage, Gpus, Image, Input, InstanceTypeName, JobName, Memory, Mount, NodeGroup, Nodes,
+    OutputGlob, Parameter, Priority, RegistrySecret, RetryOnArg, Role, Secret, Share, Tag, Timeout, Tmpfs,
+    Ulimit, User, Vcpus, WallTime, definition_name, queue_name,
 };
 
 /// The options that describe a job, as one place gives them.
@@ -181,6 +181,9 @@ pub struct Options {
     #[arg(long, value_name = "FILE", help_heading = "Arrays", group = "shape")]
     pub commands: Option<PathBuf>,
 
+    /// Run at most this many tasks of the array at the same time, as %N of --array does
+    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Arrays")]
+    pub array_limit: Option<ArrayLimit>,
     /// With --each or --commands: leave out blank lines and lines that begin with #
     #[arg(long, help_heading = "Arrays")]
     pub skip_comments: bool,
@@ -270,6 +273,8 @@ impl Options {
         let has_time = self.timeout.is_some() || self.time.is_some();
         let has_image = self.image.is_some() || self.build.is_some();
         let has_place = self.working_dir.is_some() || self.parent_working_dir.is_some();
+        // A limit belongs to the array that it was written for, which another one replaces.
+        let lower_limit = lower.array_limit.filter(|_| !(has_shape && lower.has_array()));
         // `--retry-on` cannot be combined with a single attempt.
         let one = |attempts: Option<Attempts>| attempts.is_some_and(|n| n.get() == 1);
         let lower_attempts =
@@ -318,6 +323,7 @@ impl Options {
             array: if has_shape { self.array } else { lower.array },
             each: if has_shape { self.each } else { lower.each },
             commands: if has_shape { self.commands } else { lower.commands },
+            array_limit: self.array_limit.or(lower_limit),
             skip_comments: self.skip_comments || lower.skip_comments,
             depends_on: if self.depends_on.is_empty() { lower.depends_on } else { self.depends_on },
             queue: self.queue.or(lower.queue),

@@ -16,7 +16,7 @@ use crate::stage::one_line;
 use crate::ui::{Failure, print_message};
 use awsb_model::directives::may_be_for_lsf;
 use awsb_model::payload::launcher::quote;
-use awsb_model::{BYTE_ORDER_MARK, Directives, JobName, LineUse, Program, Script, TaskLines};
+use awsb_model::{ArrayLimit, BYTE_ORDER_MARK, Directives, JobName, LineUse, Program, Script, TaskLines};
 
 /// The program of a job, with everything that its script says about the job.
 pub(super) struct Invocation {
@@ -163,8 +163,15 @@ impl Args {
             ("standard input".to_owned(), stdin("the lines")?)
         } else {
             let shown = file.display();
-            let contents = std::fs::read(file)
-                .map_err(|e| Failure::usage(format!("{option}: reading {shown}: {}", one_line(&e))))?;
+            let contents = std::fs::read(file).map_err(|e| {
+                let failure = Failure::usage(format!("{option}: reading {shown}: {}", one_line(&e)));
+                match limit_behind(file) {
+                    Some((file, limit)) => failure.hint(format!(
+                        "to run at most {limit} tasks at the same time, write `{option} {file} --array-limit {limit}`"
+                    )),
+                    None => failure,
+                }
+            })?;
             (shown.to_string(), contents)
         };
         let has_mark = contents.starts_with(BYTE_ORDER_MARK);
@@ -187,6 +194,12 @@ impl Args {
         }
         Ok(lines)
     }
+}
+
+/// The file and the limit of `FILE%N`, for a user who expects the limit of `--array` there.
+fn limit_behind(file: &Path) -> Option<(&str, ArrayLimit)> {
+    let (file, limit) = file.to_str()?.rsplit_once('%')?;
+    Some((file, limit.parse().ok()?))
 }
 
 /// The lines that are tasks and probably should not be, in words.

@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use super::options::Options;
 use crate::ui::Failure;
-use awsb_model::{ContainerChanges, EnvArg, Image, Invalid, Timeout, WallTime, WorkDir};
+use awsb_model::{ArrayLimit, ContainerChanges, EnvArg, Image, Invalid, Timeout, WallTime, WorkDir};
 
 /// The options of a job. They are resolved once and cannot be changed afterwards.
 #[derive(Debug, Clone)]
@@ -43,6 +43,12 @@ impl ResolvedOptions {
                 "--skip-comments needs --each or --commands: it leaves out lines of their file",
             ));
         }
+        if command_line.array_limit.is_some() && !options.has_array() {
+            return Err(Failure::usage(
+                "--array-limit needs --array, --array-size, --each or --commands: it limits how many tasks run at \
+                 the same time",
+            ));
+        }
         Ok(Self(options))
     }
 
@@ -63,6 +69,13 @@ impl ResolvedOptions {
     /// Whether the job ends when a signal interrupts the command that waits for it.
     pub fn ends_with_waiter(&self) -> bool {
         ends_with_waiter(self)
+    }
+
+    /// The number of tasks of an array that may run at the same time: that of `--array-limit`, or
+    /// else that of `--array`.
+    pub fn running_limit(&self) -> Option<u32> {
+        let of_ids = || self.array.as_ref().filter(|_| self.array_size.is_none())?.limit;
+        self.array_limit.map(ArrayLimit::get).or_else(of_ids).filter(|_| self.has_array())
     }
 
     /// How long an attempt may run.
@@ -124,7 +137,7 @@ fn check_wait(command_line: &Options, options: &Options) -> Result<(), Failure> 
 /// The first option of something that `--rerun` cannot change: the staged files, and the container
 /// of the job definition except for its image.
 fn fixed_by_rerun(options: &Options) -> Option<&'static str> {
-    let given: [(&str, bool); 29] = [
+    let given: [(&str, bool); 30] = [
         ("--input", !options.input.is_empty()),
         ("--stdin", options.stdin.is_some()),
         ("--output-file", !options.output_file.is_empty()),
@@ -134,6 +147,7 @@ fn fixed_by_rerun(options: &Options) -> Option<&'static str> {
         ("--array", options.array.is_some()),
         ("--each", options.each.is_some()),
         ("--commands", options.commands.is_some()),
+        ("--array-limit", options.array_limit.is_some()),
         ("--skip-comments", options.skip_comments),
         ("--nodes", options.nodes.is_some()),
         ("--node-group", !options.node_group.is_empty()),
@@ -187,8 +201,23 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_belongs_to_its_array() -> Result<(), String> {
+        let limit = |command_line: &str, directives: &str| {
+            resolve(command_line, directives, "").map(|options| options.running_limit())
+        };
+        assert_eq!(limit("--array-limit 3", "--array 1-9%5")?, Some(3));
+        assert_eq!(limit("--array 1-9%3", "--array-size 9 --array-limit 5")?, Some(3));
+        assert_eq!(limit("--array 1-9", "--array-size 9 --array-limit 5")?, None);
+        assert_eq!(limit("--each list --array-limit 2", "")?, Some(2));
+        assert_eq!(limit("--array-size 9", "--array 1-9%5")?, None);
+        assert_eq!(limit("--array-size 9", "--array-limit 5")?, Some(5));
+        assert_eq!(limit("", "--array-limit 5")?, None);
+        Ok(())
+    }
+
+    #[test]
     fn options_that_need_others_are_refused_on_the_command_line_alone() {
-        for option in ["--env-exclude A", "--kill-on-interrupt", "--skip-comments"] {
+        for option in ["--env-exclude A", "--kill-on-interrupt", "--skip-comments", "--array-limit 2"] {
             let message = resolve(option, "", "").map(|_| ()).unwrap_err();
             assert!(message.contains("needs"), "{option}: {message}");
             assert!(resolve("", "", option).is_ok(), "{option} as a default");

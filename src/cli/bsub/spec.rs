@@ -124,7 +124,7 @@ impl Args {
                 gpus: options.gpus.map(Gpus::get),
             },
             consumes: consumption(&options.consume),
-            limit: limit(options),
+            limit: limit(options, &shape),
             depends_on: waits_for(options, &shape)?,
             lines,
             shape,
@@ -214,11 +214,15 @@ pub(super) fn consumption(given: &[Consumption]) -> Vec<Consumption> {
     all
 }
 
-/// The note about `%N` of `--array`.
+/// The note about `%N` of `--array`, or about `--array-limit`.
 pub(super) fn limit_note(options: &ResolvedOptions, spec: &JobSpec) -> Option<String> {
-    let array = options.array.as_ref()?;
-    let limit = array.limit?;
-    let note = match (spec.limit, array.ids.count()) {
+    let limit = options.running_limit()?;
+    let Shape::Array(tasks) = &spec.shape else { return None };
+    let (option, value) = match (&options.array_limit, &options.array) {
+        (None, Some(array)) => (format!("--array {array}"), format!("%{limit}")),
+        _ => (format!("--array-limit {limit}"), "the limit".to_owned()),
+    };
+    let note = match (spec.limit, tasks.ids().count()) {
         (Some(1), _) => {
             "at most one task runs at the same time; jobs behind it in its queue, or in its share, may \
                          wait as well"
@@ -227,16 +231,16 @@ pub(super) fn limit_note(options: &ResolvedOptions, spec: &JobSpec) -> Option<St
         (Some(_), _) => format!(
             "at most {limit} tasks run at the same time; jobs behind it in its queue, or in its share, may wait as well"
         ),
-        (None, 1) => format!("there is only one task, so %{limit} limits nothing"),
-        (None, tasks) => format!("there are only {tasks} tasks, so %{limit} limits nothing"),
+        (None, 1) => format!("there is only one task, so {value} limits nothing"),
+        (None, tasks) => format!("there are only {tasks} tasks, so {value} limits nothing"),
     };
-    Some(format!("--array {array}: {note}"))
+    Some(format!("{option}: {note}"))
 }
 
 /// The number of tasks that may run at the same time, if that is less than all of them.
-fn limit(options: &ResolvedOptions) -> Option<u32> {
-    let array = options.array.as_ref().filter(|_| options.array_size.is_none())?;
-    array.limit.filter(|limit| *limit < array.ids.count())
+fn limit(options: &ResolvedOptions, shape: &Shape) -> Option<u32> {
+    let Shape::Array(tasks) = shape else { return None };
+    options.running_limit().filter(|limit| *limit < tasks.ids().count())
 }
 
 /// The jobs that the job waits for, as the user names them.

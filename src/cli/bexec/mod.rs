@@ -56,7 +56,7 @@ pub struct Args {
     #[arg(value_name = "ID", required = true)]
     job: ParsedJobRefs,
     /// The command and its arguments [default: bash, or sh where there is none]
-    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(value_name = "COMMAND", trailing_var_arg = true)]
     command: Vec<OsString>,
     #[command(flatten)]
     common: CommonArgs,

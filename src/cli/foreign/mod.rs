@@ -181,10 +181,17 @@ fn lsf_word(tool: &str, word: &str, next: Option<&str>) -> Option<Failure> {
 pub fn hint_for(tool: &str, error: &clap::Error) -> Option<String> {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
+        Some(ContextValue::Strings(texts)) => texts.first().map(String::as_str),
         _ => None,
     };
     let option = text(ContextKind::InvalidArg)?;
     match error.kind() {
+        ErrorKind::MissingRequiredArgument if tool == "bsub" && option == "--interactive" => {
+            Some("`bsub -I --pty COMMAND` runs a command on this terminal".to_owned())
+        }
+        ErrorKind::UnknownArgument if tool == "bexec" => {
+            tables::instead_of_dockers(option).map(str::to_owned)
+        }
         ErrorKind::UnknownArgument if tool == "bout" && option == "-n" => {
             Some("`--tail N` shows the last N lines, and `--head N` the first".to_owned())
         }

@@ -50,6 +50,27 @@ const LSF_WORDS: [(&str, &str); 30] = [
     ("Ep", "Batch runs nothing after a job; the script can do it"),
 ];
 
+/// The replacement of an option of `docker exec` that `bexec` does not have.
+pub fn instead_of_dockers(option: &str) -> Option<&'static str> {
+    let instead = match option {
+        "-i" | "--interactive" => {
+            "leave -i out: bexec passes standard input on in any case; `-t` gives the command a terminal"
+        }
+        "--tty" => "`-t` gives the command a terminal",
+        "-u" | "--user" => {
+            "in a container, the command runs as root: `bexec ID su USER -c 'COMMAND'` runs it as another user, \
+             where the image has su"
+        }
+        "-w" | "--workdir" => "`bexec ID sh -c 'cd DIR && COMMAND'` runs a command in a directory",
+        "-e" | "--env" => "`bexec ID env NAME=VALUE COMMAND` sets a variable",
+        "-d" | "--detach" => {
+            "`bexec ID sh -c 'nohup COMMAND >/dev/null 2>&1 &'` leaves a command running until the job ends"
+        }
+        _ => return None,
+    };
+    Some(instead)
+}
+
 /// The replacement of an option of LSF with several letters.
 pub fn instead_of_lsfs(name: &str) -> Option<&'static str> {
     LSF_WORDS.iter().find(|(word, _)| *word == name).map(|(_, instead)| *instead)

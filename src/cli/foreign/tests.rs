@@ -2,13 +2,14 @@ use clap::{CommandFactory, Parser};
 use proptest::prelude::*;
 
 use super::*;
-use crate::cli::{bhosts, bkill, bout, bqueues, bstat, bwait, legacy, manual, optional_values};
+use crate::cli::{bexec, bhosts, bkill, bout, bqueues, bstat, bwait, legacy, manual, optional_values};
 
 type BsubArgs = crate::cli::bsub::Args;
 
 fn command(tool: &str) -> Command {
     manual::with_options(match tool {
         "bsub" => BsubArgs::command(),
+        "bexec" => bexec::Args::command(),
         "bstat" => bstat::Args::command(),
         "bkill" => bkill::Args::command(),
         "bout" => bout::Args::command(),
@@ -70,6 +71,34 @@ const DOCUMENTED: [(char, &[&str]); 15] = [
 ];
 /// The options without a value, which can come before the others in one word.
 const FLAGS: [char; 2] = ['K', 'I'];
+
+#[test]
+fn options_of_docker_exec_have_another_way() {
+    let hints = |line: &str| message_for(line).unwrap_err().hints().join(" ");
+    for (line, hint) in [
+        ("bexec -it 8f2c bash", "leave -i out"),
+        ("bexec 8f2c -it bash", "leave -i out"),
+        ("bexec -u me 8f2c id", "su USER"),
+        ("bexec --user=me 8f2c id", "su USER"),
+        ("bexec 8f2c -w /data ls", "cd DIR"),
+        ("bexec -e A=1 8f2c env", "env NAME=VALUE"),
+        ("bexec -d 8f2c sleep 1", "nohup"),
+        ("bexec --tty 8f2c", "`-t`"),
+    ] {
+        assert!(hints(line).contains(hint), "{line}: {}", hints(line));
+    }
+    // All of these belong to the command.
+    for line in ["bexec 8f2c ls -it", "bexec 8f2c -t -- ls --all", "bexec 8f2c grep -e a -u", "bexec -t 8f2c"]
+    {
+        assert_eq!(message_for(line), Ok(None), "{line}");
+    }
+}
+
+#[test]
+fn a_terminal_of_a_job_needs_the_wait_for_it() {
+    let failure = message_for("bsub --pty bash").unwrap_err();
+    assert_eq!(failure.hints(), ["`bsub -I --pty COMMAND` runs a command on this terminal"]);
+}
 
 #[test]
 fn every_documented_form_keeps_its_meaning() {

@@ -152,6 +152,7 @@ fn again(definition: &JobDefinition, name: &str) -> Option<RegisterJobDefinition
         .job_definition_name(name)
         .r#type(JobDefinitionType::from(kind))
         .set_container_properties(definition.container_properties().cloned())
+        .set_ecs_properties(definition.ecs_properties().cloned())
         .set_node_properties(definition.node_properties().cloned())
         .set_parameters(definition.parameters().filter(|p| !p.is_empty()).cloned())
         .set_scheduling_priority(definition.scheduling_priority())
@@ -375,7 +376,8 @@ struct NotSent;
 #[cfg(test)]
 mod tests {
     use aws_sdk_batch::types::{
-        ContainerProperties, JobTimeout, PlatformCapability, RetryStrategy, builders::JobDefinitionBuilder,
+        ContainerProperties, EcsProperties, EcsTaskProperties, JobTimeout, PlatformCapability, RetryStrategy,
+        builders::JobDefinitionBuilder,
     };
 
     use super::super::summary::{ContainerSummary, JobPlatform};
@@ -396,6 +398,15 @@ mod tests {
 
     fn image(name: &str) -> ContainerChanges {
         ContainerChanges { image: name.parse().ok(), ..ContainerChanges::default() }
+    }
+
+    #[test]
+    fn a_derived_job_definition_of_a_task_is_registered_again_with_its_task() {
+        let ecs = EcsProperties::builder().task_properties(EcsTaskProperties::builder().build()).build();
+        let gone = JobDefinition::builder().r#type("container").ecs_properties(ecs.clone());
+        let gone = gone.tags(DERIVED_FROM_TAG, ARN).build();
+        let input = again(&gone, "genomics-awsb-0123456789ab").expect("a request");
+        assert_eq!(input.ecs_properties(), Some(&ecs));
     }
 
     #[test]

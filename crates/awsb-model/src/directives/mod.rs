@@ -182,6 +182,26 @@ const MPI_HOSTS: [&str; 9] = [
     "--default-hostfile",
 ];
 
+/// Whether MPICH's `mpiexec` gets the hosts from a file (`-f FILE`) in this line. Behind the
+/// program that `mpiexec` starts, `-f` is an option of that program.
+fn has_host_file(line: &str, launcher: &str) -> bool {
+    if !launcher.starts_with("mpiexec") {
+        return false;
+    }
+    let mut values = 0;
+    for word in shell_words(line).skip_while(|word| file_name(word) != launcher).skip(1) {
+        match word {
+            "-f" => return true,
+            // Their values are a name and a value.
+            "-env" | "-genv" => values = 2,
+            _ if word.starts_with('-') => values = 1,
+            _ if values > 0 => values -= 1,
+            _ => return false,
+        }
+    }
+    false
+}
+
 /// Refuses a script of a heterogeneous job that calls `srun`, which starts a program on the first
 /// component in Slurm if no other is named, and on all nodes of the job here. Warns of `mpirun`
 /// and of variables that differ.
@@ -210,7 +230,7 @@ fn refuse_parts(lines: &[&[u8]], found: &mut Directives) {
     let is_mpi = |line: &str| {
         let names_hosts =
             line.split(|c: char| c.is_ascii_whitespace() || c == '=').any(|word| MPI_HOSTS.contains(&word));
-        calls(line, &MPI_LAUNCHERS).filter(|_| !names_hosts)
+        calls(line, &MPI_LAUNCHERS).filter(|launcher| !names_hosts && !has_host_file(line, launcher))
     };
     if let Some((number, line, program)) =
         code.iter().find_map(|(number, line)| Some((number, line, is_mpi(line)?)))
@@ -251,12 +271,9 @@ fn reads_variable(line: &str, name: &str) -> bool {
 fn calls<'p>(line: &str, programs: &[&'p str]) -> Option<&'p str> {
     // Whoever looks for it, or prints its name, does not call it.
     const NO_CALL: [&str; 8] = ["-v", "-V", "-x", "type", "which", "echo", "printf", "hash"];
-    let line = line.split_once(" #").map_or(line, |(code, _)| code);
-    let is_between = |c: char| c.is_ascii_whitespace() || ";|&(){}`\"'=".contains(c);
     let mut before = "";
-    for word in line.split(is_between).filter(|word| !word.is_empty()) {
-        let name = word.rsplit('/').next().unwrap_or(word);
-        if let Some(program) = programs.iter().copied().find(|program| *program == name)
+    for word in shell_words(line) {
+        if let Some(program) = programs.iter().copied().find(|program| *program == file_name(word))
             && !NO_CALL.contains(&before)
         {
             return Some(program);
@@ -264,6 +281,18 @@ fn calls<'p>(line: &str, programs: &[&'p str]) -> Option<&'p str> {
         before = word;
     }
     None
+}
+
+/// The words of a line of a shell script, without its comment.
+fn shell_words(line: &str) -> impl Iterator<Item = &str> {
+    let line = line.split_once(" #").map_or(line, |(code, _)| code);
+    let is_between = |c: char| c.is_ascii_whitespace() || ";|&(){}`\"'=".contains(c);
+    line.split(is_between).filter(|word| !word.is_empty())
+}
+
+/// The name of a program without its folder.
+fn file_name(word: &str) -> &str {
+    word.rsplit('/').next().unwrap_or(word)
 }
 
 /// Whether a script may have lines for LSF.

@@ -518,9 +518,12 @@ fn srun_behind_components_of_slurm_is_refused() {
         "command -v srun && srun ./solve",
         "out=$(srun hostname)",
     ] {
-        let said = error(&format!("{head}{line}\n"));
-        assert!(said.contains("on the first component in Slurm, and on all nodes here"), "{line}: {said}");
-        assert!(said.contains("--node-group N,command=LINE"), "{line}: {said}");
+        let message = error(&format!("{head}{line}\n"));
+        assert!(
+            message.contains("on the first component in Slurm, and on all nodes here"),
+            "{line}: {message}"
+        );
+        assert!(message.contains("--node-group N,command=LINE"), "{line}: {message}");
         let alone = error(&format!("#!/bin/bash\n#SBATCH -N 2\n{line}\n"));
         assert_eq!(alone, "", "{line}");
     }
@@ -533,45 +536,53 @@ fn srun_behind_components_of_slurm_is_refused() {
 #[test]
 fn variables_that_differ_behind_components_of_slurm() {
     let head = "#!/bin/bash\n#SBATCH -N 1\n#SBATCH hetjob\n#SBATCH -N 2\n";
-    let said = |line: &str| {
+    let warnings = |line: &str| {
         let found = Directives::read(format!("{head}{line}\n").as_bytes());
         found.warnings.iter().map(|warning| warning.reason.clone()).collect::<Vec<_>>().join("\n")
     };
     for line in ["echo $SLURM_HET_SIZE", "echo ${SLURM_JOB_NODELIST_HET_GROUP_1} $SLURM_HET_JOB_ID_0"] {
-        assert!(said(line).contains("variables of components"), "{line}");
+        assert!(warnings(line).contains("variables of components"), "{line}");
     }
     assert!(
-        said("mpirun -n ${SLURM_NTASKS:-1} ./a").contains("counts the nodes and tasks of all components")
+        warnings("mpirun -n ${SLURM_NTASKS:-1} ./a").contains("counts the nodes and tasks of all components")
     );
     for line in
         ["echo $SLURM_CPUS_PER_TASK", "SLURM_NTASKS=4", "echo $SLURM_NTASKS_PER_NODE", "# $SLURM_NNODES"]
     {
-        assert_eq!(said(line), "", "{line}");
+        assert_eq!(warnings(line), "", "{line}");
     }
 }
 
 #[test]
 fn mpirun_behind_components_of_slurm_has_a_warning() {
     let head = "#!/bin/bash\n#SBATCH -N 1\n#SBATCH hetjob\n#SBATCH -N 2\n";
-    let said = |text: &str| {
+    let warnings = |text: &str| {
         let found = Directives::read(text.as_bytes());
         assert_eq!(found.errors, Vec::new(), "{text}");
         found.warnings.iter().map(|warning| warning.reason.clone()).collect::<Vec<_>>().join("\n")
     };
-    for line in ["mpirun ./a", "time /opt/mpi/bin/mpiexec -n 4 ./a", "RUN=\"orterun -np 4\""] {
-        let warned = said(&format!("{head}{line}\n"));
-        assert!(warned.contains("on the nodes of all components here"), "{line}: {warned}");
-        assert!(warned.contains("--node-group N,command=LINE"), "{line}: {warned}");
-        assert_eq!(said(&format!("#!/bin/bash\n#SBATCH -N 2\n{line}\n")), "", "{line}");
+    for line in [
+        "mpirun ./a",
+        "time /opt/mpi/bin/mpiexec -n 4 ./a",
+        "RUN=\"orterun -np 4\"",
+        "mpiexec -n 4 ./a -f input",
+        "mpirun -f ./a",
+    ] {
+        let shown = warnings(&format!("{head}{line}\n"));
+        assert!(shown.contains("on the nodes of all components here"), "{line}: {shown}");
+        assert!(shown.contains("--node-group N,command=LINE"), "{line}: {shown}");
+        assert_eq!(warnings(&format!("#!/bin/bash\n#SBATCH -N 2\n{line}\n")), "", "{line}");
     }
     for line in [
         "mpirun --host a,b ./a",
         "mpiexec -hostfile=nodes ./a",
+        "mpiexec -f hosts ./a",
+        "/opt/mpich/bin/mpiexec.hydra -genv OMP_NUM_THREADS 4 -n 4 -f hosts ./a",
         "which mpirun",
         "# mpirun ./a",
         "./mpirun.sh",
     ] {
-        assert_eq!(said(&format!("{head}{line}\n")), "", "{line}");
+        assert_eq!(warnings(&format!("{head}{line}\n")), "", "{line}");
     }
 }
 
@@ -597,8 +608,8 @@ fn limits_of_arrays_that_limit_nothing() {
 #[test]
 fn a_resource_of_lsf_without_a_quantity_is_refused() {
     for rusage in ["lic", "mem=100,lic", "mem", "tmp", "lic="] {
-        let said = error(&format!("#!/bin/sh\n#BSUB -R \"rusage[{rusage}]\"\n"));
-        assert!(said.contains("rusage takes a quantity with each resource"), "{rusage}: {said}");
+        let message = error(&format!("#!/bin/sh\n#BSUB -R \"rusage[{rusage}]\"\n"));
+        assert!(message.contains("rusage takes a quantity with each resource"), "{rusage}: {message}");
     }
     assert_eq!(error("#!/bin/sh\n#BSUB -R \"rusage[mem=2G:duration=10:decay=1]\"\n"), "");
 }

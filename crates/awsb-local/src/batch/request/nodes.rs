@@ -197,7 +197,8 @@ pub fn nodes(properties: &Value, overrides: Option<&NodeOverrides>) -> Result<(V
     for property in overrides.iter().flat_map(|o| o.node_property_overrides.iter().flatten()) {
         if property.ecs_properties_override.is_some() || property.eks_properties_override.is_some() {
             return Err(not_there(
-                "nodes without a container, for which ecsPropertiesOverride and eksPropertiesOverride are",
+                "ecsPropertiesOverride and eksPropertiesOverride of nodes: they override tasks and pods, and each node \
+                 has one container here",
             ));
         }
         if property.consumable_resource_properties_override.is_some() {
@@ -205,9 +206,12 @@ pub fn nodes(properties: &Value, overrides: Option<&NodeOverrides>) -> Result<(V
         }
         let range = Range::parse(&property.target_nodes)?;
         let kind = only_type(property.instance_types.as_deref())?;
+        let of_container = property.container_overrides.as_ref().and_then(Overrides::instance_type);
         for (_, node) in (0..count).zip(&mut nodes).filter(|(index, _)| range.has(*index)) {
-            if let Some(kind) = kind {
-                node.instance_type = Some(kind.to_owned());
+            // There are two ways to give the type. An override replaces it in both.
+            if kind.or(of_container).is_some() {
+                node.instance_type = kind.map(str::to_owned);
+                node.container.remove("instanceType");
             }
             if let Some(overrides) = &property.container_overrides {
                 merge(&mut node.container, overrides)?;
@@ -348,7 +352,6 @@ mod tests {
         let one_type = || with("nodeRangeProperties", one_type.clone());
         let why = merged(one_type(), overriding("1:", json!(["b"]))).unwrap_err();
         assert!(why.contains("not a and b"), "{why}");
-        assert!(merged(one_type(), overriding("0:", json!(["b"]))).is_ok());
         let of_containers = json!([{"targetNodes": "0:1", "container": {"instanceType": "a"}},
                                    {"targetNodes": "2:", "container": {"instanceType": "b"}}]);
         let why = merged(with("nodeRangeProperties", of_containers), Value::Null).unwrap_err();
@@ -363,5 +366,35 @@ mod tests {
                            {"targetNodes": "2", "container": {"image": "host"}}]);
         let why = merged(with("nodeRangeProperties", mixed), Value::Null).unwrap_err();
         assert!(why.contains("some nodes are processes"), "{why}");
+    }
+
+    #[test]
+    fn an_override_of_the_instance_type_replaces_it_in_both_forms() {
+        let of_range = json!({"targetNodes": "0:", "container": {"image": "a"}, "instanceTypes": ["a"]});
+        let of_container = json!({"targetNodes": "0:", "container": {"image": "a", "instanceType": "a"}});
+        let types = json!({"instanceTypes": ["b"]});
+        let container = json!({"containerOverrides": {"instanceType": "b"}});
+        let types_of = |range: &Value, change: &Value| {
+            let definition = json!({"numNodes": 2, "mainNode": 0, "nodeRangeProperties": [range]});
+            let mut change = change.clone();
+            change["targetNodes"] = json!("0:");
+            let (ranges, _) = merged(definition, json!({"nodePropertyOverrides": [change]})).unwrap();
+            let [range] = &ranges[..] else { panic!("{ranges:?}") };
+            (range.instance_type.clone(), range.container.get("instanceType").cloned())
+        };
+        for range in [&of_range, &of_container] {
+            assert_eq!(types_of(range, &types), (Some("b".to_owned()), None), "{range}");
+            assert_eq!(types_of(range, &container), (None, Some(json!("b"))), "{range}");
+        }
+        // An override of something else leaves the type.
+        let other = json!({"containerOverrides": {"command": ["x"]}});
+        assert_eq!(types_of(&of_range, &other), (Some("a".to_owned()), None));
+        assert_eq!(types_of(&of_container, &other), (None, Some(json!("a"))));
+        // One override with two types is refused.
+        let definition = json!({"numNodes": 2, "mainNode": 0, "nodeRangeProperties": [of_range]});
+        let two =
+            json!({"targetNodes": "0:", "instanceTypes": ["b"], "containerOverrides": {"instanceType": "c"}});
+        let why = merged(definition, json!({"nodePropertyOverrides": [two]})).unwrap_err();
+        assert!(why.contains("not b and c"), "{why}");
     }
 }

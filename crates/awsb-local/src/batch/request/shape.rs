@@ -25,6 +25,11 @@ impl Overrides {
         Self { instance_type: None, vcpus: None, memory: None, ..self }
     }
 
+    /// API: ContainerOverrides.instanceType.
+    pub fn instance_type(&self) -> Option<&str> {
+        self.instance_type.as_deref()
+    }
+
     /// The length of their JSON, without what Batch itself adds.
     pub fn length(&self) -> usize {
         let value = json!({"command": self.command, "environment": self.environment});

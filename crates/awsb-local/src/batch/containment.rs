@@ -3,7 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::container;
-use super::request::task::{Platforms, Task};
+use super::request::platform::Platforms;
+use super::request::task::Task;
 use crate::http::protocol::ApiError;
 use awsb_model::ADVICE;
 

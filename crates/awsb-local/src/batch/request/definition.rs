@@ -6,11 +6,11 @@ use serde_json::{Map, Value, json};
 
 use super::consumables;
 use super::nodes;
-use super::platform;
+use super::platform::{self, Platforms};
 use super::retry::{retry, timeout_s};
 use super::shape::{Variable, check_platform_size, check_variable, not_there, resources, shape};
 use super::tags::check_tags;
-use super::task::{Platforms, Task};
+use super::task::Task;
 use crate::batch::container;
 use crate::batch::definition::{BUILT_IN, check_name};
 use crate::http::protocol::ApiError;

@@ -13,13 +13,13 @@
 //! | `tags`         | tags                                                                       |
 //! | [`task`]       | tasks of several containers                                                |
 //! | `task_fields`  | the types and values of a task's fields                                    |
-//! | `platform`     | the fields that only the jobs of one platform have                         |
+//! | [`platform`]   | the fields that only the jobs of one platform have                         |
 
 mod consumables;
 mod definition;
 mod dependencies;
 mod nodes;
-mod platform;
+pub mod platform;
 mod retry;
 mod shape;
 mod spec;

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::platform;
+use super::platform::{self, Platforms};
 use super::shape::{Overrides, check_platform_size, merge, not_there, resources, shape};
 use super::task_fields::{self, wrong};
 use crate::batch::container;
@@ -14,8 +14,6 @@ use crate::capacity::Resources;
 use crate::http::protocol::ApiError;
 use crate::runner::protocol::Condition;
 use awsb_model::limits;
-
-pub use super::platform::Platforms;
 
 /// API, EcsProperties.taskProperties: "the task element can run up to 10 containers".
 const MOST_CONTAINERS: usize = 10;

@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use super::definition::check_definition;
+use super::platform::Platforms;
 use super::shape::shape;
-use super::task::{EcsPropertiesOverride, Platforms, Task};
+use super::task::{EcsPropertiesOverride, Task};
 
 /// A container with these fields beside those that it needs.
 pub(super) fn container(extra: Value) -> Value {

@@ -364,8 +364,8 @@ fn not_there(name: &str, settings: Option<&Settings>, old: &OldSettings) -> Fail
     let places: Vec<String> = files().map(|(path, _)| path.display().to_string()).collect();
     let message = format!("there is no cluster `{name}` in {}", places.join(" or "));
     let failure = Failure::new(ErrorKind::NoCluster, message);
-    let known: Vec<&str> = files().flat_map(|(_, names)| names.iter().copied()).chain([LOCAL]).collect();
-    let failure = match nearest(name, &known) {
+    let names: Vec<&str> = files().flat_map(|(_, names)| names.iter().copied()).chain([LOCAL]).collect();
+    let failure = match nearest(name, &names) {
         Some(nearest) => failure.hint(format!("did you mean `{nearest}`?")),
         None => failure,
     };

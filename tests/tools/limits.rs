@@ -86,13 +86,13 @@ fn tasks_of_a_file_have_a_limit_as_well() {
         &["--commands", "list", "--array-limit", "2"],
         &["-a", "3", "--array-limit", "2", "true"],
     ] {
-        let (total, said) = limit(args);
+        let (total, message) = limit(args);
         assert_eq!(total, Some(json!(2)), "{args:?}");
-        assert!(said.contains("note: --array-limit 2: at most 2 tasks run at the same time"), "{said}");
+        assert!(message.contains("note: --array-limit 2: at most 2 tasks run at the same time"), "{message}");
     }
-    let (total, said) = limit(&["--each", "list", "--array-limit", "3", "echo", "{}"]);
+    let (total, message) = limit(&["--each", "list", "--array-limit", "3", "echo", "{}"]);
     assert_eq!(total, None);
-    assert!(said.contains("there are only 3 tasks, so the limit limits nothing"), "{said}");
+    assert!(message.contains("there are only 3 tasks, so the limit limits nothing"), "{message}");
     let refused = sandbox.run("bsub", ["--array-limit", "2", "true"]);
     assert!(refused.failed_with(2).contains("--array-limit needs --array"), "{refused}");
     let refused = sandbox.run("bsub", ["--each", "list%2", "echo", "{}"]);

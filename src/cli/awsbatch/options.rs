@@ -67,7 +67,7 @@ pub struct Definition {
     pub operands: Operands,
     /// The name of an operand, and its meaning.
     pub operand: (&'static str, &'static str),
-    /// What it does otherwise than the old tool, for the manual page: a paragraph each.
+    /// The differences from the old tool, a paragraph each. The manual page lists them.
     pub differences: &'static [&'static str],
 }
 

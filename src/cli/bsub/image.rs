@@ -9,7 +9,7 @@ use crate::ui::{Failure, Reporter};
 use awsb_model::image::{Platform, Tag};
 use awsb_model::{Image, NodeGroup};
 
-/// The images of a job. The name of an image that does not exist yet is as far as it is known.
+/// The images of a job. Until an image exists, its name here has a tag and no digest.
 #[derive(Default)]
 pub struct JobImages {
     /// The image of the job; `None` for that of the job definition.

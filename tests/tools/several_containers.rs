@@ -177,7 +177,7 @@ async fn a_container_finds_the_state_of_the_others_of_its_task() {
                   is_there() { t=$(ask 2>/dev/null); case $t in *STOPPED*) ;; *) return 1;; esac; \
                   [ $(echo \"$t\" | grep -o 'KnownStatus.:.RUNNING' | wc -l) = 3 ]; }; \
                   until is_there; do sleep 0.05; done; echo \"$t\"; hostname -i; \
-                  while ask >/dev/null 2>&1; do sleep 0.05; done; \
+                  until [ -e /restarted ]; do sleep 0.05; done; \
                   until is_there; do sleep 0.05; done; echo \"$t\"; exec sleep 1000";
     let setup = json!({"essential": false, "command": ["sh", "-c", "echo from setup; exit 3"]});
     let main = json!({"stopTimeout": 2, "dependsOn": [{"containerName": "setup", "condition": "COMPLETE"}]});
@@ -239,6 +239,7 @@ async fn a_container_finds_the_state_of_the_others_of_its_task() {
 
     sandbox.run("blocal", ["stop"]).ok();
     sandbox.run("blocal", ["start", "--vcpus", "4"]).ok();
+    sandbox.run("bexec", ["--container", "main", &id, "touch", "/restarted"]).ok();
     assert_eq!(printed(3)[2], first[0]);
     sandbox.run("bkill", [id.as_str()]).ok();
     sandbox.run("bwait", [id.as_str()]);

@@ -273,8 +273,10 @@ impl Options {
         let has_time = self.timeout.is_some() || self.time.is_some();
         let has_image = self.image.is_some() || self.build.is_some();
         let has_place = self.working_dir.is_some() || self.parent_working_dir.is_some();
-        // A limit belongs to the array that it was written for, which another one replaces.
-        let lower_limit = lower.array_limit.filter(|_| !(has_shape && lower.has_array()));
+        // A limit belongs to the array that it was written for, which another one replaces. `%N` of
+        // `--array` is a limit, too.
+        let has_limit = self.limit_of_ids().is_some();
+        let lower_limit = lower.array_limit.filter(|_| !has_limit && !self.replaces_array(&lower));
         // `--retry-on` cannot be combined with a single attempt.
         let one = |attempts: Option<Attempts>| attempts.is_some_and(|n| n.get() == 1);
         let lower_attempts =
@@ -349,7 +351,20 @@ impl Options {
         let depends_on = joined(self.depends_on.clone(), more.depends_on.clone());
         let retry_on = joined(self.retry_on.clone(), more.retry_on.clone());
         let node_group = joined(self.node_group.clone(), more.node_group.clone());
-        Options { depends_on, retry_on, node_group, ..more.over(self) }
+        // On one command line, `--array-limit` counts before `%N`.
+        let array_limit = self.array_limit.filter(|_| !more.replaces_array(&self));
+        let array_limit = more.array_limit.or(array_limit);
+        Options { depends_on, retry_on, node_group, array_limit, ..more.over(self) }
+    }
+
+    /// Whether the shape of these options replaces the array of `lower`.
+    fn replaces_array(&self, lower: &Options) -> bool {
+        (self.has_array() || self.has_nodes()) && lower.has_array()
+    }
+
+    /// The limit `%N` of `--array`.
+    pub fn limit_of_ids(&self) -> Option<u32> {
+        self.array.as_ref().filter(|_| self.array_size.is_none())?.limit
     }
 
     /// Whether the job is an array of tasks.

@@ -74,8 +74,8 @@ impl ResolvedOptions {
     /// The number of tasks of an array that may run at the same time: that of `--array-limit`, or
     /// else that of `--array`.
     pub fn running_limit(&self) -> Option<u32> {
-        let of_ids = || self.array.as_ref().filter(|_| self.array_size.is_none())?.limit;
-        self.array_limit.map(ArrayLimit::get).or_else(of_ids).filter(|_| self.has_array())
+        let limit = self.array_limit.map(ArrayLimit::get).or_else(|| self.limit_of_ids());
+        limit.filter(|_| self.has_array())
     }
 
     /// How long an attempt may run.
@@ -207,11 +207,23 @@ mod tests {
         };
         assert_eq!(limit("--array-limit 3", "--array 1-9%5")?, Some(3));
         assert_eq!(limit("--array 1-9%3", "--array-size 9 --array-limit 5")?, Some(3));
+        assert_eq!(limit("--array 1-9%3", "--array-limit 5")?, Some(3));
+        assert_eq!(limit("--array 1-9", "--array-limit 5")?, Some(5));
         assert_eq!(limit("--array 1-9", "--array-size 9 --array-limit 5")?, None);
         assert_eq!(limit("--each list --array-limit 2", "")?, Some(2));
         assert_eq!(limit("--array-size 9", "--array 1-9%5")?, None);
         assert_eq!(limit("--array-size 9", "--array-limit 5")?, Some(5));
         assert_eq!(limit("", "--array-limit 5")?, None);
+        // The settings file is below the script, whose limit is in its array.
+        let resolved = resolve("", "--array 1-9%3", "--array-limit 5")?;
+        assert_eq!(resolved.running_limit(), Some(3));
+        // On one command line, the option counts, in whichever line of a script it is.
+        assert_eq!(limit("--array 1-9%3 --array-limit 5", "")?, Some(5));
+        let (ids, option) = (options("--array 1-9%3"), options("--array-limit 5"));
+        let (ids, option) = (ids.map_err(|e| e.to_string())?, option.map_err(|e| e.to_string())?);
+        for together in [ids.clone().and(option.clone()), option.and(ids)] {
+            assert_eq!(together.array_limit.map(ArrayLimit::get), Some(5));
+        }
         Ok(())
     }
 

@@ -175,6 +175,28 @@ fn directories_that_the_jobs_of_a_cluster_share() {
 }
 
 #[story]
+fn an_instance_type_replaces_the_one_of_the_job_definition() {
+    let sandbox = Sandbox::with_aws();
+    let sizes = json!([{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "64"}]);
+    let container = json!({"image": "busybox", "resourceRequirements": sizes});
+    let range = json!({"targetNodes": "0:", "instanceTypes": ["m5.large"], "container": container});
+    let nodes = json!({"numNodes": 2, "mainNode": 0, "nodeRangeProperties": [range]});
+    let definition = json!({"jobDefinitionName": "typed", "type": "multinode", "nodeProperties": nodes});
+    let file = sandbox.file("typed.json", definition.to_string());
+    let input = format!("file://{}", file.display());
+    sandbox.run("aws", ["batch", "register-job-definition", "--cli-input-json", &input]).ok();
+    // Nothing runs: the job waits for more GPUs than there are.
+    let line = ["--parsable", "-n", "2", "--job-definition", "typed", "--instance-type", "c5.large"];
+    let id = sandbox.run("bsub", [&line[..], &["-g", "16", "true"]].concat()).ok().job_id();
+    let described = ["batch", "describe-jobs", "--output", "json", "--jobs", &id];
+    let job = sandbox.run("aws", described).ok().json()["jobs"][0].take();
+    let range = &job["nodeProperties"]["nodeRangeProperties"][0];
+    let types = (&range["container"]["instanceType"], &range["instanceTypes"]);
+    assert_eq!(types, (&json!("c5.large"), &Value::Null), "{job}");
+    sandbox.run("bkill", [&id]).ok();
+}
+
+#[story]
 fn groups_of_nodes_have_sizes_images_and_commands_of_their_own() {
     let server = BadServer::start(|request, _| answer(request));
     let sandbox = Sandbox::at(&server.endpoint());

@@ -3,8 +3,8 @@
 use aws_sdk_batch::types::{
     ContainerProperties, Device, DeviceCgroupPermission, EcsProperties, EfsAuthorizationConfig,
     EfsAuthorizationConfigIam, EfsTransitEncryption, EfsVolumeConfiguration, EphemeralStorage, Host,
-    LinuxParameters, MountPoint, RepositoryCredentials, Secret, TaskContainerProperties, Tmpfs, Ulimit,
-    Volume,
+    LinuxParameters, MountPoint, NodeRangeProperty, RepositoryCredentials, Secret, TaskContainerProperties,
+    Tmpfs, Ulimit, Volume,
 };
 
 use crate::ui::Failure;
@@ -101,6 +101,24 @@ pub fn apply(
             .hint("`--job-role ROLE` sets one"));
         }
         mount_volume(container, &efs.container, efs.read_only, file_system(efs));
+    }
+    Ok(())
+}
+
+/// Makes the changes to the container of a node range, if the range has one. The instance type can
+/// be in the range, too, and the one of the changes replaces it.
+///
+/// # Errors
+/// As [`apply`].
+pub fn apply_to_range(
+    range: &mut NodeRangeProperty,
+    changes: &ContainerChanges,
+    definition: &str,
+) -> Result<(), Failure> {
+    let Some(container) = &mut range.container else { return Ok(()) };
+    apply(container, changes, definition)?;
+    if changes.instance_type.is_some() {
+        range.instance_types = None;
     }
     Ok(())
 }
@@ -320,6 +338,25 @@ mod tests {
         let volumes: Vec<_> = container.volumes().iter().map(|v| v.name().unwrap()).collect();
         assert_eq!(volumes, ["awsb-1", "awsb-0", "awsb-2"]);
         assert_eq!(container.linux_parameters().unwrap().shared_memory_size(), Some(1024));
+    }
+
+    #[test]
+    fn an_instance_type_replaces_that_of_the_node_range() {
+        let range = || {
+            let range = NodeRangeProperty::builder().target_nodes("0:").container(base());
+            range.instance_types("m5.large").build()
+        };
+        let changed = |changes: &ContainerChanges| {
+            let mut range = range();
+            assert_eq!(apply_to_range(&mut range, changes, ARN), Ok(()));
+            let of_container = range.container().and_then(|container| container.instance_type.clone());
+            (range.instance_types().to_vec(), of_container)
+        };
+        let instance_type = "c5.large".parse().ok();
+        let other = ContainerChanges { instance_type, ..ContainerChanges::default() };
+        assert_eq!(changed(&other), (Vec::new(), Some("c5.large".to_owned())));
+        let image = ContainerChanges { image: "new".parse().ok(), ..ContainerChanges::default() };
+        assert_eq!(changed(&image), (vec!["m5.large".to_owned()], None));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use aws_sdk_batch::types::{JobDefinition, JobDefinitionType, NodeProperties, Nod
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::apply::{apply, apply_to_task};
+use super::apply::{apply, apply_to_range, apply_to_task};
 use super::summary::{DefinitionKind, DefinitionSummary, find, missing, parts};
 use crate::aws::{Session, explain};
 use crate::ui::Failure;
@@ -235,9 +235,7 @@ fn derived(
     }
     let mut nodes = base.node_properties().cloned();
     for range in nodes.iter_mut().flat_map(|n| n.node_range_properties.iter_mut().flatten()) {
-        if let Some(container) = &mut range.container {
-            apply(container, changes, arn)?;
-        }
+        apply_to_range(range, changes, arn)?;
     }
     if kind == "multinode" && nodes.is_none() {
         let every = [(EVERY_NODE.to_owned(), None)];

@@ -72,8 +72,8 @@ fn requested(request: &SubmitRequest, definition: Option<&DefinitionSummary>) ->
     let by_definition = definition.map(DefinitionSummary::demand).unwrap_or_default();
     if let Some(nodes) = &request.node_overrides {
         let each = of_nodes(nodes, definition);
-        let (most, all_vcpus) =
-            (each.iter().copied().fold(Demand::default(), most), each.iter().map(|node| node.vcpus).sum());
+        let most = each.iter().copied().fold(Demand::default(), Demand::max);
+        let all_vcpus = each.iter().map(|node| node.vcpus).sum();
         let nodes = Some(nodes.num_nodes);
         return Some(ObservedJob { demand: Some(most), all_vcpus: Some(all_vcpus), nodes, ..job });
     }
@@ -87,13 +87,9 @@ fn requested(request: &SubmitRequest, definition: Option<&DefinitionSummary>) ->
                 or_else(own.map(|own| sizes(&own.overrides)).unwrap_or_default(), container.size.demand())
             });
             let each: Vec<Demand> = each.collect();
-            let all = each.iter().fold(Demand::default(), |all, one| Demand {
-                vcpus: all.vcpus + one.vcpus,
-                memory_mib: all.memory_mib.saturating_add(one.memory_mib),
-                gpus: all.gpus.saturating_add(one.gpus),
-            });
+            let all = each.iter().copied().fold(Demand::default(), Demand::plus);
             // Options change one container, which is the main one if no other is named.
-            let changed = changes.first().and_then(|change| change.name.as_deref());
+            let changed = request.main_container().and_then(|change| change.name.as_deref());
             let is_changed = |(n, _): &(usize, &Demand)| match changed {
                 Some(name) => containers.get(*n).and_then(|c| c.name.as_deref()) == Some(name),
                 None => containers.get(*n).is_some_and(|c| c.essential),
@@ -104,7 +100,7 @@ fn requested(request: &SubmitRequest, definition: Option<&DefinitionSummary>) ->
             return is_known.then_some(ObservedJob { demand: Some(all), vcpus_beside, ..job });
         }
         _ => {
-            let all = request.all_overrides().map(sizes).fold(Demand::default(), most);
+            let all = request.all_overrides().map(sizes).fold(Demand::default(), Demand::max);
             or_else(all, by_definition)
         }
     };
@@ -135,14 +131,6 @@ fn of_nodes(nodes: &NodeOverrides, definition: Option<&DefinitionSummary>) -> Ve
         its.min_by_key(|(range, _)| range.end().abs_diff(*range.start())).map(|(_, demand)| *demand)
     };
     (0..nodes.num_nodes).map(|node| of_node(node).unwrap_or_default()).collect()
-}
-
-fn most(a: Demand, b: Demand) -> Demand {
-    Demand {
-        vcpus: a.vcpus.max(b.vcpus),
-        memory_mib: a.memory_mib.max(b.memory_mib),
-        gpus: a.gpus.max(b.gpus),
-    }
 }
 
 /// `own`, with those of the job definition where it has nothing.

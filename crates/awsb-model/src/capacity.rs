@@ -13,6 +13,28 @@ pub struct Demand {
     pub gpus: u32,
 }
 
+impl Demand {
+    /// The resources of both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            vcpus: self.vcpus + other.vcpus,
+            memory_mib: self.memory_mib.saturating_add(other.memory_mib),
+            gpus: self.gpus.saturating_add(other.gpus),
+        }
+    }
+
+    /// The larger number of each resource.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            vcpus: self.vcpus.max(other.vcpus),
+            memory_mib: self.memory_mib.max(other.memory_mib),
+            gpus: self.gpus.max(other.gpus),
+        }
+    }
+}
+
 /// The resources of an instance type (EC2 API `InstanceTypeInfo`).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstanceType {

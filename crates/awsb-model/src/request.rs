@@ -198,8 +198,19 @@ impl EcsPropertiesOverride {
         self
     }
 
+    /// The changes to all containers.
     fn containers(&self) -> impl Iterator<Item = &TaskContainerOverrides> {
         self.task_properties.iter().flat_map(|task| &task.containers)
+    }
+
+    /// The changes to the container that runs the job's command, which are the first ones.
+    fn main(&self) -> Option<&TaskContainerOverrides> {
+        self.containers().next()
+    }
+
+    /// As [`Self::main`].
+    fn main_mut(&mut self) -> Option<&mut TaskContainerOverrides> {
+        self.task_properties.iter_mut().flat_map(|task| &mut task.containers).next()
     }
 }
 
@@ -244,29 +255,38 @@ impl SubmitRequest {
             let nodes = self.node_overrides.as_ref()?;
             nodes.node_property_overrides.first().map(|o| &o.container_overrides)
         };
-        let of_task = || Some(&self.ecs_properties_override.as_ref()?.containers().next()?.overrides);
+        let of_task = || Some(&self.main_container()?.overrides);
         self.container_overrides.as_ref().or_else(of_nodes).or_else(of_task)
     }
 
-    /// The changes to the containers of its task, of a job of several containers. The first is the
-    /// one that runs its command.
+    /// The changes to the containers of its task, of a job of several containers.
     pub fn task_container_overrides(&self) -> impl Iterator<Item = &TaskContainerOverrides> {
         self.ecs_properties_override.iter().flat_map(EcsPropertiesOverride::containers)
+    }
+
+    /// The changes to the container of its task that runs its command.
+    pub fn main_container(&self) -> Option<&TaskContainerOverrides> {
+        self.ecs_properties_override.as_ref()?.main()
+    }
+
+    /// The changes to the containers of its task beside [`Self::main_container`].
+    pub fn other_containers(&self) -> impl Iterator<Item = &TaskContainerOverrides> {
+        // The first is the main container.
+        self.task_container_overrides().skip(1)
     }
 
     /// The overrides of its container, of each of its node ranges, or of the container of its task
     /// that runs its command.
     pub fn all_overrides(&self) -> impl Iterator<Item = &Overrides> {
         let nodes = self.node_overrides.iter().flat_map(|nodes| &nodes.node_property_overrides);
-        let task = self.task_container_overrides().take(1).map(|container| &container.overrides);
+        let task = self.main_container().map(|container| &container.overrides);
         nodes.map(|node| &node.container_overrides).chain(&self.container_overrides).chain(task)
     }
 
     /// Mutable overrides, as [`Self::all_overrides`].
     pub fn overrides_mut(&mut self) -> impl Iterator<Item = &mut Overrides> {
         let nodes = self.node_overrides.iter_mut().flat_map(|nodes| &mut nodes.node_property_overrides);
-        let tasks = self.ecs_properties_override.iter_mut().flat_map(|ecs| &mut ecs.task_properties);
-        let task = tasks.flat_map(|task| &mut task.containers).take(1);
+        let task = self.ecs_properties_override.as_mut().and_then(EcsPropertiesOverride::main_mut);
         let task = task.map(|container| &mut container.overrides);
         nodes.map(|node| &mut node.container_overrides).chain(&mut self.container_overrides).chain(task)
     }

@@ -7,11 +7,11 @@ use aws_sdk_batch::types::{
     TaskContainerDetails, TaskContainerProperties,
 };
 
-use super::definition::find_revision;
+use super::definition::find_revisions;
 use super::describe::no_such_part;
 use super::{Job, sdk_details, unknown};
 use crate::aws::Session;
-use crate::ui::Failure;
+use crate::ui::{ErrorKind, Failure};
 use awsb_model::payload::launcher;
 use awsb_model::request::{
     ArrayProperties, EcsPropertiesOverride, EvaluateOnExit, JobTimeout, KeyValue, NodeOverrides,
@@ -33,6 +33,9 @@ pub struct Resubmission {
     pub tasks: Option<Tasks>,
     /// The task of a child of an array. The request and the tasks are those of the array.
     pub child: Option<Tasks>,
+    /// A note about a request that repeats values of its job definition, because nobody could say
+    /// which these are.
+    pub note: Option<String>,
 }
 
 /// The requests from which these jobs came.
@@ -46,33 +49,61 @@ pub async fn resubmissions(session: &Session, ids: &[JobId]) -> Result<Vec<Resub
     let details = sdk_details(session, &asked).await?;
     let known: BTreeMap<&JobId, &JobDetail> =
         asked.iter().zip(&details).filter_map(|(id, detail)| Some((id, detail.as_ref()?))).collect();
-    let definitions = definitions_of_tasks(session, known.values().copied()).await;
+    let definitions = TaskDefinitions::read(session, known.values().copied()).await?;
     let find = |id: &JobId| known.get(id).copied();
     let of_id = |id: &JobId| {
         let whole = find(&id.whole()).ok_or_else(|| unknown(session, id))?;
         let no_such_part = || no_such_part(id, &Job::from(whole)).unwrap_or_else(|| unknown(session, id));
-        let definition = definitions.get(whole.job_definition().unwrap_or_default());
-        resubmission(id, whole, find(id).ok_or_else(no_such_part)?, definition)
+        let definition = definitions.found.get(whole.job_definition().unwrap_or_default());
+        let again = resubmission(id, whole, find(id).ok_or_else(no_such_part)?, definition)?;
+        Ok(Resubmission { note: definitions.note(whole), ..again })
     };
     ids.iter().map(of_id).collect()
 }
 
-/// The job definitions of the jobs of several containers, by their ARNs. They tell which values of
-/// the containers came with the submission.
-async fn definitions_of_tasks<'j>(
-    session: &Session,
-    jobs: impl Iterator<Item = &'j JobDetail>,
-) -> BTreeMap<String, JobDefinition> {
-    let has_several =
-        |job: &&JobDetail| job.ecs_properties().is_some_and(|ecs| containers_of(ecs).count() > 1);
-    let arns: BTreeSet<&str> = jobs.filter(has_several).filter_map(|job| job.job_definition()).collect();
-    let mut found = BTreeMap::new();
-    for arn in arns {
-        if let Some(definition) = find_revision(session, arn).await {
-            found.insert(arn.to_owned(), definition);
-        }
+/// The job definitions of the jobs of several containers. They tell which values of the containers
+/// came with the submission.
+struct TaskDefinitions {
+    /// Those that Batch has, by their ARNs.
+    found: BTreeMap<String, JobDefinition>,
+    /// The missing permission to read them.
+    denied: Option<Failure>,
+}
+
+impl TaskDefinitions {
+    /// Reads the job definitions of those jobs that have several containers. A user who can submit
+    /// jobs may have no permission to read job definitions.
+    async fn read<'j>(session: &Session, jobs: impl Iterator<Item = &'j JobDetail>) -> Result<Self, Failure> {
+        let arns: BTreeSet<&str> =
+            jobs.filter(|job| has_several(job)).filter_map(JobDetail::job_definition).collect();
+        let (found, denied) = match find_revisions(session, &Vec::from_iter(arns)).await {
+            Ok(found) => (found, None),
+            Err(failure) if failure.kind() == ErrorKind::AccessDenied => (Vec::new(), Some(failure)),
+            Err(failure) => return Err(failure),
+        };
+        let by_arn = |definition: JobDefinition| Some((definition.job_definition_arn.clone()?, definition));
+        Ok(Self { found: found.into_iter().filter_map(by_arn).collect(), denied })
     }
-    found
+
+    /// A note for a job whose job definition is not here.
+    fn note(&self, job: &JobDetail) -> Option<String> {
+        let name = job.job_definition().filter(|_| has_several(job))?;
+        if self.found.contains_key(name) {
+            return None;
+        }
+        let why = match &self.denied {
+            Some(failure) => failure.to_string(),
+            None => "Batch does not have it any more".to_owned(),
+        };
+        Some(format!(
+            "the job definition {name} was not read, so all values of the containers are overrides of the new job, \
+             also those that came from the job definition ({why})"
+        ))
+    }
+}
+
+fn has_several(job: &JobDetail) -> bool {
+    job.ecs_properties().is_some_and(|ecs| containers_of(ecs).count() > 1)
 }
 
 /// `whole` is the job, and `part` too, unless that is a child of it. `definition` is its job
@@ -150,7 +181,7 @@ fn resubmission(
         }
         (Some(_), None) => return Err(cannot("it is not a child of an array")),
     };
-    Ok(Resubmission { id: id.clone(), status, request, tasks, child })
+    Ok(Resubmission { id: id.clone(), status, request, tasks, child, note: None })
 }
 
 fn containers_of(ecs: &EcsPropertiesDetail) -> impl Iterator<Item = &TaskContainerDetails> {

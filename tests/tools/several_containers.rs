@@ -502,6 +502,25 @@ fn a_dry_run_without_batch_shows_the_usual_request_and_says_so() {
     without.unset("AWS_SECRET_ACCESS_KEY");
     shown(&without, "credentials");
 
+    // A strict submission says which checks it leaves out. So does a strict dry run.
+    let submitted = |answer: fn() -> Answer| {
+        let server = BadServer::start(move |request, _| match request.operation() {
+            "describejobdefinitions" => answer(),
+            "submitjob" => Answer::json(json!({"jobId": JOB, "jobName": "j", "jobArn": "a"})),
+            _ => Answer::error(500, "ServerException", "not in this test"),
+        });
+        let sandbox = far(&server);
+        [&["--strict"][..], &[], &["--strict", "--dry-run"]]
+            .map(|options| sandbox.run("bsub", [options, &["true"]].concat()).ok().stderr)
+    };
+    let checks =
+        "note: --strict: the job definition d was not read, so its sizes and licences were not checked";
+    let [strict, usual, shown] = submitted(denied);
+    assert!(strict.contains(checks) && strict.contains("not authorized"), "{strict}");
+    assert!(!strict.contains("single container"), "{strict}");
+    assert!(!usual.contains("was not read"), "{usual}");
+    assert!(shown.contains(checks) && shown.contains("single container"), "{shown}");
+
     // A job definition that is not there is an answer, and so is one of another form.
     let failed =
         far(&answers(|| Answer::json(json!({"jobDefinitions": []})))).run("bsub", ["--dry-run", "true"]);
@@ -792,6 +811,65 @@ fn a_job_that_runs_again_keeps_the_overrides_of_all_its_containers() {
     sandbox.run("aws", ["batch", "deregister-job-definition", "--job-definition", "beside:1"]).ok();
     assert_eq!(again(&second, &[])[1], json!({"name": "side", "environment": [port("2")]}));
     sandbox.run("bkill", [&first, &second]).ok();
+}
+
+#[story]
+fn a_job_that_runs_again_without_its_job_definition_has_a_note() {
+    let definitions = |n: usize| format!("arn:aws:batch:eu-west-1:123456789012:job-definition/d:{n}");
+    let port = |value: &str| json!([{"name": "PORT", "value": value}]);
+    // The IDs of two jobs, and their job definitions.
+    let ids = [JOB.to_owned(), JOB.replace("0f0e", "1f0e")];
+    let jobs = ids.iter().enumerate().map(|(n, id)| {
+        let containers = json!([
+            {"name": "main", "command": ["work"]}, {"name": "side", "environment": port("1"), "essential": false}]);
+        json!({
+            "jobId": id, "jobName": "j", "jobQueue": "q", "jobDefinition": definitions(n + 1), "status": "FAILED",
+            "startedAt": 1, "ecsProperties": {"taskProperties": [{"containers": containers}]}})
+    });
+    let jobs: Vec<Value> = jobs.collect();
+    let with = |answer: Answer| {
+        let jobs = jobs.clone();
+        BadServer::start(move |request, _| match request.operation() {
+            "describejobs" => Answer::json(json!({ "jobs": jobs })),
+            "describejobdefinitions" => answer.clone(),
+            _ => Answer::error(500, "ServerException", "not in this test"),
+        })
+    };
+    let again = |server: &BadServer| far(server).run("bsub", ["--dry-run", "--rerun", &ids.join(",")]);
+    let side = |shown: &Value, n: usize| {
+        let containers = &shown[n]["request"]["ecsPropertiesOverride"]["taskProperties"][0]["containers"];
+        containers.as_array().unwrap().get(1).cloned()
+    };
+    let all = Some(json!({"name": "side", "environment": port("1")}));
+
+    // Both job definitions are in one call.
+    let registered = |n: usize| {
+        let containers = json!([{"name": "main", "image": "i"}, {"name": "side", "environment": port("1")}]);
+        json!({
+            "jobDefinitionName": "d", "revision": n, "type": "container", "jobDefinitionArn": definitions(n),
+            "ecsProperties": {"taskProperties": [{"containers": containers}]}})
+    };
+    let server = with(Answer::json(json!({"jobDefinitions": [registered(1), registered(2)]})));
+    let shown = again(&server).ok();
+    assert_eq!((side(&shown.json(), 0), side(&shown.json(), 1), &*shown.stderr), (None, None, ""));
+    let asked = last(&server, "describejobdefinitions");
+    assert_eq!(asked["jobDefinitions"], json!([definitions(1), definitions(2)]));
+    assert_eq!(server.requests("describejobdefinitions").len(), 1);
+
+    // One of them is gone.
+    let shown = again(&with(Answer::json(json!({"jobDefinitions": [registered(1)]})))).ok();
+    assert_eq!((side(&shown.json(), 0), side(&shown.json(), 1)), (None, all.clone()), "{shown}");
+    let [note] = &shown.stderr.lines().collect::<Vec<_>>()[..] else { panic!("one note: {shown}") };
+    assert!(note.contains("job-definition/d:2 was not read") && note.contains("any more"), "{shown}");
+
+    // Nobody may read them. Another failure is not a missing permission.
+    let denied = Answer::error(403, "AccessDeniedException", "User: u is not authorized to perform: x");
+    let shown = again(&with(denied)).ok();
+    assert_eq!((side(&shown.json(), 0), side(&shown.json(), 1)), (all.clone(), all), "{shown}");
+    assert!(shown.stderr.contains("job-definition/d:1 was not read"), "{shown}");
+    assert!(shown.stderr.contains("not authorized"), "{shown}");
+    let failed = again(&with(Answer::error(400, "ClientException", "no such thing")));
+    assert!(failed.failed_with(1).contains("asking for 2 job definitions"), "{failed}");
 }
 
 #[story]

@@ -66,6 +66,10 @@ pub const SUBMIT_JOB_BYTES: usize = 30 * 1024;
 /// Job IDs that one DescribeJobs call takes (API `DescribeJobs`).
 pub const DESCRIBE_JOBS_IDS: usize = 100;
 
+/// Job definitions in one DescribeJobDefinitions call (API `DescribeJobDefinitionsRequest`,
+/// `jobDefinitions`).
+pub const DESCRIBE_JOB_DEFINITIONS: usize = 100;
+
 /// Job IDs that one TerminateJobs or CancelJobs call takes (API `TerminateJobs`).
 pub const TERMINATE_JOBS_IDS: usize = 50;
 

@@ -42,9 +42,9 @@ pub struct DefinitionRequest<'a> {
     /// Whether the consumable resources of the job definition are needed, because others are added
     /// to them.
     pub consumes: bool,
-    /// Whether the job definition is read although the job could do without it: the request is
-    /// shown and not sent, so that Batch does not say that it needs another form, or everything
-    /// about the job is checked. A failure to read it is not an error.
+    /// Whether the job definition is read although the job could do without it. It decides the form
+    /// of a request that is shown: Batch does not get that request and cannot refuse its form. A
+    /// strict submission checks its sizes and licences. A failure to read it is not an error.
     pub reads_anyway: bool,
 }
 
@@ -73,12 +73,21 @@ impl InspectedDefinition {
     }
 
     /// A note for a request that is shown, whose job definition was not read.
-    pub fn unread_note(&self) -> Option<String> {
+    pub fn unknown_form_note(&self) -> Option<String> {
         let failure = self.not_read.as_ref()?;
         let name = self.definition.name();
         Some(format!(
             "the job definition {name} was not read, so this is the request for one with a single container; one \
              with several, or for several nodes, needs another ({failure})"
+        ))
+    }
+
+    /// A note for a job that is checked strictly, whose job definition was not read.
+    pub fn unchecked_note(&self) -> Option<String> {
+        let failure = self.not_read.as_ref()?;
+        let name = self.definition.name();
+        Some(format!(
+            "--strict: the job definition {name} was not read, so its sizes and licences were not checked ({failure})"
         ))
     }
 
@@ -115,7 +124,8 @@ impl DefinitionRequest<'_> {
     }
 
     /// Whether the job goes on without its job definition after this failure to read it. A `plain`
-    /// job needs nothing of it, but one that Batch does not have is no job definition for it.
+    /// job needs no property of the job definition. No job goes on without a job definition that
+    /// Batch does not have.
     fn may_be_unread(&self, plain: bool, failure: &Failure) -> bool {
         let is_missing = matches!(failure.kind(), ErrorKind::Usage | ErrorKind::NotFound | ErrorKind::Stale);
         (plain && !is_missing) || (self.is_only_checked() && is_not_to_be_read(failure))
@@ -183,7 +193,7 @@ pub async fn inspect_definition(
     Ok(InspectedDefinition { definition, nodes, container, summary: Some(summary), not_read: None })
 }
 
-/// Reads a job definition within [`MAX_TIME`], and soon says so where nobody answers.
+/// Reads a job definition within [`MAX_TIME`]. Without an answer, it fails after that time.
 async fn describe_soon(session: &Session, name: &str) -> Result<DefinitionSummary, Failure> {
     let retries = RetryConfig::standard().with_max_attempts(2);
     let config = session.batch.config().to_builder().retry_config(retries);

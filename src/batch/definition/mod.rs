@@ -21,4 +21,4 @@ pub use summary::{
     ContainerSummary, DefinitionKind, DefinitionSummary, JobPlatform, NodeRange, TaskContainerSummary,
     describe, describe_uncached,
 };
-pub(super) use summary::{find_revision, missing, set_to_be_read};
+pub(super) use summary::{find_revisions, missing, set_to_be_read};

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::aws::{Call, Resource, Session, explain, not_found};
 use crate::ui::Failure;
-use awsb_model::Demand;
+use awsb_model::{Demand, limits};
 
 /// The properties of a job definition (API `JobDefinition`) that its jobs depend on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,7 +28,7 @@ pub struct DefinitionSummary {
 /// The machines that the jobs of a job definition run on (API `PlatformCapability`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum JobPlatform {
-    /// EC2 instances, which is what a job definition that names none is for.
+    /// EC2 instances. A job definition that names no platform is for them.
     Ec2,
     /// Fargate.
     Fargate,
@@ -150,14 +150,13 @@ impl DefinitionSummary {
             DefinitionKind::MultiNode { ranges, .. } => {
                 ranges.iter().filter_map(|range| range.container.as_ref()).collect()
             }
-            DefinitionKind::Ecs(containers) => return sum(containers),
+            DefinitionKind::Ecs(containers) => {
+                let sizes = containers.iter().map(|container| container.size.demand());
+                return sizes.fold(Demand::default(), Demand::plus);
+            }
             DefinitionKind::Eks | DefinitionKind::MultiNodeEcs => Vec::new(),
         };
-        containers.iter().map(|container| container.demand()).fold(Demand::default(), |most, own| Demand {
-            vcpus: most.vcpus.max(own.vcpus),
-            memory_mib: most.memory_mib.max(own.memory_mib),
-            gpus: most.gpus.max(own.gpus),
-        })
+        containers.iter().map(|container| container.demand()).fold(Demand::default(), Demand::max)
     }
 }
 
@@ -167,15 +166,6 @@ fn consumes(definition: &JobDefinition) -> Vec<(String, i64)> {
         Some((of.consumable_resource()?.to_owned(), of.quantity().unwrap_or(1)))
     };
     list.into_iter().flatten().filter_map(of).collect()
-}
-
-/// The resources of a task of containers.
-fn sum(containers: &[TaskContainerSummary]) -> Demand {
-    containers.iter().map(|container| container.size.demand()).fold(Demand::default(), |all, own| Demand {
-        vcpus: all.vcpus + own.vcpus,
-        memory_mib: all.memory_mib.saturating_add(own.memory_mib),
-        gpus: all.gpus.saturating_add(own.gpus),
-    })
 }
 
 fn multi_node_kind(nodes: &NodeProperties) -> DefinitionKind {
@@ -313,11 +303,27 @@ pub(super) async fn find(session: &Session, name: &str) -> Result<Option<JobDefi
     Ok(latest)
 }
 
-/// A revision of a job definition, by its ARN, even if somebody has deregistered it. `None`: Batch
-/// does not have it any more, or cannot be asked.
-pub(in crate::batch) async fn find_revision(session: &Session, arn: &str) -> Option<JobDefinition> {
-    let answer = session.batch.describe_job_definitions().job_definitions(arn).send().await.ok()?;
-    answer.job_definitions().first().cloned()
+/// Revisions of job definitions, by their ARNs, even if somebody has deregistered them. Batch may
+/// not have some of them any more.
+///
+/// # Errors
+/// When Batch cannot be asked.
+pub(in crate::batch) async fn find_revisions(
+    session: &Session,
+    arns: &[&str],
+) -> Result<Vec<JobDefinition>, Failure> {
+    let mut found = Vec::new();
+    for some in arns.chunks(limits::DESCRIBE_JOB_DEFINITIONS) {
+        let names: Vec<String> = some.iter().map(|arn| (*arn).to_owned()).collect();
+        let doing = match some {
+            [one] => format!("asking for the job definition {one}"),
+            some => format!("asking for {} job definitions", some.len()),
+        };
+        let call = session.batch.describe_job_definitions().set_job_definitions(Some(names));
+        let answer = call.send().await.map_err(|e| explain(session, Call::new(&doing), &e))?;
+        found.extend(answer.job_definitions.unwrap_or_default());
+    }
+    Ok(found)
 }
 
 fn is_active(definition: &JobDefinition) -> bool {

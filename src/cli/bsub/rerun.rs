@@ -34,7 +34,11 @@ pub async fn requests(
     environment: &EnvVars,
 ) -> Result<Vec<SubmitRequest>, Failure> {
     let mut requests = Vec::new();
-    for job in batch::resubmissions(session, ids).await? {
+    let jobs = batch::resubmissions(session, ids).await?;
+    for note in jobs.iter().filter_map(|job| job.note.as_ref()).collect::<BTreeSet<_>>() {
+        print_message(format!("bsub: note: {note}"));
+    }
+    for job in jobs {
         bundle_is_there(session, &job).await?;
         let parts = if only_failed { failed_parts(session, &job).await? } else { vec![job.child.clone()] };
         for part in parts {
@@ -73,8 +77,8 @@ fn of_part(
     if let Some(submitter) = submitter() {
         request.submitted_by(&submitter);
     }
-    let beside = request.task_container_overrides().skip(1).map(|other| other.overrides.length());
-    let length = request.overrides().map_or(0, Overrides::length) + beside.sum::<usize>();
+    let others = request.other_containers().map(|other| other.overrides.length());
+    let length = request.overrides().map_or(0, Overrides::length) + others.sum::<usize>();
     if let Some(part) = part.filter(|p| length > stage::OVERRIDES_BUDGET && p.ids().count() > 1) {
         let halves = part.ids().chunks(part.ids().count().div_ceil(2));
         let half = |ids| of_part(session, job, Some(&part.only(ids)), options, environment);
@@ -118,7 +122,7 @@ pub async fn inspect_definitions(
             changes: &changes,
             nodes: None,
             groups: &[],
-            container: target_of(request),
+            container: request.main_container().and_then(|container| container.name.as_deref()),
             vcpus: None,
             memory: None,
             gpus: None,
@@ -129,12 +133,6 @@ pub async fn inspect_definitions(
         derived.push((request.job_definition.clone(), found.definition));
     }
     Ok(derived)
-}
-
-/// The container of a task that a request is for.
-fn target_of(request: &SubmitRequest) -> Option<&str> {
-    let tasks = request.ecs_properties_override.iter().flat_map(|ecs| &ecs.task_properties);
-    tasks.flat_map(|task| &task.containers).next()?.name.as_deref()
 }
 
 /// The requests with the derived job definitions in place of those that the jobs had.

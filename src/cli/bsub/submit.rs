@@ -99,8 +99,9 @@ impl Args {
         consumables::check(&submission.session, &plan, of_definition, self.strict, self.quiet).await?;
         let limit_note = limit_note(&options, &job.spec).filter(|_| !self.quiet);
         let container_note = inspected.container_note().filter(|_| !self.quiet);
-        let unread_note = inspected.unread_note().filter(|_| self.dry_run);
-        let notes = limit_note.into_iter().chain(container_note).chain(unread_note);
+        let form_note = inspected.unknown_form_note().filter(|_| self.dry_run);
+        let unchecked_note = inspected.unchecked_note().filter(|_| self.strict);
+        let notes = limit_note.into_iter().chain(container_note).chain(form_note).chain(unchecked_note);
         for remark in remark.into_iter().chain(not_stdin).chain(notes) {
             print_message(format!("bsub: note: {remark}"));
         }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fmt;
 
 use super::shape::{LsfShape, SlurmShape};
-use crate::EarlySignal;
+use crate::{Consumption, EarlySignal};
 
 /// The directives of a script.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -86,6 +86,25 @@ impl Directives {
     pub(super) fn say(&mut self, at: &At, words: impl IntoIterator<Item = impl Into<OsString>>) {
         let words = words.into_iter().map(Into::into).collect();
         self.options.push(DirectiveOptions { words, line: at.line, text: at.text.clone() });
+    }
+
+    /// Adds the quantity of a consumable resource that all nodes of a job take together. In Batch,
+    /// each node takes the same quantity.
+    pub(super) fn consume_together(&mut self, of_job: &Consumption, nodes: u32, at: &At) {
+        let quantity = of_job.quantity.div_ceil(nodes.into());
+        let taken = quantity.saturating_mul(nodes.into());
+        if taken != of_job.quantity {
+            self.warn(
+                at,
+                format!(
+                    "each node of a job in Batch takes as much: {quantity} of {} for each of {nodes} nodes is {taken}, \
+                     and not {}",
+                    of_job.name(),
+                    of_job.quantity
+                ),
+            );
+        }
+        self.say(at, [format!("--consume={}", Consumption { quantity, ..of_job.clone() })]);
     }
 
     /// Adds a note about a directive that is honoured.

@@ -613,3 +613,29 @@ fn a_resource_of_lsf_without_a_quantity_is_refused() {
     }
     assert_eq!(error("#!/bin/sh\n#BSUB -R \"rusage[mem=2G:duration=10:decay=1]\"\n"), "");
 }
+
+#[test]
+fn licences_of_a_job_are_divided_among_its_nodes() {
+    let read = |lines: &str| {
+        let found = Directives::read(format!("#!/bin/sh\n{lines}\n").as_bytes());
+        let words = found.options.iter().flat_map(|option| &option.words);
+        let consumes = words.filter_map(|word| word.to_str()?.strip_prefix("--consume=").map(str::to_owned));
+        (consumes.collect::<Vec<_>>().join(" "), found.warnings.len())
+    };
+    for (lines, consumes, warnings) in [
+        ("#SBATCH -L lic:2", "lic=2", 0),
+        ("#SBATCH -N 2 -L lic:2", "lic=1", 0),
+        ("#SBATCH -L lic:2 -N 2", "lic=1", 0),
+        ("#SBATCH -N 2 -L lic:1", "lic=1", 1),
+        ("#SBATCH -N 2 -L a:4,b:3", "a=2 b=2", 1),
+        ("#SBATCH -L a:4 -L b", "b=1", 0),
+        ("#SBATCH -L lic:1\n#SBATCH hetjob\n#SBATCH -n 1", "lic=1", 1),
+        ("#BSUB -n 2 -R \"rusage[lic=2/job] span[ptile=1]\"", "lic=1", 0),
+        ("#BSUB -n 2 -R \"rusage[lic=1/job] span[ptile=1]\"", "lic=1", 1),
+        ("#BSUB -n 2 -R \"rusage[lic=1] span[ptile=1]\"", "lic=1", 0),
+        ("#BSUB -R \"rusage[lic=1:duration=10]\"", "lic=1", 1),
+        ("#BSUB -R \"rusage[lic=1:duration=10:decay=1]\"", "lic=1", 1),
+    ] {
+        assert_eq!(read(lines), (consumes.to_owned(), warnings), "{lines}");
+    }
+}

@@ -202,6 +202,7 @@ impl Job {
         for section in sections(value) {
             match section.name {
                 "rusage" => {
+                    let (mut consumes, mut ends_early) = (false, None);
                     for (name, value, per) in usages(section.body) {
                         // LSF, too, does not accept it.
                         if value.is_empty() {
@@ -220,8 +221,8 @@ impl Job {
                             "ngpus" | "ngpus_physical" | "ngpus_excl_p" | "ngpus_shared" => {
                                 self.gpus = Some(((count(value)?, per), at.clone()));
                             }
-                            // Of the phases of a reservation, the largest is used.
-                            "duration" | "decay" => {}
+                            // Of the phases of a reservation of memory, the largest is used.
+                            "duration" | "decay" => ends_early = Some(name),
                             _ if LOAD_INDICES.contains(&name) => {
                                 found.warn(at, format!("Batch has no resource '{name}'"));
                             }
@@ -232,8 +233,15 @@ impl Job {
                                 let consumption = consumption
                                     .map_err(|e| Invalid::because(format!("the resource '{name}': {e}")))?;
                                 self.consume(consumption, per, at);
+                                consumes = true;
                             }
                         }
+                    }
+                    if let Some(name) = ends_early.filter(|_| consumes) {
+                        let message = format!(
+                            "a job in Batch holds a licence to its end: '{name}' of rusage is ignored"
+                        );
+                        found.warn(at, message);
                     }
                 }
                 "span" => match section.body.trim().split_once('=') {
@@ -376,6 +384,10 @@ impl Job {
             }
         }
         for (consumption, per, at) in &self.consumes {
+            if *per == Per::Job {
+                found.consume_together(consumption, nodes, at);
+                continue;
+            }
             // Each node of a job in Batch takes the quantity.
             let quantity = on_a_host(consumption.quantity, *per);
             found.say(at, [format!("--consume={}", Consumption { quantity, ..consumption.clone() })]);

@@ -37,7 +37,8 @@ impl Components {
     }
 
     /// Computes the groups of nodes. The shape is that of all nodes together.
-    pub fn finish(self, first: Job, found: &mut Directives) -> SlurmShape {
+    pub fn finish(self, mut first: Job, found: &mut Directives) -> SlurmShape {
+        let licences = first.licences.take();
         // The first kind of machine that a component asks for.
         let mut machine = first.machine.clone();
         let mut shape = first.finish(found);
@@ -88,6 +89,11 @@ impl Components {
                 ntasks_per_node: None,
                 ..shape
             };
+        }
+        if let Some((licences, at)) = licences {
+            for licence in &licences {
+                found.consume_together(licence, shape.nodes, &at);
+            }
         }
         shape
     }

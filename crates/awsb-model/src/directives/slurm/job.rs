@@ -33,6 +33,8 @@ pub struct Job {
     gpus_per_node: Placed<u32>,
     gpus_per_task: Placed<u32>,
     cpus_per_gpu: Placed<u32>,
+    /// The licences of the whole job.
+    pub(super) licences: Placed<Vec<Consumption>>,
     told_of_output: bool,
     /// The kind of machine that it asks for, by a constraint or a type of GPU.
     pub(super) machine: Option<String>,
@@ -152,10 +154,7 @@ impl Job {
                     }
                 }
             }
-            Key::Licenses => {
-                let words = licenses(value, at, found)?;
-                found.say(at, words);
-            }
+            Key::Licenses => self.licences = Some((licences(value, at, found)?, at.clone())),
             Key::Dependency => {
                 if !value.trim().is_empty() {
                     found.say(at, [dependencies(value)?]);
@@ -340,11 +339,11 @@ fn array(value: &str) -> Result<ArrayIds, Invalid> {
 
 /// Reads the licences: `a`, `a:2,b`, `a@server:2` (sbatch, `--licenses`). Each is a consumable
 /// resource of this name.
-fn licenses(value: &str, at: &At, found: &mut Directives) -> Result<Vec<String>, Invalid> {
+fn licences(value: &str, at: &At, found: &mut Directives) -> Result<Vec<Consumption>, Invalid> {
     if value.contains('|') {
         return Err(Invalid::because("Batch has no alternatives of licences: give those that the job takes"));
     }
-    let mut words = Vec::new();
+    let mut licences = Vec::new();
     for one in value.split([',', ';']).map(str::trim).filter(|one| !one.is_empty()) {
         let (name, quantity) = one.split_once([':', '=']).unwrap_or((one, "1"));
         let name = match name.split_once('@') {
@@ -358,12 +357,11 @@ fn licenses(value: &str, at: &At, found: &mut Directives) -> Result<Vec<String>,
         };
         // The value is checked here, so that the message names the directive and not an option that
         // nobody wrote.
-        let consumption = format!("{name}={quantity}").parse::<Consumption>()?;
-        words.push(format!("--consume={consumption}"));
+        licences.push(format!("{name}={quantity}").parse::<Consumption>()?);
     }
-    match words.is_empty() {
+    match licences.is_empty() {
         true => Err(Invalid::because("names no licence")),
-        false => Ok(words),
+        false => Ok(licences),
     }
 }
 

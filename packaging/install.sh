@@ -22,6 +22,22 @@ fail() {
     exit "${2:-1}"
 }
 
+# A path as a shell reads it.
+quoted() {
+    case $1 in
+    *[!A-Za-z0-9_./-]*) printf "'%s'" "$(printf '%s' "$1" | sed "s/'/'\\\\''/g")" ;;
+    *) printf '%s' "$1" ;;
+    esac
+}
+
+# The first folder, or the second where the first is not absolute, as awsb has it.
+absolute() {
+    case $1 in
+    /*) printf '%s' "$1" ;;
+    *) printf '%s' "$2" ;;
+    esac
+}
+
 here=$(cd -- "$(dirname -- "$0")" && pwd -P) || fail "the folder of this script is not found"
 prefix=
 uninstall=
@@ -102,6 +118,35 @@ make_folder() {
     made="$made $1"
 }
 
+# Another install.sh would see, and change, half of what this one does.
+lock() {
+    if ! mkdir "$own.lock" 2>/dev/null; then
+        if [ -d "$own.lock" ]; then
+            fail "another install.sh works in $prefix; if none does, remove $(quoted "$own.lock")"
+        fi
+        fail "$prefix cannot be written; give --prefix FOLDER"
+    fi
+    locked=1
+}
+
+unlock() {
+    [ -z "$locked" ] || rmdir "$own.lock"
+    locked=
+}
+
+# Folders that were made here, and are empty, go again.
+finish() {
+    unlock
+    remove_made
+}
+
+locked=
+made=
+trap finish EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
 if [ -n "$uninstall" ]; then
     [ -d "$prefix" ] || fail "there is no folder $prefix"
     prefix=$(cd -- "$prefix" && pwd -P) || fail "the folder cannot be read"
@@ -109,9 +154,10 @@ if [ -n "$uninstall" ]; then
     if [ -L "$own" ] || ! [ -e "$own" ] && ! [ -e "$own.new" ]; then
         fail "there is no awsb that this script has installed in $prefix"
     fi
+    lock
     # Nobody could stop it afterwards.
     if "$own/bin/blocal" status >/dev/null 2>&1; then
-        fail "the local cluster of this user runs: stop it with \`$own/bin/blocal stop\` first"
+        fail "the local cluster of this user runs: stop it with \`$(quoted "$own/bin/blocal") stop\` first"
     fi
     made=$(cat "$own/made-by-install.sh" "$own.new/made-by-install.sh" 2>/dev/null | tr '\n' ' ') || true
     for folder in $folders; do
@@ -122,15 +168,15 @@ if [ -n "$uninstall" ]; then
     remove_own "$own.old"
     remove_own "$own.new"
     remove_own "$own"
-    remove_made
+    finish
     echo "awsb is gone from $prefix. These stay, if they are there:"
     case ${HOME:-} in
     /*)
-        state=${XDG_STATE_HOME:-$HOME/.local/state}/awsb
-        echo "  settings: ${AWSB_CONFIG:-${XDG_CONFIG_HOME:-$HOME/.config}/awsb}"
+        state=$(absolute "${XDG_STATE_HOME:-}" "$HOME/.local/state")/awsb
+        echo "  settings: ${AWSB_CONFIG:-$(absolute "${XDG_CONFIG_HOME:-}" "$HOME/.config")/awsb}"
         echo "  history, and clusters that are being made: $state"
         echo "  local cluster and its jobs: ${AWSB_LOCAL_HOME:-$state/local}"
-        echo "  cache: ${XDG_CACHE_HOME:-$HOME/.cache}/awsb"
+        echo "  cache: $(absolute "${XDG_CACHE_HOME:-}" "$HOME/.cache")/awsb"
         echo "  completions that \`awsb completions --install\` has made begin with \"# Made by awsb\""
         ;;
     esac
@@ -142,7 +188,6 @@ if ! [ -f "$here/bin/awsb" ] || ! [ -d "$here/share" ]; then
 fi
 "$here/bin/awsb" --version >/dev/null ||
     fail "awsb does not run on this machine from $here: is it mounted with noexec, or is this archive for another machine?"
-made=
 if ! [ -d "$prefix" ]; then
     mkdir -p "$prefix" || fail "$prefix cannot be written; give --prefix FOLDER"
     made=.
@@ -177,6 +222,8 @@ link() {
     ln -s "$own/$1" "$prefix/$1" || fail "$prefix/$1 cannot be written; when that is mended, run this again, or with --uninstall"
 }
 
+make_folder lib
+lock
 for place in "$own" "$own.new" "$own.old"; do
     if [ -L "$place" ] || { [ -e "$place" ] && ! [ -f "$place/made-by-install.sh" ]; }; then
         fail "$place is there already, and is not ours; move it away, or give another --prefix"
@@ -185,12 +232,10 @@ done
 each check_free
 
 # The whole tree is there, and runs, before anything that is used changes.
-make_folder lib
 remove_own "$own.new"
 mkdir "$own.new" || fail "$prefix cannot be written; give --prefix FOLDER"
 full() {
     rm -rf "$own.new"
-    remove_made
     fail "$1"
 }
 if ! : >"$own.new/made-by-install.sh" || ! cp -RP "$here/bin" "$own.new/" || ! cp -RP "$here/share" "$own.new/" ||
@@ -219,7 +264,7 @@ for folder in $folders; do
         if is_ours "$file" && ! [ -e "$file" ]; then rm -f "$file"; fi
     done
 done
-echo "$version is installed in $prefix. To remove it: sh $own/install.sh --uninstall"
+echo "$version is installed in $prefix. To remove it: sh $(quoted "$own/install.sh") --uninstall"
 case :$PATH: in
 *:"$prefix/bin":*) ;;
 *) echo "Put $prefix/bin into PATH." ;;

@@ -124,3 +124,29 @@ fn a_relative_home_is_no_place_to_install_into() {
     );
     assert!(!sandbox.work().join("relative").exists());
 }
+
+#[story]
+fn two_at_once_do_not_mix() {
+    let sandbox = Sandbox::new();
+    archive(&sandbox);
+    let lock = sandbox.work().join("my prefix/lib/awsb.lock");
+    std::fs::create_dir_all(&lock).expect("a folder");
+    let line = "sh awsb-0.1.0/install.sh --prefix 'my prefix'";
+    let outcome = sh(&sandbox, line).ended_with(1);
+    assert_eq!(
+        outcome.stderr,
+        format!(
+            "install.sh: error: another install.sh works in {}; if none does, remove '{}'\n",
+            sandbox.work().join("my prefix").display(),
+            lock.display()
+        )
+    );
+    std::fs::remove_dir(&lock).expect("a folder");
+    // The command that is printed removes it.
+    let outcome = sh(&sandbox, line).ok();
+    let (_, command) = outcome.stdout.split_once("To remove it: ").expect("a command");
+    let command = command.lines().next().unwrap_or_default();
+    let outcome = sh(&sandbox, &format!("XDG_STATE_HOME=relative {command}")).ok();
+    assert!(!outcome.stdout.contains("relative"), "{outcome}");
+    assert!(!lock.with_file_name("awsb").exists(), "{outcome}");
+}

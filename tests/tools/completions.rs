@@ -312,18 +312,29 @@ fn without_awsb_files_are_completed() {
     });
     sandbox.set("PATH", "/usr/bin:/bin");
     let [of_bash, of_zsh, of_fish] = scripts;
-    let answer = in_bash(&sandbox, &format!("source {of_bash}"), &["bsub", "-q", "lab-s"]);
+    // Distributions have such handlers, which search their packages for the program.
+    let called = sandbox.work().join("called");
+    let handler =
+        |define: &str| format!("{define} {{ echo called >>'{}'; echo lab-sold; }}", called.display());
+    let before = format!("{}; source {of_bash}", handler("command_not_found_handle()"));
+    let answer = in_bash(&sandbox, &before, &["bsub", "-q", "lab-s"]);
     assert_eq!(answer, "lab-script\n");
     program("fish");
-    let script = format!("source {of_fish}; complete -C 'bsub -q lab-s'");
+    let script = format!(
+        "function fish_command_not_found; echo called >>'{}'; end; source {of_fish}; complete -C 'bsub -q lab-s'",
+        called.display()
+    );
     let outcome = sandbox.run("fish", ["--no-config", "-c", &script]).ok();
     assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("lab-script\n", ""));
     program("zsh");
     let mut zsh = Terminal::new(120).start(&sandbox, "zsh", ["-f", "-i"]);
-    zsh.types(&format!("autoload -Uz compinit; compinit -u -D; source {of_zsh}; PS1='ready> '\n"));
+    let of_handler = sandbox.file("../handler.zsh", handler("command_not_found_handler()"));
+    zsh.types(&format!("autoload -Uz compinit; compinit -u -D; source {of_zsh}\n"));
+    zsh.types(&format!("source {}; PS1='ready> '\n", of_handler.display()));
     zsh.until("the prompt", |screen| screen.lines().any(|line| line.trim_end() == "ready>"));
     zsh.types("bsub -q lab-s\t");
     zsh.until("the file", |screen| screen.contains("bsub -q lab-script"));
+    assert!(!called.exists(), "a missing program was called");
 }
 
 #[story]

@@ -11,11 +11,15 @@ _awsb_complete() {
     # A menu inserts candidates as they are listed.
     case $COMP_TYPE in 37 | 42) shell=bash-menu ;; esac
     COMPREPLY=()
-    # Without awsb, the command line is another program's, or nobody's.
-    type -P "$program" >/dev/null || names=files
-    while IFS= read -r line; do
-        if [[ $line == names:* ]]; then names=${line#names:}; else COMPREPLY+=("$line"); fi
-    done < <("$program" __complete "$shell" "$COMP_CWORD" "${COMP_WORDS[@]}" </dev/null 2>/dev/null)
+    if type -P "$program" >/dev/null; then
+        while IFS= read -r line; do
+            if [[ $line == names:* ]]; then names=${line#names:}; else COMPREPLY+=("$line"); fi
+        done < <("$program" __complete "$shell" "$COMP_CWORD" "${COMP_WORDS[@]}" </dev/null 2>/dev/null)
+    else
+        # Without awsb, the command line is another program's, or nobody's. awsb is not called: bash
+        # would give a missing program to `command_not_found_handle`, which may print or install it.
+        names=files
+    fi
     case $names in
     commands | files)
         if [[ $names == commands && -n $current ]]; then

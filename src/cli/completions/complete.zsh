@@ -8,16 +8,20 @@ _awsb_complete() {
     first=${first/#\~\//$HOME/}
     [[ $first == */* ]] && program=${first:h}/awsb
     before=("${(@Q)words[1,CURRENT-1]}")
-    # Without awsb, the command line is another program's, or nobody's.
-    whence -p -- "$program" >/dev/null || names=files
-    while IFS= read -r line; do
-        case $line in
-        names:*) names=${line#names:} ;;
-        # More is typed behind such a word.
-        *[=:,]|*[=:,]:*) partial+=("$line") ;;
-        *) candidates+=("$line") ;;
-        esac
-    done < <("$program" __complete zsh $((CURRENT - 1)) "${before[@]}" "${(Q)PREFIX}" </dev/null 2>/dev/null)
+    if whence -p -- "$program" >/dev/null; then
+        while IFS= read -r line; do
+            case $line in
+            names:*) names=${line#names:} ;;
+            # More is typed behind such a word.
+            *[=:,]|*[=:,]:*) partial+=("$line") ;;
+            *) candidates+=("$line") ;;
+            esac
+        done < <("$program" __complete zsh $((CURRENT - 1)) "${before[@]}" "${(Q)PREFIX}" </dev/null 2>/dev/null)
+    else
+        # Without awsb, the command line is another program's, or nobody's. awsb is not called: zsh
+        # would give a missing program to `command_not_found_handler`, which may print or install it.
+        names=files
+    fi
     local answer=1
     (( $#candidates )) && _describe -V 'value' candidates && answer=0
     (( $#partial )) && _describe -V 'value' partial -S '' && answer=0

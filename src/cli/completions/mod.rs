@@ -108,13 +108,13 @@ pub fn answer(words: &[OsString], definition: &dyn Fn(&str) -> Option<Command>) 
 
 impl Args {
     fn run(&self, programs: &[&str]) -> Result<Exit, Failure> {
-        let is_alone = !(self.install || self.uninstall);
-        if is_alone && self.json {
+        let prints = !(self.install || self.uninstall);
+        if prints && self.json {
             return Err(Failure::usage(
                 "a script cannot be printed as JSON: --json is for --install and --uninstall",
             ));
         }
-        if self.print || is_alone {
+        if prints {
             let script = self.shell()?.script(programs);
             Output::new(Format::Plain).write(script.as_bytes())?;
             return Ok(Exit::Done);

@@ -13,7 +13,7 @@ use super::defaults::{DefaultLine, Defaults};
 use super::settings::Section;
 use super::text_file::read_text;
 use super::user_folders::home;
-use crate::ui::Failure;
+use crate::ui::{ErrorKind, Failure};
 
 /// The settings in the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -42,7 +42,10 @@ impl OldSettings {
         match read_text(&path) {
             Ok(text) => Self::parse(&path, &text),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(e) => Err(Failure::usage(format!("reading the old tools' settings {}: {e}", path.display()))),
+            Err(e) => {
+                let message = format!("reading the old tools' settings {}: {e}", path.display());
+                Err(Failure::new(ErrorKind::OldSettings(None), message))
+            }
         }
     }
 
@@ -133,7 +136,8 @@ impl OldSettings {
 }
 
 fn wrong(path: &Path, line: usize, message: impl std::fmt::Display) -> Failure {
-    Failure::usage(format!("the old tools' settings {}, line {line}: {message}", path.display()))
+    let message = format!("the old tools' settings {}, line {line}: {message}", path.display());
+    Failure::new(ErrorKind::OldSettings(Some(line)), message)
 }
 
 #[cfg(test)]

@@ -15,6 +15,9 @@ use awsb_model::without_url_passwords;
 pub enum ErrorKind {
     /// The command line, the settings or the script are wrong.
     Usage,
+    /// The settings of ParallelCluster's tools are wrong in this line. Without a line, their file
+    /// cannot be read.
+    OldSettings(Option<usize>),
     /// The cluster that is named does not exist, or none is chosen.
     NoCluster,
     /// No AWS region is set.
@@ -69,7 +72,7 @@ impl ErrorKind {
     /// own.
     fn exit(self) -> Option<Exit> {
         match self {
-            Self::Usage | Self::NoCluster | Self::NoRegion => Some(Exit::Usage),
+            Self::Usage | Self::OldSettings(_) | Self::NoCluster | Self::NoRegion => Some(Exit::Usage),
             Self::ContactLost => Some(Exit::ContactLost),
             Self::TimedOut => Some(Exit::TimedOut),
             Self::Interrupted(signal) => Some(Exit::Interrupted(signal)),

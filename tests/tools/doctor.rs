@@ -284,7 +284,16 @@ fn the_settings_of_the_old_tools_are_named_too() {
     old(&format!("{GOOD}[cluster bad]\nregion = eu-west-1\n"));
     let mistake = format!("the old tools' settings {path}, line 6: `s3_bucket` is missing in [cluster bad]");
     assert_eq!(settings(&["-c", "local"])[1], ("warning".to_owned(), mistake.clone()));
-    assert_eq!(settings(&["-c", "bad"]), [("error".to_owned(), mistake)]);
+    assert_eq!(settings(&["-c", "bad"]), [("error".to_owned(), mistake.clone())]);
+    // So is each mistake of another cluster.
+    old(&format!("{GOOD}[cluster bad]\nregion = eu-west-1\n[cluster worse]\n"));
+    let worse = format!("the old tools' settings {path}, line 8: `s3_bucket` is missing in [cluster worse]");
+    let both = [("error".to_owned(), worse), ("warning".to_owned(), mistake)];
+    assert_eq!(settings(&["-c", "worse"]), both);
+    // A file that cannot be read is one error, too.
+    old("no section\n");
+    let [(state, message)] = settings(&["-c", "bad"]).try_into().expect("one finding");
+    assert_eq!(state, "error", "{message}");
 }
 
 /// Folders with another awsb each, and a PATH that begins with them.

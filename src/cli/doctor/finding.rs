@@ -1,9 +1,103 @@
 //! The result of a check.
 
+use std::fmt;
+
 use serde_json::{Value, json};
 
 use crate::ui::{ErrorKind, Failure, sanitize};
 use awsb_model::without_url_passwords;
+
+/// A check, by the thing that it looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Check {
+    /// This program, and other programs `awsb`.
+    Program,
+    /// The names of the tools in PATH.
+    Tools,
+    /// The settings files.
+    Settings,
+    /// The cluster that the command line or the settings choose.
+    Cluster,
+    /// The credentials.
+    Credentials,
+    /// The clock of this machine.
+    Clock,
+    /// The cluster's bucket.
+    Bucket,
+    /// The cluster's job queue.
+    Queue,
+    /// The cluster's job definitions.
+    Definition,
+    /// The log group of the jobs' output.
+    LogGroup,
+    /// The Docker engine.
+    Docker,
+    /// The completions of the user's shell.
+    Completions,
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Program => "program",
+            Self::Tools => "tools",
+            Self::Settings => "settings",
+            Self::Cluster => "cluster",
+            Self::Credentials => "credentials",
+            Self::Clock => "clock",
+            Self::Bucket => "bucket",
+            Self::Queue => "queue",
+            Self::Definition => "definition",
+            Self::LogGroup => "log group",
+            Self::Docker => "docker",
+            Self::Completions => "completions",
+        })
+    }
+}
+
+/// The thing without which a check cannot be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Settings without a mistake.
+    Settings,
+    /// A cluster.
+    Cluster,
+    /// A region.
+    Region,
+    /// Valid credentials.
+    Credentials,
+    /// A clock that AWS accepts.
+    RightTime,
+    /// A connection to the service.
+    Network,
+}
+
+impl Need {
+    /// The thing without which a call fails in this way, whatever it is for. `None`: the failure is
+    /// about the call.
+    pub fn of_failure(kind: ErrorKind) -> Option<Self> {
+        match kind {
+            ErrorKind::Credentials => Some(Self::Credentials),
+            ErrorKind::WrongClock => Some(Self::RightTime),
+            ErrorKind::Unreachable | ErrorKind::NoAnswer => Some(Self::Network),
+            ErrorKind::NoRegion => Some(Self::Region),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Settings => "the settings",
+            Self::Cluster => "the cluster",
+            Self::Region => "a region",
+            Self::Credentials => "credentials",
+            Self::RightTime => "the right time",
+            Self::Network => "the network",
+        })
+    }
+}
 
 /// Whether something has to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,8 +126,8 @@ impl State {
 /// The result of a check, with advice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// The thing that was checked, such as `bucket`.
-    pub check: &'static str,
+    /// The check.
+    pub check: Check,
     /// Whether something has to be done.
     pub state: State,
     /// The result, in one line.
@@ -46,34 +140,34 @@ pub struct Finding {
 
 impl Finding {
     /// Nothing has to be done.
-    pub fn ok(check: &'static str, message: impl Into<String>) -> Self {
+    pub fn ok(check: Check, message: impl Into<String>) -> Self {
         let message = without_url_passwords(&message.into());
         Self { check, state: State::Ok, message, hints: Vec::new(), cause: None }
     }
 
     /// Something does not work, or could not be checked.
-    pub fn warning(check: &'static str, message: impl Into<String>) -> Self {
+    pub fn warning(check: Check, message: impl Into<String>) -> Self {
         Self { state: State::Warning, ..Self::ok(check, message) }
     }
 
     /// Jobs cannot run, or cannot be seen.
-    pub fn error(check: &'static str, message: impl Into<String>) -> Self {
+    pub fn error(check: Check, message: impl Into<String>) -> Self {
         Self { state: State::Error, ..Self::ok(check, message) }
     }
 
     /// The check has failed.
-    pub fn failed(check: &'static str, failure: &Failure) -> Self {
+    pub fn failed(check: Check, failure: &Failure) -> Self {
         let error = Self::error(check, failure.message());
         Self { hints: failure.hints().to_vec(), cause: Some(failure.kind()), ..error }
     }
 
     /// The check needs something that another check has found missing.
-    pub fn skipped(check: &'static str, need: &str) -> Self {
+    pub fn skipped(check: Check, need: Need) -> Self {
         Self { state: State::Skipped, ..Self::ok(check, format!("not checked: needs {need}")) }
     }
 
     /// The check could not be made.
-    pub fn unknown(check: &'static str, failure: &Failure) -> Self {
+    pub fn unknown(check: Check, failure: &Failure) -> Self {
         Self { state: State::Warning, ..Self::failed(check, failure) }
     }
 
@@ -95,7 +189,7 @@ impl Finding {
     /// The element of `--json`.
     pub fn to_json(&self) -> Value {
         json!({
-            "check": self.check,
+            "check": self.check.to_string(),
             "state": self.state.word(),
             "message": self.message,
             "hints": self.hints,

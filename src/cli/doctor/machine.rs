@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::finding::Finding;
+use super::finding::{Check, Finding, Need};
 use super::other_version::versions;
 use crate::cli::awsbatch::OLD_TOOLS;
 use crate::cli::completions::files;
@@ -18,11 +18,12 @@ pub fn programs(names: &[&str]) -> Vec<Finding> {
     let own = match path_programs::own() {
         Ok(own) => own,
         Err(e) => {
-            return vec![Finding::warning("program", format!("finding out where this program is: {e}"))];
+            return vec![Finding::warning(Check::Program, format!("finding out where this program is: {e}"))];
         }
     };
     let folders = path_programs::folders();
-    let version = Finding::ok("program", format!("awsb {}, {}", env!("CARGO_PKG_VERSION"), own.display()));
+    let version =
+        Finding::ok(Check::Program, format!("awsb {}, {}", env!("CARGO_PKG_VERSION"), own.display()));
     let old_tools = old_tools(&own);
     [vec![version], others(&own, &folders), vec![tools(names, &own)], old_tools].concat()
 }
@@ -42,7 +43,7 @@ fn others(own: &Path, folders: &[PathBuf]) -> Vec<Finding> {
     let unasked = relative.into_iter().map(|path| (path, "in a relative folder of PATH".to_owned()));
     let warning = |(path, version): (PathBuf, String)| {
         let message = format!("there is another awsb in PATH: {} ({version})", path.display());
-        Finding::warning("program", message)
+        Finding::warning(Check::Program, message)
             .hint("remove one of them, or put the folder of the one that you mean first in PATH")
     };
     named.into_iter().zip(answers).chain(unasked).map(warning).collect()
@@ -67,7 +68,7 @@ fn tools(names: &[&str], own: &Path) -> Finding {
         let of = if foreign.iter().all(|(_, path)| is_awsb(path)) { "this awsb's" } else { "awsb's" };
         let verb = if places.len() == 1 { format!("is not {of}") } else { format!("are not {of}") };
         let short = name.strip_prefix('b').unwrap_or(name);
-        let finding = Finding::warning("tools", format!("{} {verb}", words::and(&places)));
+        let finding = Finding::warning(Check::Tools, format!("{} {verb}", words::and(&places)));
         let finding = finding.hint(format!("`awsb {short}` is our `{name}`, whatever PATH says"));
         return match own.parent() {
             Some(folder) if path.parent() != Some(folder) => {
@@ -77,9 +78,9 @@ fn tools(names: &[&str], own: &Path) -> Finding {
         };
     }
     if missing.is_empty() {
-        return Finding::ok("tools", format!("all {} are in PATH", names.len()));
+        return Finding::ok(Check::Tools, format!("all {} are in PATH", names.len()));
     }
-    Finding::warning("tools", format!("not in PATH: {}", missing.join(", ")))
+    Finding::warning(Check::Tools, format!("not in PATH: {}", missing.join(", ")))
         .hint("`awsb NAME` runs them all the same")
         .hint("put the folder of the programs into PATH, or make links to `awsb` with these names")
 }
@@ -128,22 +129,24 @@ fn old_tools(own: &Path) -> Vec<Finding> {
         let message =
             format!("another package has overwritten {} in the same folder", words::and(&overwritten));
         let uninstall = format!("if it is ParallelCluster's, `pip uninstall {PACKAGE}` removes them");
-        findings.push(Finding::warning("tools", message).hint(uninstall).hint(format!("then {reinstall}")));
+        findings
+            .push(Finding::warning(Check::Tools, message).hint(uninstall).hint(format!("then {reinstall}")));
     }
     if !removed.is_empty() {
         let message = format!("missing, though this package brought it: {}", removed.join(", "));
         let why = format!("`pip uninstall {PACKAGE}` removes programs of the same names");
-        findings.push(Finding::warning("tools", message).hint(why).hint(reinstall));
+        findings.push(Finding::warning(Check::Tools, message).hint(why).hint(reinstall));
     }
     if at_risk {
         let message =
             format!("{PACKAGE} is in the same environment, and its removal takes awsb's programs along");
         let uninstall = format!("`pip uninstall {PACKAGE}` now");
-        findings.push(Finding::warning("tools", message).hint(uninstall).hint(format!("then {reinstall}")));
+        findings
+            .push(Finding::warning(Check::Tools, message).hint(uninstall).hint(format!("then {reinstall}")));
     }
     if !unlinked.is_empty() {
         let message = format!("not in PATH, though this package brought them: {}", unlinked.join(", "));
-        let finding = Finding::warning("tools", message).hint(format!(
+        let finding = Finding::warning(Check::Tools, message).hint(format!(
             "the removal of {PACKAGE} takes the links of uv and pipx to programs of these names along"
         ));
         findings.push(
@@ -153,8 +156,9 @@ fn old_tools(own: &Path) -> Vec<Finding> {
     if !elsewhere.is_empty() {
         let verb = if elsewhere.len() == 1 { "is" } else { "are" };
         let message = format!("{} {verb} not awsb's", words::and(&elsewhere));
-        findings
-            .push(Finding::ok("tools", message).hint("`awsb awsbsub` is our `awsbsub`, whatever PATH says"));
+        findings.push(
+            Finding::ok(Check::Tools, message).hint("`awsb awsbsub` is our `awsbsub`, whatever PATH says"),
+        );
     }
     findings
 }
@@ -186,22 +190,22 @@ fn parent(path: &Path) -> String {
 /// The settings files, and the cluster that is meant. `is_named`: an option or a variable names it.
 pub fn settings(meant: &Result<Cluster, Failure>, is_named: bool) -> Vec<Finding> {
     let old = config::old_file().map(|file| match file.mistake {
-        None => Finding::ok("settings", format!("{}, of ParallelCluster's tools", file.path.display())),
-        Some(mistake) => Finding::unknown("settings", &mistake)
+        None => Finding::ok(Check::Settings, format!("{}, of ParallelCluster's tools", file.path.display())),
+        Some(mistake) => Finding::unknown(Check::Settings, &mistake)
             .hint("it matters only for a cluster that this file describes"),
     });
     let cluster = match meant {
         Ok(cluster) => cluster,
         Err(failure) if failure.kind() == ErrorKind::NoCluster => {
-            let own = Finding::ok("settings", own_settings());
-            let cluster = Finding::failed("cluster", failure);
+            let own = Finding::ok(Check::Settings, own_settings());
+            let cluster = Finding::failed(Check::Cluster, failure);
             return std::iter::once(own).chain(old).chain([cluster]).collect();
         }
         Err(failure) => {
-            let wrong = Finding::failed("settings", failure);
-            // The mistake may be one of the old file.
-            let other = old.filter(|old| old.message != wrong.message);
-            let cluster = Finding::skipped("cluster", "the settings");
+            let wrong = Finding::failed(Check::Settings, failure);
+            // The mistake may be that of the old file. Its kind has the line.
+            let other = old.filter(|old| old.cause.is_none() || old.cause != wrong.cause);
+            let cluster = Finding::skipped(Check::Cluster, Need::Settings);
             return std::iter::once(wrong).chain(other).chain([cluster]).collect();
         }
     };
@@ -211,8 +215,8 @@ pub fn settings(meant: &Result<Cluster, Failure>, is_named: bool) -> Vec<Finding
         (Some(region), false) => format!(", region {region}"),
         (None, false) => String::new(),
     };
-    let own = Finding::ok("settings", own_settings());
-    let cluster = Finding::ok("cluster", format!("{}{place} ({why})", cluster.name));
+    let own = Finding::ok(Check::Settings, own_settings());
+    let cluster = Finding::ok(Check::Cluster, format!("{}{place} ({why})", cluster.name));
     std::iter::once(own).chain(old).chain([cluster]).collect()
 }
 
@@ -230,10 +234,12 @@ pub async fn engine(cluster: Option<&Cluster>) -> Finding {
     let builds = |cluster: &Cluster| cluster.images.builder == Builder::Docker && !cluster.is_local;
     let is_needed = cluster.is_some_and(builds);
     match awsb_docker::find().await {
-        Ok((address, _)) => Finding::ok("docker", format!("an engine answers at {address}")),
-        Err(e) if is_needed => Finding::warning("docker", e.to_string())
+        Ok((address, _)) => Finding::ok(Check::Docker, format!("an engine answers at {address}")),
+        Err(e) if is_needed => Finding::warning(Check::Docker, e.to_string())
             .hint("`bsub --build` and `bimage build` need an engine here, or a CodeBuild project"),
-        Err(_) => Finding::ok("docker", "no engine answers; only jobs and builds with images need one here"),
+        Err(_) => {
+            Finding::ok(Check::Docker, "no engine answers; only jobs and builds with images need one here")
+        }
     }
 }
 
@@ -242,18 +248,18 @@ pub fn completions() -> Finding {
     let shell = std::env::var_os("SHELL").map(PathBuf::from).unwrap_or_default();
     let name = shell.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let Some(shell) = Shell::named(name) else {
-        return Finding::ok("completions", "there are some for bash, zsh and fish");
+        return Finding::ok(Check::Completions, "there are some for bash, zsh and fish");
     };
     match files::find(shell, "bsub") {
         Some(path) if shell == Shell::Bash && !files::has_bash_completion() => {
             let message = format!("{}, which bash reads only by bash-completion", path.display());
-            Finding::ok("completions", message).hint(
+            Finding::ok(Check::Completions, message).hint(
                 "install the package bash-completion, or put this into ~/.bashrc: \
                  source <(awsb completions --print --shell bash)",
             )
         }
-        Some(path) => Finding::ok("completions", path.display().to_string()),
-        None => Finding::ok("completions", format!("none are found for {name}"))
+        Some(path) => Finding::ok(Check::Completions, path.display().to_string()),
+        None => Finding::ok(Check::Completions, format!("none are found for {name}"))
             .hint("`awsb completions --install` has options and values completed"),
     }
 }

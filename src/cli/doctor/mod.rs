@@ -3,11 +3,11 @@
 //! * `machine`: the programs, PATH, the settings, the Docker engine, completions;
 //! * `cluster`: credentials, clock, bucket, queue, job definition, log group;
 //! * `other_version`: the versions of other programs `awsb` in PATH;
-//! * `finding`: what a check has found.
+//! * `finding`: the checks, and the result of one.
 //!
-//! Each check runs, whatever the others found. Where several fail for one cause, one finding is an
-//! error, and the others say that they need what is missing. Only the check of the bucket writes:
-//! one small object, always the same.
+//! Each check runs, whatever the others found. Where several fail for one cause, the finding of the
+//! check that found the cause is an error, and the others say what they need. Only the check of the
+//! bucket writes: one small object, always the same.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -17,7 +17,7 @@ use clap::Parser;
 use super::CommonArgs;
 use crate::config;
 use crate::ui::{ErrorKind, Exit, Failure, Format, Layout};
-use finding::{Finding, State};
+use finding::{Check, Finding, Need, State};
 
 mod cluster;
 mod finding;
@@ -44,13 +44,13 @@ impl Args {
         let meant = config::resolve(&choice);
         findings.extend(machine::settings(&meant, choice.cluster.is_some()));
         let checked = match &meant {
-            Err(failure) if failure.kind() == ErrorKind::NoCluster => cluster::skipped("the cluster"),
-            Err(_) => cluster::skipped("the settings"),
+            Err(failure) if failure.kind() == ErrorKind::NoCluster => cluster::skipped(Need::Cluster),
+            Err(_) => cluster::skipped(Need::Settings),
             Ok(_) => match self.common.open().await {
                 Ok(session) => cluster::check(&session).await,
                 Err(failure) => {
-                    findings.push(Finding::failed("cluster", &failure));
-                    cluster::skipped(cluster::need(failure.kind()).unwrap_or("the cluster"))
+                    findings.push(Finding::failed(Check::Cluster, &failure));
+                    cluster::skipped(Need::of_failure(failure.kind()).unwrap_or(Need::Cluster))
                 }
             },
         };

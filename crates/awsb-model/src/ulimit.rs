@@ -18,24 +18,26 @@ pub struct Ulimit {
     pub hard: i32,
 }
 
-/// API `Ulimit`, `name`: "Valid values".
-const NAMES: [&str; 15] = [
-    "core",
-    "cpu",
-    "data",
-    "fsize",
-    "locks",
-    "memlock",
-    "msgqueue",
-    "nice",
-    "nofile",
-    "nproc",
-    "rss",
-    "rtprio",
-    "rttime",
-    "sigpending",
-    "stack",
-];
+impl Ulimit {
+    /// The names of the limits of a container's processes (API `Ulimit`, `name`: "Valid values").
+    pub const NAMES: [&str; 15] = [
+        "core",
+        "cpu",
+        "data",
+        "fsize",
+        "locks",
+        "memlock",
+        "msgqueue",
+        "nice",
+        "nofile",
+        "nproc",
+        "rss",
+        "rtprio",
+        "rttime",
+        "sigpending",
+        "stack",
+    ];
+}
 
 impl FromStr for Ulimit {
     type Err = Invalid;
@@ -44,8 +46,8 @@ impl FromStr for Ulimit {
         let Some((name, limits)) = text.split_once('=') else {
             return Err(Invalid::because("a limit is NAME=SOFT or NAME=SOFT:HARD, such as nofile=1024:4096"));
         };
-        let Some(name) = NAMES.into_iter().find(|known| *known == name) else {
-            return Err(Invalid::because(format!("'{name}' is not one of {}", NAMES.join(", "))));
+        let Some(name) = Self::NAMES.into_iter().find(|valid| *valid == name) else {
+            return Err(Invalid::because(format!("'{name}' is not one of {}", Self::NAMES.join(", "))));
         };
         let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
         let (soft, hard) = (limit(soft)?, limit(hard)?);

@@ -15,28 +15,9 @@ use crate::containers::host::{ContainerHost, NoContainerHost};
 use crate::docker::{self, HOME_LABEL, JOB_LABEL, TASK_LABEL};
 use crate::http::protocol::ApiError;
 use crate::runner::protocol::{AttemptId, Container, TaskContainer};
+use awsb_model::limits::IMAGE_LENGTH;
 
 const MIB: i64 = 1024 * 1024;
-/// API, ContainerProperties.image: "It can be 255 characters long."
-const IMAGE_LENGTH: usize = 255;
-/// API, Ulimit.name.
-const ULIMITS: [&str; 15] = [
-    "core",
-    "cpu",
-    "data",
-    "fsize",
-    "locks",
-    "memlock",
-    "msgqueue",
-    "nice",
-    "nofile",
-    "nproc",
-    "rss",
-    "rtprio",
-    "rttime",
-    "sigpending",
-    "stack",
-];
 
 /// API: ContainerProperties, as far as they affect the container. All other fields (roles, log
 /// configuration, Fargate's own fields) are stored, shown by DescribeJobs, and without effect here.
@@ -156,10 +137,10 @@ pub fn check(container: &Map<String, Value>) -> Result<(), ApiError> {
     properties.mounts()?;
     check_image(properties.image.as_deref().unwrap_or_default())?;
     for ulimit in properties.ulimits.iter().flatten() {
-        if !ULIMITS.contains(&ulimit.name.as_str()) {
+        if !awsb_model::Ulimit::NAMES.contains(&ulimit.name.as_str()) {
             return Err(ApiError::client(format!(
                 "ulimits: the name must be one of {}, not {:?}",
-                ULIMITS.join(", "),
+                awsb_model::Ulimit::NAMES.join(", "),
                 ulimit.name
             )));
         }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use super::listing::Listing;
-use super::options::{CLUSTER, Definition, LOG_LEVEL, Operands, Opt, Takes, Values};
+use super::options::{CLUSTER, Definition, EXIT, LOG_LEVEL, Operands, Opt, Takes, Values};
 use super::tool::{NONE, failed_with, open, run};
 use crate::aws::Session;
 use crate::batch::{self, Host, HostResources, UNITS};
@@ -24,6 +24,8 @@ pub const DEFINITION: Definition = Definition {
     differences: &[
         "Hosts are sorted by their IDs, and those of all compute environments of the queue are shown.",
     ],
+    exit: EXIT,
+    successor: "bhosts",
 };
 
 /// `awsbhosts`' entry point.

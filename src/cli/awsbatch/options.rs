@@ -69,7 +69,14 @@ pub struct Definition {
     pub operand: (&'static str, &'static str),
     /// The differences from the old tool, a paragraph each. The manual page lists them.
     pub differences: &'static [&'static str],
+    /// The exit codes, for the manual page.
+    pub exit: &'static str,
+    /// The tool of ours that does the same and more.
+    pub successor: &'static str,
 }
+
+/// The exit codes of most tools.
+pub const EXIT: &str = "0: all is done. 1: something failed. 2: the command line is wrong.";
 
 /// The values of a command line.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -353,6 +360,8 @@ mod tests {
         operands: Operands::Any,
         operand: ("words", "w"),
         differences: &[],
+        exit: EXIT,
+        successor: "bsub",
     };
 
     fn parse(definition: &Definition, line: &str) -> Result<Values, NoValues> {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::listing::print;
-use super::options::{CLUSTER, Definition, LOG_LEVEL, Operands, Opt, Takes, Values};
+use super::options::{CLUSTER, Definition, EXIT, LOG_LEVEL, Operands, Opt, Takes, Values};
 use super::tool::{failed_with, open, run};
 use crate::aws::{ResilientSession, Session};
 use crate::batch::{self, Job};
@@ -43,6 +43,8 @@ pub const DEFINITION: Definition = Definition {
         "--stream ends when the job has ended. A job that is tried again is followed into its next attempt. \
          --stream-period has no effect.",
     ],
+    exit: EXIT,
+    successor: "bout",
 };
 
 const LISTING: &str = "Error listing jobs from AWS Batch. Failed with exception:";

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use super::listing::Listing;
-use super::options::{CLUSTER, Definition, LOG_LEVEL, Operands, Opt, Takes, Values};
+use super::options::{CLUSTER, Definition, EXIT, LOG_LEVEL, Operands, Opt, Takes, Values};
 use super::tool::{NONE, failed_with, open, run};
 use crate::batch;
 use crate::ui::{Exit, Failure};
@@ -21,6 +21,8 @@ pub const DEFINITION: Definition = Definition {
     operands: Operands::Any,
     operand: ("job_queues", "Queues, by name or ARN, which are shown with all fields"),
     differences: &["A queue without a reason has `-` there; the old tool fails."],
+    exit: EXIT,
+    successor: "bqueues",
 };
 
 /// `awsbqueues`' entry point.

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use super::listing::{Listing, shell_join};
-use super::options::{CLUSTER, Definition, LOG_LEVEL, Operands, Opt, Takes, Values};
+use super::options::{CLUSTER, Definition, EXIT, LOG_LEVEL, Operands, Opt, Takes, Values};
 use super::tool::{NONE, failed_with, ids, open, run};
 use crate::aws::Session;
 use crate::batch::{self, Container, Job, JobDetails};
@@ -39,6 +39,8 @@ pub const DEFINITION: Definition = Definition {
         "Fields that an answer lacks are `-`. Names of jobs that look like numbers are shown as they are. vCPUs and \
          memory are shown where resourceRequirements has them.",
     ],
+    exit: EXIT,
+    successor: "bstat",
 };
 
 /// The variable with the place of the job's files.

@@ -122,6 +122,8 @@ pub const DEFINITION: Definition = Definition {
         "--env gives its variables to a command, too. Several dependencies are all kept. With a device such as \
          /dev/null as standard input, a command is submitted.",
     ],
+    exit: "0: the job was submitted. 1: it was not. 2: the command line is wrong.",
+    successor: "bsub",
 };
 
 /// The variables that `--env all` leaves out.

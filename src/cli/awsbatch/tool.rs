@@ -75,18 +75,6 @@ fn sections(definition: &Definition) -> [Section; 4] {
         definition.name
     );
     let text = |paragraphs: &[&str]| paragraphs.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
-    let exit = match definition.name {
-        "awsbsub" => "0: the job was submitted. 1: it was not. 2: the command line is wrong.",
-        _ => "0: all is done. 1: something failed. 2: the command line is wrong.",
-    };
-    let ours = match definition.name {
-        "awsbhosts" => "bhosts",
-        "awsbkill" => "bkill",
-        "awsbout" => "bout",
-        "awsbqueues" => "bqueues",
-        "awsbstat" => "bstat",
-        _ => "bsub",
-    };
     [
         Section {
             title: "DIFFERENCES FROM THE OLD TOOL",
@@ -100,8 +88,11 @@ fn sections(definition: &Definition) -> [Section; 4] {
                  is the local cluster of this machine.",
             ]),
         },
-        Section { title: "EXIT STATUS", paragraphs: text(&[exit]) },
-        Section { title: "SEE ALSO", paragraphs: vec![format!("{ours}(1), which can do more; awsb(1)")] },
+        Section { title: "EXIT STATUS", paragraphs: text(&[definition.exit]) },
+        Section {
+            title: "SEE ALSO",
+            paragraphs: vec![format!("{}(1), which can do more; awsb(1)", definition.successor)],
+        },
     ]
 }
 

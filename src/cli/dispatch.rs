@@ -18,7 +18,7 @@ use super::{completions, doctor, manual, prune};
 use crate::ui::{self, Exit, Failure, Format, Output};
 
 /// Makes the definition of a tool or a command.
-type Definition = fn() -> Command;
+type MakeCommand = fn() -> Command;
 
 /// A tool.
 #[derive(Clone, Copy)]
@@ -26,7 +26,7 @@ struct Tool {
     /// Its name, such as `bstat`.
     name: &'static str,
     /// Its definition.
-    command: Definition,
+    command: MakeCommand,
     /// Runs it on a command line, whose first word is its name.
     main: fn(Vec<OsString>) -> ExitCode,
 }
@@ -158,8 +158,8 @@ fn definition(word: &str) -> Option<Command> {
 }
 
 /// The commands of `awsb` that are not tools, with their definitions.
-fn others() -> impl Iterator<Item = (&'static str, Definition)> {
-    let all: [(&'static str, Definition); 3] = [
+fn others() -> impl Iterator<Item = (&'static str, MakeCommand)> {
+    let all: [(&'static str, MakeCommand); 3] = [
         ("doctor", doctor::Args::command),
         ("prune", prune::Args::command),
         ("completions", completions::Args::command),

@@ -52,7 +52,7 @@ fn another_word_is_wrong_usage() {
         let outcome = sandbox.run("awsb", [word]);
         assert_eq!(outcome.failed_with(2), format!("`{word}` is not a tool of awsb"));
     }
-    for (word, meant) in [
+    for (word, suggestion) in [
         ("stta", "stat"),
         ("stats", "stat"),
         ("docter", "doctor"),
@@ -63,7 +63,7 @@ fn another_word_is_wrong_usage() {
         for words in [&[word][..], &["help", word]] {
             let outcome = sandbox.run("awsb", words);
             assert_eq!(outcome.failed_with(2), format!("`{word}` is not a tool of awsb"));
-            assert_eq!(outcome.hints(), format!("did you mean `awsb {meant}`?"));
+            assert_eq!(outcome.hints(), format!("did you mean `awsb {suggestion}`?"));
         }
     }
     for word in ["doctor", "prune", "completions"] {

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use futures_util::StreamExt;
 
 use super::listing::print;
-use super::options::{CLUSTER, Definition, LOG_LEVEL, Operands, Opt, Takes, Values};
+use super::options::{CLUSTER, Definition, EXIT, LOG_LEVEL, Operands, Opt, Takes, Values};
 use super::tool::{failed_with, ids, open, run};
 use crate::batch::{self, TerminationProgress};
 use crate::ui::{Exit, Failure};
@@ -33,6 +33,8 @@ pub const DEFINITION: Definition = Definition {
         "Any number of jobs can be named. When one of them cannot be ended, the others are all the same, and the \
          exit code is 1.",
     ],
+    exit: EXIT,
+    successor: "bkill",
 };
 
 /// `awsbkill`' entry point.
@@ -47,14 +49,15 @@ async fn kill(values: Values) -> Result<Exit, Failure> {
     let jobs = batch::describe_as_answered(&session, &ids).await;
     let jobs = jobs.map_err(failed_with("Unexpected error. Command failed with exception:"))?;
     let jobs: Vec<batch::Job> = jobs.into_iter().map(|details| details.job).collect();
-    let mut known: HashSet<&str> = jobs.iter().map(|job| job.job_id.as_str()).collect();
-    let missing = ids.iter().filter(|id| !known.contains(id.as_str()));
+    let found: HashSet<&str> = jobs.iter().map(|job| job.job_id.as_str()).collect();
+    let missing = ids.iter().filter(|id| !found.contains(id.as_str()));
     print(missing.map(|id| format!("Job ({id}) not found.")).collect())?;
     // A job that is named twice is ended once.
-    let left = jobs.iter().filter(|job| known.remove(job.job_id.as_str()) && !job.status.has_ended());
-    let left = left.cloned().collect();
+    let mut seen = HashSet::new();
+    let open = jobs.iter().filter(|job| seen.insert(job.job_id.as_str()) && !job.status.has_ended());
+    let open = open.cloned().collect();
     let progress = TerminationProgress::default();
-    let ended = batch::terminate_all(&session, left, &reason, &progress);
+    let ended = batch::terminate_all(&session, open, &reason, &progress);
     let outcomes: HashMap<String, _> = ended.map(|(job, outcome)| (job.job_id, outcome)).collect().await;
     let mut exit = Exit::Done;
     let mut lines = Vec::new();

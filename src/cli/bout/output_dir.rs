@@ -47,7 +47,7 @@ impl OutputDir {
             if self.style.timestamps {
                 print::time(event, &self.zone, text);
             }
-            self.style.name(event, text);
+            self.style.push_container(event, text);
             text.push_str(&event.message);
             text.push('\n');
             *lines += 1;

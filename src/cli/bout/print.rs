@@ -18,7 +18,7 @@ pub struct Style {
 
 impl Style {
     /// Adds the name of the container, in a job of several.
-    pub fn name(self, event: &Event, text: &mut String) {
+    pub fn push_container(self, event: &Event, text: &mut String) {
         if let Some(container) = event.stream.container.as_ref().filter(|_| !self.bare && !self.one_container)
         {
             text.push_str(container);
@@ -80,7 +80,7 @@ impl Printer {
         if let Some(index) = event.stream.part().filter(|_| of_parts) {
             self.index(index, event.stream.task, text);
         }
-        self.style.name(event, text);
+        self.style.push_container(event, text);
     }
 
     /// The index of a child or a node before a line.

@@ -299,7 +299,7 @@ fn queue_type(environment: &Value) -> &'static str {
 
 /// Whether a compute environment is on Fargate.
 fn is_fargate(environment: &Value) -> bool {
-    environment["computeResources"]["type"].as_str().is_some_and(|kind| kind.starts_with("FARGATE"))
+    platform(environment) == "FARGATE"
 }
 
 /// User Guide, "Updating Fargate compute environments": only security groups, subnets and vCPUs
@@ -384,7 +384,8 @@ fn check_queue(store: &Store, body: &mut Value) -> Result<(), ChangeError> {
         }
         entry["computeEnvironment"] = json!(arn("compute-environment", &name));
     }
-    // UG, "compute environments": those of a queue are all of EC2 or all of Fargate.
+    // API, CreateJobQueue.computeEnvironmentOrder: "All of the compute environments must be either
+    // EC2 (EC2 or SPOT) or Fargate". jobQueueType has a value of its own for ECS Managed Instances.
     let kind = types.first().copied().unwrap_or("ECS");
     if let Some(other) = types.iter().find(|other| **other != kind) {
         return refused(format!(

@@ -239,7 +239,7 @@ fn queue(db: &Snapshot, text: &str) -> Result<Queue, ApiError> {
     let body = db
         .resource(ResourceKind::Queue, name)?
         .ok_or_else(|| ApiError::client(format!("JobQueue {text} not found or not ready")))?;
-    // UG, "compute environments": those of a queue are all of one kind.
+    // API, CreateJobQueue.computeEnvironmentOrder: those of a queue are all of one kind.
     let mut platform = "EC2";
     for environment in environments_of(&body).into_iter().take(1) {
         let environment = db.resource(ResourceKind::ComputeEnvironment, &environment)?;

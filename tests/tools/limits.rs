@@ -513,3 +513,55 @@ fn whoever_waits_for_a_job_that_takes_more_than_there_is_is_told() {
         );
     }
 }
+
+/// A limit of an array that has ended, and the jobs of the array.
+fn ended_limit(jobs: Option<usize>) -> BadServer {
+    let name = "awsb-limit-8f2c0d3e-1111-4222-8333-444455556666";
+    let resource = json!({
+        "consumableResourceName": name, "totalQuantity": 2, "inUseQuantity": 0,
+        "consumableResourceArn": format!("arn:aws:batch:eu-west-1:1:consumable-resource/{name}")});
+    let job = |n: usize| {
+        json!({"jobArn": format!("arn:aws:batch:eu-west-1:1:job/job-{n}"), "jobName": "align", "createdAt": 1,
+               "jobQueueArn": "arn:q", "jobStatus": "SUCCEEDED", "quantity": 1,
+               "consumableResourceProperties": {"consumableResourceList": []}})
+    };
+    let jobs = jobs.map(|count| (0..count).map(job).collect::<Vec<_>>());
+    BadServer::start(move |request, _| match request.operation() {
+        "listconsumableresources" => Answer::json(json!({"consumableResources": [resource]})),
+        "describeconsumableresource" => Answer::json(resource.clone()),
+        "listjobsbyconsumableresource" => {
+            let body: Value = serde_json::from_slice(&request.body).unwrap();
+            match &jobs {
+                // Those of one state, which have not ended.
+                _ if body["filters"].is_array() => Answer::json(json!({"jobs": []})),
+                Some(jobs) => Answer::json(json!({"jobs": jobs})),
+                None => Answer::error(403, "AccessDeniedException", "no"),
+            }
+        }
+        _ => Answer::json(json!({"jobs": []})),
+    })
+}
+
+#[story]
+fn the_jobs_of_an_array_that_has_ended_are_those_of_its_limit() {
+    let server = ended_limit(Some(22));
+    let sandbox = Sandbox::at(&server.endpoint());
+    let shown = &sandbox.run("bqueues", ["--resources", "-a", "--json"]).ok().json()[0];
+    let jobs = shown["limitedJobs"].as_array().unwrap();
+    assert_eq!((jobs.len(), &jobs[0]["jobId"], &shown["jobs"]), (22, &json!("job-0"), &json!([])));
+    let details = sandbox.run("bqueues", ["--resources", "-a", "-d"]).ok().stdout;
+    assert!(details.contains("job-19 (align) SUCCEEDED\n"), "{details}");
+    assert!(details.ends_with("and 2 more jobs\n") && !details.contains("job-20 "), "{details}");
+}
+
+#[story]
+fn a_limit_is_shown_when_its_jobs_cannot_be_listed() {
+    let server = ended_limit(None);
+    let sandbox = Sandbox::at(&server.endpoint());
+    let table = sandbox.run("bqueues", ["--resources", "-a", "--no-header"]).ok();
+    assert!(table.stdout.starts_with("awsb-limit-8f2c0d3e-"), "{table}");
+    let note = "bqueues: note: cannot tell which array the limit awsb-limit-8f2c0d3e-";
+    assert!(table.stderr.starts_with(note), "{table}");
+    let shown = sandbox.run("bqueues", ["--resources", "-a", "--json"]).ok().json();
+    assert_eq!(shown[0].get("limitedJobs"), Some(&Value::Null));
+}

@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use super::{Args, between};
 use crate::aws::Session;
 use crate::batch::consumables::{self, ConsumableResource, Consumer};
-use crate::ui::{Cell, Column, Exit, Failure, Format, Layout, Tone, Truncate, local_rfc3339};
+use crate::ui::{
+    Cell, Column, Exit, Failure, Format, Layout, Tone, Truncate, local_rfc3339, print_message, sanitize,
+};
 use awsb_model::{RunningLimit, Status, consumable_name, words};
 
 /// The jobs of at most this many resources are listed at the same time: a call for each state.
@@ -24,10 +26,11 @@ impl Args {
             let session = &session;
             async move {
                 let consumers = consumables::open_consumers(session, &resource.name).await?;
-                let is_limit = RunningLimit::is_one(&resource.name);
-                let arrays =
-                    if is_limit { arrays(session, &resource.name, &consumers).await? } else { Vec::new() };
-                Ok::<_, Failure>(ResourceView { resource, consumers, arrays })
+                let limited_jobs = match RunningLimit::is_one(&resource.name) {
+                    true => limited_jobs(session, &resource.name, &consumers).await,
+                    false => Ok(Vec::new()),
+                };
+                Ok::<_, Failure>(ResourceView { resource, consumers, limited_jobs })
             }
         });
         let looks: Vec<_> = stream::iter(looks).buffered(RESOURCES_AT_ONCE).collect().await;
@@ -35,6 +38,7 @@ impl Args {
         if !views.is_empty() || missing.is_empty() || self.common.json {
             self.show_views(&views)?;
         }
+        views.iter().for_each(ResourceView::report_unknown);
         missing.iter().for_each(|failure| failure.report("bqueues"));
         Ok(if missing.is_empty() { Exit::Done } else { Exit::Failed })
     }
@@ -85,7 +89,7 @@ impl Args {
             }
             Format::Plain => {
                 let column = |name, rank| Column { rank, ..Column::new(name) };
-                let has_limits = views.iter().any(|view| RunningLimit::is_one(&view.resource.name));
+                let has_limits = views.iter().any(ResourceView::is_limit);
                 let mut columns = vec![
                     Column { truncate: Truncate::End(8), ..Column::new("resource") },
                     column("type", 4),
@@ -103,8 +107,8 @@ impl Args {
                 }
                 let mut table = output.table(columns);
                 let row = |view: &ResourceView| {
-                    let array = has_limits.then(|| view.array_cells());
-                    view.row().into_iter().chain(array.into_iter().flatten()).collect()
+                    let jobs = has_limits.then(|| view.limited_job_cells());
+                    view.row().into_iter().chain(jobs.into_iter().flatten()).collect()
                 };
                 table.rows(&views.iter().map(row).collect::<Vec<_>>())?;
                 table.finish()
@@ -117,16 +121,36 @@ impl Args {
 struct ResourceView {
     resource: ConsumableResource,
     consumers: Vec<Consumer>,
-    /// The jobs of the array that a limit belongs to, also those that have ended.
-    arrays: Vec<Consumer>,
+    /// The jobs of the array that a limit belongs to: those that have not ended, or all if all have
+    /// ended. Other resources have none.
+    limited_jobs: Result<Vec<Consumer>, Failure>,
 }
 
 /// The jobs of the array that a limit belongs to. An array without open jobs has ended.
-async fn arrays(session: &Session, limit: &str, open: &[Consumer]) -> Result<Vec<Consumer>, Failure> {
+async fn limited_jobs(session: &Session, limit: &str, open: &[Consumer]) -> Result<Vec<Consumer>, Failure> {
     if open.is_empty() { consumables::jobs_of(session, limit).await } else { Ok(open.to_vec()) }
 }
 
 impl ResourceView {
+    /// Whether it is the limit of an array.
+    fn is_limit(&self) -> bool {
+        RunningLimit::is_one(&self.resource.name)
+    }
+
+    /// Reports the jobs that could not be listed.
+    fn report_unknown(&self) {
+        if let Err(why) = &self.limited_jobs {
+            let name = &self.resource.name;
+            print_message(sanitize(&format!(
+                "bqueues: note: cannot tell which array the limit {name} belongs to: {why}"
+            )));
+        }
+    }
+
+    fn limited_jobs(&self) -> &[Consumer] {
+        self.limited_jobs.as_deref().unwrap_or_default()
+    }
+
     fn holders(&self) -> impl Iterator<Item = &Consumer> {
         self.consumers.iter().filter(|job| job.held > 0)
     }
@@ -159,10 +183,11 @@ impl ResourceView {
         ]
     }
 
-    /// The array that a limit belongs to. A large array is several jobs.
-    fn array_cells(&self) -> [Cell; 2] {
-        let ids: Vec<&str> = self.arrays.iter().map(|job| job.job_id.as_str()).collect();
-        let name = self.arrays.first().map(|job| job.job_name.as_str());
+    /// The IDs and the name of the array that a limit belongs to. A large array is several jobs.
+    fn limited_job_cells(&self) -> [Cell; 2] {
+        let jobs = self.limited_jobs();
+        let ids: Vec<&str> = jobs.iter().map(|job| job.job_id.as_str()).collect();
+        let name = jobs.first().map(|job| job.job_name.as_str());
         [Cell::from(ids.join(",")), Cell::from(name.unwrap_or_default())]
     }
 
@@ -186,12 +211,14 @@ impl ResourceView {
             };
             format!("{} ({}){user} {} {holds}", job.job_id, job.job_name, job.status)
         };
-        details.extend(self.consumers.iter().take(MAX_JOBS).map(|job| ("job", line(job))));
-        if self.consumers.is_empty() {
-            let ended = |job: &Consumer| format!("{} ({}) {}", job.job_id, job.job_name, job.status);
-            details.extend(self.arrays.iter().take(MAX_JOBS).map(|job| ("job", ended(job))));
-        }
-        if let Some(more) = self.consumers.len().checked_sub(MAX_JOBS).filter(|more| *more > 0) {
+        let ended = |job: &Consumer| format!("{} ({}) {}", job.job_id, job.job_name, job.status);
+        let lines: Vec<String> = match self.consumers.as_slice() {
+            [] => self.limited_jobs().iter().map(ended).collect(),
+            open => open.iter().map(line).collect(),
+        };
+        let more = lines.len().saturating_sub(MAX_JOBS);
+        details.extend(lines.into_iter().take(MAX_JOBS).map(|line| ("job", line)));
+        if more > 0 {
             details.push(("job", format!("and {}", words::many(more, "more job"))));
         }
         Layout::Details(details.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
@@ -202,6 +229,9 @@ impl ResourceView {
         let mut element = serde_json::to_value(&self.resource).unwrap_or_default();
         element["availableQuantity"] = json!(self.available());
         element["jobs"] = json!(self.consumers);
+        if self.is_limit() {
+            element["limitedJobs"] = json!(self.limited_jobs.as_ref().ok());
+        }
         element
     }
 }

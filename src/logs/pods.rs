@@ -51,7 +51,7 @@ pub async fn name_streams(session: &Session, jobs: &mut [Job]) -> Result<(), Fai
     let (mut streams, now) = (PodStreams::default(), Instant::now());
     let due = streams.set_names(logs, jobs, now);
     let found = newest_streams(session, &due).await?;
-    streams.record(due.into_iter().zip(found), now);
+    streams.record(due.into_iter().zip(found.into_iter().map(|newest| newest.name)), now);
     streams.set_names(logs, jobs, now);
     Ok(())
 }
@@ -61,6 +61,8 @@ pub async fn name_streams(session: &Session, jobs: &mut [Job]) -> Result<(), Fai
 pub(super) struct PodStreams {
     lookups: HashMap<String, Lookup>,
     may_appear: bool,
+    /// The calls that were not taken yet.
+    calls: u32,
 }
 
 /// The answers about one stream.
@@ -94,7 +96,7 @@ impl ContainerEnd {
         }
     }
 
-    /// When it has ended, at the latest.
+    /// The latest time at which the container may have ended; `None` if it has not ended.
     fn at(self, now: Instant) -> Option<Instant> {
         match self {
             Self::Open => None,
@@ -127,25 +129,35 @@ impl Lookup {
 impl PodStreams {
     /// Gives the containers of the jobs' pods their log groups and streams, and asks for those that
     /// are not known: for each stream seldom, and after the end of its container once, or until it
-    /// is there. Returns the number of calls.
+    /// is there.
     ///
     /// # Errors
     /// When contact is lost for good, or CloudWatch Logs refuses.
-    pub async fn name(&mut self, contact: &mut ResilientSession, jobs: &mut [Job]) -> Result<u32, Failure> {
-        let Some(logs) = &contact.session().cluster.pod_logs else { return Ok(0) };
+    pub async fn find_names(
+        &mut self,
+        contact: &mut ResilientSession,
+        jobs: &mut [Job],
+    ) -> Result<(), Failure> {
+        let Some(logs) = &contact.session().cluster.pod_logs else { return Ok(()) };
         let mut due = self.set_names(logs, jobs, Instant::now());
         due.truncate(CALLS_OF_A_ROUND);
         for some in due.chunks(CALLS_AT_ONCE) {
             let asked = Instant::now();
             let found = contact.keep(async |s| newest_streams(s, some).await).await?;
-            self.record(some.iter().cloned().zip(found), asked);
+            self.calls = found.iter().fold(self.calls, |calls, newest| calls.saturating_add(newest.calls));
+            self.record(some.iter().cloned().zip(found.into_iter().map(|newest| newest.name)), asked);
         }
         if !due.is_empty()
             && let Some(logs) = &contact.session().cluster.pod_logs
         {
             self.set_names(logs, jobs, Instant::now());
         }
-        Ok(u32::try_from(due.len()).unwrap_or(u32::MAX))
+        Ok(())
+    }
+
+    /// The number of calls that were made since it was last asked for.
+    pub fn take_calls(&mut self) -> u32 {
+        std::mem::take(&mut self.calls)
     }
 
     /// Whether the last jobs that were named have containers that have ended, and whose streams are
@@ -190,12 +202,12 @@ impl PodStreams {
     }
 }
 
-/// Sets the log group and the stream of each container of a job's pods. `name` is given how its
-/// stream is named, if all names for that are known, and whether it has ended.
+/// Sets the log group and the stream of each container of a job's pods. `find_name` gets the form
+/// of the stream's name, if all names for that are known, and whether the container has ended.
 fn each_container(
     logs: &PodLogs,
     job: &mut Job,
-    mut name: impl FnMut(PodStream, ContainerEnd) -> Option<String>,
+    mut find_name: impl FnMut(PodStream, ContainerEnd) -> Option<String>,
 ) {
     // One stream of all containers would be shown once for each of them.
     let most = if logs.stream.tells_containers_apart() { usize::MAX } else { 1 };
@@ -206,7 +218,7 @@ fn each_container(
         for container in pod.containers.iter_mut().chain(&mut pod.init_containers).take(most) {
             let end = ContainerEnd::of(has_ended || container.exit_code.is_some(), stopped_at);
             let stream = stream_of(logs, of_pod, container.name.as_deref());
-            container.log_stream_name = stream.and_then(|stream| name(stream, end));
+            container.log_stream_name = stream.and_then(|stream| find_name(stream, end));
             container.log_group = Some(logs.group.clone());
         }
     }
@@ -216,7 +228,7 @@ fn each_container(
         let of_pod = names(&pod.pod_name, &pod.pod_namespace, &pod.node_name);
         for container in pod.containers.iter_mut().chain(&mut pod.init_containers).take(most) {
             let stream = stream_of(logs, of_pod, container.name.as_deref());
-            container.log_stream_name = stream.and_then(|stream| name(stream, end));
+            container.log_stream_name = stream.and_then(|stream| find_name(stream, end));
         }
     }
 }
@@ -237,19 +249,29 @@ fn stream_of(logs: &PodLogs, names: PodNames<'_>, container: Option<&str>) -> Op
     logs.stream.stream(PodNames { container: Some(&container), ..names })
 }
 
-/// The streams whose names begin so, in this order; `None` for one that does not exist.
-async fn newest_streams(session: &Session, prefixes: &[String]) -> Result<Vec<Option<String>>, Failure> {
+/// The newest of the streams whose names begin in one way.
+#[derive(Debug, Default)]
+struct NewestStream {
+    /// Its name, if there is one.
+    name: Option<String>,
+    /// The number of calls that it took to find it: one for each page.
+    calls: u32,
+}
+
+/// The newest streams whose names begin so, in this order.
+async fn newest_streams(session: &Session, prefixes: &[String]) -> Result<Vec<NewestStream>, Failure> {
     let calls = prefixes.iter().map(|prefix| newest_stream(session, prefix));
     stream::iter(calls).buffered(CALLS_AT_ONCE).try_collect().await
 }
 
 /// The newest of the streams whose names begin so. With a prefix, they are listed by name (API
 /// `DescribeLogStreams`, orderBy), so that the newest one may be on any page.
-async fn newest_stream(session: &Session, prefix: &str) -> Result<Option<String>, Failure> {
-    let Some(logs) = &session.cluster.pod_logs else { return Ok(None) };
+async fn newest_stream(session: &Session, prefix: &str) -> Result<NewestStream, Failure> {
+    let Some(logs) = &session.cluster.pod_logs else { return Ok(NewestStream::default()) };
     let call = session.logs.describe_log_streams().log_group_name(&logs.group).log_stream_name_prefix(prefix);
     let mut pages = call.into_paginator().send();
     let mut newest: Option<(Option<i64>, String)> = None;
+    let mut calls: u32 = 0;
     while let Some(page) = pages.next().await {
         let page = page.map_err(|e| {
             let doing = format!("looking for the log streams {prefix}… in the log group {}", logs.group);
@@ -263,11 +285,12 @@ async fn newest_stream(session: &Session, prefix: &str) -> Result<Option<String>
                 _ => failure,
             }
         })?;
+        calls = calls.saturating_add(1);
         let streams = page.log_streams.unwrap_or_default().into_iter();
         let streams = streams.filter_map(|stream| Some((stream.creation_time, stream.log_stream_name?)));
         newest = newest.into_iter().chain(streams).max();
     }
-    Ok(newest.map(|(_, name)| name))
+    Ok(NewestStream { name: newest.map(|(_, name)| name), calls })
 }
 
 #[cfg(test)]

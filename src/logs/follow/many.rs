@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::state::{
-    BUSY_PAUSE, FollowEnd, FollowOptions, GroupState, IDLE_PAUSE, JobState, MAX_LISTING_DELAY, WriterEnd,
-    expected_writers,
+    BUSY_PAUSE, FollowEnd, FollowOptions, GroupState, IDLE_PAUSE, JobState, MAX_LISTING_DELAY,
+    MIN_TIME_PER_CALL, WriterEnd, expected_writers,
 };
 use crate::aws::ResilientSession;
 use crate::batch::{self, Job, PollInterval};
@@ -36,8 +36,6 @@ const MAX_UNLISTED: usize = 100;
 const LISTING_INTERVAL: Duration = Duration::from_secs(60);
 /// A stream that does not exist is asked for again after this time.
 const MISSING_RETRY: Duration = Duration::from_secs(10);
-/// Each call takes at least this much of a round, so that others can read logs, too.
-const MIN_TIME_PER_CALL: Duration = Duration::from_millis(100);
 
 /// A job that writes lines.
 #[derive(Debug)]
@@ -82,8 +80,8 @@ pub(super) async fn follow(
             return Err(Failure::failed("a job that is not known cannot be followed"));
         };
         state.poll(contact, &id, &mut on_change).await?;
+        set.calls = state.take_calls();
         let Some(job) = &state.job else { continue };
-        set.calls = 0;
         let summary = job.array_properties.as_ref().and_then(|a| a.status_summary.clone());
         let is_stale = listed.as_ref().is_none_or(|(at, before)| {
             *before != summary || summary.is_none() || at.elapsed() > LISTING_INTERVAL
@@ -227,7 +225,8 @@ impl StreamSet {
         options: &FollowOptions,
     ) -> Result<(), Failure> {
         let mut jobs = std::mem::take(&mut self.unnamed);
-        self.calls += self.pods.name(contact, &mut jobs).await?;
+        self.pods.find_names(contact, &mut jobs).await?;
+        self.calls += self.pods.take_calls();
         for job in &jobs {
             self.add_streams(contact, job, options);
         }

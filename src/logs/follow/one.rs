@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::state::{
-    BUSY_PAUSE, FollowEnd, FollowOptions, GroupState, IDLE_PAUSE, JobState, MAX_LISTING_DELAY, WriterEnd,
-    expected_writers,
+    BUSY_PAUSE, FollowEnd, FollowOptions, GroupState, IDLE_PAUSE, JobState, MAX_LISTING_DELAY,
+    MIN_TIME_PER_CALL, WriterEnd, expected_writers,
 };
 use crate::aws::ResilientSession;
 use crate::batch::{self, Job, PollInterval};
@@ -94,7 +94,8 @@ pub async fn follow(
             }
         }
         let shortest = if state.begun.elapsed() < START { FIRST_PAUSE } else { BUSY_PAUSE };
-        tokio::time::sleep(interval.pause().max(shortest)).await;
+        let calls = state.take_calls().saturating_add(pods.take_calls());
+        tokio::time::sleep(interval.pause().max(shortest).max(MIN_TIME_PER_CALL * calls)).await;
     }
 }
 
@@ -114,7 +115,7 @@ async fn parts_to_read(
     let ids: Vec<JobId> = children.iter().map(Job::id).filter(is_wanted).collect();
     let described = contact.keep(async |s| batch::describe(s, &ids).await).await?;
     let mut parts: Vec<Job> = described.into_iter().flatten().collect();
-    pods.name(contact, &mut parts).await?;
+    pods.find_names(contact, &mut parts).await?;
     Ok(parts)
 }
 

@@ -17,7 +17,8 @@ use awsb_model::{JobId, Status};
 pub const BUSY_PAUSE: Duration = Duration::from_millis(400);
 /// The longest pause between two readings, when nothing is printed.
 pub const IDLE_PAUSE: Duration = Duration::from_secs(2);
-
+/// Each call takes at least this much of a round, so that others can read logs, too.
+pub const MIN_TIME_PER_CALL: Duration = Duration::from_millis(100);
 /// When an array has ended, its last children are listed within this time.
 pub const MAX_LISTING_DELAY: Duration = Duration::from_secs(10);
 
@@ -108,7 +109,7 @@ impl JobState {
         let mut changed = false;
         if self.ended_at.is_none() && Instant::now() >= self.next_poll {
             if let Some(mut job) = batch::poll_job(contact, id, self.known_at).await? {
-                self.pods.name(contact, slice::from_mut(&mut job)).await?;
+                self.pods.find_names(contact, slice::from_mut(&mut job)).await?;
                 self.known_at = Instant::now();
                 self.ended_at = job.status.has_ended().then_some(self.known_at);
                 let state = |j: &Job| (j.status, j.status_reason.clone());
@@ -121,9 +122,14 @@ impl JobState {
             }
             self.next_poll = Instant::now() + self.interval.pause();
         } else if let Some(job) = self.job.as_mut().filter(|_| self.pods.may_appear()) {
-            self.pods.name(contact, slice::from_mut(job)).await?;
+            self.pods.find_names(contact, slice::from_mut(job)).await?;
         }
         Ok(changed)
+    }
+
+    /// The number of calls for the log streams of the job's pods since it was last asked for.
+    pub fn take_calls(&mut self) -> u32 {
+        self.pods.take_calls()
     }
 
     /// Whether a container of the job has ended, and its log stream is not there but may still

@@ -8,6 +8,9 @@ use crate::batch::{self, ResolvedJobs};
 use crate::ui::Failure;
 use awsb_model::{JobId, JobRef, ParsedJobRefs};
 
+/// The longest list of jobs on standard input: room for a million IDs.
+const MAX_BYTES: u64 = 64 << 20;
+
 /// The references to jobs in the words of a command line, and a failure for each malformed word.
 #[derive(Debug, Default)]
 pub struct JobArgs {
@@ -31,8 +34,13 @@ impl JobArgs {
                 let mut bytes = Vec::new();
                 std::io::stdin()
                     .lock()
+                    .take(MAX_BYTES + 1)
                     .read_to_end(&mut bytes)
                     .map_err(|e| Failure::failed(format!("reading the jobs from standard input: {e}")))?;
+                // A source may have no end.
+                if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_BYTES) {
+                    return Err(Failure::usage("standard input has more than 64 MiB of jobs"));
+                }
                 ParsedJobRefs::in_text(&String::from_utf8_lossy(&bytes)).for_each(|word| jobs.add(&word));
             }
         }

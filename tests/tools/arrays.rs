@@ -1,5 +1,6 @@
 //! Arrays of any size, task IDs, a task for each line, jobs that wait for others, and jobs again.
 
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use awsb_testkit::{Sandbox, eventually, story};
@@ -30,6 +31,26 @@ fn variable<'a>(request: &'a Value, name: &str) -> &'a str {
 
 const TELL: &str =
     "#!/bin/sh\necho \"$AWSB_TASK_ID of $AWSB_TASK_COUNT, $AWSB_TASK_MIN-$AWSB_TASK_MAX:$AWSB_TASK_STEP\"\n";
+
+#[story]
+fn a_list_of_tasks_without_end_is_refused() {
+    let sandbox = Sandbox::new();
+    for (args, says) in [
+        (&["--each", "/dev/zero", "echo", "{}"][..], "--each: /dev/zero has a NUL in line 1"),
+        (&["--commands", "/dev/zero"], "--commands: /dev/zero has a NUL in line 1"),
+    ] {
+        let refused = sandbox.run("bsub", [&["--dry-run"], args].concat());
+        assert_eq!(refused.failed_with(2), says, "{refused}");
+    }
+    let mut endless = Command::new("yes").stdout(Stdio::piped()).spawn().expect("yes runs");
+    let output = endless.stdout.take().expect("its output");
+    let mut command = sandbox.command("bsub", ["--dry-run", "--each", "-", "echo", "{}"]);
+    let refused = command.stdin(output).output().expect("bsub runs");
+    endless.wait().expect("yes ends with its reader");
+    assert_eq!(refused.status.code(), Some(2));
+    let stderr = String::from_utf8_lossy(&refused.stderr);
+    assert!(stderr.contains("standard input has more than 1000000 lines"), "{stderr}");
+}
 
 #[story]
 fn tasks_have_the_ids_that_were_asked_for() {

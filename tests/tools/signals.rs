@@ -288,6 +288,25 @@ fn a_terminal_that_goes_away_ends_a_waiting_tool_and_nothing_else() {
 }
 
 #[story]
+fn a_signal_ends_bsub_while_it_reads_lines() {
+    let sandbox = Sandbox::new();
+    let pipe = sandbox.work().join("lines");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let reading = sandbox.start("bsub", ["--each", "lines", "echo", "{}"]);
+        // It opens when bsub has opened the other end.
+        let mut lines = std::fs::OpenOptions::new().write(true).open(&pipe).expect("the pipe");
+        lines.write_all(b"a\n").expect("a line");
+        reading.signal(signal);
+        let outcome = reading.wait_for(MINUTE);
+        assert!(
+            outcome.status.signal() == Some(signal as i32) || outcome.status.code() == Some(130),
+            "{outcome}"
+        );
+    }
+}
+
+#[story]
 fn a_tool_that_hangs_in_a_pipe_ends_all_the_same() {
     let sandbox = Sandbox::new();
     let id = sandbox.run("bsub", ["-K", "--parsable", "--wrap", "seq 200000"]).ok().stdout.trim().to_owned();

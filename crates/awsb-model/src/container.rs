@@ -8,8 +8,8 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 
 use super::{
-    Device, Efs, EnvName, EphemeralStorage, InstanceTypeName, Invalid, Memory, Mount, RegistrySecret, Tmpfs,
-    Ulimit, limits,
+    Device, Efs, EnvName, EphemeralStorage, InstanceTypeName, Invalid, MemorySize, Mount, RegistrySecret,
+    Tmpfs, Ulimit, limits,
 };
 
 /// Changes to a job definition's container.
@@ -41,7 +41,7 @@ pub struct ContainerChanges {
     pub secrets: Vec<Secret>,
     /// The size of `/dev/shm`.
     #[serde(serialize_with = "mib", skip_serializing_if = "Option::is_none")]
-    pub shm_size: Option<Memory>,
+    pub shm_size: Option<MemorySize>,
     /// The size of a Fargate job's disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ephemeral_storage: Option<EphemeralStorage>,
@@ -107,8 +107,8 @@ fn last_of_each<T: Clone, K: Ord>(all: &[T], key: impl Fn(&T) -> K) -> Vec<T> {
     all.iter().map(|one| (key(one), one.clone())).collect::<BTreeMap<_, _>>().into_values().collect()
 }
 
-fn mib<S: Serializer>(size: &Option<Memory>, serializer: S) -> Result<S::Ok, S::Error> {
-    size.map(Memory::mib).serialize(serializer)
+fn mib<S: Serializer>(size: &Option<MemorySize>, serializer: S) -> Result<S::Ok, S::Error> {
+    size.map(MemorySize::mib).serialize(serializer)
 }
 
 /// The name of an image (API `ContainerProperties`, `image`).

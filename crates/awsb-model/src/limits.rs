@@ -45,6 +45,10 @@ pub const MEMORY_MIN_MIB: u64 = 4;
 /// the name.
 pub const LINE_BYTES: usize = 127 * 1024;
 
+/// Bytes of the lines of a submission's tasks, and of a script on standard input. They are in
+/// memory during the submission.
+pub const TEXT_BYTES: usize = 1 << 30;
+
 /// Characters of a job's name (API `SubmitJob`, `jobName`).
 pub const JOB_NAME_LENGTH: usize = 128;
 

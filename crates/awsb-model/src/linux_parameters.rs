@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::Serialize;
 
 use super::mounts::{absolute, inside};
-use super::{Invalid, Memory};
+use super::{Invalid, MemorySize};
 
 /// `PATH:SIZE[:OPTIONS]`: a file system in memory in the container (API `Tmpfs`).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -60,7 +60,28 @@ const OPTIONS: [&str; 33] = [
 ];
 /// Those for what is mounted already. The API takes them, and Docker starts no container with them.
 const NOT_NEW: [&str; 3] = ["bind", "rbind", "remount"];
-const WITH_VALUE: [&str; 6] = ["mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol"];
+/// The policies of `mpol` (Linux, Documentation/filesystems/tmpfs.rst).
+const POLICIES: [&str; 5] = ["default", "prefer", "bind", "interleave", "local"];
+
+/// Whether a mount option takes this value (Linux, Documentation/filesystems/tmpfs.rst). Numbers of
+/// inodes and blocks may have a suffix `k`, `m` or `g`.
+fn is_value(name: &str, value: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    match name {
+        "mode" => u32::from_str_radix(value, 8).is_ok_and(|mode| mode <= 0o7777) && is_number(value),
+        "uid" | "gid" => is_number(value) && value.parse::<u32>().is_ok_and(|id| id != u32::MAX),
+        "nr_inodes" | "nr_blocks" => {
+            let number = value.strip_suffix(['k', 'K', 'm', 'M', 'g', 'G']).unwrap_or(value);
+            is_number(number) && number.parse::<u32>().is_ok()
+        }
+        "mpol" => {
+            let policy = value.split(['=', ':']).next().unwrap_or_default();
+            let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"_=:-".contains(&b);
+            POLICIES.contains(&policy) && value.bytes().all(is_plain)
+        }
+        _ => false,
+    }
+}
 
 impl FromStr for Tmpfs {
     type Err = Invalid;
@@ -70,7 +91,7 @@ impl FromStr for Tmpfs {
             || Invalid::because("a tmpfs is PATH:SIZE, such as /scratch:4G, optionally with :noexec,nosuid");
         let mut parts = text.splitn(3, ':');
         let (Some(path), Some(size)) = (parts.next(), parts.next()) else { return Err(wrong()) };
-        let size: Memory = size.parse()?;
+        let size: MemorySize = size.parse()?;
         let options: Vec<String> = match parts.next() {
             None => Vec::new(),
             Some(options) => options.split(',').map(option).collect::<Result<_, _>>()?,
@@ -83,9 +104,10 @@ impl Tmpfs {
     /// Whether this is one mount option of a file system in memory (API `Tmpfs`, `mountOptions`).
     /// Several with commas are not.
     pub fn is_option(text: &str) -> bool {
-        let name = text.split('=').next().unwrap_or_default();
-        let is_known = OPTIONS.contains(&text) || (text.contains('=') && WITH_VALUE.contains(&name));
-        is_known && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_=:-".contains(&b))
+        match text.split_once('=') {
+            None => OPTIONS.contains(&text),
+            Some((name, value)) => is_value(name, value),
+        }
     }
 
     /// Whether a mount option is not one of those for what is mounted already.
@@ -102,9 +124,9 @@ fn option(text: &str) -> Result<String, Invalid> {
     }
     match Tmpfs::is_option(text) {
         true => Ok(text.to_owned()),
-        false => {
-            Err(Invalid::because(format!("'{text}' is not a mount option of a tmpfs, such as ro or noexec")))
-        }
+        false => Err(Invalid::because(format!(
+            "'{text}' is not a mount option of a tmpfs, such as ro, noexec or mode=1777"
+        ))),
     }
 }
 
@@ -261,9 +283,54 @@ mod tests {
         {
             assert!(bad.parse::<Tmpfs>().is_err(), "{bad}");
         }
+        let small = "/t:1M".parse::<Tmpfs>().map(|tmpfs| tmpfs.mib);
+        assert_eq!((small, "/t:1K".parse::<Tmpfs>().map(|tmpfs| tmpfs.mib)), (Ok(1), Ok(1)));
+        let refused = "/t:0".parse::<Tmpfs>().map_err(|e| e.to_string());
+        assert!(refused.is_err_and(|e| e.contains("at least 1 MiB")));
         for option in NOT_NEW {
             let refused = format!("/s:64M:ro,{option}").parse::<Tmpfs>().map_err(|e| e.to_string());
             assert!(refused.is_err_and(|e| e.contains("new file system")), "{option}");
+        }
+    }
+
+    #[test]
+    fn options_of_a_file_system_in_memory_with_values() {
+        for good in [
+            "mode=0",
+            "mode=755",
+            "mode=01777",
+            "uid=0",
+            "gid=4294967294",
+            "nr_inodes=0",
+            "nr_inodes=10k",
+            "nr_blocks=16M",
+            "mpol=local",
+            "mpol=bind=static:0-3",
+        ] {
+            assert!(Tmpfs::is_option(good), "{good}");
+        }
+        for bad in [
+            "mode=",
+            "mode=8",
+            "mode=17777",
+            "mode=+7",
+            "uid=",
+            "uid=me",
+            "uid=-1",
+            "gid=4294967295",
+            "nr_inodes=",
+            "nr_inodes=k",
+            "nr_inodes=1.5",
+            "nr_blocks=x",
+            "mpol=",
+            "mpol=best",
+            "mpol=bind:0,2",
+            "size=1g",
+            "ro=1",
+            "=",
+        ] {
+            assert!(!Tmpfs::is_option(bad), "{bad}");
+            assert!(format!("/s:4G:{bad}").parse::<Tmpfs>().is_err(), "{bad}");
         }
     }
 

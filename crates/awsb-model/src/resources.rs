@@ -56,32 +56,14 @@ impl Memory {
 impl FromStr for Memory {
     type Err = Invalid;
 
-    /// Parses a number of MiB, or one with a suffix `K`, `M`, `G` or `T` (powers of 1024; `KiB`,
-    /// `MB` and so on mean the same). A fraction of a MiB is rounded up.
+    /// Parses a size as [`MemorySize`] does.
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let wrong = || {
-            Invalid::because("a size is a number of MiB, or a number with K, M, G or T, such as 512M or 4G")
-        };
-        let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-        let (number, suffix) = text.split_at(digits);
-        let number: f64 = number.parse().map_err(|_| wrong())?;
-        let unit = match suffix.to_ascii_uppercase().as_str() {
-            "" | "M" | "MB" | "MI" | "MIB" => 1.0,
-            "K" | "KB" | "KI" | "KIB" => 1.0 / 1024.0,
-            "G" | "GB" | "GI" | "GIB" => 1024.0,
-            "T" | "TB" | "TI" | "TIB" => 1024.0 * 1024.0,
-            _ => return Err(wrong()),
-        };
-        let mib = (number * unit).ceil();
-        if mib > f64::from(i32::MAX) {
-            return Err(Invalid::because("a job can request at most 2147483647 MiB from Batch"));
+        match mib(text)? {
+            mib if mib < limits::MEMORY_MIN_MIB => {
+                Err(Invalid::because("a job needs at least 4 MiB (a bare number is MiB; 4G is 4 GiB)"))
+            }
+            mib => Ok(Self(mib)),
         }
-        // The value is whole and in range, so nothing is lost.
-        let mib = mib as u64;
-        if mib < limits::MEMORY_MIN_MIB {
-            return Err(Invalid::because("a job needs at least 4 MiB (a bare number is MiB; 4G is 4 GiB)"));
-        }
-        Ok(Self(mib))
     }
 }
 
@@ -89,6 +71,61 @@ impl fmt::Display for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
+}
+
+/// The size in MiB of a file system in memory, at least 1 (API `Tmpfs`, `size`, and
+/// `LinuxParameters`, `sharedMemorySize`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MemorySize(u64);
+
+impl MemorySize {
+    /// The size in MiB.
+    pub fn mib(self) -> u64 {
+        self.0
+    }
+}
+
+impl FromStr for MemorySize {
+    type Err = Invalid;
+
+    /// Parses a number of MiB, or one with a suffix `K`, `M`, `G` or `T` (powers of 1024; `KiB`,
+    /// `MB` and so on mean the same). A fraction of a MiB is rounded up.
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match mib(text)? {
+            0 => Err(Invalid::because(
+                "a file system in memory has at least 1 MiB (a bare number is MiB; 4G is 4 GiB)",
+            )),
+            mib => Ok(Self(mib)),
+        }
+    }
+}
+
+impl fmt::Display for MemorySize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Parses a size. The result is in MiB, rounded up.
+fn mib(text: &str) -> Result<u64, Invalid> {
+    let wrong =
+        || Invalid::because("a size is a number of MiB, or a number with K, M, G or T, such as 512M or 4G");
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, suffix) = text.split_at(digits);
+    let number: f64 = number.parse().map_err(|_| wrong())?;
+    let unit = match suffix.to_ascii_uppercase().as_str() {
+        "" | "M" | "MB" | "MI" | "MIB" => 1.0,
+        "K" | "KB" | "KI" | "KIB" => 1.0 / 1024.0,
+        "G" | "GB" | "GI" | "GIB" => 1024.0,
+        "T" | "TB" | "TI" | "TIB" => 1024.0 * 1024.0,
+        _ => return Err(wrong()),
+    };
+    let mib = (number * unit).ceil();
+    if mib > f64::from(i32::MAX) {
+        return Err(Invalid::because("a job can request at most 2147483647 MiB from Batch"));
+    }
+    // The value is whole and in range, so nothing is lost.
+    Ok(mib as u64)
 }
 
 /// The number of GPUs of a container (API `ResourceRequirement`, `GPU`): one or more.

@@ -32,6 +32,58 @@ impl Unusual {
     }
 }
 
+/// The beginning of a file with lines, as far as it has been read. A source may have no end, such
+/// as `/dev/zero`, so what [`TaskLines`] refuses in any case is refused as soon as it is read.
+#[derive(Debug, Default)]
+pub struct PartialLines {
+    contents: Vec<u8>,
+    /// The number of lines that have ended.
+    count: u32,
+    /// The bytes of the line that has not ended.
+    unfinished: usize,
+}
+
+impl PartialLines {
+    /// Adds the next bytes of the file.
+    ///
+    /// # Errors
+    /// When no submission can have the lines so far. The message reads well after the file's name.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<(), Invalid> {
+        for piece in bytes.split_inclusive(|b| *b == b'\n') {
+            let (line, ends) = match piece.strip_suffix(b"\n") {
+                Some(line) => (line, true),
+                None => (piece, false),
+            };
+            let number = self.count + 1;
+            if number > MAX_TASKS {
+                return Err(Invalid::because(format!(
+                    "has more than {MAX_TASKS} lines, and an array has at most {MAX_TASKS} tasks"
+                )));
+            }
+            if line.contains(&0) {
+                return Err(Invalid::because(format!("has a NUL in line {number}")));
+            }
+            self.unfinished += line.len();
+            if self.unfinished > limits::LINE_BYTES {
+                return Err(Invalid::because(format!("has more than 127 KiB in line {number}")));
+            }
+            if self.contents.len() + piece.len() > limits::TEXT_BYTES {
+                return Err(Invalid::because("has more than 1 GiB"));
+            }
+            self.contents.extend_from_slice(piece);
+            if ends {
+                (self.count, self.unfinished) = (number, 0);
+            }
+        }
+        Ok(())
+    }
+
+    /// The bytes that have been read.
+    pub fn into_contents(self) -> Vec<u8> {
+        self.contents
+    }
+}
+
 /// Lines that are tasks. The first has the ID 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskLines {
@@ -150,6 +202,36 @@ mod tests {
         for bad in ["", "a\r\nb\r\n", "a\0\n", &"x".repeat(130_049)] {
             assert!(count(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_source_without_end_is_refused_early() {
+        let refusal = |chunk: &[u8], most: usize| {
+            let mut lines = PartialLines::default();
+            (0..most).find_map(|_| lines.push(chunk).err()).map(|e| e.to_string())
+        };
+        let says = |chunk: &[u8], most: usize, words: &str| {
+            let refusal = refusal(chunk, most);
+            assert!(refusal.as_ref().is_some_and(|refusal| refusal.contains(words)), "{refusal:?}");
+        };
+        says(b"\0", 1, "a NUL in line 1");
+        says(b"y\ny\0", 1, "a NUL in line 2");
+        says(&[b'x'; 4096], 32, "127 KiB in line 1");
+        says(&b"y\n".repeat(100_000), 11, "more than 1000000 lines");
+        assert_eq!(refusal(&b"y\n".repeat(100_000), 10), None);
+        let long = [&[b'x'; 64 << 10][..], b"\n"].concat();
+        assert_eq!(refusal(&long, 100), None);
+    }
+
+    #[test]
+    fn the_pieces_of_a_file_are_the_file() -> Result<(), Invalid> {
+        let text = b"a\n\nccc\r\nd";
+        for size in 1..=text.len() {
+            let mut lines = PartialLines::default();
+            text.chunks(size).try_for_each(|chunk| lines.push(chunk))?;
+            assert_eq!(lines.into_contents(), text);
+        }
+        Ok(())
     }
 
     #[test]

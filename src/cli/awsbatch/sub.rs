@@ -22,11 +22,11 @@ use crate::batch::{self, RetryPolicy, SubmissionProgress, Submitted};
 use crate::config;
 use crate::stage;
 use crate::ui::{Exit, Failure, SignalListener};
-use awsb_model::SubmissionId;
 use awsb_model::request::{
     ArrayProperties, JobDependency, JobTimeout, KeyValue, NodeOverrides, NodePropertyOverride, Overrides,
     ResourceRequirement, RetryStrategy, SubmitRequest,
 };
+use awsb_model::{SubmissionId, limits};
 
 /// The command line.
 pub const DEFINITION: Definition = Definition {
@@ -333,8 +333,12 @@ async fn upload(
             Program::File(file) => stage::store_file(session, &key, Path::new(file)).await,
             Program::Input => {
                 let mut text = Vec::new();
-                let read = std::io::stdin().lock().read_to_end(&mut text);
+                let most = u64::try_from(limits::TEXT_BYTES).unwrap_or(u64::MAX);
+                let read = std::io::stdin().lock().take(most.saturating_add(1)).read_to_end(&mut text);
                 read.map_err(|e| Failure::failed(format!("reading standard input: {e}")))?;
+                if text.len() > limits::TEXT_BYTES {
+                    return Err(Failure::usage("the script on standard input is longer than 1 GiB"));
+                }
                 stage::store_bytes(session, &key, text).await
             }
         }

@@ -8,9 +8,9 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use awsb_model::image::BuildArg;
 use awsb_model::{
     ArrayIds, ArrayLimit, ArraySize, Attempts, Consumption, DependencyArg, Device, Efs, EnvArg,
-    EphemeralStorage, Gpus, Image, Input, InstanceTypeName, JobName, Memory, Mount, NodeGroup, Nodes,
-    OutputGlob, Parameter, Priority, RegistrySecret, RetryOnArg, Role, Secret, Share, Tag, Timeout, Tmpfs,
-    Ulimit, User, Vcpus, WallTime, definition_name, queue_name,
+    EphemeralStorage, Gpus, Image, Input, InstanceTypeName, JobName, Memory, MemorySize, Mount, NodeGroup,
+    Nodes, OutputGlob, Parameter, Priority, RegistrySecret, RetryOnArg, Role, Secret, Share, Tag, Timeout,
+    Tmpfs, Ulimit, User, Vcpus, WallTime, definition_name, queue_name,
 };
 
 /// The options that describe a job, as one place gives them.
@@ -91,7 +91,7 @@ pub struct Options {
     pub efs: Vec<Efs>,
     /// The size of /dev/shm
     #[arg(long, value_name = "SIZE", allow_negative_numbers = true, help_heading = "Container")]
-    pub shm_size: Option<Memory>,
+    pub shm_size: Option<MemorySize>,
     /// The task's disk on Fargate, in GiB
     #[arg(long, value_name = "GIB", allow_negative_numbers = true, help_heading = "Container")]
     pub ephemeral_storage: Option<EphemeralStorage>,

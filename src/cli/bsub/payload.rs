@@ -2,7 +2,8 @@
 //! input.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{IsTerminal, Read};
+use std::fs::File;
+use std::io::{self, IsTerminal, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -16,7 +17,10 @@ use crate::stage::one_line;
 use crate::ui::{Failure, print_message};
 use awsb_model::directives::may_be_for_lsf;
 use awsb_model::payload::launcher::quote;
-use awsb_model::{ArrayLimit, BYTE_ORDER_MARK, Directives, JobName, LineUse, Program, Script, TaskLines};
+use awsb_model::{
+    ArrayLimit, BYTE_ORDER_MARK, Directives, Invalid, JobName, LineUse, PartialLines, Program, Script,
+    TaskLines, limits,
+};
 
 /// The program of a job, with everything that its script says about the job.
 pub(super) struct Invocation {
@@ -131,7 +135,7 @@ impl Args {
         {
             return Err(Failure::usage("no script and no command is given").hint(USAGE));
         }
-        let contents = stdin("the script")?;
+        let contents = script_from_stdin()?;
         if contents.trim_ascii().is_empty() && self.operands.is_empty() {
             return Err(Failure::usage(
                 "no script and no command is given, and the script on standard input is empty",
@@ -160,20 +164,26 @@ impl Args {
             if self.operands.is_empty() && is == LineUse::Argument && self.wrap.is_none() {
                 return Err(Failure::usage("--each -: standard input is already the script"));
             }
-            ("standard input".to_owned(), stdin("the lines")?)
+            ("standard input".to_owned(), read_lines(std::io::stdin().lock()))
         } else {
-            let shown = file.display();
-            let contents = std::fs::read(file).map_err(|e| {
-                let failure = Failure::usage(format!("{option}: reading {shown}: {}", one_line(&e)));
+            let lines = File::open(file).map_err(LinesError::Unread).and_then(read_lines);
+            (file.display().to_string(), lines)
+        };
+        let contents = contents.map_err(|e| match e {
+            LinesError::Unread(e) if is_stdin(file) => {
+                Failure::usage(format!("reading the lines from {what}: {}", one_line(&e)))
+            }
+            LinesError::Unread(e) => {
+                let failure = Failure::usage(format!("{option}: reading {what}: {}", one_line(&e)));
                 match limit_behind(file) {
                     Some((file, limit)) => failure.hint(format!(
                         "to run at most {limit} tasks at the same time, write `{option} {file} --array-limit {limit}`"
                     )),
                     None => failure,
                 }
-            })?;
-            (shown.to_string(), contents)
-        };
+            }
+            LinesError::Invalid(e) => Failure::usage(format!("{option}: {what} {e}")),
+        })?;
         let has_mark = contents.starts_with(BYTE_ORDER_MARK);
         let lines = match skip_comments {
             true => TaskLines::without_comments(&contents, is),
@@ -225,12 +235,42 @@ fn unusual(lines: &TaskLines) -> Option<String> {
     (!described.is_empty()).then(|| described.join("; "))
 }
 
-fn stdin(what: &str) -> Result<Vec<u8>, Failure> {
+/// Why the lines of a file are not there.
+enum LinesError {
+    /// The file cannot be read.
+    Unread(io::Error),
+    /// No submission can have these lines.
+    Invalid(Invalid),
+}
+
+/// Reads the lines of tasks. A source without an end is refused instead of filling the memory.
+fn read_lines(mut source: impl Read) -> Result<Vec<u8>, LinesError> {
+    let mut lines = PartialLines::default();
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        match source.read(&mut buffer) {
+            Ok(0) => return Ok(lines.into_contents()),
+            Ok(length) => {
+                lines.push(buffer.get(..length).unwrap_or_default()).map_err(LinesError::Invalid)?
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(LinesError::Unread(e)),
+        }
+    }
+}
+
+/// Reads the script on standard input.
+fn script_from_stdin() -> Result<Vec<u8>, Failure> {
     let mut contents = Vec::new();
+    let most = u64::try_from(limits::TEXT_BYTES).unwrap_or(u64::MAX);
     std::io::stdin()
         .lock()
+        .take(most.saturating_add(1))
         .read_to_end(&mut contents)
-        .map_err(|e| Failure::usage(format!("reading {what} from standard input: {}", one_line(&e))))?;
+        .map_err(|e| Failure::usage(format!("reading the script from standard input: {}", one_line(&e))))?;
+    if contents.len() > limits::TEXT_BYTES {
+        return Err(Failure::usage("the script on standard input is longer than 1 GiB"));
+    }
     Ok(contents)
 }
 

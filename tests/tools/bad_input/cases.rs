@@ -40,7 +40,7 @@ pub fn values() -> Vec<Case> {
         ("--efs", &["fs-0123abcd", ""], "such as fs-0123abcd:/data"),
         ("--efs", &["data:/data", "fs-x:/data"], "not the ID of an EFS file system"),
         ("--efs", &["fs-0123abcd:/a:/b:x"], "not ro, rw or iam"),
-        ("--shm-size", &["3", "-5"], "MiB"),
+        ("--shm-size", &["0", "-5"], "MiB"),
         ("--tmpfs", &["/s", ""], "PATH:SIZE"),
         ("--tmpfs", &["s:1G", "/s:1G:x"], "'"),
         ("--device", &["", "dev/fuse"], "not an absolute path"),

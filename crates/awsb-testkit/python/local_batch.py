@@ -237,6 +237,13 @@ def queues():
     refused(lambda: queue("a b", 1, "spare"))
     refused(lambda: queue("new", 1, "nowhere"), "nowhere")
     refused(lambda: queue("new", -1, "spare"), "priority")
+    refused(lambda: queue("new", 2**31, "spare"), "priority must be an integer")
+    order = [{"order": 2**31, "computeEnvironment": "spare"}]
+    refused(
+        lambda: batch.create_job_queue(jobQueueName="new", priority=1, computeEnvironmentOrder=order),
+        "computeEnvironmentOrder[0].order must be an integer",
+    )
+    refused(lambda: queue("new", 1, "spare", state="enabled"), 'state must be ENABLED or DISABLED, not "enabled"')
     refused(lambda: environment("spare", 1), "exists")
     refused(lambda: batch.update_job_queue(jobQueue="local", state="DISABLED"), "built in")
     refused(lambda: batch.update_job_queue(jobQueue="nowhere", priority=2), "nowhere")
@@ -441,6 +448,29 @@ def definitions():
     for options in (["ro,size=9g"], ["size=9g"], ["x"]):
         tmpfs = [{"containerPath": "/t", "size": 64, "mountOptions": options}]
         refused(lambda: register(linuxParameters={"tmpfs": tmpfs}), "mount options")
+    # An integer of the API has 32 bits: no client could read a greater one in an answer.
+    most = 2**31 - 1
+    for member, more in (
+        ("linuxParameters.sharedMemorySize", {"linuxParameters": {"sharedMemorySize": most + 1}}),
+        ("linuxParameters.maxSwap", {"linuxParameters": {"maxSwap": most + 1}}),
+        ("linuxParameters.tmpfs[0].size", {"linuxParameters": {"tmpfs": [{"containerPath": "/t", "size": most + 1}]}}),
+        ("ulimits[0].hardLimit", {"ulimits": [{"name": "nofile", "softLimit": 1, "hardLimit": most + 1}]}),
+    ):
+        refused(lambda: register(**more), f"containerProperties.{member} must be an integer", f"not {most + 1}")
+    register(linuxParameters={"sharedMemorySize": most, "maxSwap": most})
+    for platforms in (["X"], ["EC2", "X"]):
+        refused(
+            lambda: batch.register_job_definition(
+                jobDefinitionName="odd",
+                type="container",
+                platformCapabilities=platforms,
+                containerProperties={"image": "busybox", "resourceRequirements": needs},
+            ),
+            "platformCapabilities",
+            '"X"',
+        )
+    timeout = {"attemptDurationSeconds": most + 1}
+    refused(lambda: submit("late", timeout=timeout), "timeout.attemptDurationSeconds must be an integer")
     for more in (
         {"privileged": True},
         {"readonlyRootFilesystem": True},

@@ -144,12 +144,7 @@ pub fn check(container: &Map<String, Value>) -> Result<(), ApiError> {
                 ulimit.name
             )));
         }
-        if ulimit.soft_limit > ulimit.hard_limit && ulimit.hard_limit != -1 {
-            return Err(ApiError::client(format!(
-                "ulimits: {}: softLimit {} is above hardLimit {}",
-                ulimit.name, ulimit.soft_limit, ulimit.hard_limit
-            )));
-        }
+        check_limits(ulimit)?;
     }
     let Some(linux) = &properties.linux_parameters else { return Ok(()) };
     // API, LinuxParameters: "Valid values: 0 or any positive integer" and "whole numbers between 0
@@ -160,10 +155,31 @@ pub fn check(container: &Map<String, Value>) -> Result<(), ApiError> {
     if linux.swappiness.is_some_and(|n| !(0..=100).contains(&n)) {
         return Err(ApiError::client("linuxParameters: swappiness must be 0 to 100"));
     }
+    if linux.shared_memory_size.is_some_and(|mib| mib < 0) {
+        return Err(ApiError::client("linuxParameters: sharedMemorySize must be 0 or more"));
+    }
     for device in linux.devices.iter().flatten() {
         permissions(device)?;
     }
     check_tmpfs(linux.tmpfs.as_deref().unwrap_or_default())
+}
+
+/// Checks the limits of a ulimit. To the Docker engine, -1 is no limit.
+fn check_limits(Ulimit { name, soft_limit, hard_limit }: &Ulimit) -> Result<(), ApiError> {
+    const UNLIMITED: i64 = -1;
+    for (member, limit) in [("softLimit", *soft_limit), ("hardLimit", *hard_limit)] {
+        if limit < UNLIMITED {
+            return Err(ApiError::client(format!(
+                "ulimits: {name}: {member} must be 0 or more, or -1 for no limit, not {limit}"
+            )));
+        }
+    }
+    if *hard_limit != UNLIMITED && (*soft_limit == UNLIMITED || soft_limit > hard_limit) {
+        return Err(ApiError::client(format!(
+            "ulimits: {name}: softLimit {soft_limit} is above hardLimit {hard_limit}"
+        )));
+    }
+    Ok(())
 }
 
 /// API, ContainerProperties.image. Digests have an `@` besides.
@@ -186,7 +202,7 @@ fn check_tmpfs(all: &[Tmpfs]) -> Result<(), ApiError> {
         if !container_path.starts_with('/') {
             return wrong(format!("containerPath must be an absolute path, not {container_path:?}"));
         }
-        if !paths.insert(container_path) {
+        if !paths.insert(normalized(container_path)) {
             return wrong(format!("containerPath {container_path:?} is there twice"));
         }
         // To the engine, 0 is no limit.
@@ -195,10 +211,23 @@ fn check_tmpfs(all: &[Tmpfs]) -> Result<(), ApiError> {
         }
         let mut options = mount_options.iter().flatten();
         if let Some(bad) = options.find(|option| !awsb_model::Tmpfs::is_option(option)) {
-            return wrong(format!("{bad:?} is not one of the mount options such as ro or noexec"));
+            return wrong(format!("{bad:?} is not one of the mount options such as ro, noexec or mode=1777"));
         }
     }
     Ok(())
+}
+
+/// An absolute path without `.`, `..` and repeated slashes, as the Docker engine compares paths.
+fn normalized(path: &str) -> String {
+    let mut parts = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => _ = parts.pop(),
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
 }
 
 /// API: Device.permissions; all three when none is named.
@@ -239,6 +268,9 @@ pub fn check_runnable(container: &Map<String, Value>) -> Result<(), ApiError> {
         ));
     }
     let mut anonymous = HashSet::new();
+    // The engine starts no container with two mounts at one path.
+    let tmpfs = properties.linux_parameters.iter().flat_map(|linux| linux.tmpfs.iter().flatten());
+    let mut paths: HashSet<String> = tmpfs.map(|tmpfs| normalized(&tmpfs.container_path)).collect();
     for volume in properties.volumes.iter().flatten() {
         if volume.efs_volume_configuration.as_ref().is_some_and(|value| !value.is_null()) {
             return cannot("it has no EFS for efsVolumeConfiguration; use host with a sourcePath");
@@ -247,9 +279,11 @@ pub fn check_runnable(container: &Map<String, Value>) -> Result<(), ApiError> {
             return cannot("it has no S3 Files for s3filesVolumeConfiguration; use host with a sourcePath");
         }
     }
-    let properties = Properties::read(container)?;
     for (volume, _, path) in properties.mounts()? {
         let name = volume.name.as_deref().unwrap_or_default();
+        if !paths.insert(normalized(path)) {
+            return cannot(&format!("two mounts are at the path {path:?}"));
+        }
         match volume.source_path() {
             Some(source) if source.contains(':') || path.contains(':') => {
                 return cannot(&format!("a path of volume {name:?} has a colon, which Docker cannot mount"));
@@ -663,7 +697,11 @@ mod tests {
             json!({"mountPoints": [{"sourceVolume": "v", "containerPath": "/v"}]}),
             json!({"volumes": [{"name": "v"}], "mountPoints": [{"sourceVolume": "v", "containerPath": "v"}]}),
             json!({"ulimits": [{"name": "nofile", "softLimit": 30, "hardLimit": 20}]}),
+            json!({"ulimits": [{"name": "nofile", "softLimit": -1, "hardLimit": 5}]}),
+            json!({"ulimits": [{"name": "nofile", "softLimit": -5, "hardLimit": 5}]}),
+            json!({"ulimits": [{"name": "nofile", "softLimit": 1, "hardLimit": -2}]}),
             json!({"ulimits": [{"name": "nofile"}]}),
+            json!({"linuxParameters": {"sharedMemorySize": -1}}),
             json!({"ulimits": [{"name": "nofiles", "softLimit": 1, "hardLimit": 2}]}),
             json!({"image": "x".repeat(256)}),
             json!({"image": "busy box"}),
@@ -676,15 +714,27 @@ mod tests {
             tmpfs(json!({"size": 64, "mountOptions": ["mode=755,size=9g"]})),
             tmpfs(json!({"size": 64, "mountOptions": ["mode"]})),
             tmpfs(json!({"size": 64, "mountOptions": [""]})),
+            tmpfs(json!({"size": 64, "mountOptions": ["mode="]})),
+            tmpfs(json!({"size": 64, "mountOptions": ["mode=9"]})),
+            tmpfs(json!({"size": 64, "mountOptions": ["uid=me"]})),
+            tmpfs(json!({"size": 64, "mountOptions": ["nr_inodes=-1"]})),
             tmpfs(json!({"size": 0})),
             tmpfs(json!({"size": 64, "containerPath": "t"})),
             json!({"linuxParameters": {"tmpfs": [
                 {"containerPath": "/t", "size": 1}, {"containerPath": "/t", "size": 2}]}}),
+            json!({"linuxParameters": {"tmpfs": [
+                {"containerPath": "/t", "size": 1}, {"containerPath": "//t/./x/../", "size": 2}]}}),
         ] {
             assert!(check(&properties(bad.clone())).is_err(), "{bad}");
         }
-        let options = json!({"size": 64, "mountOptions": ["ro", "noexec", "mode=1777"]});
-        assert_eq!(check(&properties(tmpfs(options))), Ok(()));
+        for fine in [
+            tmpfs(json!({"size": 64, "mountOptions": ["ro", "noexec", "mode=1777"]})),
+            json!({"ulimits": [{"name": "nofile", "softLimit": -1, "hardLimit": -1}]}),
+            json!({"ulimits": [{"name": "nofile", "softLimit": 5, "hardLimit": -1}]}),
+            json!({"linuxParameters": {"sharedMemorySize": 1}}),
+        ] {
+            assert_eq!(check(&properties(fine.clone())), Ok(()), "{fine}");
+        }
         for not_here in [
             tmpfs(json!({"size": 64, "mountOptions": ["bind"]})),
             tmpfs(json!({"size": 64, "mountOptions": ["ro", "remount"]})),
@@ -693,6 +743,10 @@ mod tests {
             json!({"volumes": [{"name": "v", "s3filesVolumeConfiguration": {"fileSystemArn": "arn:x"}}]}),
             json!({"volumes": [{"name": "v", "host": {"sourcePath": "/a:b"}}],
                    "mountPoints": [{"sourceVolume": "v", "containerPath": "/v"}]}),
+            json!({"volumes": [{"name": "v"}, {"name": "w"}], "mountPoints": [
+                   {"sourceVolume": "v", "containerPath": "/v"}, {"sourceVolume": "w", "containerPath": "/v/"}]}),
+            json!({"volumes": [{"name": "v"}], "mountPoints": [{"sourceVolume": "v", "containerPath": "/t/"}],
+                   "linuxParameters": {"tmpfs": [{"containerPath": "/t", "size": 1}]}}),
             json!({"volumes": [{"name": "v"}], "mountPoints": [
                    {"sourceVolume": "v", "containerPath": "/v"}, {"sourceVolume": "v", "containerPath": "/w"}]}),
         ] {

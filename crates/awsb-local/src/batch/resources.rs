@@ -408,9 +408,10 @@ fn check_queue(store: &Store, body: &mut Value) -> Result<(), ChangeError> {
 }
 
 fn check_state(body: &Value) -> Result<(), ChangeError> {
-    match body.get("state").map(Value::as_str) {
-        None | Some(Some("ENABLED" | "DISABLED")) => Ok(()),
-        Some(other) => refused(format!("state must be ENABLED or DISABLED, not {other:?}")),
+    match &body["state"] {
+        Value::Null => Ok(()),
+        state if matches!(state.as_str(), Some("ENABLED" | "DISABLED")) => Ok(()),
+        state => refused(format!("state must be ENABLED or DISABLED, not {state}")),
     }
 }
 

@@ -139,6 +139,7 @@ impl LocalWorld<'_> {
             return Ok(Err(exists(&new.kind, &new.name)));
         }
         let mut body = as_request(&new.properties);
+        done!(request::check_integers(&body).map_err(of_api));
         let outcome = match kind {
             ResourceKind::ComputeEnvironment => {
                 to_upper(&mut body, &["/type", "/state", "/computeResources/type"]);
@@ -168,6 +169,7 @@ impl LocalWorld<'_> {
         let id = old.physical_id.clone().unwrap_or_default();
         let name = kind.name_in(&id).to_owned();
         let mut body = as_request(&new.properties);
+        done!(request::check_integers(&body).map_err(of_api));
         let outcome = match kind {
             ResourceKind::ComputeEnvironment => {
                 done!(check_infrastructure(&old.properties, &new.properties));

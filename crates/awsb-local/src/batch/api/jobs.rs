@@ -29,7 +29,7 @@ impl Api {
                 limits::SUBMIT_JOB_BYTES
             )));
         }
-        let request: SubmitJob = shape(json_object(body)?)?;
+        let request: SubmitJob = shape(request::checked_submission(json_object(body)?)?)?;
         let submitter = who.job();
         let plan = self
             .reader

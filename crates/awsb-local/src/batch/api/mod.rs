@@ -28,6 +28,7 @@ use super::consumable;
 use super::handle::Handle;
 use super::messages::{Ending, Needs};
 use super::reader::Reader;
+use super::request::check_integers;
 use super::resource_rows::ResourceKind;
 use super::resources;
 use crate::access::Principal;
@@ -60,7 +61,7 @@ impl Api {
         query: Option<&str>,
         body: &[u8],
     ) -> Result<Value, ApiError> {
-        let request = || json_object(body);
+        let request = || checked(json_object(body)?);
         match operation {
             // These have limits of their own for the body.
             Batch::SubmitJob => self.submit_job(who, body).await,
@@ -130,6 +131,12 @@ impl Api {
             Batch::UntagResource => self.untag(tagged(path)?, query.unwrap_or("")).await,
         }
     }
+}
+
+/// A request whose integers have been checked.
+fn checked(request: Value) -> Result<Value, ApiError> {
+    check_integers(&request)?;
+    Ok(request)
 }
 
 /// The ARN in the path of an operation on tags.

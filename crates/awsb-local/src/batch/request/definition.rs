@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::consumables;
+use super::integers::check_integers;
 use super::nodes;
 use super::platform::{self, Platforms};
 use super::retry::{retry, timeout_s};
 use super::shape::{Variable, check_platform_size, check_variable, not_there, resources, shape};
-use super::tags::check_tags;
+use super::tags::{check_propagation, check_tags};
 use super::task::Task;
 use crate::batch::container;
 use crate::batch::definition::{BUILT_IN, check_name};
@@ -42,6 +43,7 @@ pub fn priority(given: Option<i32>, body: &Value) -> Result<i32, ApiError> {
 /// # Errors
 /// `ClientException`, when it cannot be registered.
 pub fn registration(body: Value) -> Result<(String, Value), ApiError> {
+    check_integers(&body)?;
     let Value::Object(mut body) = body else {
         return Err(ApiError::serialization("the body is not a JSON object"));
     };
@@ -75,7 +77,8 @@ pub fn check_definition(body: &Value) -> Result<(), ApiError> {
         Some(_) => return Err(ApiError::serialization("tags is not an object")),
     }
     let has = |name: &str| body.get(name).is_some_and(|value| !value.is_null());
-    let platforms = Platforms::of(body);
+    let platforms = Platforms::read(body)?;
+    check_propagation(body)?;
     if platforms.has_managed_instances() && !has("ecsProperties") {
         // API, RegisterJobDefinition.platformCapabilities.
         return Err(ApiError::client(

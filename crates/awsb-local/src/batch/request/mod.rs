@@ -14,10 +14,12 @@
 //! | [`task`]       | tasks of several containers                                                |
 //! | `task_fields`  | the types and values of a task's fields                                    |
 //! | [`platform`]   | the fields that only the jobs of one platform have                         |
+//! | `integers`     | the 32-bit integers of all requests                                        |
 
 mod consumables;
 mod definition;
 mod dependencies;
+mod integers;
 mod nodes;
 pub mod platform;
 mod retry;
@@ -32,7 +34,8 @@ mod task_tests;
 
 pub use definition::{Definition, check_definition, registration};
 pub use dependencies::RequestedDependency;
+pub use integers::check_integers;
 pub use shape::{resources, shape};
 pub use spec::{Spec, SubmitPlan, environment_of};
-pub use submit_job::{Queue, SubmitJob, names, plan};
+pub use submit_job::{Queue, SubmitJob, checked_submission, names, plan};
 pub use tags::check_tags;

@@ -21,7 +21,32 @@ const ONLY_ON_FARGATE: [&str; 2] = ["networkConfiguration", "fargatePlatformConf
 #[derive(Debug, Clone)]
 pub struct Platforms(Vec<String>);
 
+/// API: PlatformCapability.
+const PLATFORMS: [&str; 3] = ["EC2", "FARGATE", "MANAGED_INSTANCES"];
+
 impl Platforms {
+    /// Those of a job definition that is to be registered.
+    ///
+    /// # Errors
+    /// `SerializationException`, when they are not a list, and `ClientException`, when one of them
+    /// is unknown.
+    pub fn read(definition: &Value) -> Result<Self, ApiError> {
+        match &definition["platformCapabilities"] {
+            Value::Null => {}
+            Value::Array(all) => {
+                let is_valid = |platform: &&Value| platform.as_str().is_some_and(|p| PLATFORMS.contains(&p));
+                if let Some(other) = all.iter().find(|platform| !is_valid(platform)) {
+                    return Err(ApiError::client(format!(
+                        "platformCapabilities must be of {}, not {other}",
+                        PLATFORMS.join(", ")
+                    )));
+                }
+            }
+            _ => return Err(ApiError::serialization("platformCapabilities is not a list")),
+        }
+        Ok(Self::of(definition))
+    }
+
     /// Those of a job definition.
     pub fn of(definition: &Value) -> Self {
         let all = definition.get("platformCapabilities").and_then(Value::as_array);
@@ -106,6 +131,25 @@ mod tests {
         let platforms = Platforms::of(&json!({"platformCapabilities": [platform]}));
         let Value::Object(container) = fields else { panic!("not an object") };
         check_container(&container, &platforms).map_err(|e| e.message)
+    }
+
+    #[test]
+    fn platforms_are_those_of_the_api() {
+        let read = |platforms: Value| Platforms::read(&json!({"platformCapabilities": platforms}));
+        for fine in [json!(null), json!([]), json!(["EC2"]), json!(["FARGATE"]), json!(["MANAGED_INSTANCES"])]
+        {
+            assert!(read(fine.clone()).is_ok(), "{fine}");
+        }
+        for (bad, says) in [
+            (json!(["X"]), "platformCapabilities must be of EC2, FARGATE, MANAGED_INSTANCES, not \"X\""),
+            (
+                json!(["EC2", null]),
+                "platformCapabilities must be of EC2, FARGATE, MANAGED_INSTANCES, not null",
+            ),
+            (json!("FARGATE"), "platformCapabilities is not a list"),
+        ] {
+            assert_eq!(read(bad.clone()).unwrap_err().message, says, "{bad}");
+        }
     }
 
     #[test]

@@ -8,12 +8,13 @@ use serde_json::{Map, Value, json};
 use super::consumables;
 use super::definition::{Definition, priority};
 use super::dependencies::{self, JobDependency};
+use super::integers::check_integers;
 use super::nodes::{self, Node, NodeOverrides};
 use super::platform::{self, Platforms};
 use super::retry::{RetryStrategy, Timeout, retry, timeout_s};
 use super::shape::{Overrides, check_platform_size, merge, not_there, resources, shape, to_value};
 use super::spec::{Spec, SubmitPlan};
-use super::tags::check_tags;
+use super::tags::{check_propagation, check_tags};
 use super::task::{EcsPropertiesOverride, Task, too_long};
 use crate::batch::container;
 use crate::batch::model::{Line, Nodes, Terms};
@@ -60,6 +61,16 @@ pub struct Queue {
     pub shares: bool,
     /// The platform of its compute environments (API: PlatformCapability).
     pub platform: &'static str,
+}
+
+/// A request whose integers and flags have been checked, so that a refusal names the member.
+///
+/// # Errors
+/// `ClientException` or `SerializationException`, when one of them is of another type.
+pub fn checked_submission(request: Value) -> Result<Value, ApiError> {
+    check_integers(&request)?;
+    check_propagation(&request)?;
+    Ok(request)
 }
 
 /// The queue and the job definition that a request names.

@@ -4,6 +4,17 @@ use serde_json::{Map, Value};
 
 use crate::http::protocol::ApiError;
 
+/// Checks the type of `propagateTags`.
+///
+/// # Errors
+/// `SerializationException`, when it is not a boolean.
+pub fn check_propagation(request: &Value) -> Result<(), ApiError> {
+    match &request["propagateTags"] {
+        Value::Null | Value::Bool(_) => Ok(()),
+        _ => Err(ApiError::serialization("propagateTags is not a boolean")),
+    }
+}
+
 /// Checks tags: at most 50, and no name that begins with `aws:`, which are AWS's own (API:
 /// TagResource).
 ///

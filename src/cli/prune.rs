@@ -140,7 +140,10 @@ impl Args {
         failures.iter().for_each(|failure| failure.report("awsb prune"));
         let exit = if failures.is_empty() { Exit::Done } else { Exit::Failed };
         if found.is_empty() && !self.common.json {
-            print_message("awsb prune: note: there is nothing to remove");
+            // A failure leaves open whether there is something.
+            if failures.is_empty() {
+                print_message("awsb prune: note: there is nothing to remove");
+            }
             return Ok(exit);
         }
         if self.dry_run || found.is_empty() {

@@ -176,6 +176,15 @@ fn what_cannot_be_removed_is_named_and_the_rest_is_removed() {
         outcome.json().as_array().unwrap().iter().map(|left| left["removed"].clone()).collect();
     assert_eq!(removed, [json!(true), json!(false), json!(false)]);
     assert_eq!(outcome.stderr.matches("awsb prune: error: ").count(), 2, "{outcome}");
+    // A listing that fails leaves open whether there is something to remove.
+    let server = BadServer::start(|request, _| match request.operation() {
+        "describejobdefinitions" => Answer::error(403, "AccessDeniedException", "Go away."),
+        "s3" => objects(&[]),
+        _ => region(request),
+    });
+    let outcome = sandbox(&server).run("awsb", ["prune", "--yes"]).ended_with(1);
+    assert_eq!(outcome.stderr.matches("awsb prune: error: ").count(), 1, "{outcome}");
+    assert!(!outcome.stderr.contains("nothing to remove"), "{outcome}");
     // Who cannot see the jobs does not know what is in use.
     let server = BadServer::start(|request, _| match request.operation() {
         "listjobs" => Answer::error(

@@ -3,7 +3,7 @@
 //! This file has the parts that all tools share: the common options, the way from a command line to
 //! arguments, and the way from an outcome to an exit code.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -12,6 +12,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use crate::aws::Session;
 use crate::config::{ClusterSelector, parse_region};
 use crate::ui::{Exit, Failure, Format, Output, SignalListener};
+use awsb_model::payload::launcher::quote;
 use awsb_model::{Submitter, words};
 
 pub use dispatch::main;
@@ -62,6 +63,13 @@ pub struct CommonArgs {
     /// Print requests and answers on stderr, with secrets masked
     #[arg(long, global = true)]
     pub debug: bool,
+}
+
+/// The hint that lists the containers of a job, as a shell reads their names.
+pub fn container_hint(names: &[&str]) -> String {
+    let quoted: Vec<String> =
+        names.iter().map(|name| quote(OsStr::new(name)).to_string_lossy().into_owned()).collect();
+    format!("`--container` takes {}", words::or(&quoted))
 }
 
 impl CommonArgs {

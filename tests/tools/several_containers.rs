@@ -108,7 +108,11 @@ fn containers_of_a_task_start_in_order_and_share_a_network() {
     let file = folder.join(format!("{id}.out"));
     assert_eq!(std::fs::read_to_string(file).unwrap(), "made\n");
     let failed = sandbox.run("bout", ["--container", "other", id]);
-    assert!(failed.failed_with(2).contains("has no container other"), "{failed}");
+    assert!(failed.failed_with(2).contains("has no container `other`"), "{failed}");
+    for tool in ["bout", "bexec"] {
+        let failed = sandbox.run(tool, ["--container", "", id]);
+        assert!(failed.failed_with(2).contains("a value is required for '--container <NAME>'"), "{failed}");
+    }
     assert!(failed.hints().contains("setup, side or main"), "{failed}");
     let detail = sandbox.run("bstat", ["-d", id]).ok().stdout;
     for words in ["container setup", "not essential; exit code 0", "container main", "essential; exit code 3"]
@@ -281,7 +285,7 @@ fn commands_beside_a_task_run_in_the_container_that_is_named() {
     // The first essential one.
     assert_eq!(part(&[]), "the side\n");
     let failed = sandbox.run("bexec", ["--container", "other", &id, "true"]);
-    assert!(failed.failed_with(2).contains("has no container other"), "{failed}");
+    assert!(failed.failed_with(2).contains("has no container `other`"), "{failed}");
     assert!(failed.hints().contains("side or main"), "{failed}");
 
     // They share their ports.
@@ -357,7 +361,7 @@ fn a_task_of_one_process() {
     // Its name is that of its only container.
     assert_eq!(sandbox.run("bout", ["--container", "only", "last"]).ok().stdout, "hello\n");
     let failed = sandbox.run("bout", ["--container", "other", "last"]);
-    assert!(failed.failed_with(2).contains("has no container other"), "{failed}");
+    assert!(failed.failed_with(2).contains("has no container `other`"), "{failed}");
     let job = sandbox.run("bstat", ["--json", "-e", "last"]).ok().json()[0].take();
     let stream = job["container"]["logStreamName"].as_str().unwrap();
     assert!(stream.starts_with("process/only/"), "{job}");

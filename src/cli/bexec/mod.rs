@@ -11,6 +11,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::builder::NonEmptyStringValueParser;
 
 use self::forward::Ports;
 pub use self::session::{Command, run_command};
@@ -38,7 +39,7 @@ pub struct Args {
     #[arg(short = 'T', long)]
     no_terminal: bool,
     /// The container of the job, where it has several [default: the first essential one]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     container: Option<String>,
     /// Forward this port of this machine to a port of the job, until Ctrl-C
     #[arg(

@@ -8,6 +8,7 @@ use aws_sdk_ecs::types::{ManagedAgentName, Task};
 use serde_json::json;
 use uuid::Uuid;
 
+use super::super::container_hint;
 use super::attach::attach;
 use super::marked_output::wrapped;
 use super::plugin::{self, PluginSession};
@@ -16,7 +17,7 @@ use crate::aws::session_stream::{connect, needs_plugin};
 use crate::aws::{Session, explain};
 use crate::batch::ExecTask;
 use crate::ui::{ErrorKind, Exit, Failure};
-use awsb_model::{command_line, words};
+use awsb_model::command_line;
 
 /// How long the agent of a job that has just begun to run may need, and how often it is tried.
 const AGENT_PATIENCE: Duration = Duration::from_secs(90);
@@ -173,8 +174,7 @@ fn known_container(described: &Task, name: &str, job: &str) -> Result<String, Fa
     if names.contains(&name) {
         return Ok(name.to_owned());
     }
-    Err(Failure::usage(format!("the job {job} has no container {name}"))
-        .hint(format!("`--container` takes {}", words::or(&names))))
+    Err(Failure::usage(format!("the job {job} has no container `{name}`")).hint(container_hint(&names)))
 }
 
 /// The container as Systems Manager names it: `ecs:CLUSTER_TASK_RUNTIME` (`awscli`,

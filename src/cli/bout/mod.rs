@@ -13,11 +13,12 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use clap::Parser;
+use clap::builder::NonEmptyStringValueParser;
 
 use self::output_dir::OutputDir;
 pub use self::print::{Printer, Style};
 use super::wait::{note_jobs_go_on, warn_of_lost_output};
-use super::{CommonArgs, job_args};
+use super::{CommonArgs, container_hint, job_args};
 use crate::aws::{ResilientSession, Session};
 use crate::batch::{self, Job};
 use crate::logs::{self, Event, FollowEnd, FollowOptions, LogQuery, LogStreamRef, TimeRange};
@@ -53,7 +54,7 @@ pub struct Args {
     #[arg(long, value_name = "N|all", default_value = "all", allow_negative_numbers = true)]
     attempt: AttemptArg,
     /// Only the lines of this container, in a job of several
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     container: Option<String>,
     /// Put the time before each line
     #[arg(short = 'T', long)]
@@ -377,10 +378,10 @@ fn check_container(job: &Job, name: &str) -> Result<(), Failure> {
     if names.contains(&name) {
         return Ok(());
     }
-    let failure = Failure::usage(format!("the job {id} has no container {name}"));
+    let failure = Failure::usage(format!("the job {id} has no container `{name}`"));
     Err(match names.as_slice() {
         [] => failure.hint("it has one container, which has no name: leave `--container` out"),
-        _ => failure.hint(format!("`--container` takes {}", words::or(&names))),
+        names => failure.hint(container_hint(names)),
     })
 }
 

@@ -73,7 +73,7 @@ async fn parts(session: &Session, job: &Job, query: &LogQuery) -> Result<Vec<Job
 pub fn container_without_stream(job: &Job, name: &str) -> Failure {
     let id = &job.job_id;
     let yet = if job.status.has_ended() { "" } else { " yet" };
-    Failure::failed(format!("the container {name} of the job {id} has no log stream{yet}"))
+    Failure::failed(format!("the container `{name}` of the job {id} has no log stream{yet}"))
         .hint(format!("`bstat -d {id}` shows how its containers are"))
 }
 

@@ -36,6 +36,9 @@ pub enum CallError {
     /// No answer came. It is open whether something was done.
     #[error("no answer: {0}")]
     NoAnswer(String),
+    /// An answer came that is not as the API says. It is open whether something was done.
+    #[error("the answer cannot be read{}", of_reason(.0))]
+    Unreadable(Option<String>),
     /// A web page came in place of an answer, as proxies and the login pages of networks send it.
     #[error("a web page came in place of an answer (HTTP status {status})")]
     WebPage {
@@ -70,6 +73,16 @@ pub enum CallError {
     /// The network kept the credentials from being fetched.
     #[error("no connection for credentials: {0}")]
     CredentialsUnreachable(String),
+}
+
+/// An answer is not as the API says. The text is the reason.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer cannot be read ({0})")]
+pub struct UnreadableAnswer(pub String);
+
+/// The reason in parentheses, if there is one.
+fn of_reason(why: &Option<String>) -> String {
+    why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default()
 }
 
 /// A kind of resources that calls name.
@@ -113,7 +126,8 @@ impl CallError {
                     return CallError::ClockSkew { code: code.to_owned(), ahead: ahead_of(e.raw()) };
                 }
                 if status < 300 {
-                    return CallError::NoAnswer("the answer cannot be read".to_owned());
+                    let why = innermost(e.err());
+                    return CallError::Unreadable(Some(why).filter(|why| !why.is_empty()));
                 }
                 let id =
                     ["x-amzn-requestid", "x-amz-request-id"].iter().find_map(|h| e.raw().headers().get(h));
@@ -135,9 +149,12 @@ impl CallError {
             SdkError::DispatchFailure(e) if e.as_connector_error().is_some_and(is_connecting) => {
                 CallError::Unreachable(innermost(error))
             }
-            SdkError::ResponseError(e) => {
-                web_page(e.raw()).unwrap_or_else(|| CallError::NoAnswer(innermost(error)))
-            }
+            SdkError::ResponseError(e) => web_page(e.raw()).unwrap_or_else(|| {
+                match causes(error).find_map(|e| e.downcast_ref::<UnreadableAnswer>()) {
+                    Some(UnreadableAnswer(why)) => CallError::Unreadable(Some(shortened(why, MAX_TEXT))),
+                    None => CallError::NoAnswer(innermost(error)),
+                }
+            }),
             SdkError::TimeoutError(_) => CallError::NoAnswer("it took too long".to_owned()),
             SdkError::ConstructionFailure(_) => CallError::Unreachable(innermost(error)),
             _ => CallError::NoAnswer(innermost(error)),
@@ -254,9 +271,10 @@ impl CallError {
         match self {
             CallError::Unreachable(_) | CallError::CredentialsUnreachable(_) => ErrorKind::Unreachable,
             // A login page of a network goes away once its user has logged in.
-            CallError::NoAnswer(_) | CallError::WebPage { .. } | CallError::Redirect { .. } => {
-                ErrorKind::NoAnswer
-            }
+            CallError::NoAnswer(_)
+            | CallError::Unreadable(_)
+            | CallError::WebPage { .. }
+            | CallError::Redirect { .. } => ErrorKind::NoAnswer,
             CallError::NoCredentials(_) | CallError::UnusableCredentials(_) => ErrorKind::Credentials,
             // With a clock that is right, the request was late, as on a laptop that slept
             // meanwhile.

@@ -215,6 +215,11 @@ fn describe(context: &CallContext<'_>, doing: &str, error: &CallError) -> Failur
         CallError::NoAnswer(reason) => {
             network_hints(context, failure(format!("{place} gave no answer: {reason}")))
         }
+        CallError::Unreadable(why) => {
+            let why = why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+            failure(format!("{place} answered, and its answer cannot be read{why}"))
+                .hint("the same command with `--debug` shows the answer")
+        }
         CallError::WebPage { status, title } => {
             let title = title.as_ref().map(|title| format!(", titled `{title}`")).unwrap_or_default();
             let failure = failure(format!(

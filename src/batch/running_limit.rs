@@ -64,9 +64,10 @@ pub async fn ensure(
     let failure = explain(session, &doing, &error);
     let reason = CallError::from_sdk(&error);
     match &reason {
-        CallError::Unreachable(_) | CallError::CredentialsUnreachable(_) | CallError::NoAnswer(_) => {
-            Err(LimitError::Passing(failure))
-        }
+        CallError::Unreachable(_)
+        | CallError::CredentialsUnreachable(_)
+        | CallError::NoAnswer(_)
+        | CallError::Unreadable(_) => Err(LimitError::Passing(failure)),
         _ if reason.is_throttling() => Err(LimitError::Passing(failure)),
         _ if reason.is_unknown_operation() => Err(LimitError::Refused(without_operation(session, failure))),
         CallError::Service { status: 408 | 500.., .. } | CallError::WebPage { status: 408 | 500.., .. } => {

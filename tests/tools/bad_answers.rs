@@ -89,6 +89,20 @@ fn a_message_without_end_is_cut() {
 }
 
 #[story]
+fn an_answer_that_cannot_be_read_is_an_answer() {
+    let numbers = json!({ "jobs": [{
+        "jobId": ID, "jobName": "n", "jobQueue": "q", "jobDefinition": "d", "status": "RUNNING", "startedAt": 0,
+        "container": { "exitCode": 3_000_000_000_i64 },
+    }]});
+    let server = BadServer::start(move |_, _| Answer::json(numbers.clone()));
+    let outcome = Sandbox::at(&server.endpoint()).run("bstat", ["--json", ID]);
+    let message = outcome.failed_with(1);
+    assert!(message.contains("answered, and its answer cannot be read"), "{outcome}");
+    assert!(!message.contains("no answer"), "{outcome}");
+    assert!(outcome.hints().contains("`--debug`") && !outcome.hints().contains("network"), "{outcome}");
+}
+
+#[story]
 fn pages_that_never_end_are_an_error() {
     let server = BadServer::start(|_, _| Answer::json(json!({"jobSummaryList": [], "nextToken": "same"})));
     let outcome = Sandbox::at(&server.endpoint()).run("bstat", [] as [&str; 0]);

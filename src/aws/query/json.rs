@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{QueryError, shape, signed};
+use crate::aws::call_error::UnreadableAnswer;
 use crate::aws::trace::Trace;
 
 /// A service with a JSON protocol.
@@ -82,8 +83,7 @@ fn read<A: DeserializeOwned>(response: &HttpResponse) -> Result<A, OrchestratorE
         return Err(OrchestratorError::operation(QueryError(error(kind, body))));
     }
     let body = if body.is_empty() { b"{}" } else { body };
-    serde_json::from_slice(body)
-        .map_err(|why| OrchestratorError::other(format!("the answer cannot be read ({why})")))
+    serde_json::from_slice(body).map_err(|why| OrchestratorError::other(UnreadableAnswer(why.to_string())))
 }
 
 /// The content of an error answer (Smithy, `awsJson1_1` and `restJson1`, "Operation error

@@ -40,6 +40,7 @@ use quick_xml::DeError;
 use quick_xml::de::from_str;
 use serde::de::DeserializeOwned;
 
+use super::call_error::UnreadableAnswer;
 use super::trace::Trace;
 
 /// A service.
@@ -205,7 +206,7 @@ fn read<A: Answer>(
     if !response.status().is_success() {
         return Err(OrchestratorError::operation(QueryError(read_error(&body))));
     }
-    A::parse(&body).map_err(|why| OrchestratorError::other(format!("the answer cannot be read ({why})")))
+    A::parse(&body).map_err(|why| OrchestratorError::other(UnreadableAnswer(why.to_string())))
 }
 
 /// An error that the service has answered with.

@@ -333,6 +333,7 @@ impl<'a> Driver<'a> {
             CallError::Unreachable(_) | CallError::CredentialsUnreachable(_) => self.retryable(failure),
             error if error.is_throttling() => self.retryable(failure),
             CallError::NoAnswer(_)
+            | CallError::Unreadable(_)
             | CallError::Service { status: 408 | 500.., .. }
             | CallError::WebPage { status: ..300 | 408 | 500.., .. } => {
                 SubmitReply::Lost(self.number(failure))

@@ -46,6 +46,8 @@ fn a_list_of_tasks_without_end_is_refused() {
     let output = endless.stdout.take().expect("its output");
     let mut command = sandbox.command("bsub", ["--dry-run", "--each", "-", "echo", "{}"]);
     let refused = command.stdin(output).output().expect("bsub runs");
+    // The command holds the reader.
+    drop(command);
     endless.wait().expect("yes ends with its reader");
     assert_eq!(refused.status.code(), Some(2));
     let stderr = String::from_utf8_lossy(&refused.stderr);

@@ -164,7 +164,7 @@ fn the_end_of_an_essential_container_ends_the_task() {
     assert_eq!(containers[1]["logStreamName"], Value::Null, "{job}");
     for options in [&[][..], &["-f"]] {
         let failed = sandbox.run("bout", [&["--container", "main"], options, &["last"]].concat());
-        assert!(failed.failed_with(1).contains("the container main of the job"), "{failed}");
+        assert!(failed.failed_with(1).contains("the container `main` of the job"), "{failed}");
         assert!(failed.stderr.contains("has no log stream"), "{failed}");
     }
     let detail = sandbox.run("bstat", ["-d", "-e", "last"]).ok().stdout;

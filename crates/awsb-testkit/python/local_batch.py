@@ -7,24 +7,14 @@ error that the model does not have, ends the story.
 import os
 import sys
 import tempfile
-import time
 
 import boto3
 from botocore.exceptions import ClientError
 
+from waiting import once
+
 batch = boto3.client("batch")
 logs = boto3.client("logs")
-PATIENCE_S = 60
-
-
-def once(what, look):
-    """What `look` returns when that is true."""
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        if seen := look():
-            return seen
-        time.sleep(0.01)
-    raise AssertionError(f"does not happen: {what}")
 
 
 def submit(name, script="true", queue="local", definition="local", **more):

@@ -6,13 +6,12 @@ fields of answers that never appear are in a list, too. So a newer botocore show
 """
 
 import sys
-import time
 import uuid
 from itertools import zip_longest
 
 from local_batch_model import REQUIREMENTS, call, fields_of, filled, missing, model
+from waiting import once
 
-PATIENCE_S = 60
 seen = set()
 
 
@@ -47,16 +46,6 @@ def leaves(shape, path):
     """The paths of the fields of a shape that have no fields themselves."""
     all_paths = set(fields_of(shape, path))
     return sorted(p for p in all_paths if not any(other.startswith((p + ".", p + "[", p + "{")) for other in all_paths))
-
-
-def once(what, look):
-    """What `look` returns when that is true."""
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        if found := look():
-            return found
-        time.sleep(0.01)
-    raise AssertionError(f"does not happen: {what}")
 
 
 # Values for which not any will do: by the end of the path of a field, the longest end first.

@@ -260,8 +260,8 @@ pub fn check_runnable(container: &Map<String, Value>) -> Result<(), ApiError> {
             "it has no Secrets Manager and no Parameter Store for secrets; set them in environment",
         );
     }
-    let tmpfs = properties.linux_parameters.iter().flat_map(|linux| linux.tmpfs.iter().flatten());
-    let mut options = tmpfs.flat_map(|tmpfs| tmpfs.mount_options.iter().flatten());
+    let tmpfs = || properties.linux_parameters.iter().flat_map(|linux| linux.tmpfs.iter().flatten());
+    let mut options = tmpfs().flat_map(|tmpfs| tmpfs.mount_options.iter().flatten());
     if let Some(option) = options.find(|option| !awsb_model::Tmpfs::is_option_of_new(option)) {
         return cannot(&format!(
             "a tmpfs is a new file system, for which the mount option {option:?} has no meaning"
@@ -269,8 +269,7 @@ pub fn check_runnable(container: &Map<String, Value>) -> Result<(), ApiError> {
     }
     let mut anonymous = HashSet::new();
     // The engine starts no container with two mounts at one path.
-    let tmpfs = properties.linux_parameters.iter().flat_map(|linux| linux.tmpfs.iter().flatten());
-    let mut paths: HashSet<String> = tmpfs.map(|tmpfs| normalized(&tmpfs.container_path)).collect();
+    let mut paths: HashSet<String> = tmpfs().map(|tmpfs| normalized(&tmpfs.container_path)).collect();
     for volume in properties.volumes.iter().flatten() {
         if volume.efs_volume_configuration.as_ref().is_some_and(|value| !value.is_null()) {
             return cannot("it has no EFS for efsVolumeConfiguration; use host with a sourcePath");

@@ -8,6 +8,7 @@ use bollard::query_parameters::RemoveImageOptionsBuilder;
 use nix::sys::signal::Signal;
 use serde_json::json;
 
+use awsb_testkit::shells::executable;
 use awsb_testkit::{EngineLine, ImageBench, Moto, Registry, Sandbox, Terminal, eventually, on_engine, story};
 
 /// Both builders, as `DOCKER_BUILDKIT` names them.
@@ -271,8 +272,8 @@ fn a_base_image_is_pulled_as_the_user_who_has_logged_in() {
             });
             let mut bench = ImageBench::new();
             bench.sandbox.set("DOCKER_BUILDKIT", builder);
-            let bin = bench.sandbox.file("bin/docker-credential-awsb-test", helper);
-            std::fs::set_permissions(&bin, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+            let bin = bench.sandbox.file("bin/docker-credential-awsb-test", "");
+            executable(&bin, helper).unwrap();
             let path = format!("{}:{}", bin.parent().unwrap().display(), bench.sandbox.get("PATH").unwrap());
             bench.sandbox.set("PATH", path);
             bench.sandbox.set("HELPED", registry.host.as_str());

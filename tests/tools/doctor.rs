@@ -1,11 +1,11 @@
 //! `awsb doctor`: what it checks, and what it says to do.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::Duration;
 
-use awsb_testkit::shells::executable;
+use awsb_testkit::shells::{executable, install};
 use awsb_testkit::{Answer, BadServer, Outcome, Sandbox, eventually, program_built, story};
 use serde_json::Value;
 
@@ -21,8 +21,7 @@ fn findings(outcome: &Outcome) -> BTreeMap<String, Vec<(String, String)>> {
 }
 
 fn program(path: &Path) {
-    std::fs::write(path, "#!/bin/sh\necho awsb 9.8.7\n").expect("a program");
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("its mode");
+    executable(path, "#!/bin/sh\necho awsb 9.8.7\n").expect("a program");
 }
 
 #[story]
@@ -81,9 +80,7 @@ fn environment(sandbox: &Sandbox) -> std::path::PathBuf {
     std::fs::create_dir_all(sandbox.work().join("venv/lib/python3.11/site-packages/awsb-0.1.0.dist-info"))
         .expect("a folder");
     for name in ["awsb", "bsub", "bstat"] {
-        std::fs::hard_link(program_built(name), bin.join(name))
-            .or_else(|_| std::fs::copy(program_built(name), bin.join(name)).map(drop))
-            .expect("a program");
+        install(name, &bin).expect("a program");
     }
     let script = include_str!("../../packaging/old-name.sh");
     for name in ["awsbsub", "awsbstat", "awsbout", "awsbkill", "awsbqueues", "awsbhosts"] {

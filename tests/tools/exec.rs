@@ -1,9 +1,9 @@
 //! `bexec` with answers as AWS gives them, and a program in the place of Amazon's plugin. The
 //! sessions of the local cluster are in `tests/local/exec.rs`.
 
-use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, Mutex};
 
+use awsb_testkit::shells::executable;
 use awsb_testkit::{Answer, BadServer, Outcome, Request, Sandbox, story};
 use serde_json::{Value, json};
 
@@ -95,11 +95,9 @@ fn sandbox(world: World) -> (Sandbox, BadServer, Arc<Mutex<Vec<Value>>>) {
 /// Puts a program in the place of the plugin. It writes its arguments to a file, and then does as
 /// the agent would: it runs the command, if `script` has the words for it.
 fn plugin(sandbox: &mut Sandbox, script: &str) {
-    let file = sandbox.file(
-        "bin/session-manager-plugin",
-        format!("#!/bin/sh\nprintf '%s\\n' \"$@\" > \"$HOME/arguments\"\n{script}\n"),
-    );
-    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let file = sandbox.file("bin/session-manager-plugin", "");
+    let text = format!("#!/bin/sh\nprintf '%s\\n' \"$@\" > \"$HOME/arguments\"\n{script}\n");
+    executable(&file, &text).unwrap();
     let path = format!("{}:{}", file.parent().unwrap().display(), sandbox.get("PATH").unwrap());
     sandbox.set("PATH", path);
 }

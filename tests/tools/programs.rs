@@ -4,7 +4,8 @@ use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 
-use awsb_testkit::{Sandbox, program_built, story};
+use awsb_testkit::shells::install;
+use awsb_testkit::{Sandbox, story};
 
 const TOOLS: [&str; 11] =
     ["bsub", "bstat", "bout", "bkill", "bexec", "bwait", "bqueues", "bhosts", "bimage", "bcluster", "blocal"];
@@ -87,16 +88,12 @@ fn arguments_output_and_exit_codes_pass_through() {
     assert!(outcome.code() == 2 && outcome.stderr.starts_with("bstat: error: "), "{outcome}");
 }
 
-/// A folder with some of the built programs. They are copied where they cannot be links: a copy
-/// that another thread's child still has open for writing cannot be executed yet.
+/// A folder with some of the built programs.
 fn folder_with(sandbox: &Sandbox, name: &str, programs: &[&str]) -> PathBuf {
     let folder = sandbox.work().join(name);
     std::fs::create_dir(&folder).expect("a folder");
     for program in programs {
-        let (built, here) = (program_built(program), folder.join(program));
-        if std::fs::hard_link(&built, &here).is_err() {
-            std::fs::copy(built, here).expect("a copy of a program");
-        }
+        install(program, &folder).expect("a program");
     }
     folder
 }

@@ -1,7 +1,8 @@
 //! Jobs run as a container would run them, under every shell that its `/bin/sh` may be.
 
+use std::io::Write;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use awsb::stage::{PackedInputs, Plan, PlanError, Target};
 use awsb_model::request::Overrides;
@@ -82,11 +83,44 @@ pub fn command(plan: &Plan, shell: &[&str], place: &Path) -> Command {
     command
 }
 
-/// Writes a program.
+/// Writes a program that can be executed at once.
+///
+/// Another process writes it. If this one had it open for writing, a thread that starts a child at
+/// that moment would hand the open file on, and until that child executes its own program, the
+/// kernel refuses to execute this one (`ETXTBSY`).
+///
+/// # Errors
+/// When the file cannot be written, or no shell be started.
 pub fn executable(path: &Path, text: &str) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::write(path, text)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))
+    let script = r#"cat >"$1.new" && chmod 755 "$1.new" && mv -f "$1.new" "$1""#;
+    let mut shell =
+        Command::new("/bin/sh").args(["-c", script, "sh"]).arg(path).stdin(Stdio::piped()).spawn()?;
+    let written = shell.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(text.as_bytes()));
+    let status = shell.wait()?;
+    written?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(std::io::Error::other(format!("{status} at {}", path.display())))
+    }
+}
+
+/// Puts a program that was built into a folder: as a link, or as a copy on another file system. A
+/// copy is made by another process, for the reason that [`executable`] gives.
+///
+/// # Errors
+/// When neither can be made.
+pub fn install(name: &str, folder: &Path) -> std::io::Result<()> {
+    let (built, here) = (crate::program_built(name), folder.join(name));
+    if std::fs::hard_link(&built, &here).is_ok() {
+        return Ok(());
+    }
+    let status = Command::new("cp").arg(&built).arg(&here).status()?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(std::io::Error::other(format!("{status} at {}", here.display())))
+    }
 }
 
 /// Puts one of this machine's tools into a folder that is to be a whole `PATH`.

@@ -157,7 +157,13 @@ mod tests {
         let path = folder.path().join(PROGRAM);
         std::fs::write(&path, program(Machine::X86))?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))?;
-        let mut child = std::process::Command::new(&path).spawn()?;
+        let mut child = loop {
+            match std::process::Command::new(&path).spawn() {
+                // Another thread was starting a child while this one wrote the program.
+                Err(e) if e.kind() == std::io::ErrorKind::ExecutableFileBusy => std::thread::yield_now(),
+                started => break started?,
+            }
+        };
         assert_eq!(child.try_wait()?, None);
         child.kill()?;
         assert_eq!(child.wait()?.signal(), Some(9));

@@ -37,6 +37,11 @@ fn every_field_of_a_job_definition_is_shown_as_it_was_given() {
 }
 
 #[story]
+fn an_integer_of_the_model_that_no_client_could_read_is_refused_by_its_name() {
+    run_story_of("local_batch_model.py", "integers");
+}
+
+#[story]
 fn a_job_waits_for_what_it_depends_on() {
     run_story("dependencies");
 }

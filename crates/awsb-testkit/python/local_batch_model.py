@@ -204,8 +204,49 @@ def definitions():
         assert not (gone := missing(request, described)), (properties.keys(), gone)
 
 
+def paths(shape, kinds, above=()):
+    """The paths of the numbers of these kinds in a shape: names of members, and None for the element of a list."""
+    if shape is None or shape.name in above:
+        return
+    above = (*above, shape.name)
+    if shape.type_name in kinds:
+        yield ()
+    elif shape.type_name == "structure":
+        for name, member in shape.members.items():
+            yield from ((name, *rest) for rest in paths(member, kinds, above))
+    elif shape.type_name == "list":
+        yield from ((None, *rest) for rest in paths(shape.member, kinds, above))
+
+
+def nested(path, value):
+    """The value at the end of a path."""
+    for name in reversed(path):
+        value = [value] if name is None else {name: value}
+    return value
+
+
+def integers():
+    """An Integer of the model has 32 bits, and a greater one is refused by its name; a Long has 64."""
+    tried = {"integer": 0, "long": 0}
+    for operation in model.operation_names:
+        shape = model.operation_model(operation).input_shape
+        parameters = required(shape)
+        _, error = call(operation, **parameters)
+        if error and error["Code"] == "UnknownOperationException":
+            continue
+        for kind, has_64_bits in (("integer", False), ("long", True)):
+            for path in paths(shape, {kind}):
+                _, error = call(operation, **parameters | nested(path, 2**31))
+                name = next(name for name in reversed(path) if name)
+                refused = error is not None and f"{name} must be an integer from" in error["Message"]
+                assert refused != has_64_bits, (operation, path, error)
+                tried[kind] += 1
+    assert all(tried.values()), tried
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "--write":
         FIELDS.write_text("".join(f"{field}\n" for field in all_fields()))
     else:
-        {"operations": operations, "fields": fields, "definitions": definitions}[sys.argv[1]]()
+        stories = (operations, fields, definitions, integers)
+        {story.__name__: story for story in stories}[sys.argv[1]]()

@@ -30,6 +30,7 @@ mod spawn;
 mod sts;
 mod systems_manager;
 mod trace;
+mod web_page;
 
 pub use access_denied::AccessDenied;
 pub use cache::Cache;

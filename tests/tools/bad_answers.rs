@@ -65,6 +65,23 @@ fn a_web_page_is_said_to_be_one() {
     }
 }
 
+/// The success of a PUT is its status alone. A bundle that went to a login page is nowhere.
+#[story]
+fn a_bundle_that_a_web_page_answers_is_not_stored() {
+    for (status, html) in [(200, "<!DOCTYPE html><title>Guests</title>"), (201, "<html>")] {
+        let server = BadServer::start(move |request, _| match (request.service.as_str(), &*request.method) {
+            ("s3", "PUT") => page(status, html),
+            ("s3", _) => Answer::s3_error(404, "NoSuchKey", "no"),
+            _ => Answer::error(500, "InternalError", "never"),
+        });
+        let sandbox = Sandbox::at(&server.endpoint());
+        sandbox.file("input", "x".repeat(100_000));
+        let outcome = sandbox.run("bsub", ["-i", "input", "--wrap", "cat input"]);
+        assert!(outcome.failed_with(1).contains("answered with a web page"), "{outcome}");
+        assert!(server.requests("submitjob").is_empty(), "{outcome}");
+    }
+}
+
 #[story]
 fn a_redirect_is_said_to_be_one_and_where_it_leads() {
     let headers = vec![

@@ -42,6 +42,7 @@ use serde::de::DeserializeOwned;
 
 use super::call_error::UnreadableAnswer;
 use super::trace::Trace;
+use super::web_page::RefuseWebPages;
 
 /// A service.
 #[derive(Debug, Clone, Copy)]
@@ -181,6 +182,7 @@ where
         .interceptor(RequestInfoInterceptor::new())
         .interceptor(UserAgentInterceptor::new())
         .interceptor(InvocationIdInterceptor::new())
+        .interceptor(RefuseWebPages)
         .retry_classifier(HttpStatusCodeClassifier::default())
         .retry_classifier(TransientErrorClassifier::<QueryError>::new())
         .retry_classifier(AwsErrorCodeClassifier::<QueryError>::new())

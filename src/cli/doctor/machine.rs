@@ -202,7 +202,8 @@ pub fn settings(meant: &Result<Cluster, Failure>, is_named: bool) -> Vec<Finding
             return std::iter::once(own).chain(old).chain([cluster]).collect();
         }
         Err(failure) => {
-            let wrong = Finding::failed(Check::Settings, failure);
+            let wrong = Finding::failed(Check::Settings, failure)
+                .hint("`-c local` is the cluster on this machine, which needs no settings");
             // The mistake may be that of the old file. Its kind has the line.
             let other = old.filter(|old| old.cause.is_none() || old.cause != wrong.cause);
             let cluster = Finding::skipped(Check::Cluster, Need::Settings);

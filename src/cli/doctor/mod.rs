@@ -49,6 +49,8 @@ impl Args {
             Ok(_) => match self.common.open().await {
                 Ok(session) => cluster::check(&session).await,
                 Err(failure) => {
+                    // The cluster is described, and cannot be used all the same.
+                    findings.retain(|finding| finding.check != Check::Cluster);
                     findings.push(Finding::failed(Check::Cluster, &failure));
                     cluster::skipped(Need::of_failure(failure.kind()).unwrap_or(Need::Cluster))
                 }

@@ -44,8 +44,8 @@ pub fn web_page(response: &HttpResponse) -> Option<CallError> {
 
 /// An interceptor that has a call fail when a web page came in place of its answer.
 ///
-/// An operation whose answer has no content, such as `PutObject`, would else succeed: its success is
-/// the status alone, and a login page has the status 200.
+/// An operation whose answer has no content, such as `PutObject`, would else succeed: its success
+/// is the status alone, and a login page has the status 200.
 #[derive(Debug, Clone, Copy)]
 pub struct RefuseWebPages;
 

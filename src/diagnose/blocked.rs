@@ -64,7 +64,7 @@ pub fn finding(
         let words = words.trim_start_matches(word).trim_start_matches(" - ");
         return Some(Finding::new(code, format!("{meaning}the cluster says: {words}")).advise(advice));
     }
-    let mut finding = Finding::new(code, format!("{meaning}AWS says: {reason}"));
+    let mut finding = Finding::new(code, format!("{meaning}Batch says: {reason}"));
     finding.advice = advice(code, environments);
     if job.nodes.is_some() {
         let nodes =

@@ -153,7 +153,8 @@ impl Cause {
         let reason = end.reason.as_deref().filter(|r| !r.is_empty());
         let status = end.status_reason.as_deref().filter(|r| !r.is_empty());
         // AWS's own message is added if ours leaves something out.
-        let quoted = |text: Option<&str>| text.map(|text| format!("; AWS says: {text}")).unwrap_or_default();
+        let quoted =
+            |text: Option<&str>| text.map(|text| format!("; Batch says: {text}")).unwrap_or_default();
         let image = job.image.as_deref().unwrap_or("the image");
         let had = job.demand.filter(|d| d.memory_mib > 0).map(|d| d.memory_mib);
         let short = &self.short;
@@ -301,7 +302,7 @@ fn image_pull(cause: &Cause, image: &str, words: &str) -> Finding {
         (String::new(), format!("check the image's name, and that the instances can reach {registry}"))
     };
     let why = if why.is_empty() { String::new() } else { format!(": {why}") };
-    let suffix = if words.is_empty() { String::new() } else { format!("; AWS says: {words}") };
+    let suffix = if words.is_empty() { String::new() } else { format!("; Batch says: {words}") };
     Finding::new(cause.code, format!("{} ({image}){why}{suffix}", cause.short)).advise(advice)
 }
 
@@ -320,5 +321,5 @@ fn initialization(cause: &Cause, words: &str) -> Finding {
     } else {
         "the subnets need a way to ECR, S3, CloudWatch Logs and what the job mounts: NAT gateway, public address or VPC endpoints"
     };
-    Finding::new(cause.code, format!("{}; AWS says: {words}", cause.short)).advise(advice)
+    Finding::new(cause.code, format!("{}; Batch says: {words}", cause.short)).advise(advice)
 }

@@ -63,7 +63,7 @@ impl Diagnosis {
     pub fn of(evidence: &Evidence) -> Self {
         let mut findings = findings(evidence);
         findings.extend(evidence.job.unstarted.iter().map(|(name, reason)| {
-            let message = format!("its container {name} could not be started; AWS says: {reason}");
+            let message = format!("its container {name} could not be started; Batch says: {reason}");
             Finding::new(Code::CannotStart, message)
         }));
         findings.extend(evidence.unseen.iter().map(unseen));

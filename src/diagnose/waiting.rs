@@ -141,7 +141,7 @@ fn status_reason(evidence: &Evidence) -> Option<Finding> {
     if blocked::code(reason).is_some() || of_last == Some(reason) {
         return None;
     }
-    Some(Finding::new(Code::WaitReason, format!("AWS says: {reason}")))
+    Some(Finding::new(Code::WaitReason, format!("Batch says: {reason}")))
 }
 
 pub fn starting(evidence: &Evidence) -> Vec<Finding> {

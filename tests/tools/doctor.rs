@@ -262,6 +262,14 @@ fn one_cause_is_one_error_and_the_rest_is_not_checked() {
     texts.push(of_cluster(&sandbox.run("awsb", ["doctor"]).ended_with(1)));
     let outcome = sandbox.run("awsb", ["doctor", "-c", "fra"]).ended_with(1);
     let config = sandbox.get("XDG_CONFIG_HOME").expect("a folder");
+    // Whoever cannot mend the settings now can run jobs here all the same.
+    sandbox.config("default_cluster = \"far\"\nclusters = 1\n");
+    let wrong = sandbox.run("awsb", ["doctor"]).ended_with(1);
+    assert!(
+        wrong.stdout.contains("hint: `-c local` is the cluster on this machine, which needs no"),
+        "{wrong}"
+    );
+    sandbox.run("awsb", ["doctor", "-c", "local"]).ok();
     texts.push(of_cluster(&outcome).replace(config, "CONFIG"));
     assert!(outcome.stdout.contains("ok       settings "), "{outcome}");
     insta::assert_snapshot!(texts.join("\n"));

@@ -217,6 +217,8 @@ mod tests {
         says(b"\0", 1, "a NUL in line 1");
         says(b"y\ny\0", 1, "a NUL in line 2");
         says(&[b'x'; 4096], 32, "127 KiB in line 1");
+        says(&[b"y\n".as_slice(), &[b'x'; 127 * 1024 + 1]].concat(), 1, "127 KiB in line 2");
+        assert_eq!(refusal(&[&[b'x'; 4096], b"\n".as_slice()].concat(), 40), None);
         says(&b"y\n".repeat(100_000), 11, "more than 1000000 lines");
         assert_eq!(refusal(&b"y\n".repeat(100_000), 10), None);
         let long = [&[b'x'; 64 << 10][..], b"\n"].concat();

@@ -212,6 +212,42 @@ fn nodes_take_a_licence_each() {
 }
 
 #[story]
+fn the_nodes_of_the_command_line_share_the_licences_of_a_script() {
+    let sandbox = Sandbox::with_aws();
+    resource(&sandbox, "lic", "99");
+    let taken = |args: &[&str]| {
+        let outcome = sandbox.run("bsub", [&["--dry-run"], args, &["job.sh"]].concat()).ok();
+        let shown = outcome.json();
+        let request = shown.as_array().unwrap().iter().find(|r| r["operation"] == "SubmitJob").unwrap();
+        let list = &request["request"]["consumableResourcePropertiesOverride"]["consumableResourceList"];
+        assert_eq!(list.as_array().map(Vec::len), Some(1), "{shown}");
+        let warning = outcome.stderr.lines().find(|line| line.contains("warning")).map(str::to_owned);
+        (list[0]["quantity"].as_u64().unwrap(), warning.unwrap_or_default())
+    };
+    let lsf = "#BSUB -R \"rusage[lic=2/job]\"";
+    for head in ["#SBATCH -L lic:2", "#SBATCH -N 4 -L lic:2", "#BSUB -n 4 -R \"span[ptile=1]\"\n", ""] {
+        let head = if head.starts_with("#SBATCH") { head.to_owned() } else { format!("{head}{lsf}") };
+        sandbox.file("job.sh", format!("#!/bin/sh\n{head}\ntrue\n"));
+        assert_eq!(taken(&["-n", "2"]), (1, String::new()), "{head}");
+        assert_eq!(taken(&["-n", "1"]), (2, String::new()), "{head}");
+        assert_eq!(taken(&["-n", "1", "--node-group", "1"]), (1, String::new()), "{head}");
+        let (quantity, warning) = taken(&["-n", "3"]);
+        assert!(
+            quantity == 1 && warning.contains("1 of lic for each of 3 nodes is 3, and not 2"),
+            "{warning}"
+        );
+        assert!(warning.contains("job.sh, line "), "{warning}");
+        // The command line counts before the script.
+        assert_eq!(taken(&["-n", "2", "--consume", "lic=3"]), (3, String::new()), "{head}");
+    }
+    let strict = sandbox.run("bsub", ["--strict", "-n", "3", "job.sh"]);
+    assert!(strict.failed_with(2).contains("is 3, and not 2"), "{strict}");
+    // A line of awsb's own counts before those of others.
+    sandbox.file("job.sh", "#!/bin/sh\n#SBATCH -L lic:2\n#AWSB --consume lic=5\ntrue\n");
+    assert_eq!(taken(&["-n", "2"]), (5, String::new()));
+}
+
+#[story]
 fn a_limit_stays_while_its_array_runs() {
     let sandbox = Sandbox::new();
     let id = submit(&sandbox, &["--array", "1-3%1", "--wrap", &hold(&sandbox)]);
@@ -345,7 +381,7 @@ fn licences_and_who_holds_them() {
     let missing = sandbox.run("bqueues", ["--resources", "lic"]);
     assert!(missing.failed_with(1).contains("there is no consumable resource lic"), "{missing}");
     // Somebody makes one of the same name: it is the same resource.
-    resource(&sandbox, "lic", "9");
+    resource(&sandbox, "lic", "99");
     sandbox.file("go", "");
     sandbox.run("bwait", [&holder, &waits, &behind]).ok();
 }

@@ -60,6 +60,14 @@ impl ResolvedShape {
             (Shape::Nodes(count), None) => Some(Self::Nodes(JobNodes { count: *count, ranges: Vec::new() })),
         }
     }
+
+    /// The number of nodes of the job, or of each child of an array.
+    pub fn nodes(&self) -> u32 {
+        match self {
+            Self::Single | Self::Array(_) => 1,
+            Self::Nodes(nodes) => nodes.count,
+        }
+    }
 }
 
 impl ResolvedJob {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use super::directives::{LsfShape, SlurmShape};
+use super::directives::{LsfShape, SharedConsumption, SlurmShape};
 use super::{
     Awaited, Consumption, Dependency, EarlySignal, EnvVars, JobName, Memory, OutputGlob, Priority, Retries,
     Script, Shape, Share, TaskLines, Timeout, Vcpus,
@@ -33,6 +33,8 @@ pub struct JobSpec {
     /// The consumable resources that each instance takes, in addition to those of the job
     /// definition.
     pub consumes: Vec<Consumption>,
+    /// The consumable resources that all nodes take together.
+    pub shared: Vec<SharedConsumption>,
     /// The number of an array's tasks that may run at the same time.
     pub limit: Option<u32>,
     /// The jobs that must succeed first, as the user names them.
@@ -135,6 +137,7 @@ impl JobSpec {
             resources: Resources::default(),
             shape: Shape::default(),
             consumes: Vec::new(),
+            shared: Vec::new(),
             limit: None,
             depends_on: Vec::new(),
             retries: Retries::default(),

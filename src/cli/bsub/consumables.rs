@@ -11,29 +11,59 @@ use crate::config::Cluster;
 use crate::stage::Plan;
 use crate::ui::{Failure, print_message};
 use awsb_model::request::SubmitRequest;
-use awsb_model::{Consumption, JobSpec, OnceKey, RunningLimit, SubmissionId, consumable_name, limits};
+use awsb_model::{
+    Consumption, JobSpec, OnceKey, Program, RunningLimit, SubmissionId, consumable_name, limits,
+};
 
 /// At most this many calls run at the same time.
 const CALLS_AT_ONCE: usize = 5;
 
-/// All resources of the job, in place of those of the job definition; none if the job has only
+/// Whether the job takes resources besides those of its job definition.
+pub fn takes_any(spec: &JobSpec) -> bool {
+    !spec.consumes.is_empty() || !spec.shared.is_empty() || spec.limit.is_some()
+}
+
+/// Warns of resources that the nodes take together, and that cannot be divided among them; with
+/// `strict` that is an error.
+///
+/// # Errors
+/// When there is one, with `strict`.
+pub fn warn_of_uneven(spec: &JobSpec, nodes: u32, strict: bool) -> Result<(), Failure> {
+    let Program::Script { script, .. } = &spec.program else { return Ok(()) };
+    for remark in spec.shared.iter().filter_map(|shared| shared.uneven(nodes)) {
+        let remark = format!("{}, {remark}", script.file_name());
+        if strict {
+            return Err(Failure::usage(remark).hint("without `--strict`, this is a warning"));
+        }
+        print_message(format!("bsub: warning: {remark}"));
+    }
+    Ok(())
+}
+
+/// All resources that each of these `nodes` takes, in place of those of the job definition; none if the job has only
 /// those. An override replaces the whole list of the job definition (API `SubmitJob`), so it has to
 /// contain that.
 ///
 /// # Errors
 /// When they are more than a job can have.
-pub fn all_of(spec: &JobSpec, of_definition: &[(String, i64)]) -> Result<Vec<Consumption>, Failure> {
-    if spec.consumes.is_empty() && spec.limit.is_none() {
+pub fn all_of(
+    spec: &JobSpec,
+    nodes: u32,
+    of_definition: &[(String, i64)],
+) -> Result<Vec<Consumption>, Failure> {
+    if !takes_any(spec) {
         return Ok(Vec::new());
     }
+    let shared = spec.shared.iter().map(|shared| shared.of_each(nodes));
+    let given: Vec<Consumption> = spec.consumes.iter().cloned().chain(shared).collect();
     let kept = of_definition
         .iter()
-        .filter(|(resource, _)| spec.consumes.iter().all(|given| given.name() != consumable_name(resource)));
+        .filter(|(resource, _)| given.iter().all(|given| given.name() != consumable_name(resource)));
     let kept = kept.map(|(resource, quantity)| Consumption {
         resource: resource.clone(),
         quantity: u64::try_from(*quantity).unwrap_or(0).max(1),
     });
-    let all: Vec<Consumption> = kept.chain(spec.consumes.iter().cloned()).collect();
+    let all: Vec<Consumption> = kept.chain(given.iter().cloned()).collect();
     check_count(&all, spec.limit.is_some())?;
     Ok(all)
 }
@@ -152,7 +182,7 @@ pub async fn check(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use awsb_model::{JobName, Program};
+    use awsb_model::{Directives, JobName};
 
     fn spec(consumes: &[&str], limit: Option<u32>) -> JobSpec {
         let consumes = consumes.iter().filter_map(|text| text.parse().ok()).collect();
@@ -162,7 +192,7 @@ mod tests {
 
     fn all(spec: &JobSpec, of_definition: &[(&str, i64)]) -> Result<Vec<String>, String> {
         let of: Vec<(String, i64)> = of_definition.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect();
-        let all = all_of(spec, &of).map_err(|failure| failure.to_string())?;
+        let all = all_of(spec, 2, &of).map_err(|failure| failure.to_string())?;
         Ok(all.iter().map(ToString::to_string).collect())
     }
 
@@ -175,6 +205,10 @@ mod tests {
             Ok(vec!["a=1".into(), "c=1".into(), "b=5".into()])
         );
         assert_eq!(all(&spec(&[], Some(2)), &of_definition).map(|all| all.len()), Ok(2));
+        // Those of the whole job are divided among the nodes.
+        let shared = Directives::read(b"#SBATCH -L b:5\n").shared;
+        let spec = JobSpec { shared, ..spec(&["c"], None) };
+        assert_eq!(all(&spec, &of_definition), Ok(vec!["a=1".into(), "c=1".into(), "b=3".into()]));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::stdin::is_stdin;
 use crate::stage::one_line;
 use crate::ui::{Failure, print_message};
 use awsb_model::Directives;
-use awsb_model::directives::{About, DirectiveOptions, Remark};
+use awsb_model::directives::{About, DirectiveOptions, Remark, SharedConsumption};
 
 /// A line of options, without a command.
 #[derive(Debug, Parser)]
@@ -133,6 +133,10 @@ pub fn by_directives(
             Err(failure) => failures.push((directive.line, failure)),
         }
     }
+    // A directive of awsb itself counts before those of Slurm and LSF.
+    let is_given = |one: &&SharedConsumption| options.consume.iter().any(|c| c.name() == one.total.name());
+    let shared = directives.shared.iter().filter(|one| !is_given(one)).cloned().collect();
+    options = options.and(Options { shared, ..Options::default() });
     let is_wrong = !failures.is_empty();
     if strict {
         failures.extend(warnings.iter().map(|remark| (remark.line, wrong(remark))));

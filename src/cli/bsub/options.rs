@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
+use awsb_model::directives::SharedConsumption;
 use awsb_model::image::BuildArg;
 use awsb_model::{
     ArrayIds, ArrayLimit, ArraySize, Attempts, Consumption, DependencyArg, Device, Efs, EnvArg,
@@ -47,6 +48,9 @@ pub struct Options {
     /// task, and each node)
     #[arg(long, value_name = "NAME[=N]", help_heading = "Resources")]
     pub consume: Vec<Consumption>,
+    /// The consumable resources that all nodes take together, which only directives give.
+    #[arg(skip)]
+    pub shared: Vec<SharedConsumption>,
     /// Submit a multi-node parallel job with this many nodes
     #[arg(short, long, value_name = "N", allow_negative_numbers = true, help_heading = "Resources")]
     pub nodes: Option<Nodes>,
@@ -281,13 +285,15 @@ impl Options {
         let one = |attempts: Option<Attempts>| attempts.is_some_and(|n| n.get() == 1);
         let lower_attempts =
             lower.retry_attempts.filter(|_| self.retry_on.is_empty() || !one(lower.retry_attempts));
+        let (consume, shared) = consumption((lower.consume, lower.shared), (self.consume, self.shared));
         let has_ends = !self.retry_on.is_empty() || one(self.retry_attempts);
         Options {
             job_name: self.job_name.or(lower.job_name),
             vcpus: self.vcpus.or(lower.vcpus),
             memory: self.memory.or(lower.memory),
             gpus: self.gpus.or(lower.gpus),
-            consume: joined(lower.consume, self.consume),
+            consume,
+            shared,
             nodes: if has_array { self.nodes } else { self.nodes.or(lower.nodes) },
             node_group: if has_array || !self.node_group.is_empty() {
                 self.node_group
@@ -382,6 +388,19 @@ impl Options {
     pub fn make_an_array_of_nodes(&self, others: &Options) -> bool {
         (self.has_array() && others.has_nodes()) || (self.has_nodes() && others.has_array())
     }
+}
+
+/// The consumable resources that each node takes, and those that all nodes take together.
+type Consumed = (Vec<Consumption>, Vec<SharedConsumption>);
+
+/// The consumable resources of two places. One that the higher place gives in one of the two ways
+/// is not taken in the other way as well.
+fn consumption(lower: Consumed, higher: Consumed) -> Consumed {
+    let (mut of_each, mut together) = lower;
+    of_each.retain(|one| higher.1.iter().all(|other| other.total.name() != one.name()));
+    together.retain(|one| higher.0.iter().all(|other| other.name() != one.total.name()));
+    together.retain(|one| higher.1.iter().all(|other| other.total.name() != one.total.name()));
+    (joined(of_each, higher.0), joined(together, higher.1))
 }
 
 fn joined<T>(mut first: Vec<T>, then: Vec<T>) -> Vec<T> {

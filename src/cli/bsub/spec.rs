@@ -124,6 +124,7 @@ impl Args {
                 gpus: options.gpus.map(Gpus::get),
             },
             consumes: consumption(&options.consume),
+            shared: options.shared.clone(),
             limit: limit(options, &shape),
             depends_on: waits_for(options, &shape)?,
             lines,

@@ -79,6 +79,7 @@ impl Args {
         let inspected = submission.inspect(&spec, &images).await?;
         let job = submission.resolve(spec, depends_on, &inspected)?;
         let plan = submission.plan(&job)?;
+        consumables::warn_of_uneven(&job.spec, job.shape.nodes(), self.strict)?;
         if let ResolvedShape::Nodes(nodes) = &job.shape
             && !self.quiet
         {
@@ -349,7 +350,7 @@ impl Submission<'_> {
                 vcpus: options.vcpus,
                 memory: options.memory,
                 gpus: options.gpus,
-                consumes: !spec.consumes.is_empty() || spec.limit.is_some(),
+                consumes: consumables::takes_any(spec),
                 reads_anyway: self.args.dry_run || self.args.strict,
             };
             definition::inspect_definition(session, &request).await
@@ -373,7 +374,7 @@ impl Submission<'_> {
         let job_queue = self.options.queue.as_ref().unwrap_or(&self.session.cluster.job_queue).clone();
         let container = inspected.container.clone();
         let of_definition = inspected.summary.as_ref().map(|summary| summary.consumes.as_slice());
-        let consumes = consumables::all_of(&spec, of_definition.unwrap_or_default())?;
+        let consumes = consumables::all_of(&spec, shape.nodes(), of_definition.unwrap_or_default())?;
         Ok(ResolvedJob { spec, shape, job_queue, job_definition, container, depends_on, consumes })
     }
 

@@ -16,7 +16,7 @@ use super::script::is_binary;
 use line::Line;
 pub use lsf::{LsfUnit, about as about_lsfs};
 use result::At;
-pub use result::{About, DirectiveOptions, Directives, Remark};
+pub use result::{About, DirectiveOptions, Directives, Remark, SharedConsumption};
 pub use shape::{LsfShape, SlurmShape};
 pub use slurm::{about as about_slurms, about_letter as about_slurms_letter};
 pub use variables::{instead_of_variable, read_variables};

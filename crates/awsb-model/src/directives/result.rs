@@ -11,6 +11,9 @@ use crate::{Consumption, EarlySignal};
 pub struct Directives {
     /// The options of awsb's `bsub`, in order. A later one replaces an earlier one.
     pub options: Vec<DirectiveOptions>,
+    /// The consumable resources that all nodes of the job take together. The command line decides
+    /// how many nodes these are.
+    pub shared: Vec<SharedConsumption>,
     /// Directives that are honoured, but may surprise.
     pub notes: Vec<Remark>,
     /// Directives that are not honoured. The job runs without them.
@@ -40,6 +43,39 @@ pub struct DirectiveOptions {
     pub line: usize,
     /// The directive as it was written, such as `#SBATCH --mem=4G`.
     pub text: String,
+}
+
+/// How much of a consumable resource all nodes of the job take together. In Batch, each node takes
+/// the same quantity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedConsumption {
+    /// The resource, and the quantity of the whole job.
+    pub total: Consumption,
+    /// The line of the script, from 1.
+    pub line: usize,
+    /// The directive as it was written, such as `#SBATCH --licenses=lic:2`.
+    pub directive: String,
+}
+
+impl SharedConsumption {
+    /// The quantity that each of the nodes takes. Together they take no less than the total.
+    pub fn of_each(&self, nodes: u32) -> Consumption {
+        let quantity = self.total.quantity.div_ceil(u64::from(nodes).max(1));
+        Consumption { quantity, ..self.total.clone() }
+    }
+
+    /// The remark that the nodes take more than the total, which cannot be divided among them.
+    pub fn uneven(&self, nodes: u32) -> Option<Remark> {
+        let each = self.of_each(nodes).quantity;
+        let taken = each.saturating_mul(u64::from(nodes).max(1));
+        let reason = format!(
+            "each node of a job in Batch takes as much: {each} of {} for each of {nodes} nodes is {taken}, and not {}",
+            self.total.name(),
+            self.total.quantity
+        );
+        let remark = Remark { line: self.line, directive: self.directive.clone(), reason, about: None };
+        (taken != self.total.quantity).then_some(remark)
+    }
 }
 
 /// A remark about a directive.
@@ -88,23 +124,11 @@ impl Directives {
         self.options.push(DirectiveOptions { words, line: at.line, text: at.text.clone() });
     }
 
-    /// Adds the quantity of a consumable resource that all nodes of a job take together. In Batch,
-    /// each node takes the same quantity.
-    pub(super) fn consume_together(&mut self, of_job: &Consumption, nodes: u32, at: &At) {
-        let quantity = of_job.quantity.div_ceil(nodes.into());
-        let taken = quantity.saturating_mul(nodes.into());
-        if taken != of_job.quantity {
-            self.warn(
-                at,
-                format!(
-                    "each node of a job in Batch takes as much: {quantity} of {} for each of {nodes} nodes is {taken}, \
-                     and not {}",
-                    of_job.name(),
-                    of_job.quantity
-                ),
-            );
-        }
-        self.say(at, [format!("--consume={}", Consumption { quantity, ..of_job.clone() })]);
+    /// Adds the quantity of a consumable resource that all nodes of the job take together. A later
+    /// one replaces an earlier one.
+    pub(super) fn share(&mut self, total: Consumption, at: &At) {
+        self.shared.retain(|other| other.total.name() != total.name());
+        self.shared.push(SharedConsumption { total, line: at.line, directive: at.text.clone() });
     }
 
     /// Adds a note about a directive that is honoured.

@@ -360,8 +360,6 @@ fn other_forms_that_the_originals_take() {
         ("#SBATCH -a 1-10%1", "--array=1-10%1"),
         ("#SBATCH -a 1-10%0", "--array=1-10"),
         ("#SBATCH -a [1-10%4]", "--array=1-10%4"),
-        ("#SBATCH -L matlab", "--consume=matlab=1"),
-        ("#SBATCH --licenses=a:2,b,c@server:3", "--consume=a=2 --consume=b=1 --consume=c=3"),
         ("#SBATCH -n +2", "--vcpus=2"),
         ("#SBATCH --mem=+8", "--memory=8M"),
         ("#SBATCH --dependency=", ""),
@@ -400,7 +398,7 @@ fn other_forms_that_the_originals_take() {
             "#BSUB -R 'rusage[a=2:b=1/task,mem=1000] span[hosts=1]' -n 4",
             "--vcpus=4 --memory=1000M --consume=a=2 --consume=b=4",
         ),
-        ("#BSUB -R 'rusage[a=4/job] span[ptile=1]' -n 2", "--nodes=2 --vcpus=1 --consume=a=2"),
+        ("#BSUB -R 'rusage[a=4/job] span[ptile=1]' -n 2", "--nodes=2 --vcpus=1"),
         ("#BSUB -R 'rusage[a=1:duration=10 || b=1]'", "--consume=a=1"),
         ("#BSUB -R 'rusage[a=1]' -R 'rusage[a=3]'", "--consume=a=3"),
         ("#BSUB -We 60", ""),
@@ -615,27 +613,42 @@ fn a_resource_of_lsf_without_a_quantity_is_refused() {
 }
 
 #[test]
-fn licences_of_a_job_are_divided_among_its_nodes() {
+fn licences_of_a_job_are_shared_by_its_nodes() {
     let read = |lines: &str| {
         let found = Directives::read(format!("#!/bin/sh\n{lines}\n").as_bytes());
         let words = found.options.iter().flat_map(|option| &option.words);
         let consumes = words.filter_map(|word| word.to_str()?.strip_prefix("--consume=").map(str::to_owned));
-        (consumes.collect::<Vec<_>>().join(" "), found.warnings.len())
+        let shared = found.shared.iter().map(|shared| format!("{} together", shared.total));
+        (consumes.chain(shared).collect::<Vec<_>>().join(", "), found.warnings.len())
     };
     for (lines, consumes, warnings) in [
-        ("#SBATCH -L lic:2", "lic=2", 0),
-        ("#SBATCH -N 2 -L lic:2", "lic=1", 0),
-        ("#SBATCH -L lic:2 -N 2", "lic=1", 0),
-        ("#SBATCH -N 2 -L lic:1", "lic=1", 1),
-        ("#SBATCH -N 2 -L a:4,b:3", "a=2 b=2", 1),
-        ("#SBATCH -L a:4 -L b", "b=1", 0),
-        ("#SBATCH -L lic:1\n#SBATCH hetjob\n#SBATCH -n 1", "lic=1", 1),
-        ("#BSUB -n 2 -R \"rusage[lic=2/job] span[ptile=1]\"", "lic=1", 0),
-        ("#BSUB -n 2 -R \"rusage[lic=1/job] span[ptile=1]\"", "lic=1", 1),
+        ("#SBATCH -L lic:2", "lic=2 together", 0),
+        ("#SBATCH -L matlab", "matlab=1 together", 0),
+        ("#SBATCH --licenses=a:2,b,c@server:3", "a=2 together, b=1 together, c=3 together", 0),
+        ("#SBATCH -N 2 -L lic:1", "lic=1 together", 0),
+        ("#SBATCH -N 2 -L a:4,b:3", "a=4 together, b=3 together", 0),
+        ("#SBATCH -L a:4 -L b", "b=1 together", 0),
+        ("#SBATCH -L lic:1\n#SBATCH hetjob\n#SBATCH -n 1", "lic=1 together", 0),
+        ("#BSUB -n 2 -R \"rusage[lic=2/job] span[ptile=1]\"", "lic=2 together", 0),
         ("#BSUB -n 2 -R \"rusage[lic=1] span[ptile=1]\"", "lic=1", 0),
         ("#BSUB -R \"rusage[lic=1:duration=10]\"", "lic=1", 1),
         ("#BSUB -R \"rusage[lic=1:duration=10:decay=1]\"", "lic=1", 1),
+        ("#SBATCH -L a:4,b\n#BSUB -R \"rusage[a=2/job]\"", "b=1 together, a=2 together", 1),
     ] {
         assert_eq!(read(lines), (consumes.to_owned(), warnings), "{lines}");
     }
+}
+
+#[test]
+fn shared_licences_are_divided_and_never_fewer() {
+    let found = Directives::read(b"#SBATCH -L lic:3\n");
+    let [shared] = found.shared.as_slice() else { panic!("{found:?}") };
+    for (nodes, each, is_even) in [(1, 3, true), (2, 2, false), (3, 1, true), (4, 1, false)] {
+        assert_eq!((shared.of_each(nodes).quantity, shared.uneven(nodes).is_none()), (each, is_even));
+    }
+    assert_eq!(
+        shared.uneven(2).map(|remark| remark.to_string()).unwrap_or_default(),
+        "line 1: `#SBATCH -L lic:3`: each node of a job in Batch takes as much: 2 of lic for each of 2 nodes is 4, \
+         and not 3"
+    );
 }

@@ -385,7 +385,7 @@ impl Job {
         }
         for (consumption, per, at) in &self.consumes {
             if *per == Per::Job {
-                found.consume_together(consumption, nodes, at);
+                found.share(consumption.clone(), at);
                 continue;
             }
             // Each node of a job in Batch takes the quantity.

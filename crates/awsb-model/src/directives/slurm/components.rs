@@ -37,8 +37,7 @@ impl Components {
     }
 
     /// Computes the groups of nodes. The shape is that of all nodes together.
-    pub fn finish(self, mut first: Job, found: &mut Directives) -> SlurmShape {
-        let licences = first.licences.take();
+    pub fn finish(self, first: Job, found: &mut Directives) -> SlurmShape {
         // The first kind of machine that a component asks for.
         let mut machine = first.machine.clone();
         let mut shape = first.finish(found);
@@ -89,11 +88,6 @@ impl Components {
                 ntasks_per_node: None,
                 ..shape
             };
-        }
-        if let Some((licences, at)) = licences {
-            for licence in &licences {
-                found.consume_together(licence, shape.nodes, &at);
-            }
         }
         shape
     }

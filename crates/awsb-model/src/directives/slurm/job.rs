@@ -34,7 +34,7 @@ pub struct Job {
     gpus_per_task: Placed<u32>,
     cpus_per_gpu: Placed<u32>,
     /// The licences of the whole job.
-    pub(super) licences: Placed<Vec<Consumption>>,
+    licences: Placed<Vec<Consumption>>,
     told_of_output: bool,
     /// The kind of machine that it asks for, by a constraint or a type of GPU.
     pub(super) machine: Option<String>,
@@ -225,6 +225,9 @@ impl Job {
         let mem_per_cpu = self.mem_per_cpu.as_ref().map(|(memory, _)| memory.mib());
         let shape = SlurmShape { ntasks, cpus_per_task, ntasks_per_node: per_node, nodes, mem_per_cpu };
         let tasks = ntasks.div_ceil(nodes);
+        if let Some((licences, at)) = self.licences {
+            licences.into_iter().for_each(|licence| found.share(licence, &at));
+        }
 
         if nodes > 1
             && let Some((_, at)) = self.nodes.as_ref().or(self.ntasks_per_node.as_ref())

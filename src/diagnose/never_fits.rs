@@ -186,7 +186,7 @@ mod tests {
         };
         let groups = vec![range("0:1", vcpus("1")), range("2:2", vcpus("6"))];
         assert_eq!(of(3, groups, None), Some((6.0, 8.0)));
-        let size = ContainerSummary { vcpus: Some(2.0), memory_mib: Some(64), gpus: 0 };
+        let size = ContainerSummary { vcpus: Some(2.0), memory_mib: Some(64), ..Default::default() };
         let by_definition = definition(DefinitionKind::Container(size));
         let groups = vec![range("0:1", Overrides::default()), range("2:", vcpus("3"))];
         assert_eq!(of(4, groups, Some(&by_definition)), Some((3.0, 10.0)));
@@ -199,7 +199,7 @@ mod tests {
         let container = |name: &str, essential, vcpus| TaskContainerSummary {
             name: Some(name.to_owned()),
             essential,
-            size: ContainerSummary { vcpus: Some(vcpus), memory_mib: Some(64), gpus: 1 },
+            size: ContainerSummary { vcpus: Some(vcpus), memory_mib: Some(64), gpus: 1, image: None },
         };
         let containers = vec![container("side", false, 2.0), container("main", true, 1.0)];
         let definition = definition(DefinitionKind::Ecs(containers));

@@ -253,3 +253,24 @@ fn groups_of_nodes_have_sizes_images_and_commands_of_their_own() {
     let words = "needs two instance types (`haswell` and `skylake`)";
     assert!(failed.code() == 2 && failed.stderr.contains(words), "{failed}");
 }
+
+#[story]
+fn nodes_are_all_processes_or_all_containers() {
+    let sandbox = Sandbox::with_aws();
+    for (line, whose) in [
+        (&["--image", "busybox", "--node-group", "1,image=host"][..], "--node-group 1,image=host: "),
+        (&["--node-group", "2,image=busybox"], "the first nodes: "),
+        (&["--image", "host", "--node-group", "1", "--node-group", "1,image=busybox"], "the first nodes: "),
+    ] {
+        let failed = sandbox.run("bsub", [line, &["true"]].concat());
+        let message = failed.failed_with(2);
+        assert!(message.contains(whose) && message.contains("busybox) are containers"), "{failed}");
+        assert!(failed.hints().contains("`--image host`"), "{failed}");
+    }
+    let named = "jobDefinitions[].jobDefinitionName";
+    let args = ["batch", "describe-job-definitions", "--status", "ACTIVE", "--query", named];
+    let definitions = sandbox.run("aws", args).ok().json();
+    let names: Vec<&str> = definitions.as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    assert!(names.iter().all(|name| !name.contains("-awsb-")), "{names:?}");
+    sandbox.run("bsub", ["--dry-run", "--image", "busybox", "--node-group", "1", "true"]).ok();
+}

@@ -175,6 +175,9 @@ pub async fn inspect_definition(
         }
         (_, Some(count)) => {
             check_nodes(session, request.queue).await?;
+            if let Some(process_image) = session.process_image() {
+                check_images(&summary, request, process_image)?;
+            }
             let own: u32 = request.groups.iter().map(|group| group.nodes).sum();
             let targets = awsb_model::node_ranges(count.saturating_sub(own), request.groups);
             let definition =
@@ -367,7 +370,7 @@ fn fargate_task_size(
     request: &DefinitionRequest<'_>,
 ) -> Result<(), Failure> {
     let target = target(summary, request)?.and_then(|target| target.name);
-    let mut all = ContainerSummary { vcpus: Some(0.0), memory_mib: Some(0), gpus: 0 };
+    let mut all = ContainerSummary { vcpus: Some(0.0), memory_mib: Some(0), ..ContainerSummary::default() };
     for container in containers {
         let is_target = container.name == target;
         let (vcpus, memory) = (request.vcpus.map(Vcpus::count), request.memory.map(Memory::mib));
@@ -426,6 +429,32 @@ fn is_not_to_be_read(failure: &Failure) -> bool {
     matches!(failure.kind(), ErrorKind::AccessDenied | ErrorKind::Other)
 }
 
+/// Fails if some nodes of the job would be processes and others containers. `process_image` is the
+/// image of processes. Pure.
+fn check_images(
+    summary: &DefinitionSummary,
+    request: &DefinitionRequest<'_>,
+    process_image: &str,
+) -> Result<(), Failure> {
+    let of_definition = || summary.container()?.image.clone();
+    let first = request.changes.image.as_ref().map(ToString::to_string).or_else(of_definition);
+    let of_group =
+        |group: &NodeGroup| group.image.as_ref().map(ToString::to_string).or_else(|| first.clone());
+    let of_groups = request.groups.iter().map(|group| (group.to_string(), of_group(group)));
+    let named = of_groups.filter_map(|(group, image)| Some((format!("--node-group {group}"), image?)));
+    let first = first.clone().map(|image| ("the first nodes".to_owned(), image));
+    let (processes, containers): (Vec<_>, Vec<_>) =
+        first.into_iter().chain(named).partition(|(_, image)| image == process_image);
+    let (Some((whose, _)), Some((others, image))) = (processes.first(), containers.first()) else {
+        return Ok(());
+    };
+    Err(Failure::usage(format!(
+        "{whose}: nodes with the image {process_image} are processes of this machine, and those of others ({others}: \
+         {image}) are containers; a job has nodes of one kind, as the two kinds cannot reach each other"
+    ))
+    .hint(format!("give all nodes of the job the image {process_image} (`--image {process_image}`), or none")))
+}
+
 /// Fails if the queue has no instances for multi-node parallel jobs.
 async fn check_nodes(session: &Session, name: &str) -> Result<(), Failure> {
     let obstacle = async {
@@ -460,7 +489,8 @@ mod tests {
     }
 
     fn container(vcpus: f64, memory_mib: u64) -> DefinitionKind {
-        let size = ContainerSummary { vcpus: Some(vcpus), memory_mib: Some(memory_mib), gpus: 0 };
+        let size =
+            ContainerSummary { vcpus: Some(vcpus), memory_mib: Some(memory_mib), ..Default::default() };
         DefinitionKind::Container(size)
     }
 

@@ -99,7 +99,7 @@ pub struct NodeRange {
     pub container: Option<ContainerSummary>,
 }
 
-/// The size of a container (API `ContainerProperties`).
+/// The size of a container, and its image (API `ContainerProperties`).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ContainerSummary {
     /// The number of its vCPUs.
@@ -108,6 +108,9 @@ pub struct ContainerSummary {
     pub memory_mib: Option<u64>,
     /// The number of its GPUs.
     pub gpus: u32,
+    /// Its image; `None`: an earlier version of awsb has not cached it.
+    #[serde(default)]
+    pub image: Option<String>,
 }
 
 impl DefinitionSummary {
@@ -191,7 +194,7 @@ impl TaskContainerSummary {
         Self {
             name: container.name().filter(|name| !name.is_empty()).map(str::to_owned),
             essential: container.essential() != Some(false),
-            size: ContainerSummary::required(container.resource_requirements()),
+            size: ContainerSummary::required(container.resource_requirements(), container.image()),
         }
     }
 }
@@ -199,21 +202,24 @@ impl TaskContainerSummary {
 impl ContainerSummary {
     #[expect(deprecated, reason = "old job definitions have nothing else")]
     fn of(container: &ContainerProperties) -> Self {
-        let Self { vcpus, memory_mib, gpus } = Self::required(container.resource_requirements());
+        let Self { vcpus, memory_mib, gpus, image } =
+            Self::required(container.resource_requirements(), container.image());
         // The deprecated fields count only without a requirement (API `ContainerProperties`).
         Self {
             vcpus: vcpus.or(container.vcpus().filter(|n| *n > 0).map(f64::from)),
             memory_mib: memory_mib.or(container.memory().and_then(|n| n.try_into().ok()).filter(|n| *n > 0)),
             gpus,
+            image,
         }
     }
 
-    fn required(requirements: &[ResourceRequirement]) -> Self {
+    fn required(requirements: &[ResourceRequirement], image: Option<&str>) -> Self {
         let of = |kind: ResourceType| requirements.iter().find(|r| r.r#type() == Some(&kind))?.value();
         Self {
             vcpus: of(ResourceType::Vcpu).and_then(|v| v.parse().ok()),
             memory_mib: of(ResourceType::Memory).and_then(|v| v.parse().ok()),
             gpus: of(ResourceType::Gpu).and_then(|v| v.parse().ok()).unwrap_or(0),
+            image: image.map(str::to_owned),
         }
     }
 

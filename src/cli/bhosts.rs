@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::builder::NonEmptyStringValueParser;
 
 use super::CommonArgs;
 use super::bqueues::{between, named, vcpus};
@@ -35,7 +36,7 @@ pub struct Args {
     #[arg(long)]
     no_header: bool,
     /// Machines, by the IDs of their EC2 instances or ECS container instances
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     hosts: Vec<String>,
     #[command(flatten)]
     common: CommonArgs,

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::builder::NonEmptyStringValueParser;
 use futures_util::StreamExt;
 use serde::Serialize;
 
@@ -26,7 +27,7 @@ use awsb_model::{ParsedJobRefs, Status, words};
 )]
 pub struct Args {
     /// The reason, shown as the job's statusReason
-    #[arg(short, long, value_name = "TEXT", default_value = "Ended with bkill")]
+    #[arg(short, long, value_name = "TEXT", default_value = "Ended with bkill", value_parser = NonEmptyStringValueParser::new())]
     reason: String,
     /// Only the child with this task ID
     #[arg(long, value_name = "N", allow_negative_numbers = true, conflicts_with = "JobFilterArgs")]

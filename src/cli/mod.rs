@@ -7,6 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::builder::NonEmptyStringValueParser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::aws::Session;
@@ -52,7 +53,7 @@ pub struct CommonArgs {
     #[arg(short, long, value_name = "NAME", global = true)]
     pub cluster: Option<String>,
     /// The profile of the AWS configuration to use
-    #[arg(long, value_name = "NAME", global = true)]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), global = true)]
     pub profile: Option<String>,
     /// The AWS region to use
     #[arg(long, value_name = "NAME", value_parser = parse_region, global = true)]

@@ -110,8 +110,10 @@ fn containers_of_a_task_start_in_order_and_share_a_network() {
     let failed = sandbox.run("bout", ["--container", "other", id]);
     assert!(failed.failed_with(2).contains("has no container `other`"), "{failed}");
     for tool in ["bout", "bexec"] {
-        let failed = sandbox.run(tool, ["--container", "", id]);
-        assert!(failed.failed_with(2).contains("a value is required for '--container <NAME>'"), "{failed}");
+        for name in ["", "a b"] {
+            let failed = sandbox.run(tool, ["--container", name, id]);
+            assert!(failed.failed_with(2).contains("a container has a name of 1 to 255 letters"), "{failed}");
+        }
     }
     assert!(failed.hints().contains("setup, side or main"), "{failed}");
     let detail = sandbox.run("bstat", ["-d", id]).ok().stdout;

@@ -64,7 +64,7 @@ pub mod words;
 pub use array::{ArraySize, Tasks};
 pub use capacity::{Demand, InstanceType};
 pub use consumables::{Consumption, RunningLimit, consumable_name, consumable_resource};
-pub use container::{ContainerChanges, Image, Role, Secret, User};
+pub use container::{ContainerChanges, Role, Secret, User};
 pub use dependency::{
     Awaited, Dependency, DependencyArg, DependencyKind, NAME_LASTS, NamePattern, NamedJob, NoneToAwait,
     awaited, dependencies, joining, validate_for,
@@ -74,10 +74,11 @@ pub use env_vars::{ByAll, EnvArg, EnvName, EnvVars};
 pub use exit_code::exit_code_in_words;
 pub use fargate::{FargateSize, NoSuchSize};
 pub use id::JobId;
+pub use image::Image;
 pub use input::{Input, reserved};
 pub use linux_parameters::{Device, InstanceTypeName, RegistrySecret, Tmpfs};
 pub use mounts::{Efs, EphemeralStorage, Mount};
-pub use name::{JobName, definition_name, queue_name};
+pub use name::{JobName, container_name, definition_name, queue_name};
 pub use name_glob::NameGlob;
 pub use node_group::{NodeGroup, ranges as node_ranges};
 pub use nodes::{JobNodes, NodeTargets, Nodes};

@@ -1,4 +1,4 @@
-//! The names of a job, of a queue and of a job definition.
+//! The names of a job, of a queue, of a job definition and of a container.
 
 use std::fmt;
 use std::str::FromStr;
@@ -102,6 +102,17 @@ pub fn definition_name(text: &str) -> Result<String, Invalid> {
     ))
 }
 
+/// Checks the name of a container of a task (API `TaskContainerProperties`, `name`).
+///
+/// # Errors
+/// When a container cannot have it.
+pub fn container_name(text: &str) -> Result<String, Invalid> {
+    if is_name(text, limits::CONTAINER_NAME_LENGTH) {
+        return Ok(text.to_owned());
+    }
+    Err(Invalid::because("a container has a name of 1 to 255 letters, digits, '-' and '_'"))
+}
+
 fn is_name(text: &str, longest: usize) -> bool {
     (1..=longest).contains(&text.len()) && text.chars().all(allowed)
 }
@@ -148,6 +159,12 @@ mod tests {
         }
         for bad in ["", "a b", "a,b", "a/b", "\u{f6}", &long] {
             assert!(queue_name(bad).is_err() && definition_name(bad).is_err(), "{bad}");
+        }
+        for good in ["main", "_a-B1", &"c".repeat(255)] {
+            assert_eq!(container_name(good).as_deref(), Ok(good));
+        }
+        for bad in ["", "a b", "a\nb", "\u{1b}[1m", "a.b", "\u{f6}", &"c".repeat(256)] {
+            assert!(container_name(bad).is_err(), "{bad}");
         }
         for bad in ["d:", "d:0", "d:x", "d:1:2", ":1"] {
             assert!(definition_name(bad).is_err(), "{bad}");

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use awsb_model::cluster::config::{Definition, DefinitionImage, RoleArn};
+use awsb_model::cluster::config::{BucketName, Definition, DefinitionImage, RoleArn};
 use awsb_model::cluster::{ClusterConfig, ClusterName, Template, validate};
 
 use super::tool::TOOL;
@@ -23,7 +23,7 @@ pub(super) struct Input {
     pub(super) file: Option<PathBuf>,
     /// A bucket for a template that is too long for a request (above 51,200 bytes)
     #[arg(long, value_name = "BUCKET")]
-    template_bucket: Option<String>,
+    template_bucket: Option<BucketName>,
 }
 
 /// The cluster, and how far the command goes: to the plan, to a question, or to the end.
@@ -136,7 +136,7 @@ fn parse(name: &str, text: &str) -> Result<ClusterConfig, Failure> {
 pub(super) struct Blueprint {
     name: ClusterName,
     config: ClusterConfig,
-    template_bucket: Option<String>,
+    template_bucket: Option<BucketName>,
 }
 
 impl Blueprint {
@@ -210,7 +210,7 @@ impl Blueprint {
         stack: &str,
         current: Option<Current<'_>>,
     ) -> Result<StackContent, Failure> {
-        let bucket = self.template_bucket.as_deref();
+        let bucket = self.template_bucket.as_ref().map(BucketName::as_str);
         cloud::content(session, (&self.name, stack), &self.config, current, bucket).await
     }
 }

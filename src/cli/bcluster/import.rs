@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use awsb_model::cluster::ClusterName;
 use awsb_model::cluster::import::{Import, ImportError, ImportOptions, Outcome, Report, import};
+use clap::builder::NonEmptyStringValueParser;
 use serde_json::{Value, json};
 
 use super::super::CommonArgs;
@@ -32,7 +33,7 @@ pub struct Args {
     #[arg(long, requires = "output")]
     force: bool,
     /// The `[cluster NAME]` of a file of version 2 in place of what `cluster_template` names
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     cluster_template: Option<String>,
     /// Give jobs the managed policies that the head node had
     #[arg(long)]

@@ -2,6 +2,7 @@
 
 use awsb_model::cluster::effect::{Action, PolicyAction, Replacement};
 use awsb_model::cluster::{Change, ClusterConfig, StoppedEnvironments};
+use clap::builder::NonEmptyStringValueParser;
 
 use super::super::CommonArgs;
 use super::account::{open, own_cluster};
@@ -24,10 +25,10 @@ pub struct Args {
     #[command(flatten)]
     execution: Execution,
     /// Allow a change that may end jobs of this part of the cluster
-    #[arg(long, value_name = "PART")]
+    #[arg(long, value_name = "PART", value_parser = NonEmptyStringValueParser::new())]
     may_end_jobs: Vec<String>,
     /// Allow a change that loses the data of this part of the cluster
-    #[arg(long, value_name = "PART")]
+    #[arg(long, value_name = "PART", value_parser = NonEmptyStringValueParser::new())]
     may_lose_data: Vec<String>,
 }
 

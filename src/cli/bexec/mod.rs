@@ -11,7 +11,6 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
-use clap::builder::NonEmptyStringValueParser;
 
 use self::forward::Ports;
 pub use self::session::{Command, run_command};
@@ -20,7 +19,7 @@ use super::job_args::JobArgs;
 use crate::aws::Session;
 use crate::batch::{self, ExecTarget, ExecTask, Job};
 use crate::ui::{Exit, Failure, print_message};
-use awsb_model::{JobId, ParsedJobRefs, Status};
+use awsb_model::{JobId, ParsedJobRefs, Status, container_name};
 
 /// Run a shell or a command where a job runs, or forward one of its ports
 #[derive(Debug, Parser)]
@@ -39,7 +38,7 @@ pub struct Args {
     #[arg(short = 'T', long)]
     no_terminal: bool,
     /// The container of the job, where it has several [default: the first essential one]
-    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "NAME", value_parser = container_name)]
     container: Option<String>,
     /// Forward this port of this machine to a port of the job, until Ctrl-C
     #[arg(

@@ -6,6 +6,7 @@ use crate::aws::Session;
 use crate::image::{BuildResult, ecr, engine};
 use crate::ui::{Exit, Failure, Reporter};
 use awsb_model::image::{Tag, parted};
+use awsb_model::{Image as ImageName, Invalid};
 
 const REPORTER: Reporter = Reporter { tool: "bimage", quiet: false };
 
@@ -13,7 +14,7 @@ const REPORTER: Reporter = Reporter { tool: "bimage", quiet: false };
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The image's name on the engine
-    #[arg(value_name = "IMAGE")]
+    #[arg(value_name = "IMAGE", value_parser = engine_image)]
     image: String,
     /// The tag in the repository [default: the tag on the engine]
     #[arg(short, long, value_name = "TAG")]
@@ -46,9 +47,21 @@ impl Args {
     }
 }
 
+/// Checks the name or the ID of an image on an engine.
+fn engine_image(text: &str) -> Result<String, Invalid> {
+    match is_id(text) {
+        true => Ok(text.to_owned()),
+        false => text.parse::<ImageName>().map(|name| name.to_string()),
+    }
+}
+
+/// Whether a text may be the ID of an image, or its beginning as `docker images` prints it.
+fn is_id(text: &str) -> bool {
+    (12..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
 /// The tag in an image's name. Docker's own default is `latest`.
 fn own_tag(image: &str) -> Result<Tag, Failure> {
-    let is_id = |text: &str| (12..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
     if image.contains('@') || image.starts_with("sha256:") || is_id(image) {
         return Err(Failure::usage(format!("{image} has no tag of its own"))
             .hint("set its tag in the repository with `--tag`"));

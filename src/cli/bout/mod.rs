@@ -13,7 +13,6 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use clap::Parser;
-use clap::builder::NonEmptyStringValueParser;
 
 use self::output_dir::OutputDir;
 pub use self::print::{Printer, Style};
@@ -23,7 +22,7 @@ use crate::aws::{ResilientSession, Session};
 use crate::batch::{self, Job};
 use crate::logs::{self, Event, FollowEnd, FollowOptions, LogQuery, LogStreamRef, TimeRange};
 use crate::ui::{Exit, Failure, Format, JsonArray, print_message, until_signal};
-use awsb_model::{Invalid, JobId, ParsedJobRefs, Status, TaskIds, TimeArg, words};
+use awsb_model::{Invalid, JobId, ParsedJobRefs, Status, TaskIds, TimeArg, container_name, words};
 
 /// Show a job's output: all lines that it has printed
 #[derive(Debug, Parser)]
@@ -54,7 +53,7 @@ pub struct Args {
     #[arg(long, value_name = "N|all", default_value = "all", allow_negative_numbers = true)]
     attempt: AttemptArg,
     /// Only the lines of this container, in a job of several
-    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "NAME", value_parser = container_name)]
     container: Option<String>,
     /// Put the time before each line
     #[arg(short = 'T', long)]

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::builder::{NonEmptyStringValueParser, OsStringValueParser, TypedValueParser};
 
 use awsb_model::directives::SharedConsumption;
 use awsb_model::image::BuildArg;
@@ -11,7 +11,7 @@ use awsb_model::{
     ArrayIds, ArrayLimit, ArraySize, Attempts, Consumption, DependencyArg, Device, Efs, EnvArg,
     EphemeralStorage, Gpus, Image, Input, InstanceTypeName, JobName, Memory, MemorySize, Mount, NodeGroup,
     Nodes, OutputGlob, Parameter, Priority, RegistrySecret, RetryOnArg, Role, Secret, Share, Tag, Timeout,
-    Tmpfs, Ulimit, User, Vcpus, WallTime, definition_name, queue_name,
+    Tmpfs, Ulimit, User, Vcpus, WallTime, container_name, definition_name, queue_name,
 };
 
 /// The options that describe a job, as one place gives them.
@@ -119,7 +119,7 @@ pub struct Options {
     pub instance_type: Option<InstanceTypeName>,
     /// The container that runs the job, in a job definition with several [default: the first
     /// essential one]
-    #[arg(long, value_name = "NAME", help_heading = "Container")]
+    #[arg(long, value_name = "NAME", value_parser = container_name, help_heading = "Container")]
     pub container: Option<String>,
     /// Set a variable from Secrets Manager or the Systems Manager parameter store
     #[arg(long, value_name = "NAME=ARN", help_heading = "Container")]
@@ -130,7 +130,7 @@ pub struct Options {
     #[arg(short, long, value_name = "NAME[=VALUE]", value_parser = OsStringValueParser::new().try_map(|s| EnvArg::parse(&s)), help_heading = "Environment and files")]
     pub env: Vec<EnvArg>,
     /// Leave these variables out of `-e all`, separated by commas; `*` stands for any characters
-    #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = "Environment and files")]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new(), help_heading = "Environment and files")]
     pub env_exclude: Vec<String>,
     /// Copy a file or directory into the job's working directory
     #[arg(

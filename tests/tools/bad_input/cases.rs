@@ -10,7 +10,7 @@ pub struct Case {
 /// Every option with values that are wrong, or one beyond a limit: the message names the option,
 /// the value, and what would be right.
 pub fn values() -> Vec<Case> {
-    let table: [(&str, &[&str], &str); 87] = [
+    let table: [(&str, &[&str], &str); 99] = [
         ("--job-name", &["", "a b", "_x", "größe", "x*129"], "1 to 128 letters, digits, '-' and '_'"),
         ("--vcpus", &["0", "-1", "1.5", "0.3", "x", "100001"], "from 1 to 100000, or 0.25 or 0.5"),
         ("--memory", &["3", "0", "3000K"], "at least 4 MiB"),
@@ -20,7 +20,18 @@ pub fn values() -> Vec<Case> {
         ("--nodes", &["0", "1001", "-2", "x"], "1 to 1000 nodes"),
         ("--node-group", &["0", "1001", "x", "vcpus=2"], "begins with their number"),
         ("--node-group", &["2,vcpus", "2,colour=red"], "is none of vcpus=N"),
-        ("--image", &["", "a b", "-x:1"], "NAME, NAME:TAG or REPOSITORY/NAME:TAG"),
+        ("--node-group", &["2,image=-x", "2,image=-x,command=y"], "can begin with '-'"),
+        ("--node-group", &["2,image="], "the image is missing"),
+        ("--image", &[""], "NAME, NAME:TAG or REPOSITORY/NAME:TAG"),
+        ("--image", &["a b", "a:b c"], "cannot have a blank"),
+        ("--image", &["größe"], "cannot have 'ö'"),
+        ("--image", &["-x:1", "lab/-x"], "can begin with '-'"),
+        ("--image", &["Tool", "lab/Tool"], "small letters only, and 'T' is in it"),
+        ("--image", &["a:.b", "a:-b"], "a tag cannot begin with"),
+        ("--image", &["a:", "a/b:"], "the tag is missing"),
+        ("--image", &["a@sha256:00"], "a digest is sha256: and 64"),
+        ("--container", &["", "a b", "a.b", "c*256"], "1 to 255 letters, digits, '-' and '_'"),
+        ("--env-exclude", &[""], "a value is required"),
         ("--build-arg", &["=x", "1A=x", "a b=x"], "a build argument is NAME=VALUE"),
         ("--image", &["x*256"], "at most 255 characters"),
         (
@@ -106,6 +117,7 @@ pub fn values() -> Vec<Case> {
         ("--cluster", &["nobod", ""], "there is no cluster `"),
         ("--completions", &["csh"], "bash, zsh, fish"),
         ("--profile", &["nobody"], "there is no profile `nobody`"),
+        ("--profile", &[""], "a value is required"),
     ];
     let mut cases = Vec::new();
     for (option, values, limit) in table {
@@ -350,6 +362,8 @@ pub const IMAGES: &[(&[&str], &[&str])] = &[
     (&["build", "--builder", "podman"], &["'podman'", "a builder is `codebuild` or `docker`"]),
     (&["build", "a", "b"], &["'b'"]),
     (&["push"], &["<IMAGE>"]),
+    (&["push", ""], &["'<IMAGE>'", "the image is missing"]),
+    (&["push", "a b"], &["'a b'", "cannot have a blank"]),
     (&["push", "--tag", "a b", "image"], &["'a b'", "a tag has at most 128 letters"]),
     (&["logs"], &["<BUILD>"]),
 ];

@@ -94,8 +94,8 @@ pub const NODE_RANGES: usize = 5;
 /// Characters of an image's name (API `ContainerProperties`, `image`).
 pub const IMAGE_LENGTH: usize = 255;
 
-/// Characters of a container's name (ECS API `ContainerDefinition`, `name`: letters, digits, hyphens
-/// and underscores).
+/// Characters of a container's name (ECS API `ContainerDefinition`, `name`: letters, digits,
+/// hyphens and underscores).
 pub const CONTAINER_NAME_LENGTH: usize = 255;
 
 /// Characters of a job definition's name (API `RegisterJobDefinition`, `jobDefinitionName`).

@@ -40,9 +40,9 @@ pub fn warn_of_uneven(spec: &JobSpec, nodes: u32, strict: bool) -> Result<(), Fa
     Ok(())
 }
 
-/// All resources that each of these `nodes` takes, in place of those of the job definition; none if the job has only
-/// those. An override replaces the whole list of the job definition (API `SubmitJob`), so it has to
-/// contain that.
+/// All resources that each of these `nodes` takes, in place of those of the job definition; none if
+/// the job has only those. An override replaces the whole list of the job definition (API
+/// `SubmitJob`), so it has to contain that.
 ///
 /// # Errors
 /// When they are more than a job can have.

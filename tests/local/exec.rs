@@ -271,6 +271,43 @@ fn a_command_ends_with_a_server_that_is_killed() {
 }
 
 #[story]
+fn the_next_server_ends_what_a_killed_one_has_left() {
+    let sandbox = Sandbox::new();
+    let id = running(&sandbox, &[], "sleep 1000");
+    let records = || {
+        let files = std::fs::read_dir(sandbox.local_home().join("runners")).unwrap();
+        files.filter(|file| file.as_ref().unwrap().path().extension() == Some("session".as_ref())).count()
+    };
+    // The session of this one ends, so that it was left on purpose.
+    let file = sandbox.work().join("left");
+    let script = format!("sleep 1000 >/dev/null 2>&1 </dev/null & echo $! > {}", file.display());
+    sandbox.run("bexec", [&id, "sh", "-c", &script]).ok();
+    let left = pid_in(&file);
+    until("a session that has ended has no record", || records() == 0);
+    for (n, (option, first)) in
+        [("-T", ""), ("-T", "trap '' HUP;"), ("-t", "trap '' HUP;")].into_iter().enumerate()
+    {
+        let file = sandbox.work().join(format!("pid{n}"));
+        let script = format!("{first} sleep 1000 & echo $! > {}; wait", file.display());
+        let client = sandbox.start("bexec", [option, &id, "sh", "-c", &script]);
+        let pid = pid_in(&file);
+        assert_eq!(records(), 1);
+        let server = sandbox.run("blocal", ["status", "--json"]).ok().json()[0]["pid"].as_u64().unwrap();
+        kill(u32::try_from(server).unwrap(), "KILL");
+        client.wait().ended_with(125);
+        assert!(lives(pid), "a server that is killed cannot end it");
+        sandbox.run("blocal", ["start"]).ok();
+        until("what the command has started has ended", || !lives(pid));
+        until("the record has gone", || records() == 0);
+    }
+    assert!(lives(left));
+    // The job goes on.
+    sandbox.run("bexec", [&id, "sh", "-c", "exit 8"]).ended_with(8);
+    sandbox.run("bkill", [&id]).ok();
+    until("nothing is left of the job", || !lives(left));
+}
+
+#[story]
 fn children_run_apart_and_an_array_does_not_run() {
     let sandbox = Sandbox::new();
     let id = running(&sandbox, &["-a", "2"], "sleep 1000");

@@ -6,7 +6,7 @@ pub const HOME_VARIABLE: &str = "AWSB_LOCAL_HOME";
 /// The socket of the server. A Unix socket's path has at most 108 bytes (104 on macOS), so both
 /// ends use it with the home as their working directory.
 pub const SOCKET: &str = "server.sock";
-/// The folder of the runners' journals and locks.
+/// The folder of the runners' journals and locks, and of the records of commands beside jobs.
 pub const RUNNERS: &str = "runners";
 /// The folder of the jobs' working directories.
 pub const SCRATCH: &str = "scratch";
@@ -78,12 +78,14 @@ pub const START_LOCK: &str = "start.lock";
 pub const SERVER_LOCK: &str = "server.lock";
 /// The suffix of the file beside a database that has the number of its commits.
 pub const COMMITS_SUFFIX: &str = "-commits";
-/// The suffixes of a runner's files in [`RUNNERS`]: its lock, its journal, and the journal before
-/// that.
-pub const RUNNER_FILE_KINDS: [&str; 3] = [RUNNER_LOCK, RUNNER_JOURNAL, RUNNER_OLD_JOURNAL];
+/// The suffixes of the files in [`RUNNERS`]: a runner's lock, its journal, and the journal before
+/// that; and the record of a command beside a job.
+pub const RUNNER_FILE_KINDS: [&str; 4] = [RUNNER_LOCK, RUNNER_JOURNAL, RUNNER_OLD_JOURNAL, SESSION_RECORD];
 /// The suffix of a runner's lock.
 pub const RUNNER_LOCK: &str = "lock";
 /// The suffix of a runner's journal.
 pub const RUNNER_JOURNAL: &str = "journal";
 /// The suffix of a runner's previous journal.
 pub const RUNNER_OLD_JOURNAL: &str = "journal-old";
+/// The suffix of the record of a command beside a job.
+pub const SESSION_RECORD: &str = "session";

@@ -14,6 +14,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
 
 use super::executor::Outcome;
 use super::protocol::{AttemptId, TASK_VARIABLE};
@@ -287,8 +288,8 @@ pub fn born(pid: i32) -> Option<u64> {
     stat(pid)?.get(19)?.parse().ok()
 }
 
-/// The first process of a job whose runner is gone.
-#[derive(Debug, Clone, Copy)]
+/// The first process of a job whose runner is gone, or of a command beside a job whose server is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leader {
     /// Its process ID, which is its group's, too.
     pub pid: i32,
@@ -299,6 +300,11 @@ pub struct Leader {
 }
 
 impl Leader {
+    /// A process that has been started just now.
+    pub fn now(pid: i32) -> Self {
+        Self { pid, at: crate::time::now_ms(), born: born(pid) }
+    }
+
     /// Whether the process with this ID is still this one, and not a later one.
     fn is_alive(&self) -> bool {
         match self.born {
@@ -321,6 +327,53 @@ fn elapsed_s(etime: &str) -> Option<i64> {
     Some(days.parse::<i64>().ok()? * 86_400 + parts.iter().fold(0, |sum, n| sum * 60 + n))
 }
 
+/// The group of a command beside an attempt. The server that has started the command is gone.
+#[derive(Debug, Clone)]
+pub struct Remains {
+    attempt_id: AttemptId,
+    leader: Leader,
+}
+
+impl Remains {
+    /// The group that this process leads, or has led.
+    pub fn new(attempt_id: AttemptId, leader: Leader) -> Self {
+        Self { attempt_id, leader }
+    }
+
+    /// Whether no process of the group is left.
+    pub fn are_gone(&self) -> bool {
+        if self.leader.pid <= 1 {
+            return true;
+        }
+        if self.leader.is_alive() {
+            return false;
+        }
+        // No process has the ID of a group that is still there. Where another process has it now,
+        // the group had gone before.
+        let is_anothers = self.leader.born.is_some() && born(self.leader.pid).is_some();
+        let group = Pid::from_raw(self.leader.pid);
+        is_anothers
+            || !processes_with(&marker_of(&self.attempt_id))
+                .into_iter()
+                .any(|pid| nix::unistd::getpgid(Some(pid)) == Ok(group))
+    }
+
+    /// Sends these signals to the group, if any of it is left.
+    pub fn send(&self, signals: &[Signal]) {
+        if self.are_gone() {
+            return;
+        }
+        for signal in signals {
+            signal_group(Pid::from_raw(self.leader.pid), *signal);
+        }
+    }
+}
+
+/// The variable by which the processes of an attempt are known.
+fn marker_of(attempt_id: &AttemptId) -> String {
+    format!("{TASK_VARIABLE}={attempt_id}")
+}
+
 /// Kills what a dead runner's job has left: its process group, if the leader is still the same
 /// process, and every process of ours that carries the attempt's ID in its environment.
 pub fn kill_remains(attempt_id: &AttemptId, leader: Option<Leader>) {
@@ -330,7 +383,7 @@ pub fn kill_remains(attempt_id: &AttemptId, leader: Option<Leader>) {
     {
         let _ = killpg(Pid::from_raw(leader.pid), Signal::SIGKILL);
     }
-    let marker = format!("{TASK_VARIABLE}={attempt_id}");
+    let marker = marker_of(attempt_id);
     // A process may fork while we look: again, until a look finds nothing.
     for _ in 0..100 {
         let found = processes_with(&marker);

@@ -51,6 +51,7 @@ use crate::home::space::{self, NoSpace, Reserve};
 use crate::http::{Gateway, Services};
 use crate::log::{self, add_warning};
 use crate::process::room_for_threads;
+use crate::sessions;
 use crate::sessions::registry::Sessions;
 use crate::ssm::SessionOpener;
 use crate::time::now_ms;
@@ -244,6 +245,10 @@ impl Server {
             // Another machine, or this one after a restart: nothing that ran then runs now.
             is_new_host: old.as_ref().is_some_and(|old| !old.machine.is_here()),
         };
+        // Before there can be a session of this server.
+        if let Err(e) = sessions::end_leftovers(home.path(), config.is_new_host) {
+            tracing::warn!("ending the commands of sessions of an earlier server: {e}");
+        }
         let (containers, container_requests) = channel();
         let (engine, handle) = Engine::open(home, store, config, containers.clone(), &mut warnings)?;
         let reader = Reader::new(home.path());

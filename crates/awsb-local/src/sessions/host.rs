@@ -6,7 +6,6 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
@@ -16,6 +15,7 @@ use tokio::process::{Child, Command};
 use super::channels::{Activity, Client, Control, EndOfInput, pass_input, pass_output, start};
 use super::frames::{FrameReader, FrameWriter};
 use super::leader;
+use super::record::{HANG_UP_GRACE, SessionRecord};
 use super::registry::{Begun, JOB_ENDED, KILLED};
 use super::terminal::{self, END_OF_INPUT, Master, Size};
 use crate::home::files::SCRATCH;
@@ -23,12 +23,11 @@ use crate::runner::protocol::{AttemptId, Run, TASK_VARIABLE};
 use crate::runner::tmpdir_of;
 use awsb_model::session_frames::{Frame, SessionTerminal};
 
-/// How long a command may take to end after SIGHUP, when its client has hung up.
-const HANG_UP_GRACE: Duration = Duration::from_secs(5);
-
 /// A command that runs.
 struct Running {
     child: Child,
+    /// It goes with the end of the session.
+    record: SessionRecord,
     /// The size of its terminal, if it has one.
     size: Option<Size>,
     input: Box<dyn AsyncWrite + Send + Unpin>,
@@ -56,7 +55,7 @@ pub async fn run(
     writer: FrameWriter,
 ) -> Result<(), String> {
     let Some(terminal) = start(begun, &mut reader).await else { return Ok(()) };
-    let Running { mut child, size, input, output, errors } =
+    let Running { mut child, record: _record, size, input, output, errors } =
         spawn(attempt_id, command, order, common, terminal.as_ref())
             .map_err(|e| format!("starting the command: {e}"))?;
     // The leader of its group and its session.
@@ -182,11 +181,13 @@ fn spawn(
     if let Some(terminal) = terminal {
         environment.insert("TERM".to_owned(), terminal.kind.clone());
     }
+    let record = SessionRecord::new()?;
     let mut command = Command::new(program()?);
     command
         .arg0("blocal")
         .arg(leader::ACTION)
         .arg(if terminal.is_some() { leader::TERMINAL } else { leader::PIPES })
+        .arg(record.path())
         .arg(serde_json::to_string(&order.limits)?)
         .args(words)
         .env_clear()
@@ -202,13 +203,15 @@ fn spawn(
             output: Box::new(child.stdout.take().ok_or_else(missing)?),
             errors: Some(Box::new(child.stderr.take().ok_or_else(missing)?)),
             child,
+            record,
         });
     };
     let (Master { input, output, size }, programs) = terminal::open(terminal.size)?;
     let end = |fd: &OwnedFd| Ok::<_, std::io::Error>(Stdio::from(File::from(fd.try_clone()?)));
     command.stdin(end(&programs)?).stdout(end(&programs)?).stderr(end(&programs)?);
     let child = command.spawn()?;
-    Ok(Running { input: Box::new(input), output: Box::new(output), errors: None, size: Some(size), child })
+    let (input, output) = (Box::new(input), Box::new(output));
+    Ok(Running { input, output, errors: None, size: Some(size), child, record })
 }
 
 /// This program, also when its file has been replaced.

@@ -8,11 +8,14 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 
 use nix::sys::stat::{Mode, umask};
 
+use super::record;
 use crate::runner::Lent;
+use crate::runner::protocol::{AttemptId, TASK_VARIABLE};
 
 /// The word of `blocal` that means this program.
 pub const ACTION: &str = "session-leader";
@@ -21,16 +24,20 @@ pub const TERMINAL: &str = "terminal";
 /// The word for a command with pipes.
 pub const PIPES: &str = "pipes";
 
-/// Becomes the command in the words behind [`ACTION`]: [`TERMINAL`] or [`PIPES`], the limits of the
-/// job as JSON, the program, and its arguments. It returns only when that fails, with the exit code
-/// that a shell would have.
+/// Becomes the command in the words behind [`ACTION`]: [`TERMINAL`] or [`PIPES`], the file for the
+/// record of the session, the limits of the job as JSON, the program, and its arguments. It returns
+/// only when that fails, with the exit code that a shell would have.
 pub fn run(words: &[OsString]) -> u8 {
-    let [kind, limits, program, arguments @ ..] = words else {
+    let [kind, record, limits, program, arguments @ ..] = words else {
         return failed(OsStr::new(ACTION), &io::Error::other("started by the local cluster only"));
     };
     let limits: BTreeMap<String, i64> = serde_json::from_str(&limits.to_string_lossy()).unwrap_or_default();
     // It fails only for a leader of a group, and this process is none.
     let _ = nix::unistd::setsid();
+    // A command without a record runs as well. A disk that is full is no reason to refuse it.
+    if let Some(attempt_id) = std::env::var(TASK_VARIABLE).ok().and_then(AttemptId::parse) {
+        let _ = record::write(Path::new(record), attempt_id);
+    }
     if kind == TERMINAL {
         if let Err(e) = rustix::process::ioctl_tiocsctty(io::stdin()) {
             return failed(program, &e.into());

@@ -13,6 +13,7 @@
 //! | `frames`     | frames over a connection                                                  |
 //! | `channels`   | the two directions of a session: input with its window, signals, output   |
 //! | `host`       | a command beside a job on the host                                        |
+//! | `record`     | the record of such commands, for when their server is gone                |
 //! | `terminal`   | pseudo-terminals                                                          |
 //! | `leader`     | the program that becomes such a command                                   |
 //! | `container`  | a command in the container of a job                                       |
@@ -25,7 +26,9 @@ mod forward;
 mod frames;
 mod host;
 pub mod leader;
+mod record;
 pub mod registry;
 mod terminal;
 
 pub use connection::{Hold, answer, is_asked};
+pub use record::end_leftovers;

@@ -12,7 +12,7 @@ use crate::batch::state::replay::Record;
 use crate::batch::state::{Current, State};
 use crate::database::{self, Missing, Sign};
 use crate::home::contents;
-use crate::home::files::{BATCH_DATABASE, RUNNERS, SCRATCH};
+use crate::home::files::{BATCH_DATABASE, RUNNERS, SCRATCH, SESSION_RECORD};
 use crate::log::add_warning;
 use crate::runner::protocol::{AttemptId, Ended, RunnerId};
 use crate::runner::{self, JournaledAttempt, Journals};
@@ -245,7 +245,8 @@ impl Engine {
         let mut gone = Vec::new();
         for entry in std::fs::read_dir(self.home.join(RUNNERS))? {
             let name = entry?.file_name();
-            let id = name.to_str().and_then(|n| n.split('.').next()).and_then(RunnerId::parse);
+            let (id, kind) = name.to_str().and_then(|name| name.split_once('.')).unwrap_or_default();
+            let id = RunnerId::parse(id).filter(|_| kind != SESSION_RECORD);
             if let Some(id) = id
                 && !self.runners.contains_key(&id)
                 && !runner::is_alive(&self.home, &id)

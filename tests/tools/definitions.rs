@@ -284,6 +284,9 @@ fn limits_of_a_process() {
     let line = ["--ulimit", "nofile=77:99", "--wrap", "ulimit -n"];
     assert_eq!(printed(&sandbox, &line), "77\n");
     assert_eq!(printed(&sandbox, &line), "77\n");
+    // A job that its own limit keeps from starting does not wait for better times.
+    let failed = sandbox.run("bsub", ["-K", "--ulimit", "nofile=3", "true"]).ended_with(126);
+    assert!(failed.stderr.contains("(nofile=3) is too low to start it"), "{failed}");
     // Only a container has the rest.
     for option in [["--user", "7"], ["--mount", "/tmp:/data"], ["--shm-size", "64M"]] {
         let failed = sandbox.run("bsub", option.into_iter().chain(["true"]));

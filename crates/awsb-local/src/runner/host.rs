@@ -113,7 +113,8 @@ impl HostExecution {
         let begin = |command: &Command| {
             let (pipe, writer) = io::pipe().map_err(cannot)?;
             let _limits = Lent::take(&run.limits);
-            Ok((pipe, process::start(&command.argv, &command.environment, &command.directory, writer)?))
+            let started = process::start(&command.argv, &command.environment, &command.directory, writer);
+            Ok((pipe, started.map_err(|failure| failure.under(&run.limits))?))
         };
         // A job that cannot be started without its launcher is left to the launcher, which says
         // what is wrong.

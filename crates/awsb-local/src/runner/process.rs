@@ -30,24 +30,52 @@ pub struct CannotStart {
     pub reason: String,
     /// The resource that the machine lacks now and may have later, if that is the reason.
     pub missing_resource: Option<&'static str>,
+    /// Whether it may be a number of open files that is lacking.
+    pub lacks_files: bool,
 }
 
 impl CannotStart {
     fn new(exit_code: i32, program: &str, why: impl std::fmt::Display) -> Self {
         let reason = format!("CannotStartContainerError: exec: \"{program}\": {why}");
-        Self { exit_code, reason, missing_resource: None }
+        Self { exit_code, reason, missing_resource: None, lacks_files: false }
     }
 
     /// The failure is not the program's fault.
     pub fn without_a_program(e: &io::Error) -> Self {
         let reason = format!("CannotStartContainerError: {e}");
-        Self { exit_code: 126, reason, missing_resource: missing_resource(e) }
+        Self { exit_code: 126, reason, missing_resource: missing_resource(e), lacks_files: lacks_files(e) }
     }
 
     fn of_error(program: &str, e: &io::Error) -> Self {
-        Self { missing_resource: missing_resource(e), ..Self::new(126, program, e) }
+        let failure = Self::new(126, program, e);
+        Self { missing_resource: missing_resource(e), lacks_files: lacks_files(e), ..failure }
+    }
+
+    /// The same failure of a job with these limits. A limit on open files that is too low for the
+    /// start is there at the next try, too.
+    #[must_use]
+    pub fn under(self, limits: &BTreeMap<String, i64>) -> Self {
+        match limits.get("nofile").filter(|limit| (0..ENOUGH_FILES).contains(*limit) && self.lacks_files) {
+            Some(limit) => {
+                let reason = format!(
+                    "{}: the job's own limit of open files (nofile={limit}) is too low to start it",
+                    self.reason
+                );
+                Self { reason, missing_resource: None, ..self }
+            }
+            None => self,
+        }
     }
 }
+
+/// Whether an error may mean that too few open files are allowed. poll(2), by which the start of a
+/// process waits, has EINVAL for that.
+fn lacks_files(e: &io::Error) -> bool {
+    [Errno::EMFILE, Errno::EINVAL].iter().any(|errno| e.raw_os_error() == Some(*errno as i32))
+}
+
+/// A limit of open files below this may be too low to start a process: this one has some, too.
+const ENOUGH_FILES: i64 = 64;
 
 /// Starts `command` as the leader of a process group of its own; stdin is `/dev/null`, stdout and
 /// stderr are one pipe, so that their lines keep their order.

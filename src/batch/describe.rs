@@ -1,11 +1,12 @@
 //! DescribeJobs.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use aws_sdk_batch::types::JobDetail;
 use futures_util::StreamExt;
 use futures_util::stream;
 
+use super::recorded_names::{self, NameKind};
 use super::{Job, convert};
 use crate::aws::{Session, explain, spawn_call};
 use crate::ui::{ErrorKind, Failure};
@@ -104,10 +105,24 @@ async fn each_answer(
         spawn_call(async move { describe_batch(&session, chunk).await })
     });
     let mut answers = stream::iter(asked).buffer_unordered(CALLS_AT_ONCE);
+    let mut containers = BTreeSet::new();
     while let Some(jobs) = answers.next().await {
-        jobs?.into_iter().for_each(&mut take);
+        for job in jobs? {
+            containers.extend(named_containers(&job));
+            take(job);
+        }
     }
+    recorded_names::record_some(&session.cluster, NameKind::Container, containers);
     Ok(())
+}
+
+/// The names of the containers of a job that has a task or a pod of them.
+fn named_containers(job: &JobDetail) -> impl Iterator<Item = String> {
+    let tasks = job.ecs_properties().map(|ecs| ecs.task_properties()).unwrap_or_default();
+    let of_tasks = tasks.iter().flat_map(|task| task.containers()).filter_map(|container| container.name());
+    let pod = job.eks_properties().and_then(|eks| eks.pod_properties());
+    let of_pod = pod.map(|pod| pod.containers()).unwrap_or_default();
+    of_tasks.chain(of_pod.iter().filter_map(|container| container.name())).map(str::to_owned)
 }
 
 /// One call of DescribeJobs, for at most [`limits::DESCRIBE_JOBS_IDS`] jobs.

@@ -47,7 +47,7 @@ pub use queues::{
     BlockingJob, ComputeEnvironment, JobCount, Queue, QueueSnapshot, QueueUsage, SnapshotJob, TimeLimit,
     environments, find_queue, queue_snapshot, queue_usage, queues,
 };
-pub use recorded_names::{recorded_consumable_resources, recorded_queues};
+pub use recorded_names::{recorded_consumable_resources, recorded_containers, recorded_queues};
 pub use resolve::{ResolvedJobs, find_task, resolve_ids, resolve_jobs};
 pub use resubmit::{Resubmission, resubmissions};
 pub use running_limit::{

@@ -13,6 +13,8 @@ pub(super) enum NameKind {
     Queue,
     /// Consumable resources, such as licences.
     ConsumableResource,
+    /// Containers of jobs and of job definitions that have tasks.
+    Container,
 }
 
 impl NameKind {
@@ -21,6 +23,7 @@ impl NameKind {
         match self {
             Self::Queue => "queues",
             Self::ConsumableResource => "consumable-resources",
+            Self::Container => "containers",
         }
     }
 }
@@ -47,8 +50,21 @@ pub(super) fn record(cluster: &Cluster, kind: NameKind, mut names: Vec<String>, 
     cache(cluster).write(kind.entry(), "", &names);
 }
 
+/// Records names that Batch has told, besides others of the kind. Without any, no file is read.
+pub(super) fn record_some(cluster: &Cluster, kind: NameKind, names: impl IntoIterator<Item = String>) {
+    let names: Vec<String> = names.into_iter().filter(|name| !name.is_empty()).collect();
+    if !names.is_empty() {
+        record(cluster, kind, names, false);
+    }
+}
+
 fn recorded(cluster: &Cluster, kind: NameKind) -> Vec<String> {
     cache(cluster).read(kind.entry(), "").unwrap_or_default()
+}
+
+/// The names of the containers of jobs and job definitions that Batch has described within a day.
+pub fn recorded_containers(cluster: &Cluster) -> Vec<String> {
+    recorded(cluster, NameKind::Container)
 }
 
 /// The names of the queues that Batch has described within a day.

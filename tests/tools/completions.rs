@@ -380,6 +380,37 @@ fn consumable_resources_that_batch_has_listed_are_completed() {
 }
 
 #[story]
+fn containers_that_batch_has_described_are_completed() {
+    const ID: &str = "8f2c0d3e-1111-4222-8333-444455556666";
+    let task = |names: &[&str]| {
+        let containers: Vec<_> = names.iter().map(|name| json!({"name": name, "image": "i"})).collect();
+        json!({"taskProperties": [{"containers": containers}]})
+    };
+    let job = json!({"jobId": ID, "jobName": "pair", "jobQueue": "q", "status": "RUNNING", "createdAt": 1,
+        "startedAt": 2, "jobDefinition": "d", "ecsProperties": task(&["main", "side"])});
+    let definition = json!({"jobDefinitionName": "d", "revision": 1, "status": "ACTIVE", "type": "container",
+        "jobDefinitionArn": "arn:aws:batch:eu-west-1:111122223333:job-definition/d:1",
+        "ecsProperties": task(&["main", "setup"])});
+    let server = BadServer::start(move |request, _| match request.operation() {
+        "describejobs" => Answer::json(json!({ "jobs": [job] })),
+        "describejobdefinitions" => Answer::json(json!({ "jobDefinitions": [definition] })),
+        _ => Answer::json(json!({})),
+    });
+    let sandbox = Sandbox::at(&server.endpoint());
+    assert_eq!(in_bash(&sandbox, SOURCE_BASH, &["bout", ID, "--container", ""]), "\n");
+    sandbox.run("bstat", ["-d", ID]).ok();
+    assert_eq!(in_bash(&sandbox, SOURCE_BASH, &["bout", ID, "--container", ""]), "main\nside\n");
+    sandbox.run("bsub", ["--dry-run", "--job-definition", "d", "true"]).ok();
+    let calls = || server.requests("describejobs").len() + server.requests("describejobdefinitions").len();
+    let before = calls();
+    for tool in ["bout", "bexec", "bsub"] {
+        assert_eq!(in_bash(&sandbox, SOURCE_BASH, &[tool, "--container", "s"]), "setup\nside\n", "{tool}");
+    }
+    assert_eq!(in_bash(&sandbox, SOURCE_BASH, &["bexec", "--container=m"]), "--container=main\n");
+    assert_eq!(calls(), before);
+}
+
+#[story]
 fn a_submitted_job_is_completed_by_its_id() {
     let sandbox = Sandbox::new();
     let id = sandbox.run("bsub", ["-J", "align-12", "--wrap", "true"]).ok().job_id();

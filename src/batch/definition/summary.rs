@@ -7,6 +7,7 @@ use aws_sdk_batch::types::{
 use serde::{Deserialize, Serialize};
 
 use crate::aws::{Call, Resource, Session, explain, not_found};
+use crate::batch::recorded_names::{self, NameKind};
 use crate::ui::Failure;
 use awsb_model::{Demand, limits};
 
@@ -272,6 +273,10 @@ pub async fn describe(session: &Session, name: &str) -> Result<DefinitionSummary
 /// When Batch cannot be asked. The cache stays as it is.
 pub async fn describe_uncached(session: &Session, name: &str) -> Result<Option<DefinitionSummary>, Failure> {
     let summary = find(session, name).await?.map(|definition| DefinitionSummary::of(&definition));
+    if let Some(DefinitionKind::Ecs(containers)) = summary.as_ref().map(|summary| &summary.kind) {
+        let names = containers.iter().filter_map(|container| container.name.clone());
+        recorded_names::record_some(&session.cluster, NameKind::Container, names);
+    }
     if parts(name).1.is_some() {
         match &summary {
             Some(summary) => session.cache.write(CACHE_KIND, name, summary),

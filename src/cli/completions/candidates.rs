@@ -128,6 +128,7 @@ fn values(at: &Position<'_>, arg: &Arg, value: &str) -> (Names, Vec<Candidate>) 
         ("queues", _) if at.is_given("resources") => (nothing, consumable_resources(at)),
         // Behind `NAME=` comes a number.
         ("consume", _) => (nothing, consumable_resources(at)),
+        ("container", _) => (nothing, containers(at)),
         ("queue" | "queues" | "job-queue" | "job_queues", _) => (nothing, queues(at)),
         ("profile", _) => (nothing, profiles()),
         ("status", _) if at.command.get_name().starts_with("awsb") => (nothing, statuses("", value)),
@@ -237,6 +238,12 @@ fn queues(at: &Position<'_>) -> Vec<Candidate> {
 /// The consumable resources that Batch has listed or described lately.
 fn consumable_resources(at: &Position<'_>) -> Vec<Candidate> {
     let names = cluster(at).map(|cluster| batch::recorded_consumable_resources(&cluster));
+    names.unwrap_or_default().into_iter().map(Candidate::plain).collect()
+}
+
+/// The containers of jobs and job definitions that Batch has described lately.
+fn containers(at: &Position<'_>) -> Vec<Candidate> {
+    let names = cluster(at).map(|cluster| batch::recorded_containers(&cluster));
     names.unwrap_or_default().into_iter().map(Candidate::plain).collect()
 }
 

@@ -7,20 +7,32 @@ use std::pin::pin;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::aws::{ResilientSession, Session};
 use crate::batch::{self, Counts, Job};
-use crate::diagnose::{self, Diagnosis};
+use crate::diagnose::{self, Code, Diagnosis};
 use crate::ui::{
     EndSignal, Failure, ProgressBar, SignalListener, print_message, sanitize, stderr_columns, wrapped,
 };
-use awsb_model::{JobId, RunningLimit, Status, words};
+use awsb_model::{JobId, RunningLimit, Status, limits, words};
 
 /// The children of arrays are checked for the first time after this time, to see whether they are
 /// stuck.
 const FIRST_CHECK_FOR_STUCK: Duration = Duration::from_secs(3);
 /// The longest pause between two such checks.
 const LONGEST_PAUSE_FOR_STUCK: Duration = Duration::from_secs(120);
+
+/// A job that waits for this long in its queue may be held up by more than busy machines.
+const LONG_WAIT: Duration = Duration::from_secs(10);
+/// The longest pause between two looks at the jobs that wait.
+const LONGEST_PAUSE_FOR_WAITS: Duration = Duration::from_secs(600);
+/// At most this many of the jobs that wait are looked at.
+const MAX_WAITS_LOOKED_AT: usize = limits::DESCRIBE_JOBS_IDS;
+
+/// The findings about a job that waits in its queue because something holds up the queue, or
+/// because others have what it needs: no machine that becomes free helps.
+const HOLD_UPS: [Code; 3] = [Code::HeadWaitsForResource, Code::HeadBlocked, Code::ConsumableResource];
 
 /// A job that has ended.
 #[derive(Debug, Clone)]
@@ -202,9 +214,11 @@ impl StuckJobs {
         (Self { tool, found, reported: RefCell::default() }, unreported)
     }
 
-    /// Adds a job if it is stuck, or may be: one that waits and takes consumable resources.
+    /// Adds a job if it is stuck, or may be: one that waits in its queue, or takes consumable
+    /// resources.
     pub fn check(&self, job: &Job) {
-        let Some(reason) = job.stuck().or(may_lack_resource(job).then_some("")) else { return };
+        let may_be = job.status == Status::Runnable || may_lack_resource(job);
+        let Some(reason) = job.stuck().or(may_be.then_some("")) else { return };
         let before = self.reported.borrow_mut().insert(job.job_id.clone(), reason.to_owned());
         if before.as_deref() != Some(reason) && self.found.send(job.clone()).is_err() && !reason.is_empty() {
             report_stuck(self.tool, job, reason);
@@ -241,37 +255,92 @@ async fn takes_more_than_there_is(session: &Session, job: &Job) -> bool {
     false
 }
 
-/// Reports stuck jobs as they are found. It never ends.
+/// Reports stuck jobs as they are found, and once that a job is held up for long. It never ends.
 pub async fn report_stuck_jobs(tool: &str, session: &Session, mut unreported: UnreportedJobs) -> Infallible {
+    let mut waiting: Vec<JobId> = Vec::new();
+    let mut pause = LONG_WAIT;
+    let mut look_at: Option<Instant> = None;
+    let mut is_said = false;
     loop {
-        match unreported.recv().await {
-            Some(job) => report_reason(tool, session, &job).await,
-            None => std::future::pending().await,
+        let next_look = async {
+            match look_at {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            found = unreported.recv() => {
+                let Some(job) = found else { return std::future::pending().await };
+                let is_reported = report_reason(tool, session, &job).await;
+                if !is_reported && !is_said && job.status == Status::Runnable {
+                    waiting.push(job.id());
+                    look_at.get_or_insert_with(|| Instant::now() + pause);
+                }
+            }
+            () = next_look => {
+                is_said = report_long_wait(tool, session, &mut waiting).await;
+                // Each look takes several calls.
+                pause = (pause * 4).min(LONGEST_PAUSE_FOR_WAITS);
+                look_at = (!is_said && !waiting.is_empty()).then(|| Instant::now() + pause);
+            }
         }
     }
 }
 
+/// Prints why the first of the jobs waits, if something holds it up. Jobs that do not wait any more
+/// are removed. Returns whether it has printed that.
+async fn report_long_wait(tool: &str, session: &Session, waiting: &mut Vec<JobId>) -> bool {
+    if waiting.len() > 1 {
+        let some = waiting.get(..MAX_WAITS_LOOKED_AT).unwrap_or(waiting.as_slice());
+        let Ok(jobs) = batch::describe(session, some).await else { return false };
+        let waits_no_more = |job: &Job| job.status != Status::Runnable;
+        let gone: Vec<JobId> = jobs.into_iter().flatten().filter(waits_no_more).map(|job| job.id()).collect();
+        waiting.retain(|id| !gone.contains(id));
+    }
+    match waiting.first() {
+        Some(first) => report_hold_up(tool, session, first, &HOLD_UPS).await,
+        None => false,
+    }
+}
+
+/// Prints why a RUNNABLE job waits, if that is one of these findings. Returns whether it is.
+async fn report_hold_up(tool: &str, session: &Session, id: &JobId, codes: &[Code]) -> bool {
+    let evidence = diagnose::why(session, std::slice::from_ref(id)).await.unwrap_or_default();
+    let [Some(facts)] = evidence.as_slice() else { return false };
+    let answer = Diagnosis::of(facts);
+    let is_held_up = facts.job.status == Status::Runnable
+        && answer.findings.iter().any(|finding| codes.contains(&finding.code));
+    if is_held_up {
+        print_diagnosis(tool, session, answer);
+    }
+    is_held_up
+}
+
 /// Prints why a job is stuck and what to do about it, or Batch's own words if the reason cannot be
-/// found.
-async fn report_reason(tool: &str, session: &Session, job: &Job) {
+/// found. Returns whether it is stuck.
+async fn report_reason(tool: &str, session: &Session, job: &Job) -> bool {
     let reason = match job.stuck() {
         Some(reason) => reason,
         None if takes_more_than_there_is(session, job).await => "",
-        None => return,
+        None => return false,
     };
     let evidence = diagnose::why(session, &[job.id()]).await.unwrap_or_default();
     let [Some(facts)] = evidence.as_slice() else {
         if !reason.is_empty() {
             report_stuck(tool, job, reason);
         }
-        return;
+        return true;
     };
     // The job may have started meanwhile.
-    if facts.job.status != Status::Runnable && !(job.is_array_parent() && facts.job.status == job.status) {
-        return;
+    if facts.job.status == Status::Runnable || (job.is_array_parent() && facts.job.status == job.status) {
+        print_diagnosis(tool, session, Diagnosis::of(facts));
     }
-    let answer = Diagnosis::of(facts).map_advice(|line| session.advice(line));
-    let lines = answer.lines();
+    true
+}
+
+/// Prints a diagnosis as `bstat --why` does.
+fn print_diagnosis(tool: &str, session: &Session, diagnosis: Diagnosis) {
+    let lines = diagnosis.map_advice(|line| session.advice(line)).lines();
     let columns = stderr_columns();
     for (n, line) in lines.iter().enumerate() {
         let line = if n == 0 { format!("{tool}: job {line}") } else { line.clone() };
@@ -293,6 +362,7 @@ pub async fn report_stuck_children(
 ) -> Infallible {
     let mut pause = FIRST_CHECK_FOR_STUCK;
     let mut reported: HashMap<JobId, Option<String>> = HashMap::new();
+    let mut is_said = false;
     loop {
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE_FOR_STUCK);
@@ -300,7 +370,15 @@ pub async fn report_stuck_children(
         for id in open {
             // If Batch cannot be asked now, it is asked later.
             let Ok(waiting) = batch::children(session, &id, &[Status::Runnable]).await else { continue };
-            let Some((child, reason)) = waiting.iter().find_map(|c| Some((c, c.stuck()?))) else { continue };
+            let Some((child, reason)) = waiting.iter().find_map(|c| Some((c, c.stuck()?))) else {
+                // Children start in the order of their indices: where the first one waits, none
+                // runs. That a task waits for another one is not worth a word.
+                let first = waiting.iter().find(|child| child.job_id.ends_with(":0"));
+                if let Some(first) = first.filter(|_| !is_said && pause > LONG_WAIT) {
+                    is_said = report_hold_up(tool, session, &first.id(), &HOLD_UPS).await;
+                }
+                continue;
+            };
             let before = reported.entry(id).or_default();
             if before.as_deref() != Some(reason) {
                 *before = Some(reason.to_owned());

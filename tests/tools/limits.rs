@@ -550,6 +550,42 @@ fn whoever_waits_for_a_job_that_takes_more_than_there_is_is_told() {
     }
 }
 
+#[story]
+fn whoever_waits_behind_a_job_that_waits_for_a_licence_is_told() {
+    let sandbox = Sandbox::with_aws();
+    resource(&sandbox, "lic", "1");
+    let holder = submit(&sandbox, &["--consume", "lic", "sleep", "1000"]);
+    wait_for(&sandbox, &holder, "RUNNING");
+    let head = submit(&sandbox, &["--consume", "lic", "true"]);
+    wait_for(&sandbox, &head, "RUNNABLE");
+    let tools: [(&str, &[&str]); 3] =
+        [("bsub -K", &["true"]), ("bsub -I", &["true"]), ("bsub -K", &["--array", "1-2", "true"])];
+    let waiting = tools.iter().enumerate().map(|(n, (tool, args))| {
+        let line = format!("exec {tool} {} 2>said{n}", args.join(" "));
+        sandbox.start("sh", ["-c", &line])
+    });
+    let waiting: Vec<_> = waiting.collect();
+    let of_head = sandbox.start("sh", ["-c", &format!("exec bwait {head} 2>said3")]);
+    let said =
+        |n: usize| std::fs::read_to_string(sandbox.work().join(format!("said{n}"))).unwrap_or_default();
+    for n in 0..4 {
+        let words = if n == 3 {
+            "it takes 1, and 0 of 1 are available"
+        } else {
+            "waits for the consumable resource lic"
+        };
+        eventually("the tool says why the job waits", Duration::from_secs(90), || {
+            said(n).contains(words).then_some(())
+        });
+    }
+    sandbox.run("bkill", [&holder]).ok();
+    waiting.into_iter().for_each(|waiting| drop(waiting.wait().ok()));
+    of_head.wait().ok();
+    for n in 0..4 {
+        assert_eq!(said(n).matches("is RUNNABLE, submitted").count(), 1, "{}", said(n));
+    }
+}
+
 /// A limit of an array that has ended, and the jobs of the array.
 fn ended_limit(jobs: Option<usize>) -> BadServer {
     let name = "awsb-limit-8f2c0d3e-1111-4222-8333-444455556666";

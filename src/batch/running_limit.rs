@@ -241,7 +241,16 @@ async fn ended(session: &Session, name: &str) -> Result<Option<ConsumableResourc
     if !RunningLimit::is_one(name) {
         return Ok(None);
     }
-    let jobs = consumables::jobs_of(session, name).await?;
+    let jobs = match consumables::jobs_of(session, name).await {
+        Ok(jobs) => jobs,
+        // Another tool may have removed it since it was listed.
+        Err(failure) => {
+            return match consumables::find(session, name).await {
+                Ok(None) => Ok(None),
+                _ => Err(failure),
+            };
+        }
+    };
     if jobs.iter().any(|job| !job.status.has_ended()) {
         return Ok(None);
     }

@@ -329,6 +329,41 @@ fn prune_removes_the_limits_of_arrays_that_have_ended_and_no_others() {
 }
 
 #[story]
+fn a_limit_that_goes_while_prune_looks_at_it_is_no_error() {
+    let name = "awsb-limit-8f2c0d3e-1111-4222-8333-444455556666";
+    let arn = format!("arn:aws:batch:eu-west-1:1:consumable-resource/{name}");
+    let listed = json!({"consumableResources": [{"consumableResourceName": name, "totalQuantity": 2,
+        "inUseQuantity": 0, "consumableResourceArn": arn}]});
+    // Another tool, which has seen the end of the array, has removed it since it was listed.
+    let gone = "Consumable resource does not exist";
+    for describes in [true, false] {
+        let listed = listed.clone();
+        let server = BadServer::start(move |request, _| match request.operation() {
+            "listconsumableresources" => Answer::json(listed.clone()),
+            "listjobsbyconsumableresource" if describes => Answer::error(400, "ClientException", gone),
+            "listjobsbyconsumableresource" => Answer::error(403, "AccessDeniedException", "no"),
+            "describeconsumableresource" if describes => Answer::error(400, "ClientException", gone),
+            "describeconsumableresource" => Answer::json(json!({"consumableResourceName": name,
+                "totalQuantity": 2, "inUseQuantity": 0, "availableQuantity": 2, "consumableResourceArn": "a"})),
+            "describejobqueues" => Answer::json(json!({"jobQueues": []})),
+            "describejobdefinitions" => Answer::json(json!({"jobDefinitions": []})),
+            "s3" => Answer::Http(
+                200,
+                "<ListBucketResult><Name>b</Name><KeyCount>0</KeyCount></ListBucketResult>".to_owned(),
+                vec![("content-type", "application/xml".into())],
+            ),
+            _ => Answer::error(400, "ClientException", "not asked for"),
+        });
+        let outcome = Sandbox::at(&server.endpoint()).run("awsb", ["prune", "--yes"]);
+        if describes {
+            assert!(outcome.ok().stderr.contains("there is nothing to remove"));
+        } else {
+            assert!(outcome.ended_with(1).stderr.contains("listing the jobs that require"));
+        }
+    }
+}
+
+#[story]
 fn bkill_removes_the_limit_of_an_array_that_ends_at_once() {
     let sandbox = Sandbox::with_aws();
     resource(&sandbox, "lic", "0");

@@ -94,7 +94,8 @@ is_ours() {
 remove_own() {
     if [ -L "$1" ] || ! [ -e "$1" ]; then return; fi
     [ -f "$1/made-by-install.sh" ] || fail "$1 is not ours"
-    rm -rf "$1" || fail "$1 cannot be removed"
+    # A `cp` that has outlived its install.sh ends when its folder is gone.
+    rm -rf "$1" 2>/dev/null || { sleep 1 && rm -rf "$1"; } || fail "$1 cannot be removed"
 }
 
 # Removes the folders that were made here, where nothing is in them.
@@ -114,23 +115,98 @@ make_folder() {
     case $1 in
     */*) make_folder "${1%/*}" ;;
     esac
+    # Noted before: --uninstall is to find it whenever this ends.
+    if [ -f "$own/made-by-install.sh" ]; then printf '%s\n' "$1" >>"$own/made-by-install.sh" || fail "$own cannot be written"; fi
     mkdir "$prefix/$1" 2>/dev/null || [ -d "$prefix/$1" ] || fail "$prefix cannot be written; give --prefix FOLDER"
     made="$made $1"
 }
 
-# Another install.sh would see, and change, half of what this one does.
-lock() {
-    if ! mkdir "$own.lock" 2>/dev/null; then
-        if [ -d "$own.lock" ]; then
-            fail "another install.sh works in $prefix; if none does, remove $(quoted "$own.lock")"
-        fi
-        fail "$prefix cannot be written; give --prefix FOLDER"
+# birth PID: when this process started, in ticks since Linux did; nothing, if it has ended.
+birth() {
+    { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 0
+    # The name of the program is in parentheses, and may have some of its own. Only numbers follow.
+    # shellcheck disable=SC2086
+    set -- ${stat##*)}
+    case ${1:-Z} in
+    Z | X) ;;
+    *) printf '%s' "${20:-}" ;;
+    esac
+}
+
+# This process, as another one of this user on this Linux can find it again. The process IDs of
+# another namespace, such as a container's, are not its own, and it may be unable to see those of
+# other users. Where there is no such /proc, the place is unknown.
+identify() {
+    machine=$(uname -n)
+    place=unknown
+    born=unknown
+    if { read -r stat </proc/self/stat && read -r boot </proc/sys/kernel/random/boot_id; } 2>/dev/null &&
+        [ "${stat%% *}" = "$$" ] && namespace=$(readlink /proc/self/ns/pid); then
+        born=$(birth $$)
+        [ -z "$born" ] || place=$boot/$namespace/$(id -u)
     fi
-    locked=1
+    self="$$ ${born:-unknown} $place $machine"
+}
+
+# Whether the owner of a lock has certainly ended.
+has_ended() {
+    rest=${1#* }
+    [ "$place" != unknown ] && [ "${rest#* }" = "$place $machine" ] && [ "$(birth "${1%% *}")" != "${rest%% *}" ]
+}
+
+# in_use LOCK OWNER: another install.sh works here, or did, for all that is known.
+in_use() {
+    case $2 in
+    '') fail "another install.sh works in $prefix; if none does, remove $(quoted "$1")" ;;
+    *" unknown "*) ;;
+    *" $place $machine") fail "another install.sh, process ${2%% *}, works in $prefix; run this again when it has ended" ;;
+    esac
+    fail "another install.sh, process ${2%% *} on ${2##* }, works in $prefix; if it has ended, remove $(quoted "$1")"
+}
+
+make_lock() {
+    ln -s "$self" "$own.lock" 2>/dev/null && locked=1
+}
+
+# Another install.sh would see, and change, half of what this one does. The lock is a symbolic link,
+# which comes into being together with its text: the owner. It leads to no file.
+lock() {
+    identify
+    # In a folder, there would be room for a link.
+    if [ -d "$own.lock" ]; then in_use "$own.lock" ''; fi
+    if ! make_lock; then
+        owner=$(readlink "$own.lock" 2>/dev/null) || owner=
+        if [ -n "$owner" ]; then
+            has_ended "$owner" || in_use "$own.lock" "$owner"
+            take_over
+        else
+            # It may have been removed in this moment, and another one be the next.
+            make_lock || { [ -L "$own.lock" ] && in_use "$own.lock" "$(readlink "$own.lock")"; } ||
+                fail "$prefix cannot be written; give --prefix FOLDER"
+        fi
+    fi
+    # One that was ended between two renamings.
+    if [ -f "$own.old/made-by-install.sh" ] && ! [ -e "$own" ]; then
+        mv "$own.old" "$own" || fail "$own.old cannot be renamed to $own"
+    fi
+}
+
+# Only the one that makes the folder removes the lock of an owner that has ended, after another
+# look: a faster one may have done all this already.
+take_over() {
+    mkdir "$own.lock.over" 2>/dev/null || in_use "$own.lock.over" ''
+    taking_over=1
+    if [ "$(readlink "$own.lock")" = "$owner" ]; then rm -f "$own.lock"; fi
+    make_lock || in_use "$own.lock" "$(readlink "$own.lock")"
+    rmdir "$own.lock.over"
+    taking_over=
+    echo "install.sh: note: an earlier install.sh in $prefix was ended before it was done; this one goes on" >&2
 }
 
 unlock() {
-    [ -z "$locked" ] || rmdir "$own.lock"
+    [ -z "$taking_over" ] || rmdir "$own.lock.over"
+    taking_over=
+    [ -z "$locked" ] || rm -f "$own.lock"
     locked=
 }
 
@@ -141,6 +217,7 @@ finish() {
 }
 
 locked=
+taking_over=
 made=
 trap finish EXIT
 trap 'exit 129' HUP
@@ -151,7 +228,7 @@ if [ -n "$uninstall" ]; then
     [ -d "$prefix" ] || fail "there is no folder $prefix"
     prefix=$(cd -- "$prefix" && pwd -P) || fail "the folder cannot be read"
     own=$prefix/lib/awsb
-    if [ -L "$own" ] || ! [ -e "$own" ] && ! [ -e "$own.new" ]; then
+    if [ -L "$own" ] || ! [ -e "$own" ] && [ -z "$(ls -d "$own.old" "$own.new."* 2>/dev/null)" ]; then
         fail "there is no awsb that this script has installed in $prefix"
     fi
     lock
@@ -159,14 +236,13 @@ if [ -n "$uninstall" ]; then
     if "$own/bin/blocal" status >/dev/null 2>&1; then
         fail "the local cluster of this user runs: stop it with \`$(quoted "$own/bin/blocal") stop\` first"
     fi
-    made=$(cat "$own/made-by-install.sh" "$own.new/made-by-install.sh" 2>/dev/null | tr '\n' ' ') || true
+    made=$(cat "$own/made-by-install.sh" "$own.new."*/made-by-install.sh 2>/dev/null | tr '\n' ' ') || true
     for folder in $folders; do
         for file in "$prefix/$folder"/* "$prefix/$folder"/.[!.]*; do
             if is_ours "$file"; then rm -f "$file" || fail "$file cannot be removed"; fi
         done
     done
-    remove_own "$own.old"
-    remove_own "$own.new"
+    for place in "$own.old" "$own.new."*; do remove_own "$place"; done
     remove_own "$own"
     finish
     echo "awsb is gone from $prefix. These stay, if they are there:"
@@ -224,40 +300,41 @@ link() {
 
 make_folder lib
 lock
-for place in "$own" "$own.new" "$own.old"; do
+for place in "$own" "$own.old" "$own.new."*; do
     if [ -L "$place" ] || { [ -e "$place" ] && ! [ -f "$place/made-by-install.sh" ]; }; then
         fail "$place is there already, and is not ours; move it away, or give another --prefix"
     fi
 done
 each check_free
 
-# The whole tree is there, and runs, before anything that is used changes.
-remove_own "$own.new"
-mkdir "$own.new" || fail "$prefix cannot be written; give --prefix FOLDER"
+# The whole tree is there, and runs, before anything that is used changes. The folder is this
+# process's: a `cp` that has outlived its install.sh goes on in another.
+made=$({ echo "$made" && cat "$own.new."*/made-by-install.sh; } 2>/dev/null | tr '\n' ' ') || true
+for place in "$own.new."*; do remove_own "$place"; done
+new=$own.new.$$
+mkdir "$new" || fail "$prefix cannot be written; give --prefix FOLDER"
 full() {
-    rm -rf "$own.new"
+    rm -rf "$new"
     fail "$1"
 }
-if ! : >"$own.new/made-by-install.sh" || ! cp -RP "$here/bin" "$own.new/" || ! cp -RP "$here/share" "$own.new/" ||
-    ! cp "$here/install.sh" "$own.new/"; then
+note_made() {
+    { cat "$own/made-by-install.sh" 2>/dev/null || true; printf '%s\n' "$made"; } >"$new/made-by-install.sh"
+}
+if ! note_made || ! cp -RP "$here/bin" "$new/" || ! cp -RP "$here/share" "$new/" ||
+    ! cp "$here/install.sh" "$new/"; then
     full "$prefix cannot be written; nothing has changed"
 fi
 for part in README.md LICENSE docs examples; do
-    if [ -e "$here/$part" ] && ! cp -RP "$here/$part" "$own.new/"; then full "$prefix cannot be written; nothing has changed"; fi
+    if [ -e "$here/$part" ] && ! cp -RP "$here/$part" "$new/"; then full "$prefix cannot be written; nothing has changed"; fi
 done
-version=$("$own.new/bin/awsb" --version) || full "programs in $prefix do not run: is it mounted with noexec?"
-{
-    [ ! -f "$own/made-by-install.sh" ] || cat "$own/made-by-install.sh"
-    printf '%s\n' "$made"
-} >"$own.new/made-by-install.sh" || full "$prefix cannot be written; nothing has changed"
+version=$("$new/bin/awsb" --version) || full "programs in $prefix do not run: is it mounted with noexec?"
 remove_own "$own.old"
 if [ -e "$own" ]; then mv "$own" "$own.old" || full "$own cannot be replaced"; fi
-mv "$own.new" "$own" || fail "$own cannot be replaced; run this again"
+mv "$new" "$own" || fail "$own cannot be replaced; run this again"
 remove_own "$own.old"
 
 made=
 each link
-if [ -n "$made" ]; then printf '%s\n' "$made" >>"$own/made-by-install.sh" || fail "$own cannot be written"; fi
 # Links to what an earlier version had.
 for folder in $folders; do
     for file in "$prefix/$folder"/*; do

@@ -6,10 +6,16 @@ use std::path::{Path, PathBuf};
 use awsb_testkit::shells::executable;
 use awsb_testkit::{Outcome, Sandbox, SmallDisk, story};
 
-/// An unpacked archive in the working folder.
+/// An unpacked archive in the working folder. Where KILLED_AT is part of its path, its program
+/// kills the script that installs it into `prefix`.
 fn archive(sandbox: &Sandbox) -> PathBuf {
     let folder = sandbox.work().join("awsb-0.1.0");
-    let program = "#!/bin/sh\n[ \"$1\" = --version ] && echo \"awsb 0.1.0\"\n";
+    let program = r#"#!/bin/sh
+case ${KILLED_AT:-} in ?*)
+    case $0 in *"$KILLED_AT"*) kill -9 "$(readlink prefix/lib/awsb.lock | cut -d' ' -f1)" ;; esac ;;
+esac
+[ "$1" = --version ] && echo "awsb 0.1.0"
+"#;
     sandbox.file("awsb-0.1.0/bin/awsb", "");
     executable(&folder.join("bin/awsb"), program).expect("a program");
     for name in ["bsub", "blocal"] {
@@ -149,4 +155,93 @@ fn two_at_once_do_not_mix() {
     let outcome = sh(&sandbox, &format!("XDG_STATE_HOME=relative {command}")).ok();
     assert!(!outcome.stdout.contains("relative"), "{outcome}");
     assert!(!lock.with_file_name("awsb").exists(), "{outcome}");
+}
+
+/// The lock of an `install.sh` that was killed: its text.
+#[cfg(target_os = "linux")]
+fn killed(sandbox: &Sandbox, shell: &str) -> String {
+    let line =
+        format!("KILLED_AT=/lib/awsb.new. {shell} awsb-0.1.0/install.sh --prefix prefix; echo ended with $?");
+    let outcome = sh(sandbox, &line).ok();
+    assert_eq!(outcome.stdout, "ended with 137\n", "{shell}: {outcome}");
+    let lock = std::fs::read_link(sandbox.work().join("prefix/lib/awsb.lock")).expect("a lock");
+    lock.to_str().expect("text").to_owned()
+}
+
+#[cfg(target_os = "linux")]
+#[story]
+fn after_one_that_was_killed_the_next_goes_on() {
+    let sandbox = Sandbox::new();
+    archive(&sandbox);
+    let prefix = sandbox.work().join("prefix");
+    let note = format!(
+        "install.sh: note: an earlier install.sh in {} was ended before it was done; this one goes on\n",
+        prefix.display()
+    );
+    for shell in awsb_testkit::shells::shells() {
+        let shell = shell.join(" ");
+        killed(&sandbox, &shell);
+        let outcome = sh(&sandbox, &format!("{shell} awsb-0.1.0/install.sh --prefix prefix")).ok();
+        assert_eq!(outcome.stderr, note, "{shell}: {outcome}");
+        assert_eq!(sh(&sandbox, "prefix/bin/bsub --version").ok().stdout, "awsb 0.1.0\n");
+        // What was there is used until the new one is complete.
+        killed(&sandbox, &shell);
+        assert_eq!(sh(&sandbox, "prefix/bin/bsub --version").ok().stdout, "awsb 0.1.0\n");
+        let outcome = sh(&sandbox, &format!("{shell} prefix/lib/awsb/install.sh --uninstall")).ok();
+        assert_eq!(outcome.stderr, note, "{shell}: {outcome}");
+        assert!(!prefix.exists(), "{shell}: {:?}", all_below(&prefix));
+        // The first one has not got far.
+        killed(&sandbox, &shell);
+        sh(&sandbox, &format!("{shell} awsb-0.1.0/install.sh --uninstall --prefix prefix")).ok();
+        assert!(!prefix.exists(), "{shell}: {:?}", all_below(&prefix));
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[story]
+fn a_lock_is_taken_over_only_if_its_owner_has_certainly_ended() {
+    let sandbox = Sandbox::new();
+    archive(&sandbox);
+    let text = killed(&sandbox, "sh");
+    let prefix = sandbox.work().join("prefix");
+    let lock = prefix.join("lib/awsb.lock");
+    let install = |text: &str| {
+        let _ = std::fs::remove_file(&lock);
+        symlink(text, &lock).expect("a lock");
+        sh(&sandbox, "awsb-0.1.0/install.sh --prefix prefix")
+    };
+    let [_, _, place, machine] = text.split(' ').collect::<Vec<_>>()[..] else {
+        unreachable!("the text of a lock: {text}");
+    };
+    // This process works.
+    let stat = std::fs::read_to_string("/proc/self/stat").expect("a process");
+    let start: u64 =
+        stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(19)?.parse().ok()).expect("a time");
+    let pid = std::process::id();
+    let stderr = install(&format!("{pid} {start} {place} {machine}")).ended_with(1).stderr;
+    let works = format!(
+        "install.sh: error: another install.sh, process {pid}, works in {}; run this again when it has ended\n",
+        prefix.display()
+    );
+    assert_eq!(stderr, works);
+    // Others cannot be seen from here.
+    for (place, machine) in [
+        ("unknown", machine),
+        (&*format!("0{place}"), machine),
+        (&*format!("{place}1"), machine),
+        (place, "elsewhere"),
+    ] {
+        let stderr = install(&format!("{pid} 1 {place} {machine}")).ended_with(1).stderr;
+        let may = format!(
+            "install.sh: error: another install.sh, process {pid} on {machine}, works in {}; if it has ended, remove {}\n",
+            prefix.display(),
+            lock.display()
+        );
+        assert_eq!(stderr, may);
+        assert!(std::fs::symlink_metadata(&lock).is_ok(), "the lock of another is there");
+    }
+    // Another process has got the number since then.
+    let outcome = install(&format!("{pid} {} {place} {machine}", start + 1)).ok();
+    assert!(outcome.stderr.starts_with("install.sh: note: "), "{outcome}");
+    assert!(std::fs::symlink_metadata(&lock).is_err(), "the lock is gone");
 }

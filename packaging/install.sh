@@ -320,12 +320,16 @@ full() {
 note_made() {
     { cat "$own/made-by-install.sh" 2>/dev/null || true; printf '%s\n' "$made"; } >"$new/made-by-install.sh"
 }
-if ! note_made || ! cp -RP "$here/bin" "$new/" || ! cp -RP "$here/share" "$new/" ||
-    ! cp "$here/install.sh" "$new/"; then
-    full "$prefix cannot be written; nothing has changed"
-fi
+# cp may say the same for each of many files.
+copy() {
+    said=$(cp "$@" "$new/" 2>&1) || full "$prefix cannot be written, and nothing has changed: ${said%%
+*}"
+}
+note_made || full "$prefix cannot be written, and nothing has changed"
+copy -RP "$here/bin" "$here/share"
+copy "$here/install.sh"
 for part in README.md LICENSE docs examples; do
-    if [ -e "$here/$part" ] && ! cp -RP "$here/$part" "$new/"; then full "$prefix cannot be written; nothing has changed"; fi
+    if [ -e "$here/$part" ]; then copy -RP "$here/$part"; fi
 done
 version=$("$new/bin/awsb" --version) || full "programs in $prefix do not run: is it mounted with noexec?"
 remove_own "$own.old"

@@ -118,6 +118,23 @@ fn a_disk_without_programs_is_named_and_nothing_is_left() {
     assert!(!sandbox.work().join("prefix").exists());
 }
 
+/// `cp` says the same for each file.
+#[story]
+fn a_full_disk_is_one_error_and_nothing_is_left() {
+    let sandbox = Sandbox::new();
+    archive(&sandbox);
+    let disk = SmallDisk::new("size=16k");
+    let outcome = sh(&sandbox, &format!("awsb-0.1.0/install.sh --prefix {}/prefix", disk.path().display()));
+    let stderr = outcome.ended_with(1).stderr;
+    assert!(stderr.starts_with("install.sh: error: ") && stderr.contains(" cannot be written"), "{stderr}");
+    assert!(
+        stderr.contains("nothing has changed: cp: ") && stderr.ends_with(": No space left on device\n"),
+        "{stderr}"
+    );
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    assert_eq!(all_below(disk.path()), Vec::<PathBuf>::new());
+}
+
 #[story]
 fn a_relative_home_is_no_place_to_install_into() {
     let mut sandbox = Sandbox::new();

@@ -115,6 +115,14 @@ impl Leftover {
         }
     }
 
+    /// The object, if it is a bundle.
+    fn bundle(&self) -> Option<&LeftObject> {
+        match self {
+            Self::Bundle(object) => Some(object),
+            Self::Definition(_) | Self::Limit(_) | Self::NodeKey(_) => None,
+        }
+    }
+
     fn json(&self, is_removed: bool) -> Value {
         let (arn, created_at) = match self {
             Self::Definition(definition) => (Some(&definition.arn), None),
@@ -213,6 +221,40 @@ impl Args {
 
 /// Removes all of these. Returns the failures, by name.
 async fn remove(session: &Session, found: &[Leftover]) -> BTreeMap<String, Failure> {
+    let mut failed = remove_from_batch(session, found).await;
+    failed.extend(renewed_bundles(session, found).await);
+    let objects = found.iter().filter_map(Leftover::object).map(|object| object.key.clone());
+    let keys: Vec<String> = objects.filter(|key| !failed.contains_key(key)).collect();
+    match stage::remove_objects(session, &keys).await {
+        Ok(failures) => failed.extend(failures),
+        Err(failure) => failed.extend(keys.into_iter().map(|key| (key, failure.clone()))),
+    }
+    failed
+}
+
+/// The bundles that have been stored again since they were found, with a failure for each: the job
+/// of the `bsub` that did so needs them. Whoever is asked may take a long time to answer.
+async fn renewed_bundles(session: &Session, found: &[Leftover]) -> BTreeMap<String, Failure> {
+    let mut bundles = found.iter().filter_map(Leftover::bundle).peekable();
+    if bundles.peek().is_none() {
+        return BTreeMap::new();
+    }
+    let now = match stage::all_bundles(session).await {
+        Ok(now) => now,
+        Err(failure) => return bundles.map(|bundle| (bundle.key.clone(), failure.clone())).collect(),
+    };
+    let is_renewed = |bundle: &&LeftObject| {
+        now.iter().any(|object| object.key == bundle.key && object.modified_at != bundle.modified_at)
+    };
+    let stays = |bundle: &LeftObject| {
+        let message = format!("the bundle {} stays: a job has been submitted with it meanwhile", bundle.key);
+        (bundle.key.clone(), Failure::failed(message))
+    };
+    bundles.filter(is_renewed).map(stays).collect()
+}
+
+/// Removes those of these that are in Batch. Returns the failures, by name.
+async fn remove_from_batch(session: &Session, found: &[Leftover]) -> BTreeMap<String, Failure> {
     let calls = found.iter().filter(|left| left.object().is_none()).map(|left| async move {
         let outcome = match left {
             Leftover::Definition(definition) => definition::deregister(session, definition).await,
@@ -221,15 +263,7 @@ async fn remove(session: &Session, found: &[Leftover]) -> BTreeMap<String, Failu
         };
         outcome.err().map(|failure| (left.name().to_owned(), failure))
     });
-    let mut failed: BTreeMap<String, Failure> =
-        stream::iter(calls).buffer_unordered(CALLS_AT_ONCE).filter_map(async |failed| failed).collect().await;
-    let keys: Vec<String> =
-        found.iter().filter_map(|left| left.object().map(|object| object.key.clone())).collect();
-    match stage::remove_objects(session, &keys).await {
-        Ok(failures) => failed.extend(failures),
-        Err(failure) => failed.extend(keys.into_iter().map(|key| (key, failure.clone()))),
-    }
-    failed
+    stream::iter(calls).buffer_unordered(CALLS_AT_ONCE).filter_map(async |failed| failed).collect().await
 }
 
 /// Shows the leftovers on the terminal, and asks whether to remove them.

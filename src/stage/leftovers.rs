@@ -37,7 +37,7 @@ pub struct LeftObject {
 /// # Errors
 /// When the bucket cannot be listed.
 pub async fn stale_node_keys(session: &Session) -> Result<Vec<LeftObject>, Failure> {
-    older(session, NODE_KEYS, STALE_AFTER).await
+    objects(session, NODE_KEYS, Some(STALE_AFTER)).await
 }
 
 /// The bundles and large inputs that are older than this.
@@ -45,16 +45,33 @@ pub async fn stale_node_keys(session: &Session) -> Result<Vec<LeftObject>, Failu
 /// # Errors
 /// When the bucket cannot be listed.
 pub async fn old_bundles(session: &Session, than: Duration) -> Result<Vec<LeftObject>, Failure> {
-    let mut bundles = older(session, BUNDLES, than).await?;
+    bundles(session, Some(than)).await
+}
+
+/// All bundles and large inputs.
+///
+/// # Errors
+/// When the bucket cannot be listed.
+pub async fn all_bundles(session: &Session) -> Result<Vec<LeftObject>, Failure> {
+    bundles(session, None).await
+}
+
+async fn bundles(session: &Session, older_than: Option<Duration>) -> Result<Vec<LeftObject>, Failure> {
+    let mut bundles = objects(session, BUNDLES, older_than).await?;
     bundles.retain(|bundle| digest(&bundle.key).is_some());
     Ok(bundles)
 }
 
-/// The objects in a folder that are older than this.
-async fn older(session: &Session, folder: &str, than: Duration) -> Result<Vec<LeftObject>, Failure> {
+/// The objects in a folder that are older than this, or all of them.
+async fn objects(
+    session: &Session,
+    folder: &str,
+    older_than: Option<Duration>,
+) -> Result<Vec<LeftObject>, Failure> {
     let bucket = &session.cluster.bucket;
     let prefix = format!("{}/", object_key(&session.cluster.prefix, folder));
-    let limit = SystemTime::now().checked_sub(than).map_or(DateTime::from_secs(0), DateTime::from);
+    let limit = older_than
+        .map(|than| SystemTime::now().checked_sub(than).map_or(DateTime::from_secs(0), DateTime::from));
     let list = session.s3.list_objects_v2().bucket(bucket).prefix(&prefix).encoding_type(EncodingType::Url);
     let mut pages = list.into_paginator().send();
     let mut found = Vec::new();
@@ -62,7 +79,8 @@ async fn older(session: &Session, folder: &str, than: Duration) -> Result<Vec<Le
         let doing = format!("listing s3://{bucket}/{prefix}");
         let page = page.map_err(|e| explain(session, Call::new(&doing).bucket(bucket), &e))?;
         let old = page.contents().iter().filter_map(|object| {
-            let modified = object.last_modified().filter(|modified| **modified < limit)?;
+            let modified =
+                object.last_modified().filter(|modified| limit.is_none_or(|limit| **modified < limit))?;
             Some(LeftObject {
                 key: decode_key(object.key()?, page.encoding_type()),
                 size: object.size().and_then(|size| u64::try_from(size).ok()).unwrap_or(0),

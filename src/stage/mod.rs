@@ -31,7 +31,9 @@ pub(crate) use inputs::one_line;
 #[cfg(test)]
 pub(crate) use inputs::tests::tree;
 pub use inputs::{InputEntry, Inputs, unsent_files};
-pub use leftovers::{LeftObject, digest, old_bundles, remove_objects, stale_node_keys, used_digests};
+pub use leftovers::{
+    LeftObject, all_bundles, digest, old_bundles, remove_objects, stale_node_keys, used_digests,
+};
 pub(crate) use listing::decode_key;
 pub use multipart::upload_inputs;
 pub use outputs::{OutputFile, fetch_outputs, list_outputs};

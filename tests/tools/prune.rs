@@ -1,6 +1,7 @@
 //! `awsb prune`: what awsb has left is found and removed, and nothing that is in use.
 
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use awsb_testkit::{Answer, BadServer, Outcome, Request, Sandbox, Terminal, story};
 use serde_json::{Value, json};
@@ -151,6 +152,37 @@ fn prune_asks_and_no_is_the_answer_unless_it_is_yes() {
         asking.wait().ended_with(code);
         assert_eq!(server.requests("deregisterjobdefinition").len(), calls);
     }
+}
+
+#[story]
+fn a_bundle_that_is_stored_again_before_the_answer_stays() {
+    let is_renewed = Arc::new(AtomicBool::new(false));
+    let renewed = Arc::clone(&is_renewed);
+    let server = BadServer::start(move |request, _| {
+        let target = request.target.as_str();
+        let is_of_bundles =
+            request.operation() == "s3" && request.method == "GET" && !target.contains("nodes");
+        if is_of_bundles && renewed.load(Ordering::SeqCst) {
+            return objects(&[
+                (format!("awsb/bundles/{}.tar.gz", sha('b')), "2099-01-02T03:04:05.000Z"),
+                (format!("awsb/bundles/{}.tar", sha('c')), OLD),
+            ]);
+        }
+        region(request)
+    });
+    let sandbox = sandbox(&server);
+    let mut asking = Terminal::new(100).start(&sandbox, "awsb", ["prune", "--bundles"]);
+    let screen = asking.until("the question", |screen| screen.contains("[y/N]"));
+    assert!(screen.contains("and 2 bundles? [y/N]"), "{screen}");
+    // A `bsub` has found it, and stored it again.
+    is_renewed.store(true, Ordering::SeqCst);
+    asking.types("y\n");
+    let outcome = asking.wait().ended_with(1);
+    assert!(outcome.written.contains("stays: a job has been submitted"), "{outcome:?}");
+    let deleted = server.requests("s3").into_iter().filter(|request| request.method == "POST");
+    let deleted: Vec<String> = deleted.map(|r| String::from_utf8_lossy(&r.body).into_owned()).collect();
+    assert!(deleted.len() == 1 && !deleted[0].contains(&sha('b')), "{deleted:?}");
+    assert!(deleted[0].contains(&sha('c')), "{deleted:?}");
 }
 
 #[story]

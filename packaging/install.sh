@@ -90,23 +90,56 @@ is_ours() {
     esac
 }
 
-# Removes a folder with all that is in it, if this script has made it.
-remove_own() {
-    if [ -L "$1" ] || ! [ -e "$1" ]; then return; fi
-    [ -f "$1/made-by-install.sh" ] || fail "$1 is not ours"
-    # A `cp` that has outlived its install.sh ends when its folder is gone.
+# Fails if a folder is there that this script has not made. An empty one may be the rest of a
+# removal that was killed.
+check_own() {
+    if [ -L "$1" ] || { [ -e "$1" ] && ! [ -f "$1/made-by-install.sh" ] && ! rmdir "$1" 2>/dev/null; }; then
+        fail "$1 is there already, and is not ours; move it away, or give another --prefix"
+    fi
+}
+
+# A `cp` that has outlived its install.sh ends when its folder is gone.
+remove_all() {
     rm -rf "$1" 2>/dev/null || { sleep 1 && rm -rf "$1"; } || fail "$1 cannot be removed"
+}
+
+# Removes a folder that this script has made. The file that says so goes last, and the script before
+# it: whenever this is killed, the same command can be run again.
+remove_own() {
+    if [ -L "$1" ] || ! [ -d "$1" ]; then return; fi
+    for file in "$1"/*; do
+        case ${file##*/} in
+        made-by-install.sh | install.sh) ;;
+        *) remove_all "$file" ;;
+        esac
+    done
+    remove_all "$1/install.sh"
+    remove_all "$1"
 }
 
 # Removes the folders that were made here, where nothing is in them.
 remove_made() {
     for folder in $folders .; do
         case " $made " in
+        *" !$folder "*) ;;
         *" $folder "*)
+            [ -d "$prefix/$folder" ] || continue
             if [ "$folder" = . ]; then rmdir "$prefix"; else rmdir "$prefix/$folder"; fi 2>/dev/null || true
             ;;
         esac
     done
+}
+
+# Adds the folders that are noted to the list of those that were made here. An interruption here
+# does not lose those that are in the list.
+read_made() {
+    made="$made $(cat "$own/made-by-install.sh" "$own.new."*/made-by-install.sh 2>/dev/null | tr ' ' '\n' | sort -u | tr '\n' ' ')"
+}
+
+# Adds a folder to the list of those that were made here, as soon as there is one.
+note() {
+    [ -f "$own/made-by-install.sh" ] || return 0
+    printf '%s\n' "$1" >>"$own/made-by-install.sh" || fail "$own cannot be written"
 }
 
 # Makes a folder, and notes that it was not there.
@@ -116,9 +149,14 @@ make_folder() {
     */*) make_folder "${1%/*}" ;;
     esac
     # Noted before: --uninstall is to find it whenever this ends.
-    if [ -f "$own/made-by-install.sh" ]; then printf '%s\n' "$1" >>"$own/made-by-install.sh" || fail "$own cannot be written"; fi
-    mkdir "$prefix/$1" 2>/dev/null || [ -d "$prefix/$1" ] || fail "$prefix cannot be written; give --prefix FOLDER"
-    made="$made $1"
+    note "$1"
+    if mkdir "$prefix/$1" 2>/dev/null; then
+        made="$made $1"
+    else
+        [ -d "$prefix/$1" ] || fail "$prefix cannot be written; give --prefix FOLDER"
+        # Another process has made it in this moment.
+        note "!$1"
+    fi
 }
 
 # birth PID: when this process started, in ticks since Linux did; nothing, if it has ended.
@@ -139,110 +177,142 @@ birth() {
 identify() {
     machine=$(uname -n)
     place=unknown
-    born=unknown
+    # Another process with the same number has another time.
+    born=$(date +%s)
     if { read -r stat </proc/self/stat && read -r boot </proc/sys/kernel/random/boot_id; } 2>/dev/null &&
         [ "${stat%% *}" = "$$" ] && namespace=$(readlink /proc/self/ns/pid); then
-        born=$(birth $$)
-        [ -z "$born" ] || place=$boot/$namespace/$(id -u)
+        start=$(birth $$)
+        [ -z "$start" ] || { born=$start && place=$boot/$namespace/$(id -u); }
     fi
-    self="$$ ${born:-unknown} $place $machine"
 }
 
-# Whether the owner of a lock has certainly ended.
+# The text of the lock of this process. It has the two folders that can be made before there is a
+# place to note them, and that are removed after it: one that takes over the lock knows them then.
+sign() {
+    owned=
+    for folder in . lib; do
+        case " $made " in *" $folder "*) owned="$owned $folder" ;; esac
+    done
+    self="$$ $born $place$owned  $machine"
+}
+
+# Whether the owner of a lock has certainly ended. The name of the machine may have changed.
 has_ended() {
-    rest=${1#* }
-    [ "$place" != unknown ] && [ "${rest#* }" = "$place $machine" ] && [ "$(birth "${1%% *}")" != "${rest%% *}" ]
+    case $1 in
+    *" unknown "*) return 1 ;;
+    *" $place "*) rest=${1#* } && [ "$(birth "${1%% *}")" != "${rest%% *}" ] ;;
+    *) return 1 ;;
+    esac
 }
 
 # in_use LOCK OWNER: another install.sh works here, or did, for all that is known.
 in_use() {
+    # It may need the folders.
+    made=
     case $2 in
     '') fail "another install.sh works in $prefix; if none does, remove $(quoted "$1")" ;;
     *" unknown "*) ;;
-    *" $place $machine") fail "another install.sh, process ${2%% *}, works in $prefix; run this again when it has ended" ;;
+    *" $place "*) fail "another install.sh, process ${2%% *}, works in $prefix; run this again when it has ended" ;;
     esac
     fail "another install.sh, process ${2%% *} on ${2##* }, works in $prefix; if it has ended, remove $(quoted "$1")"
-}
-
-make_lock() {
-    ln -s "$self" "$own.lock" 2>/dev/null && locked=1
 }
 
 # Another install.sh would see, and change, half of what this one does. The lock is a symbolic link,
 # which comes into being together with its text: the owner. It leads to no file.
 lock() {
-    identify
-    # In a folder, there would be room for a link.
-    if [ -d "$own.lock" ]; then in_use "$own.lock" ''; fi
-    if ! make_lock; then
-        owner=$(readlink "$own.lock" 2>/dev/null) || owner=
-        if [ -n "$owner" ]; then
-            has_ended "$owner" || in_use "$own.lock" "$owner"
-            take_over
-        else
-            # It may have been removed in this moment, and another one be the next.
-            make_lock || { [ -L "$own.lock" ] && in_use "$own.lock" "$(readlink "$own.lock")"; } ||
-                fail "$prefix cannot be written; give --prefix FOLDER"
+    sign
+    for _ in 1 2 3 4 5; do
+        if try_lock; then
+            # Claims of others that were killed, or came too late.
+            rm -f "$own.lock."*
+            check_own "$own"
+            check_own "$own.old"
+            # One that was ended between two renamings.
+            if [ -d "$own.old" ] && ! [ -e "$own" ]; then
+                mv "$own.old" "$own" || fail "$own.old cannot be renamed to $own"
+            fi
+            return
         fi
-    fi
-    # One that was ended between two renamings.
-    if [ -f "$own.old/made-by-install.sh" ] && ! [ -e "$own" ]; then
-        mv "$own.old" "$own" || fail "$own.old cannot be renamed to $own"
-    fi
+    done
+    fail "$prefix cannot be written; give --prefix FOLDER${reason:+: $reason}"
 }
 
-# Only the one that makes the folder removes the lock of an owner that has ended, after another
-# look: a faster one may have done all this already.
-take_over() {
-    mkdir "$own.lock.over" 2>/dev/null || in_use "$own.lock.over" ''
-    taking_over=1
-    if [ "$(readlink "$own.lock")" = "$owner" ]; then rm -f "$own.lock"; fi
-    make_lock || in_use "$own.lock" "$(readlink "$own.lock")"
-    rmdir "$own.lock.over"
-    taking_over=
-    echo "install.sh: note: an earlier install.sh in $prefix was ended before it was done; this one goes on" >&2
+# If an owner has ended, only one process can make the link that has the owner's number and time in
+# its name: the claim, which then replaces the lock. If that process has ended, too, there can be a
+# claim to its claim. This returns 1 if the folder cannot be written, or the lock has changed.
+try_lock() {
+    if [ -e "$own.lock" ]; then in_use "$own.lock" ''; fi
+    ended=
+    claim=$own.lock
+    until reason=$(ln -s "$self" "$claim" 2>&1); do
+        owner=$(readlink "$claim") || return 1
+        # On NFS, `ln` may fail after it has made the link.
+        [ "$owner" != "$self" ] || break
+        has_ended "$owner" || in_use "$claim" "$owner"
+        ended=${ended:-$owner}
+        rest=${owner#*" $place "}
+        made="$made ${rest% *}"
+        sign
+        rest=${owner#* }
+        claim=$own.lock.${owner%% *}-${rest%% *}
+    done
+    [ -n "$ended" ] || return 0
+    if [ "$(readlink "$own.lock")" = "$ended" ] && reason=$(mv -f "$claim" "$own.lock" 2>&1); then
+        echo "install.sh: note: an earlier install.sh in $prefix was ended before it was done; this one goes on" >&2
+    else
+        rm -f "$claim"
+        return 1
+    fi
 }
 
 unlock() {
-    [ -z "$taking_over" ] || rmdir "$own.lock.over"
-    taking_over=
-    [ -z "$locked" ] || rm -f "$own.lock"
-    locked=
+    [ -n "$self" ] || return 0
+    for link in "$claim" "$own.lock"; do
+        if [ "$(readlink "$link")" = "$self" ]; then rm -f "$link" || true; fi
+    done
 }
 
 # Folders that were made here, and are empty, go again.
 finish() {
+    trap '' HUP INT TERM
+    [ -z "$new" ] || rm -rf "$new" || true
     unlock
     remove_made
 }
 
-locked=
-taking_over=
+self=
+claim=
+new=
 made=
-trap finish EXIT
+# mksh would end with the status of `finish`.
+trap 'set -- $?; finish; exit "$1"' EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
+identify
 if [ -n "$uninstall" ]; then
     [ -d "$prefix" ] || fail "there is no folder $prefix"
     prefix=$(cd -- "$prefix" && pwd -P) || fail "the folder cannot be read"
     own=$prefix/lib/awsb
-    if [ -L "$own" ] || ! [ -e "$own" ] && [ -z "$(ls -d "$own.old" "$own.new."* 2>/dev/null)" ]; then
+    if [ -L "$own" ] || ! [ -e "$own" ] && [ -z "$(ls -d "$own.old" "$own.new."* "$own.lock" 2>/dev/null)" ]; then
         fail "there is no awsb that this script has installed in $prefix"
     fi
+    read_made
     lock
     # Nobody could stop it afterwards.
     if "$own/bin/blocal" status >/dev/null 2>&1; then
         fail "the local cluster of this user runs: stop it with \`$(quoted "$own/bin/blocal") stop\` first"
     fi
-    made=$(cat "$own/made-by-install.sh" "$own.new."*/made-by-install.sh 2>/dev/null | tr '\n' ' ') || true
+    read_made
     for folder in $folders; do
         for file in "$prefix/$folder"/* "$prefix/$folder"/.[!.]*; do
             if is_ours "$file"; then rm -f "$file" || fail "$file cannot be removed"; fi
         done
     done
-    for place in "$own.old" "$own.new."*; do remove_own "$place"; done
+    for folder in "$own.old" "$own.new."*; do remove_own "$folder"; done
+    # The list of these is in the folder that goes last.
+    remove_made
     remove_own "$own"
     finish
     echo "awsb is gone from $prefix. These stay, if they are there:"
@@ -264,10 +334,10 @@ if ! [ -f "$here/bin/awsb" ] || ! [ -d "$here/share" ]; then
 fi
 "$here/bin/awsb" --version >/dev/null ||
     fail "awsb does not run on this machine from $here: is it mounted with noexec, or is this archive for another machine?"
-if ! [ -d "$prefix" ]; then
-    mkdir -p "$prefix" || fail "$prefix cannot be written; give --prefix FOLDER"
-    made=.
-fi
+# Another install.sh may make these in the same moment. Then each of them may remove them.
+[ -d "$prefix" ] || made=.
+[ -d "$prefix/lib" ] || made="$made lib"
+mkdir -p "$prefix/lib" || fail "$prefix cannot be written; give --prefix FOLDER"
 prefix=$(cd -- "$prefix" && pwd -P) || fail "the folder cannot be read"
 own=$prefix/lib/awsb
 [ "$here" != "$own" ] || fail "this is the awsb that is installed: unpack an archive and run its install.sh"
@@ -298,43 +368,33 @@ link() {
     ln -s "$own/$1" "$prefix/$1" || fail "$prefix/$1 cannot be written; when that is mended, run this again, or with --uninstall"
 }
 
-make_folder lib
 lock
-for place in "$own" "$own.old" "$own.new."*; do
-    if [ -L "$place" ] || { [ -e "$place" ] && ! [ -f "$place/made-by-install.sh" ]; }; then
-        fail "$place is there already, and is not ours; move it away, or give another --prefix"
-    fi
-done
 each check_free
 
 # The whole tree is there, and runs, before anything that is used changes. The folder is this
 # process's: a `cp` that has outlived its install.sh goes on in another.
-made=$({ echo "$made" && cat "$own.new."*/made-by-install.sh; } 2>/dev/null | tr '\n' ' ') || true
-for place in "$own.new."*; do remove_own "$place"; done
-new=$own.new.$$
+read_made
+new=$own.new.$$-$born
 mkdir "$new" || fail "$prefix cannot be written; give --prefix FOLDER"
-full() {
-    rm -rf "$new"
-    fail "$1"
-}
-note_made() {
-    { cat "$own/made-by-install.sh" 2>/dev/null || true; printf '%s\n' "$made"; } >"$new/made-by-install.sh"
-}
 # cp may say the same for each of many files.
 copy() {
-    said=$(cp "$@" "$new/" 2>&1) || full "$prefix cannot be written, and nothing has changed: ${said%%
+    reason=$(cp "$@" "$new/" 2>&1) || fail "$prefix cannot be written, and nothing has changed: ${reason%%
 *}"
 }
-note_made || full "$prefix cannot be written, and nothing has changed"
+printf '%s\n' "$made" >"$new/made-by-install.sh" || fail "$prefix cannot be written, and nothing has changed"
+for folder in "$own.new."*; do
+    [ "$folder" = "$new" ] || remove_own "$folder"
+done
 copy -RP "$here/bin" "$here/share"
 copy "$here/install.sh"
 for part in README.md LICENSE docs examples; do
     if [ -e "$here/$part" ]; then copy -RP "$here/$part"; fi
 done
-version=$("$new/bin/awsb" --version) || full "programs in $prefix do not run: is it mounted with noexec?"
+version=$("$new/bin/awsb" --version) || fail "programs in $prefix do not run: is it mounted with noexec?"
 remove_own "$own.old"
-if [ -e "$own" ]; then mv "$own" "$own.old" || full "$own cannot be replaced"; fi
+if [ -e "$own" ]; then mv "$own" "$own.old" || fail "$own cannot be replaced"; fi
 mv "$new" "$own" || fail "$own cannot be replaced; run this again"
+new=
 remove_own "$own.old"
 
 made=

@@ -123,9 +123,12 @@ fn a_disk_without_programs_is_named_and_nothing_is_left() {
 fn a_full_disk_is_one_error_and_nothing_is_left() {
     let sandbox = Sandbox::new();
     archive(&sandbox);
-    let disk = SmallDisk::new("size=16k");
-    let outcome = sh(&sandbox, &format!("awsb-0.1.0/install.sh --prefix {}/prefix", disk.path().display()));
-    let stderr = outcome.ended_with(1).stderr;
+    let disk = SmallDisk::new("size=1m");
+    let line = format!(
+        "head -c 1M /dev/zero >>awsb-0.1.0/share/man/man1/bsub.1.gz; awsb-0.1.0/install.sh --prefix {}/prefix",
+        disk.path().display()
+    );
+    let stderr = sh(&sandbox, &line).ended_with(1).stderr;
     assert!(stderr.starts_with("install.sh: error: ") && stderr.contains(" cannot be written"), "{stderr}");
     assert!(
         stderr.contains("nothing has changed: cp: ") && stderr.ends_with(": No space left on device\n"),
@@ -201,7 +204,7 @@ fn after_one_that_was_killed_the_next_goes_on() {
         let outcome = sh(&sandbox, &format!("{shell} awsb-0.1.0/install.sh --prefix prefix")).ok();
         assert_eq!(outcome.stderr, note, "{shell}: {outcome}");
         assert_eq!(sh(&sandbox, "prefix/bin/bsub --version").ok().stdout, "awsb 0.1.0\n");
-        // What was there is used until the new one is complete.
+        // The earlier version is used until the new one is complete.
         killed(&sandbox, &shell);
         assert_eq!(sh(&sandbox, "prefix/bin/bsub --version").ok().stdout, "awsb 0.1.0\n");
         let outcome = sh(&sandbox, &format!("{shell} prefix/lib/awsb/install.sh --uninstall")).ok();
@@ -227,7 +230,7 @@ fn a_lock_is_taken_over_only_if_its_owner_has_certainly_ended() {
         symlink(text, &lock).expect("a lock");
         sh(&sandbox, "awsb-0.1.0/install.sh --prefix prefix")
     };
-    let [_, _, place, machine] = text.split(' ').collect::<Vec<_>>()[..] else {
+    let [_, _, place, .., machine] = text.split(' ').collect::<Vec<_>>()[..] else {
         unreachable!("the text of a lock: {text}");
     };
     // This process works.
@@ -242,12 +245,9 @@ fn a_lock_is_taken_over_only_if_its_owner_has_certainly_ended() {
     );
     assert_eq!(stderr, works);
     // Others cannot be seen from here.
-    for (place, machine) in [
-        ("unknown", machine),
-        (&*format!("0{place}"), machine),
-        (&*format!("{place}1"), machine),
-        (place, "elsewhere"),
-    ] {
+    for (place, machine) in
+        [("unknown", machine), (&*format!("0{place}"), machine), (&*format!("{place}1"), machine)]
+    {
         let stderr = install(&format!("{pid} 1 {place} {machine}")).ended_with(1).stderr;
         let may = format!(
             "install.sh: error: another install.sh, process {pid} on {machine}, works in {}; if it has ended, remove {}\n",
@@ -257,8 +257,77 @@ fn a_lock_is_taken_over_only_if_its_owner_has_certainly_ended() {
         assert_eq!(stderr, may);
         assert!(std::fs::symlink_metadata(&lock).is_ok(), "the lock of another is there");
     }
-    // Another process has got the number since then.
-    let outcome = install(&format!("{pid} {} {place} {machine}", start + 1)).ok();
-    assert!(outcome.stderr.starts_with("install.sh: note: "), "{outcome}");
-    assert!(std::fs::symlink_metadata(&lock).is_err(), "the lock is gone");
+    // Another process has got the number since then, and the machine perhaps another name.
+    for machine in [machine, "elsewhere"] {
+        let outcome = install(&format!("{pid} {} {place} {machine}", start + 1)).ok();
+        assert!(outcome.stderr.starts_with("install.sh: note: "), "{outcome}");
+        assert!(std::fs::symlink_metadata(&lock).is_err(), "the lock is gone");
+    }
+    // The processes that were taking over the lock have ended, too, or one of them works.
+    let claim = |of: u64| lock.with_file_name(format!("awsb.lock.{pid}-{of}"));
+    symlink(format!("{pid} {} {place} {machine}", start + 2), claim(start + 1)).expect("a claim");
+    symlink(format!("{pid} {start} {place} {machine}"), claim(start + 2)).expect("a claim");
+    let stderr = install(&format!("{pid} {} {place} {machine}", start + 1)).ended_with(1).stderr;
+    assert_eq!(stderr, works);
+    assert!([lock.clone(), claim(start + 1), claim(start + 2)].iter().all(|link| link.is_symlink()));
+    std::fs::remove_file(claim(start + 2)).expect("a claim");
+    install(&format!("{pid} {} {place} {machine}", start + 1)).ok();
+    let left =
+        std::fs::read_dir(prefix.join("lib")).expect("a folder").map(|e| e.expect("an entry").file_name());
+    assert_eq!(left.collect::<Vec<_>>(), ["awsb"]);
+}
+
+/// Programs that change files. The one that is the KILL_AT-th in all kills the script before it has
+/// done its work. Only a removal has begun: with the file that says whose folder it is.
+#[cfg(target_os = "linux")]
+fn deadly_programs(sandbox: &Sandbox) {
+    let program = r#"#!/bin/sh
+PATH=${PATH#*:}
+echo >>calls
+name=${0##*/}
+[ "$(wc -l <calls)" = "$KILL_AT" ] || exec "$name" "$@"
+for last; do :; done
+[ "$name" != rm ] || rm -f "$last/made-by-install.sh"
+kill -9 "$(cat pid)"
+"#;
+    for name in ["rm", "mkdir", "mv", "ln", "cp", "rmdir"] {
+        sandbox.file(&format!("deadly/{name}"), "");
+        executable(&sandbox.work().join("deadly").join(name), program).expect("a program");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[story]
+fn whenever_one_is_killed_the_next_succeeds() {
+    let sandbox = Sandbox::new();
+    archive(&sandbox);
+    deadly_programs(&sandbox);
+    let prefix = sandbox.work().join("prefix");
+    let install = "awsb-0.1.0/install.sh --prefix prefix";
+    let uninstall = "prefix/lib/awsb/install.sh --uninstall";
+    // Nobody can know who has made an empty folder, so it stays.
+    std::fs::create_dir_all(prefix.join("lib")).expect("a folder");
+    for line in [install, uninstall] {
+        sh(&sandbox, install).ok();
+        for kill in 1.. {
+            let path = "PATH=$PWD/deadly:$PATH";
+            let deadly = format!(
+                "rm -f calls; KILL_AT={kill} {path} sh -c 'echo $$ >pid; exec sh {line}'; echo ended with $?"
+            );
+            let outcome = sh(&sandbox, &deadly).ok();
+            if outcome.stdout.ends_with("ended with 0\n") {
+                assert!(kill > 10, "{outcome}");
+                break;
+            }
+            assert!(outcome.stdout.ends_with("ended with 137\n"), "{kill}: {outcome}");
+            // The same command can be run again, as long as it is there.
+            if line == uninstall && kill % 2 == 0 && prefix.join("lib/awsb/install.sh").exists() {
+                sh(&sandbox, uninstall).ok();
+                assert_eq!(all_below(&prefix), [prefix.join("lib")], "{kill}: {outcome}");
+            }
+            sh(&sandbox, install).ok();
+            assert_eq!(sh(&sandbox, "prefix/bin/bsub --version").ok().stdout, "awsb 0.1.0\n");
+        }
+    }
+    assert_eq!(all_below(&prefix), [prefix.join("lib")]);
 }

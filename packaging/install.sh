@@ -139,7 +139,7 @@ read_made() {
 # Adds a folder to the list of those that were made here, as soon as there is one.
 note() {
     [ -f "$own/made-by-install.sh" ] || return 0
-    printf '%s\n' "$1" >>"$own/made-by-install.sh" || fail "$own cannot be written"
+    { printf '%s\n' "$1" >>"$own/made-by-install.sh"; } 2>/dev/null || fail "$own cannot be written"
 }
 
 # Makes a folder, and notes that it was not there.
@@ -381,7 +381,7 @@ copy() {
     reason=$(cp "$@" "$new/" 2>&1) || fail "$prefix cannot be written, and nothing has changed: ${reason%%
 *}"
 }
-printf '%s\n' "$made" >"$new/made-by-install.sh" || fail "$prefix cannot be written, and nothing has changed"
+{ printf '%s\n' "$made" >"$new/made-by-install.sh"; } 2>/dev/null || fail "$prefix cannot be written, and nothing has changed"
 for folder in "$own.new."*; do
     [ "$folder" = "$new" ] || remove_own "$folder"
 done

@@ -125,7 +125,7 @@ fn a_full_disk_is_one_error_and_nothing_is_left() {
     archive(&sandbox);
     let disk = SmallDisk::new("size=1m");
     let line = format!(
-        "head -c 1M /dev/zero >>awsb-0.1.0/share/man/man1/bsub.1.gz; awsb-0.1.0/install.sh --prefix {}/prefix",
+        "head -c 1048576 /dev/zero >>awsb-0.1.0/share/man/man1/bsub.1.gz; awsb-0.1.0/install.sh --prefix {}/prefix",
         disk.path().display()
     );
     let stderr = sh(&sandbox, &line).ended_with(1).stderr;
@@ -136,6 +136,12 @@ fn a_full_disk_is_one_error_and_nothing_is_left() {
     );
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
     assert_eq!(all_below(disk.path()), Vec::<PathBuf>::new());
+    // There is no place for the list of folders.
+    disk.fill();
+    let stderr = sh(&sandbox, &line).ended_with(1).stderr;
+    assert!(stderr.ends_with(" cannot be written, and nothing has changed\n"), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    assert!(!disk.path().join("prefix").exists());
 }
 
 #[story]

@@ -308,6 +308,26 @@ fn the_next_server_ends_what_a_killed_one_has_left() {
 }
 
 #[story]
+fn a_command_does_not_begin_when_its_server_is_gone() {
+    let sandbox = Sandbox::new();
+    let (attempt, record) = ("0123456789abcdef0123456789abcdef", sandbox.work().join("record"));
+    let run = |kind: &str, server: &str| {
+        let leader = format!("blocal session-leader {kind} {} {server} {{}}", record.display());
+        let script = format!("AWSB_TASK={attempt} {leader} sh -c 'echo begun'; code=$?; exit $code");
+        sandbox.run("sh", ["-c", &script])
+    };
+    assert_eq!(run("pipes", "$$").ok().stdout, "begun\n");
+    assert!(record.exists(), "the server removes it");
+    std::fs::remove_file(&record).unwrap();
+    // The server has another process ID than the parent: it has ended.
+    for kind in ["pipes", "terminal"] {
+        let outcome = run(kind, "$PPID").ended_with(126);
+        assert!(outcome.stdout.is_empty() && outcome.stderr.contains("is gone"), "{outcome}");
+        assert!(!record.exists());
+    }
+}
+
+#[story]
 fn children_run_apart_and_an_array_does_not_run() {
     let sandbox = Sandbox::new();
     let id = running(&sandbox, &["-a", "2"], "sleep 1000");

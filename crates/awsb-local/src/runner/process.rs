@@ -1,6 +1,6 @@
 //! A job's processes: how they start, how they are ended, and that none is left behind.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
@@ -74,7 +74,8 @@ fn lacks_files(e: &io::Error) -> bool {
     [Errno::EMFILE, Errno::EINVAL].iter().any(|errno| e.raw_os_error() == Some(*errno as i32))
 }
 
-/// A limit of open files below this may be too low to start a process: this one has some, too.
+/// A limit of open files below this may be too low to start a process: the runner itself has some
+/// files open.
 const ENOUGH_FILES: i64 = 64;
 
 /// Starts `command` as the leader of a process group of its own; stdin is `/dev/null`, stdout and
@@ -368,33 +369,64 @@ impl Remains {
         Self { attempt_id, leader }
     }
 
-    /// Whether no process of the group is left.
-    pub fn are_gone(&self) -> bool {
-        if self.leader.pid <= 1 {
-            return true;
+    /// Those of these groups of which a process is left. The processes of the machine are listed at
+    /// most once.
+    pub fn still_there(all: &[Self]) -> Vec<&Self> {
+        let states: Vec<_> = all.iter().map(|remains| (remains, remains.state())).collect();
+        let leaderless = states.iter().filter(|(_, state)| *state == GroupState::Leaderless);
+        let markers: HashSet<String> =
+            leaderless.map(|(remains, _)| marker_of(&remains.attempt_id)).collect();
+        let mut groups = HashSet::new();
+        if !markers.is_empty() {
+            for (pid, marker) in processes_with(&markers) {
+                groups.extend(nix::unistd::getpgid(Some(pid)).ok().map(|group| (group, marker)));
+            }
+        }
+        let is_there = |(remains, state): &(&Self, GroupState)| match state {
+            GroupState::Gone => false,
+            GroupState::HasLeader => true,
+            GroupState::Leaderless => groups.contains(&(remains.group(), marker_of(&remains.attempt_id))),
+        };
+        states.into_iter().filter(is_there).map(|(remains, _)| remains).collect()
+    }
+
+    /// Sends these signals to the group. It has to be there still.
+    pub fn send(&self, signals: &[Signal]) {
+        for signal in signals {
+            signal_group(self.group(), *signal);
+        }
+    }
+
+    fn group(&self) -> Pid {
+        Pid::from_raw(self.leader.pid)
+    }
+
+    fn state(&self) -> GroupState {
+        // A group of other users' processes is not that of a job.
+        if self.leader.pid <= 1 || killpg(self.group(), None).is_err() {
+            return GroupState::Gone;
         }
         if self.leader.is_alive() {
-            return false;
+            return GroupState::HasLeader;
         }
         // No process has the ID of a group that is still there. Where another process has it now,
         // the group had gone before.
-        let is_anothers = self.leader.born.is_some() && born(self.leader.pid).is_some();
-        let group = Pid::from_raw(self.leader.pid);
-        is_anothers
-            || !processes_with(&marker_of(&self.attempt_id))
-                .into_iter()
-                .any(|pid| nix::unistd::getpgid(Some(pid)) == Ok(group))
+        match self.leader.born.is_some() && born(self.leader.pid).is_some() {
+            true => GroupState::Gone,
+            false => GroupState::Leaderless,
+        }
     }
+}
 
-    /// Sends these signals to the group, if any of it is left.
-    pub fn send(&self, signals: &[Signal]) {
-        if self.are_gone() {
-            return;
-        }
-        for signal in signals {
-            signal_group(Pid::from_raw(self.leader.pid), *signal);
-        }
-    }
+/// The state of a group whose leader is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum GroupState {
+    /// No process of it is left.
+    Gone,
+    /// Its leader is there.
+    HasLeader,
+    /// There is a group with this ID, and its leader has gone. It may be a later group.
+    Leaderless,
 }
 
 /// The variable by which the processes of an attempt are known.
@@ -411,14 +443,14 @@ pub fn kill_remains(attempt_id: &AttemptId, leader: Option<Leader>) {
     {
         let _ = killpg(Pid::from_raw(leader.pid), Signal::SIGKILL);
     }
-    let marker = marker_of(attempt_id);
+    let marker = HashSet::from([marker_of(attempt_id)]);
     // A process may fork while we look: again, until a look finds nothing.
     for _ in 0..100 {
         let found = processes_with(&marker);
         if found.is_empty() {
             return;
         }
-        for pid in found {
+        for (pid, _) in found {
             let _ = kill(pid, Signal::SIGKILL);
         }
         std::thread::sleep(Duration::from_millis(5));
@@ -426,33 +458,35 @@ pub fn kill_remains(attempt_id: &AttemptId, leader: Option<Leader>) {
     tracing::warn!("processes of the lost attempt {attempt_id} do not go away");
 }
 
-/// The processes that have `variable` (`NAME=VALUE`) in their environment, as far as we may see it.
-fn processes_with(variable: &str) -> Vec<Pid> {
+/// The processes that have one of these variables (`NAME=VALUE`) in their environment, as far as we
+/// may see it, each with its variable.
+fn processes_with(variables: &HashSet<String>) -> Vec<(Pid, String)> {
     if !cfg!(target_os = "linux") {
         // ps(1) of macOS: `-E` shows the environment behind the command, of programs that are not
         // the system's own.
         let ps = Command::new("/bin/ps").args(["-axww", "-E", "-o", "pid=,command="]).output();
         return ps
-            .map_or_else(|_| Vec::new(), |out| carriers(&String::from_utf8_lossy(&out.stdout), variable));
+            .map_or_else(|_| Vec::new(), |out| carriers(&String::from_utf8_lossy(&out.stdout), variables));
     }
     let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
     processes
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
-        .filter(|pid| {
-            std::fs::read(format!("/proc/{pid}/environ"))
-                .is_ok_and(|text| text.split(|b| *b == 0).any(|v| v == variable.as_bytes()))
+        .filter_map(|pid| {
+            let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+            let mut all = environment.split(|b| *b == 0).filter_map(|v| std::str::from_utf8(v).ok());
+            Some((Pid::from_raw(pid), all.find_map(|v| variables.get(v))?.clone()))
         })
-        .map(Pid::from_raw)
         .collect()
 }
 
-/// The processes of a list in which each line is a process ID, a command and its environment.
-fn carriers(list: &str, variable: &str) -> Vec<Pid> {
+/// The processes of a list in which each line is a process ID, a command and its environment, each
+/// with that of the variables which it has.
+fn carriers(list: &str, variables: &HashSet<String>) -> Vec<(Pid, String)> {
     list.lines()
         .filter_map(|line| {
             let mut words = line.split_whitespace();
             let pid = words.next()?.parse().ok().filter(|pid| *pid > 1)?;
-            words.any(|word| word == variable).then_some(Pid::from_raw(pid))
+            Some((Pid::from_raw(pid), words.find_map(|word| variables.get(word))?.clone()))
         })
         .collect()
 }
@@ -508,8 +542,13 @@ mod tests {
     fn processes_are_found_in_a_list_of_ps() {
         let list = "    1 /sbin/launchd\n  812 sleep 60 HOME=/Users/me AWSB_TASK=7-1 LANG=C\n 9813 sh AWSB_TASK=7-12\n\
                     31 AWSB_TASK=7-1\nx AWSB_TASK=7-1\n0 AWSB_TASK=7-1\n";
-        assert_eq!(carriers(list, "AWSB_TASK=7-1"), [812, 31].map(Pid::from_raw));
-        assert_eq!(carriers("", "AWSB_TASK=7-1"), []);
+        let (one, twelve) = ("AWSB_TASK=7-1".to_owned(), "AWSB_TASK=7-12".to_owned());
+        let of = |pid: i32, variable: &String| (Pid::from_raw(pid), variable.clone());
+        let only_one = HashSet::from([one.clone()]);
+        assert_eq!(carriers(list, &only_one), [of(812, &one), of(31, &one)]);
+        assert_eq!(carriers("", &only_one), []);
+        let both = HashSet::from([one.clone(), twelve.clone()]);
+        assert_eq!(carriers(list, &both), [of(812, &one), of(9813, &twelve), of(31, &one)]);
     }
 
     #[test]

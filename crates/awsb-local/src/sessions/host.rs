@@ -188,6 +188,7 @@ fn spawn(
         .arg(leader::ACTION)
         .arg(if terminal.is_some() { leader::TERMINAL } else { leader::PIPES })
         .arg(record.path())
+        .arg(std::process::id().to_string())
         .arg(serde_json::to_string(&order.limits)?)
         .args(words)
         .env_clear()

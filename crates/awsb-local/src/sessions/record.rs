@@ -22,8 +22,9 @@ use crate::runner::{Leader, Remains};
 
 /// How long a command may take to end after SIGHUP, when its client has hung up.
 pub const HANG_UP_GRACE: Duration = Duration::from_secs(5);
-/// How often a server that waits for the end of commands looks for them.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// The first pause and the longest one of a server that waits for the end of commands. Each look
+/// may list all processes of the machine.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
 
 /// The content of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +47,11 @@ impl SessionRecord {
     pub fn new() -> io::Result<Self> {
         let id = uuid::Uuid::new_v4().simple();
         Ok(Self(std::path::absolute(Path::new(RUNNERS).join(format!("{id}.{SESSION_RECORD}")))?))
+    }
+
+    /// The file at this path.
+    pub fn at(path: &Path) -> Self {
+        Self(path.to_owned())
     }
 
     /// Its path.
@@ -84,7 +90,7 @@ pub fn write(path: &Path, attempt_id: AttemptId) -> io::Result<()> {
 /// # Errors
 /// When the folder cannot be read, or there can be no more threads.
 pub fn end_leftovers(home: &Path, is_new_host: bool) -> io::Result<Option<std::thread::JoinHandle<()>>> {
-    let mut left = Vec::new();
+    let (mut paths, mut left) = (Vec::new(), Vec::new());
     for file in fs::read_dir(home.join(RUNNERS))? {
         let path = file?.path();
         if path.extension().is_none_or(|kind| kind != SESSION_RECORD)
@@ -92,11 +98,26 @@ pub fn end_leftovers(home: &Path, is_new_host: bool) -> io::Result<Option<std::t
         {
             continue;
         }
-        let entry = fs::read(&path).ok().and_then(|text| serde_json::from_slice::<Entry>(&text).ok());
-        match entry.filter(|_| !is_new_host) {
-            Some(Entry { attempt_id, leader }) => left.push((path, Remains::new(attempt_id, leader))),
+        if is_new_host {
+            remove(&path);
+            continue;
+        }
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            // The next server tries again.
+            Err(e) => {
+                tracing::warn!("reading {}: {e}; a command of an earlier server may go on", path.display());
+                continue;
+            }
+        };
+        match serde_json::from_slice(&text) {
+            Ok(Entry { attempt_id, leader }) => {
+                paths.push(path);
+                left.push(Remains::new(attempt_id, leader));
+            }
             // A file that is not whole is that of a program that has not become a command.
-            None => remove(&path),
+            Err(_) => remove(&path),
         }
     }
     if left.is_empty() {
@@ -104,14 +125,16 @@ pub fn end_leftovers(home: &Path, is_new_host: bool) -> io::Result<Option<std::t
     }
     let end = move || {
         let deadline = Instant::now() + HANG_UP_GRACE;
-        left.iter().for_each(|(_, remains)| remains.send(&[Signal::SIGHUP, Signal::SIGCONT]));
-        while left.iter().any(|(_, remains)| !remains.are_gone()) && Instant::now() < deadline {
-            std::thread::sleep(LOOK_EVERY);
+        let mut still_there = Remains::still_there(&left);
+        still_there.iter().for_each(|remains| remains.send(&[Signal::SIGHUP, Signal::SIGCONT]));
+        let (mut pause, longest) = PAUSES;
+        while !still_there.is_empty() && Instant::now() < deadline {
+            std::thread::sleep(pause.min(deadline.saturating_duration_since(Instant::now())));
+            pause = (pause * 2).min(longest);
+            still_there = Remains::still_there(&left);
         }
-        for (path, remains) in &left {
-            remains.send(&[Signal::SIGKILL]);
-            remove(path);
-        }
+        still_there.iter().for_each(|remains| remains.send(&[Signal::SIGKILL]));
+        paths.iter().for_each(|path| remove(path));
     };
     std::thread::Builder::new().name("sessions".to_owned()).spawn(end).map(Some)
 }
@@ -120,45 +143,142 @@ pub fn end_leftovers(home: &Path, is_new_host: bool) -> io::Result<Option<std::t
 mod tests {
     use super::*;
     use crate::runner::protocol::TASK_VARIABLE;
-    use std::os::unix::process::CommandExt;
-    use std::process::Command;
+    use std::io::BufRead;
+    use std::os::unix::process::{CommandExt, ExitStatusExt};
+    use std::process::{Child, Command, Stdio};
+    use std::thread::JoinHandle;
+
+    /// A folder of records, and the attempt beside which the commands run.
+    struct Records {
+        home: tempfile::TempDir,
+        attempt_id: AttemptId,
+    }
+
+    impl Records {
+        fn new() -> Self {
+            let home = tempfile::tempdir().unwrap();
+            fs::create_dir(home.path().join(RUNNERS)).unwrap();
+            Self { home, attempt_id: AttemptId::random() }
+        }
+
+        fn new_path(&self) -> PathBuf {
+            let id = AttemptId::random();
+            self.home.path().join(RUNNERS).join(format!("{id}.{SESSION_RECORD}"))
+        }
+
+        fn add(&self, leader: Leader) {
+            let entry = Entry { attempt_id: self.attempt_id.clone(), leader };
+            fs::write(self.new_path(), serde_json::to_vec(&entry).unwrap()).unwrap();
+        }
+
+        fn count(&self) -> usize {
+            fs::read_dir(self.home.path().join(RUNNERS)).unwrap().count()
+        }
+
+        /// Starts a command that leads its group, and returns when it has printed a line.
+        fn start(&self, script: &str) -> (Child, Leader) {
+            let mut command = Command::new("/bin/sh");
+            command.args(["-c", script]).env(TASK_VARIABLE, self.attempt_id.as_str()).process_group(0);
+            let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+            let mut line = String::new();
+            io::BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+            assert_eq!(line, "ready\n");
+            let leader = Leader::now(i32::try_from(child.id()).unwrap());
+            (child, leader)
+        }
+
+        /// Ends the commands, and returns how long that took.
+        fn end(&self) -> Duration {
+            let start = Instant::now();
+            end_leftovers(self.home.path(), false).unwrap().unwrap().join().unwrap();
+            start.elapsed()
+        }
+    }
+
+    /// Waits for the end of a command, as the parent of an orphan does. Returns the signal that has
+    /// ended it.
+    fn reap(mut child: Child) -> JoinHandle<Option<i32>> {
+        std::thread::spawn(move || child.wait().unwrap().signal())
+    }
 
     #[test]
-    fn what_is_left_of_a_session_ends_and_what_was_left_on_purpose_stays() {
-        let home = tempfile::tempdir().unwrap();
-        let folder = home.path().join(RUNNERS);
-        fs::create_dir(&folder).unwrap();
-        let attempt_id = AttemptId::random();
-        let run = |script: &str| {
-            let mut command = Command::new("/bin/sh");
-            command.args(["-c", script]).env(TASK_VARIABLE, attempt_id.as_str()).process_group(0);
-            command.spawn().unwrap()
+    fn a_command_ends_with_sighup_and_the_wait_ends_with_it() {
+        let records = Records::new();
+        let (open, leader) = records.start("echo ready; exec sleep 1000");
+        records.add(leader);
+        let open = reap(open);
+        let took = records.end();
+        assert_eq!(open.join().unwrap(), Some(Signal::SIGHUP as i32));
+        assert!(took < HANG_UP_GRACE, "{took:?}");
+        assert_eq!(records.count(), 0);
+        assert!(end_leftovers(records.home.path(), false).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_command_that_ignores_sighup_is_killed_after_its_time() {
+        let records = Records::new();
+        let (deaf, leader) = records.start("trap '' HUP; echo ready; exec sleep 1000");
+        records.add(leader);
+        let deaf = reap(deaf);
+        let took = records.end();
+        assert_eq!(deaf.join().unwrap(), Some(Signal::SIGKILL as i32));
+        assert!(took >= HANG_UP_GRACE, "{took:?}");
+        assert_eq!(records.count(), 0);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn groups_end_whose_leaders_have_gone() {
+        let records = Records::new();
+        let start = || {
+            let mut child = records.start("sleep 1000 >/dev/null & echo ready");
+            child.0.wait().unwrap();
+            child.1
         };
-        let record = |leader: Leader| {
-            let path = folder.join(format!("{}.{SESSION_RECORD}", AttemptId::random()));
-            let entry = Entry { attempt_id: attempt_id.clone(), leader };
-            fs::write(&path, serde_json::to_vec(&entry).unwrap()).unwrap();
+        let leaders = [start(), start()];
+        let is_there = |leader: &Leader| {
+            let group = nix::unistd::Pid::from_raw(leader.pid);
+            nix::sys::signal::killpg(group, None).is_ok()
         };
-        let leader = |child: &std::process::Child| Leader::now(i32::try_from(child.id()).unwrap());
-        let mut open = run("sleep 1000");
-        let mut deaf = run("trap '' HUP; sleep 1000");
-        let mut ended = run("sleep 1000");
-        record(leader(&open));
-        record(leader(&deaf));
-        // Another process has the ID of the leader of an earlier session.
-        record(Leader { born: Some(1), ..leader(&ended) });
-        fs::write(folder.join(format!("{}.{SESSION_RECORD}", AttemptId::random())), "half").unwrap();
-        end_leftovers(home.path(), false).unwrap().unwrap().join().unwrap();
-        assert!(!open.wait().unwrap().success() && !deaf.wait().unwrap().success());
-        if cfg!(target_os = "linux") {
-            assert!(ended.try_wait().unwrap().is_none());
+        for leader in leaders {
+            assert!(is_there(&leader));
+            records.add(leader);
         }
-        assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
-        assert!(end_leftovers(home.path(), false).unwrap().is_none());
-        record(leader(&ended));
-        assert!(end_leftovers(home.path(), true).unwrap().is_none());
-        assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
-        let _ = ended.kill();
-        ended.wait().unwrap();
+        // An orphan that nobody has reaped is no process that is left.
+        let took = records.end();
+        assert!(took < HANG_UP_GRACE, "{took:?}");
+        assert_eq!(records.count(), 0);
+    }
+
+    #[test]
+    fn only_the_process_of_a_record_ends() {
+        let records = Records::new();
+        let (mut other, leader) = records.start("echo ready; exec sleep 1000");
+        if cfg!(target_os = "linux") {
+            // Another process has the ID of the leader of an earlier session.
+            records.add(Leader { born: Some(1), ..leader });
+            let took = records.end();
+            assert!(took < HANG_UP_GRACE && other.try_wait().unwrap().is_none(), "{took:?}");
+            assert_eq!(records.count(), 0);
+        }
+        // Nothing that ran on another host runs here.
+        records.add(leader);
+        assert!(end_leftovers(records.home.path(), true).unwrap().is_none());
+        assert!(other.try_wait().unwrap().is_none());
+        assert_eq!(records.count(), 0);
+        let _ = other.kill();
+        other.wait().unwrap();
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_read_stays_and_one_that_is_not_whole_goes() {
+        let records = Records::new();
+        fs::write(records.new_path(), "half").unwrap();
+        // ELOOP, also for root, who may read every file.
+        let unreadable = records.new_path();
+        std::os::unix::fs::symlink(&unreadable, &unreadable).unwrap();
+        assert!(end_leftovers(records.home.path(), false).unwrap().is_none());
+        assert!(unreadable.symlink_metadata().is_ok());
+        assert_eq!(records.count(), 1);
     }
 }

@@ -92,6 +92,8 @@ pub enum Code {
     Starting,
     /// The job runs.
     Running,
+    /// Somebody has asked the job to end, and it has not ended yet.
+    Ending,
     /// The job ended with an exit code of its own.
     ExitCode,
     /// A signal ended the job.

@@ -61,7 +61,8 @@ pub struct Diagnosis {
 impl Diagnosis {
     /// The diagnosis that follows from the evidence.
     pub fn of(evidence: &Evidence) -> Self {
-        let mut findings = findings(evidence);
+        let mut findings = Vec::from_iter(waiting::ending(evidence));
+        findings.extend(self::findings(evidence));
         findings.extend(evidence.job.unstarted.iter().map(|(name, reason)| {
             let message = format!("its container {name} could not be started; Batch says: {reason}");
             Finding::new(Code::CannotStart, message)

@@ -178,6 +178,13 @@ fn retry_of_started(evidence: &Evidence) -> Option<Finding> {
     ))
 }
 
+/// The finding that somebody has asked a job to end, and that it has not ended yet.
+pub fn ending(evidence: &Evidence) -> Option<Finding> {
+    let job = &evidence.job;
+    let message = "it was asked to end (`bkill`, TerminateJob or CancelJob), and has not ended yet";
+    (job.ended_by_user && !job.status.has_ended()).then(|| Finding::new(Code::Ending, message))
+}
+
 pub fn running(evidence: &Evidence) -> Vec<Finding> {
     let job = &evidence.job;
     let since = job.started_at.map(|at| evidence.now - at);

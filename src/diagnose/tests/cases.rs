@@ -69,6 +69,14 @@ pub fn waiting_cases() -> Vec<(&'static str, Evidence)> {
             }),
         ),
         (
+            "running, and asked to end",
+            with(Status::Running, &|f| {
+                f.job.started_at = Some(NOW - 70_000);
+                f.job.ended_by_user = true;
+                f.log = Some(LogTail::default());
+            }),
+        ),
+        (
             "nodes running",
             with(Status::Running, &|f| {
                 f.job.started_at = Some(NOW - MINUTE);

@@ -1,5 +1,7 @@
 //! Limits on the running tasks of arrays, and licences: consumable resources as the tools use them.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use awsb_testkit::{Answer, BadServer, Sandbox, Terminal, eventually, story};
@@ -242,6 +244,18 @@ fn the_nodes_of_the_command_line_share_the_licences_of_a_script() {
     }
     let strict = sandbox.run("bsub", ["--strict", "-n", "3", "job.sh"]);
     assert!(strict.failed_with(2).contains("is 3, and not 2"), "{strict}");
+    // It is found before anything is sent.
+    let count = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&count);
+    let server = BadServer::start(move |_, _| {
+        seen.fetch_add(1, Ordering::SeqCst);
+        Answer::json(json!({}))
+    });
+    let far = Sandbox::at(&server.endpoint());
+    far.file("job.sh", format!("#!/bin/sh\n{lsf}\ntrue\n"));
+    let strict = far.run("bsub", ["--strict", "-n", "2", "--node-group", "1", "job.sh"]);
+    assert!(strict.failed_with(2).contains("for each of 3 nodes is 3, and not 2"), "{strict}");
+    assert_eq!(count.load(Ordering::SeqCst), 0);
     // A line of awsb's own counts before those of others.
     sandbox.file("job.sh", "#!/bin/sh\n#SBATCH -L lic:2\n#AWSB --consume lic=5\ntrue\n");
     assert_eq!(taken(&["-n", "2"]), (5, String::new()));

@@ -79,7 +79,10 @@ impl Args {
         let inspected = submission.inspect(&spec, &images).await?;
         let job = submission.resolve(spec, depends_on, &inspected)?;
         let plan = submission.plan(&job)?;
-        consumables::warn_of_uneven(&job.spec, job.shape.nodes(), self.strict)?;
+        // Otherwise this has been checked already.
+        if !matches!(job.spec.shape, Shape::Nodes(_)) {
+            consumables::warn_of_uneven(&job.spec, job.shape.nodes(), self.strict)?;
+        }
         if let ResolvedShape::Nodes(nodes) = &job.shape
             && !self.quiet
         {
@@ -152,6 +155,9 @@ impl Args {
             (Some(_), false) => Stdin::BesideInputs,
         };
         let spec = self.spec(options, invocation, stdin)?;
+        if let Shape::Nodes(nodes) = spec.shape {
+            consumables::warn_of_uneven(&spec, nodes, self.strict)?;
+        }
         let inputs = match &stdin_file {
             Some(file) => inputs.with_stdin(file.path())?,
             None => inputs,

@@ -37,7 +37,9 @@ pub use describe::{
 pub use exec_target::{ExecTarget, ExecTask, exec_target};
 pub use history::{RecordedJob, last_of_another_session, record_submission, recorded_ids, recorded_jobs};
 pub use hosts::{Host, HostJob, HostResources, UNITS, hosts, instances, jobs_by_host};
-pub use job::{Attempt, Dependency, Job, reasons};
+pub use job::{
+    Attempt, ConsumableResourceProperties, ConsumableResourceRequirement, Dependency, Job, reasons,
+};
 pub use job_containers::{ContainerStream, shown_name};
 pub use known_jobs::{KnownJobs, known_jobs};
 pub use list::{ListPage, ListTarget, children, list, pages, pages_in_turn, parts, parts_in_order};

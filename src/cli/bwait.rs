@@ -144,6 +144,7 @@ impl Args {
                 highest = highest.max(outcome.exit);
             }
             open.iter().for_each(|job| reporter.stuck.check(job));
+            done.iter().for_each(|outcome| reporter.stuck.remove(&outcome.job));
             if set.open().next().is_none() || (self.any && !done.is_empty()) {
                 return Ok(Exit::Job(highest));
             }

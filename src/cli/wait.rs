@@ -1,7 +1,7 @@
 //! Reports on jobs that a tool waits for: that they are stuck, how they have ended, and why.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::pin::pin;
 use std::time::Duration;
@@ -11,11 +11,11 @@ use tokio::time::Instant;
 
 use crate::aws::{ResilientSession, Session};
 use crate::batch::{self, Counts, Job};
-use crate::diagnose::{self, Code, Diagnosis};
+use crate::diagnose::{self, Code, Diagnosis, Evidence};
 use crate::ui::{
     EndSignal, Failure, ProgressBar, SignalListener, print_message, sanitize, stderr_columns, wrapped,
 };
-use awsb_model::{JobId, RunningLimit, Status, limits, words};
+use awsb_model::{JobId, RunningLimit, Status, words};
 
 /// The children of arrays are checked for the first time after this time, to see whether they are
 /// stuck.
@@ -23,12 +23,13 @@ const FIRST_CHECK_FOR_STUCK: Duration = Duration::from_secs(3);
 /// The longest pause between two such checks.
 const LONGEST_PAUSE_FOR_STUCK: Duration = Duration::from_secs(120);
 
-/// A job that waits for this long in its queue may be held up by more than busy machines.
+/// A job that waits for this long in its queue may be held up by more than busy machines. This is
+/// the shortest time between two looks at jobs that wait, too: each look takes several calls.
 const LONG_WAIT: Duration = Duration::from_secs(10);
-/// The longest pause between two looks at the jobs that wait.
+/// The longest time between two looks at the same job.
 const LONGEST_PAUSE_FOR_WAITS: Duration = Duration::from_secs(600);
-/// At most this many of the jobs that wait are looked at.
-const MAX_WAITS_LOOKED_AT: usize = limits::DESCRIBE_JOBS_IDS;
+/// At most this many jobs are looked at together.
+const MAX_LOOKS_AT_ONCE: usize = 5;
 
 /// The findings about a job that waits in its queue because something holds up the queue, or
 /// because others have what it needs: no machine that becomes free helps.
@@ -195,33 +196,64 @@ pub async fn end_with_waiter(tool: &str, session: &Session, signal: EndSignal, i
     }
 }
 
-/// The jobs that are stuck. Each is reported once as `bstat --why` does, and once more for another
-/// reason.
+/// The jobs that are stuck, and those that wait in their queues. Each reason that Batch gives for a
+/// job is reported once, as `bstat --why` does.
 #[derive(Debug)]
 pub struct StuckJobs {
     tool: &'static str,
-    found: mpsc::UnboundedSender<Job>,
-    reported: RefCell<HashMap<String, String>>,
+    found: mpsc::UnboundedSender<Found>,
+    /// The last reason that Batch has given for a job.
+    reasons: RefCell<HashMap<String, String>>,
+    /// The jobs that waited when they were checked last.
+    waiting: RefCell<HashSet<String>>,
+}
+
+/// A job that [`StuckJobs`] has found.
+#[derive(Debug)]
+enum Found {
+    /// It is stuck, or has begun to wait.
+    Waiting(Job),
+    /// It does not wait any more.
+    WaitsNoMore(JobId),
 }
 
 /// The jobs that [`StuckJobs`] has found and that are not reported yet.
-pub type UnreportedJobs = mpsc::UnboundedReceiver<Job>;
+#[derive(Debug)]
+pub struct UnreportedJobs(mpsc::UnboundedReceiver<Found>);
 
 impl StuckJobs {
     /// No stuck jobs yet, for a tool that waits.
     pub fn new(tool: &'static str) -> (Self, UnreportedJobs) {
         let (found, unreported) = mpsc::unbounded_channel();
-        (Self { tool, found, reported: RefCell::default() }, unreported)
+        let stuck = Self { tool, found, reasons: RefCell::default(), waiting: RefCell::default() };
+        (stuck, UnreportedJobs(unreported))
     }
 
     /// Adds a job if it is stuck, or may be: one that waits in its queue, or takes consumable
-    /// resources.
+    /// resources. Removes one that does not wait any more.
     pub fn check(&self, job: &Job) {
-        let may_be = job.status == Status::Runnable || may_lack_resource(job);
-        let Some(reason) = job.stuck().or(may_be.then_some("")) else { return };
-        let before = self.reported.borrow_mut().insert(job.job_id.clone(), reason.to_owned());
-        if before.as_deref() != Some(reason) && self.found.send(job.clone()).is_err() && !reason.is_empty() {
+        let waits = job.status == Status::Runnable || may_lack_resource(job);
+        let waits_anew = waits && self.waiting.borrow_mut().insert(job.job_id.clone());
+        if !waits {
+            self.remove(job);
+        }
+        let new_reason = job.stuck().filter(|reason| {
+            let last = self.reasons.borrow_mut().insert(job.job_id.clone(), (*reason).to_owned());
+            last.as_deref() != Some(*reason)
+        });
+        if (waits_anew || new_reason.is_some())
+            && self.found.send(Found::Waiting(job.clone())).is_err()
+            && let Some(reason) = new_reason
+        {
             report_stuck(self.tool, job, reason);
+        }
+    }
+
+    /// Removes a job that does not wait any more, or for which the tool does not wait any more.
+    pub fn remove(&self, job: &Job) {
+        if self.waiting.borrow_mut().remove(&job.job_id) {
+            // Where nobody reads it, nobody looks at the job either.
+            let _ = self.found.send(Found::WaitsNoMore(job.id()));
         }
     }
 }
@@ -255,65 +287,197 @@ async fn takes_more_than_there_is(session: &Session, job: &Job) -> bool {
     false
 }
 
-/// Reports stuck jobs as they are found, and once that a job is held up for long. It never ends.
+/// The jobs that wait for the same: those of one queue that take the same consumable resources.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct WaitGroup {
+    queue: Option<String>,
+    consumes: Vec<(String, u64)>,
+}
+
+impl WaitGroup {
+    /// The group of a job. The limit of an array is not a part of it.
+    fn new(queue: Option<&str>, consumes: impl Iterator<Item = (String, u64)>) -> Self {
+        let mut consumes: Vec<_> = consumes.filter(|(name, _)| !RunningLimit::is_one(name)).collect();
+        consumes.sort();
+        Self { queue: queue.map(str::to_owned), consumes }
+    }
+
+    fn of(job: &Job) -> Self {
+        let list = job.consumable_resource_properties.iter().flat_map(|all| &all.consumable_resource_list);
+        let consumes = list.map(|of| (of.name().to_owned(), u64::try_from(of.quantity).unwrap_or(0)));
+        Self::new(job.job_queue.as_deref(), consumes)
+    }
+
+    fn of_evidence(facts: &Evidence) -> Self {
+        let queue = facts.queue.as_ref().map(|queue| queue.name.as_str());
+        Self::new(queue, facts.job.consumes.iter().cloned())
+    }
+}
+
+/// When a job that waits is looked at next. The pauses between two looks become longer.
+#[derive(Debug, Clone, Copy)]
+struct NextLook {
+    at: Instant,
+    pause: Duration,
+}
+
+impl NextLook {
+    fn at(at: Instant) -> Self {
+        Self { at, pause: LONG_WAIT }
+    }
+
+    /// The look after one that was made now.
+    fn after(self, now: Instant) -> Self {
+        let pause = (self.pause * 4).min(LONGEST_PAUSE_FOR_WAITS);
+        Self { at: now + pause, pause }
+    }
+}
+
+/// The result of a look at a job that waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// Something holds it up, so that no machine that becomes free helps.
+    HeldUp,
+    /// It waits as other jobs do, or it could not be looked at.
+    Waits,
+    /// It does not wait any more.
+    WaitsNoMore,
+}
+
+impl Look {
+    fn of(facts: &Evidence, diagnosis: &Diagnosis) -> Self {
+        let is_held_up = diagnosis.findings.iter().any(|finding| HOLD_UPS.contains(&finding.code));
+        match facts.job.status {
+            Status::Runnable if is_held_up => Self::HeldUp,
+            Status::Runnable => Self::Waits,
+            _ => Self::WaitsNoMore,
+        }
+    }
+}
+
+/// The jobs that wait in their queues, and when they are looked at. One job of each group is looked
+/// at for all of the group, until something that holds up the group has been reported.
+#[derive(Debug, Default)]
+struct WaitingJobs {
+    /// The jobs in the order in which they came.
+    jobs: Vec<(JobId, WaitGroup, NextLook)>,
+    /// The jobs of which a reason has been reported.
+    reported: HashSet<JobId>,
+    /// The groups of which a reason has been reported.
+    reported_groups: HashSet<WaitGroup>,
+    last_look: Option<Instant>,
+}
+
+impl WaitingJobs {
+    /// Adds a job that waits since now.
+    fn add(&mut self, job: &Job, now: Instant) {
+        let (id, group) = (job.id(), WaitGroup::of(job));
+        let is_reported = self.reported.contains(&id) || self.reported_groups.contains(&group);
+        if !is_reported && self.jobs.iter().all(|(other, ..)| *other != id) {
+            self.jobs.push((id, group, NextLook::at(now + LONG_WAIT)));
+        }
+    }
+
+    /// Removes a job that does not wait any more.
+    fn remove(&mut self, id: &JobId) {
+        self.jobs.retain(|(other, ..)| other != id);
+    }
+
+    /// Removes a job of which a reason has been reported. It is never looked at again.
+    fn set_reported(&mut self, id: JobId) {
+        self.remove(&id);
+        self.reported.insert(id);
+    }
+
+    fn is_reported(&self, id: &JobId) -> bool {
+        self.reported.contains(id)
+    }
+
+    /// When there are jobs to look at.
+    fn next_look(&self) -> Option<Instant> {
+        let first = self.jobs.iter().map(|(_, _, next)| next.at).min()?;
+        Some(self.last_look.map_or(first, |last| first.max(last + LONG_WAIT)))
+    }
+
+    /// The jobs to look at now, one of each group.
+    fn due(&mut self, now: Instant) -> Vec<JobId> {
+        self.last_look = Some(now);
+        let mut due: Vec<_> = self.jobs.iter().filter(|(_, _, next)| next.at <= now).collect();
+        due.sort_by_key(|(_, _, next)| next.at);
+        let mut groups = HashSet::new();
+        due.retain(|(_, group, _)| groups.insert(group));
+        due.into_iter().take(MAX_LOOKS_AT_ONCE).map(|(id, ..)| id.clone()).collect()
+    }
+
+    /// Notes the result of a look at one of the jobs that were due.
+    fn set_looked_at(&mut self, id: &JobId, look: Look, now: Instant) {
+        let Some((_, group, _)) = self.jobs.iter().find(|(other, ..)| other == id).cloned() else { return };
+        match look {
+            Look::HeldUp => {
+                self.jobs.retain(|(_, other, _)| *other != group);
+                self.reported.insert(id.clone());
+                self.reported_groups.insert(group);
+            }
+            Look::Waits => {
+                let of_group = self.jobs.iter_mut().filter(|(_, other, _)| *other == group);
+                for (_, _, next) in of_group.filter(|(_, _, next)| next.at <= now) {
+                    *next = next.after(now);
+                }
+            }
+            Look::WaitsNoMore => self.remove(id),
+        }
+    }
+}
+
+/// Reports stuck jobs as they are found, and once for each queue and set of consumable resources
+/// that its jobs are held up for long. It never ends.
 pub async fn report_stuck_jobs(tool: &str, session: &Session, mut unreported: UnreportedJobs) -> Infallible {
-    let mut waiting: Vec<JobId> = Vec::new();
-    let mut pause = LONG_WAIT;
-    let mut look_at: Option<Instant> = None;
-    let mut is_said = false;
+    let mut waiting = WaitingJobs::default();
     loop {
         let next_look = async {
-            match look_at {
+            match waiting.next_look() {
                 Some(at) => tokio::time::sleep_until(at).await,
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
-            found = unreported.recv() => {
-                let Some(job) = found else { return std::future::pending().await };
-                let is_reported = report_reason(tool, session, &job).await;
-                if !is_reported && !is_said && job.status == Status::Runnable {
-                    waiting.push(job.id());
-                    look_at.get_or_insert_with(|| Instant::now() + pause);
+            found = unreported.0.recv() => match found {
+                None => return std::future::pending().await,
+                Some(Found::WaitsNoMore(id)) => waiting.remove(&id),
+                // It is reported again only where Batch gives another reason.
+                Some(Found::Waiting(job)) if job.stuck().is_none() && waiting.is_reported(&job.id()) => {}
+                Some(Found::Waiting(job)) => {
+                    if report_reason(tool, session, &job).await {
+                        waiting.set_reported(job.id());
+                    } else if job.status == Status::Runnable {
+                        waiting.add(&job, Instant::now());
+                    }
                 }
-            }
+            },
             () = next_look => {
-                is_said = report_long_wait(tool, session, &mut waiting).await;
-                // Each look takes several calls.
-                pause = (pause * 4).min(LONGEST_PAUSE_FOR_WAITS);
-                look_at = (!is_said && !waiting.is_empty()).then(|| Instant::now() + pause);
+                let due = waiting.due(Instant::now());
+                let seen = diagnose::why(session, &due).await.unwrap_or_default();
+                let mut seen = seen.into_iter();
+                for id in due {
+                    let look = match seen.next().flatten() {
+                        Some(facts) => report_hold_up(tool, session, &facts),
+                        None => Look::Waits,
+                    };
+                    waiting.set_looked_at(&id, look, Instant::now());
+                }
             }
         }
     }
 }
 
-/// Prints why the first of the jobs waits, if something holds it up. Jobs that do not wait any more
-/// are removed. Returns whether it has printed that.
-async fn report_long_wait(tool: &str, session: &Session, waiting: &mut Vec<JobId>) -> bool {
-    if waiting.len() > 1 {
-        let some = waiting.get(..MAX_WAITS_LOOKED_AT).unwrap_or(waiting.as_slice());
-        let Ok(jobs) = batch::describe(session, some).await else { return false };
-        let waits_no_more = |job: &Job| job.status != Status::Runnable;
-        let gone: Vec<JobId> = jobs.into_iter().flatten().filter(waits_no_more).map(|job| job.id()).collect();
-        waiting.retain(|id| !gone.contains(id));
+/// Prints why a job waits, if something holds it up.
+fn report_hold_up(tool: &str, session: &Session, facts: &Evidence) -> Look {
+    let diagnosis = Diagnosis::of(facts);
+    let look = Look::of(facts, &diagnosis);
+    if look == Look::HeldUp {
+        print_diagnosis(tool, session, diagnosis);
     }
-    match waiting.first() {
-        Some(first) => report_hold_up(tool, session, first, &HOLD_UPS).await,
-        None => false,
-    }
-}
-
-/// Prints why a RUNNABLE job waits, if that is one of these findings. Returns whether it is.
-async fn report_hold_up(tool: &str, session: &Session, id: &JobId, codes: &[Code]) -> bool {
-    let evidence = diagnose::why(session, std::slice::from_ref(id)).await.unwrap_or_default();
-    let [Some(facts)] = evidence.as_slice() else { return false };
-    let answer = Diagnosis::of(facts);
-    let is_held_up = facts.job.status == Status::Runnable
-        && answer.findings.iter().any(|finding| codes.contains(&finding.code));
-    if is_held_up {
-        print_diagnosis(tool, session, answer);
-    }
-    is_held_up
+    look
 }
 
 /// Prints why a job is stuck and what to do about it, or Batch's own words if the reason cannot be
@@ -353,6 +517,43 @@ fn report_stuck(tool: &str, job: &Job, reason: &str) {
     print_message(format!("{tool}: job {} is {}: {}", job.title(), job.status, sanitize(reason)));
 }
 
+/// The arrays whose first children wait in their queues, and when they are looked at.
+#[derive(Debug, Default)]
+struct WaitingArrays {
+    next_looks: HashMap<JobId, NextLook>,
+    /// The arrays that are never looked at again.
+    reported: HashSet<JobId>,
+    reported_groups: HashSet<WaitGroup>,
+}
+
+impl WaitingArrays {
+    /// Whether an array is looked at now.
+    fn is_due(&mut self, array: &JobId, now: Instant) -> bool {
+        !self.reported.contains(array)
+            && self.next_looks.entry(array.clone()).or_insert_with(|| NextLook::at(now)).at <= now
+    }
+
+    /// Its first child does not wait any more.
+    fn remove(&mut self, array: &JobId) {
+        self.next_looks.remove(array);
+    }
+
+    /// Notes the result of a look at an array. `group` is what holds up its first child.
+    fn set_looked_at(&mut self, array: &JobId, look: Look, group: Option<WaitGroup>, now: Instant) {
+        match look {
+            Look::HeldUp => {
+                self.next_looks.remove(array);
+                self.reported.insert(array.clone());
+                self.reported_groups.extend(group);
+            }
+            Look::Waits => {
+                self.next_looks.entry(array.clone()).and_modify(|next| *next = next.after(now));
+            }
+            Look::WaitsNoMore => self.remove(array),
+        }
+    }
+}
+
 /// Reports stuck children of these arrays, because Batch gives the reason for children, not for the
 /// array. It checks less and less often, and never ends.
 pub async fn report_stuck_children(
@@ -361,29 +562,50 @@ pub async fn report_stuck_children(
     arrays: &RefCell<Vec<JobId>>,
 ) -> Infallible {
     let mut pause = FIRST_CHECK_FOR_STUCK;
-    let mut reported: HashMap<JobId, Option<String>> = HashMap::new();
-    let mut is_said = false;
+    let mut reported: HashMap<JobId, String> = HashMap::new();
+    let mut waiting_arrays = WaitingArrays::default();
     loop {
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE_FOR_STUCK);
         let open = arrays.borrow().clone();
+        let mut looks = 0;
         for id in open {
             // If Batch cannot be asked now, it is asked later.
             let Ok(waiting) = batch::children(session, &id, &[Status::Runnable]).await else { continue };
-            let Some((child, reason)) = waiting.iter().find_map(|c| Some((c, c.stuck()?))) else {
-                // Children start in the order of their indices: where the first one waits, none
-                // runs. That a task waits for another one is not worth a word.
-                let first = waiting.iter().find(|child| child.job_id.ends_with(":0"));
-                if let Some(first) = first.filter(|_| !is_said && pause > LONG_WAIT) {
-                    is_said = report_hold_up(tool, session, &first.id(), &HOLD_UPS).await;
+            if let Some((child, reason)) = waiting.iter().find_map(|c| Some((c, c.stuck()?))) {
+                let before = reported.insert(id, reason.to_owned());
+                if before.as_deref() != Some(reason) {
+                    report_reason(tool, session, child).await;
                 }
                 continue;
-            };
-            let before = reported.entry(id).or_default();
-            if before.as_deref() != Some(reason) {
-                *before = Some(reason.to_owned());
-                report_reason(tool, session, child).await;
             }
+            // Children start in the order of their indices: where the first one waits, none runs.
+            // That a task waits for another one is not worth a word.
+            let Some(first) = waiting.iter().find(|child| child.job_id.ends_with(":0")) else {
+                waiting_arrays.remove(&id);
+                continue;
+            };
+            if pause <= LONG_WAIT
+                || looks == MAX_LOOKS_AT_ONCE
+                || reported.contains_key(&id)
+                || !waiting_arrays.is_due(&id, Instant::now())
+            {
+                continue;
+            }
+            looks += 1;
+            let seen = diagnose::why(session, &[first.id()]).await.unwrap_or_default();
+            let (look, group) = match seen.into_iter().next().flatten() {
+                Some(facts) => {
+                    let group = WaitGroup::of_evidence(&facts);
+                    let look = match waiting_arrays.reported_groups.contains(&group) {
+                        true => Look::of(&facts, &Diagnosis::of(&facts)),
+                        false => report_hold_up(tool, session, &facts),
+                    };
+                    (look, Some(group))
+                }
+                None => (Look::Waits, None),
+            };
+            waiting_arrays.set_looked_at(&id, look, group, Instant::now());
         }
     }
 }
@@ -457,4 +679,127 @@ fn line_about(tool: &str, job: &Job, ended: &str, exit: u8) -> String {
     let line = format!("{tool}: job {} {ended}{code}{reason}{detail}", job.title());
     // The user who ended the job can have given a reason with line breaks; the message is one line.
     sanitize(&line).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::{ConsumableResourceProperties, ConsumableResourceRequirement};
+
+    fn waiting(id: &str, queue: &str, licences: i64) -> Job {
+        let mut job = Job::submitted(id.into(), "align".into(), None);
+        job.status = Status::Runnable;
+        job.job_queue = Some(queue.into());
+        let requirement =
+            ConsumableResourceRequirement { consumable_resource: "lic".into(), quantity: licences };
+        job.consumable_resource_properties = (licences > 0)
+            .then(|| ConsumableResourceProperties { consumable_resource_list: vec![requirement] });
+        job
+    }
+
+    fn id_of(name: &str) -> JobId {
+        JobId::from_batch(name)
+    }
+
+    fn ids(due: &[JobId]) -> Vec<&str> {
+        due.iter().map(JobId::as_str).collect()
+    }
+
+    #[test]
+    fn a_reason_that_comes_back_is_reported_once() {
+        let (stuck, mut found) = StuckJobs::new("bwait");
+        let job = waiting("a", "q", 0);
+        let of = |reason: Option<&str>| Job { status_reason: reason.map(str::to_owned), ..job.clone() };
+        let mut count = |job: &Job| {
+            stuck.check(job);
+            std::iter::from_fn(|| found.0.try_recv().ok()).count()
+        };
+        let capacity = of(Some("CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY - none"));
+        let checks = [&of(None), &capacity, &of(None), &capacity, &of(None), &of(None), &capacity];
+        assert_eq!(checks.map(&mut count), [1, 1, 0, 0, 0, 0, 0]);
+        assert_eq!(count(&of(Some("MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - too large"))), 1);
+        // Its start, and a second wait.
+        let started = Job { status: Status::Starting, ..job.clone() };
+        assert_eq!([&started, &started, &of(None), &started].map(&mut count), [1, 0, 1, 1]);
+    }
+
+    #[test]
+    fn a_job_that_is_reported_is_not_looked_at_again() {
+        let (start, mut jobs) = (Instant::now(), WaitingJobs::default());
+        let (a, b) = (waiting("a", "q", 0), waiting("b", "q", 1));
+        jobs.add(&a, start);
+        jobs.add(&b, start);
+        jobs.set_reported(a.id());
+        jobs.add(&a, start);
+        assert_eq!(ids(&jobs.due(start + LONG_WAIT)), ["b"]);
+        jobs.set_looked_at(&b.id(), Look::HeldUp, start + LONG_WAIT);
+        // Another job that waits for the same is held up by the same.
+        jobs.add(&b, start);
+        jobs.add(&waiting("c", "q", 1), start);
+        assert_eq!(jobs.next_look(), None);
+    }
+
+    #[test]
+    fn one_job_of_each_queue_and_set_of_resources_is_looked_at() {
+        let (start, mut jobs) = (Instant::now(), WaitingJobs::default());
+        for (id, queue, licences) in
+            [("a", "q", 0), ("b", "q", 0), ("c", "q", 1), ("d", "r", 0), ("e", "r", 1), ("f", "r", 1)]
+        {
+            jobs.add(&waiting(id, queue, licences), start);
+        }
+        assert_eq!(jobs.next_look(), Some(start + LONG_WAIT));
+        let now = start + LONG_WAIT;
+        assert_eq!(ids(&jobs.due(now)), ["a", "c", "d", "e"]);
+        let mut look = |id: &str, look: Look| jobs.set_looked_at(&id_of(id), look, now);
+        look("a", Look::Waits);
+        look("c", Look::HeldUp);
+        look("d", Look::WaitsNoMore);
+        look("e", Look::WaitsNoMore);
+        // The next job of a group takes the place of one that has started.
+        assert_eq!(jobs.next_look(), Some(now + LONG_WAIT));
+        assert_eq!(ids(&jobs.due(now + LONG_WAIT)), ["f"]);
+        jobs.set_looked_at(&id_of("f"), Look::HeldUp, now + LONG_WAIT);
+        assert_eq!(jobs.next_look(), Some(now + LONG_WAIT * 4));
+        assert_eq!(ids(&jobs.due(now + LONG_WAIT * 4)), ["a"]);
+    }
+
+    #[test]
+    fn each_job_has_pauses_of_its_own_and_none_after_its_start() {
+        let (start, mut jobs) = (Instant::now(), WaitingJobs::default());
+        let (a, b) = (waiting("a", "q", 0), waiting("b", "q", 1));
+        jobs.add(&a, start);
+        let mut looks = Vec::new();
+        while looks.len() < 5 {
+            let now = jobs.next_look().unwrap();
+            assert_eq!(ids(&jobs.due(now)), ["a"]);
+            jobs.set_looked_at(&a.id(), Look::Waits, now);
+            looks.push((now - start).as_secs());
+        }
+        assert_eq!(looks, [10, 50, 210, 810, 1410]);
+        // A job that comes later is looked at as soon as the first one was.
+        let later = start + Duration::from_secs(1500);
+        jobs.add(&b, later);
+        assert_eq!(jobs.next_look(), Some(later + LONG_WAIT));
+        jobs.remove(&a.id());
+        jobs.set_looked_at(&b.id(), Look::WaitsNoMore, later + LONG_WAIT);
+        assert_eq!(jobs.next_look(), None);
+    }
+
+    #[test]
+    fn an_array_that_waits_is_looked_at_less_and_less_often() {
+        let (start, mut arrays) = (Instant::now(), WaitingArrays::default());
+        let id = id_of("a");
+        let mut looks = Vec::new();
+        for second in (0..2000).step_by(10) {
+            let now = start + Duration::from_secs(second);
+            if arrays.is_due(&id, now) {
+                arrays.set_looked_at(&id, Look::Waits, None, now);
+                looks.push(second);
+            }
+        }
+        assert_eq!(looks, [0, 40, 200, 800, 1400]);
+        let now = start + Duration::from_secs(2000);
+        arrays.set_looked_at(&id, Look::HeldUp, None, now);
+        assert!(!arrays.is_due(&id, now + LONGEST_PAUSE_FOR_WAITS));
+    }
 }

@@ -12,7 +12,6 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::access_denied::AccessDenied;
 use super::credentials::UnusableCredentials;
-use super::web_page::web_page;
 use crate::ui::ErrorKind;
 use awsb_model::words;
 
@@ -207,13 +206,42 @@ fn ahead_of(response: &HttpResponse) -> Option<i64> {
     Some(DateTime::from(SystemTime::now()).secs() - theirs.secs())
 }
 
+/// The number of characters of a page's title that are shown.
+const LONGEST_TITLE: usize = 80;
+
+/// The error of a response that is a web page, or redirects to another address.
+pub(super) fn web_page(response: &HttpResponse) -> Option<CallError> {
+    let status = response.status().as_u16();
+    let header = |name| response.headers().get(name).unwrap_or_default();
+    let text = String::from_utf8_lossy(response.body().bytes().unwrap_or_default());
+    // Only letters of ASCII change, so an offset in it is an offset in the text.
+    let lower = text.to_ascii_lowercase();
+    let is_page = header("content-type").to_ascii_lowercase().starts_with("text/html")
+        || ["<!doctype html", "<html"].iter().any(|start| lower.trim_start().starts_with(start));
+    let leads_away = (300..400).contains(&status) && !header("location").is_empty();
+    let title = || {
+        let from = lower.find("<title")?;
+        let from = from + lower.get(from..)?.find('>')? + 1;
+        let to = from + lower.get(from..)?.find("</title")?;
+        let title = text.get(from..to)?.split_whitespace().collect::<Vec<_>>().join(" ");
+        Some(title.chars().take(LONGEST_TITLE).collect()).filter(|title: &String| !title.is_empty())
+    };
+    match (is_page, leads_away) {
+        (true, _) => Some(CallError::WebPage { status, title: title() }),
+        (false, true) => {
+            Some(CallError::Redirect { status, location: shortened(header("location"), MAX_CODE) })
+        }
+        (false, false) => None,
+    }
+}
+
 /// The longest text of a server that a message repeats, in bytes.
 const MAX_TEXT: usize = 2048;
 /// The longest code or address of a server that a message repeats, in bytes.
-pub(super) const MAX_CODE: usize = 256;
+const MAX_CODE: usize = 256;
 
 /// A text of a server, cut where it is longer than this many bytes.
-pub(super) fn shortened(text: &str, longest: usize) -> String {
+fn shortened(text: &str, longest: usize) -> String {
     if text.len() <= longest {
         return text.to_owned();
     }

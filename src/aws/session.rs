@@ -148,12 +148,6 @@ impl Session {
         }
     }
 
-    /// The image of the job definitions of a new cluster where nothing else is said. `None`: one of
-    /// a registry.
-    pub fn default_image(&self) -> Option<&'static str> {
-        self.process_image()
-    }
-
     /// The image whose jobs are processes of this machine, and not containers. `None`: there is
     /// none.
     pub fn process_image(&self) -> Option<&'static str> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use awsb_testkit::local::{Access, s3};
+use awsb_testkit::local::s3;
 use awsb_testkit::{Answer, Relay, Sandbox, Terminal, Verdict, story};
 
 /// The objects that one listing has (S3 API, ListObjectVersions: up to 1,000 keys).
@@ -29,12 +29,7 @@ fn all_objects_and_unfinished_uploads_of_a_real_bucket_go() {
     let mut sandbox = Sandbox::new();
     let bucket = made(&sandbox);
     sandbox.use_local_exports();
-    let get = |name: &str| sandbox.get(name).expect("exported").to_owned();
-    let client = s3(&Access {
-        endpoint_url: get("AWS_ENDPOINT_URL"),
-        access_key_id: get("AWS_ACCESS_KEY_ID"),
-        secret_access_key: get("AWS_SECRET_ACCESS_KEY"),
-    });
+    let client = s3(&sandbox.access());
     for name in ["AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"] {
         sandbox.unset(name);
     }

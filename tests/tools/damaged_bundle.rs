@@ -18,12 +18,7 @@ const BUCKET: &str = "awsb-local";
 fn sandbox() -> (Sandbox, Client, Access) {
     let mut sandbox = Sandbox::new();
     sandbox.use_local_exports();
-    let get = |name: &str| sandbox.get(name).expect("an export").to_owned();
-    let access = Access {
-        endpoint_url: get("AWS_ENDPOINT_URL"),
-        access_key_id: get("AWS_ACCESS_KEY_ID"),
-        secret_access_key: get("AWS_SECRET_ACCESS_KEY"),
-    };
+    let access = sandbox.access();
     sandbox.set("AWSB_CLUSTER", "local");
     (sandbox, s3(&access), access)
 }

@@ -251,7 +251,7 @@ fn one_cause_is_one_error_and_the_rest_is_not_checked() {
     // A login page has the status 200, which is all that the answer of a PUT says.
     let portal = BadServer::start(|_, _| {
         let text = "<!DOCTYPE html><title>Guests</title>".to_owned();
-        Answer::Http(200, text, vec![("content-type", "text/html".into())])
+        Answer::Http(200, text, vec![("content-type", "text/html".into()), ("etag", "\"5c\"".into())])
     });
     for endpoint in [server.endpoint(), port.clone(), portal.endpoint()] {
         let outcome = Sandbox::at(&endpoint).run("awsb", ["doctor"]).ended_with(1);

@@ -60,7 +60,7 @@ fn refusing() -> BadServer {
     BadServer::start(|_, _| Answer::error(403, "AccessDeniedException", "not here"))
 }
 
-/// Calls every service of [`SERVICES`]; none answers.
+/// Calls every service of [`SERVICES`]; none does what it is asked for.
 fn call_all(sandbox: &Sandbox) {
     let tools: [(&str, &[&str]); 5] = [
         ("awsb", &["doctor"]),
@@ -72,7 +72,7 @@ fn call_all(sandbox: &Sandbox) {
     let running = tools.map(|(tool, args)| sandbox.start(tool, args));
     for tool in running {
         let outcome = tool.wait();
-        assert!([1, 125].contains(&outcome.code()), "{outcome}");
+        assert_eq!(outcome.code(), 1, "{outcome}");
     }
 }
 

@@ -3,6 +3,7 @@
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
+use awsb_testkit::local::s3;
 use awsb_testkit::{Answer, BadServer, Sandbox, program, story};
 use serde_json::Value;
 
@@ -99,6 +100,25 @@ fn odd_names_come_back_and_links_lead_nowhere() {
     assert_eq!(paths(&listed), expected);
     sandbox.run("bout", ["--files", &id, "-d", "got"]).ok();
     assert_eq!(files(&sandbox.work().join("got")), expected);
+}
+
+/// What a proxy sends in place of an answer is an error; what a job has left may look the same.
+#[story]
+async fn a_web_page_of_a_job_comes_back() {
+    program("curl");
+    let mut sandbox = Sandbox::new();
+    sandbox.use_local_exports();
+    let page = "<!DOCTYPE html><title>Results</title>";
+    let wrap = format!("echo '{page}' >index.html");
+    let args = ["-K", "--parsable", "-o", "*.html", "--wrap", &wrap];
+    let id = sandbox.run("bsub", args).ok().stdout.trim().to_owned();
+    let listed = sandbox.run("bout", ["--files", &id, "--json"]).ok().json();
+    assert_eq!(paths(&listed), ["index.html"]);
+    let key = listed[0]["Key"].as_str().expect("a key");
+    let put = s3(&sandbox.access()).put_object().bucket("awsb-local").key(key).content_type("text/html");
+    put.body(page.as_bytes().to_vec().into()).send().await.expect("a put");
+    sandbox.run("bout", ["--files", &id, "-d", "got"]).ok();
+    assert_eq!(std::fs::read_to_string(sandbox.work().join("got/index.html")).expect("a file"), page);
 }
 
 #[story]

@@ -13,6 +13,7 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 use crate::harness::bin_folder;
+use crate::local::Access;
 use crate::lock::Lock;
 
 /// A program that has not ended by then hangs: it is killed and the test fails.
@@ -161,6 +162,16 @@ impl Sandbox {
         assert!(!exported.is_empty(), "`blocal env` exported nothing: {exports:?}");
         for (name, value) in exported {
             self.set(&name, value);
+        }
+    }
+
+    /// The endpoint and the keys in the environment, as [`Sandbox::use_local_exports`] sets them.
+    pub fn access(&self) -> Access {
+        let get = |name: &str| self.get(name).expect("an export").to_owned();
+        Access {
+            endpoint_url: get("AWS_ENDPOINT_URL"),
+            access_key_id: get("AWS_ACCESS_KEY_ID"),
+            secret_access_key: get("AWS_SECRET_ACCESS_KEY"),
         }
     }
 

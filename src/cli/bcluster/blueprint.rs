@@ -151,7 +151,7 @@ impl Blueprint {
     /// # Errors
     /// When jobs with this image cannot have what the configuration gives to all jobs.
     pub(super) fn with_defaults_of(mut self, session: &Session) -> Result<Self, Failure> {
-        if let Some(image) = session.default_image().and_then(|image| image.parse().ok()) {
+        if let Some(image) = session.process_image().and_then(|image| image.parse().ok()) {
             let image: DefinitionImage = image;
             self.config = self.config.with_default_image(&image);
             self.check_shared(&image)?;

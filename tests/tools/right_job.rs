@@ -21,6 +21,7 @@ fn what_only_slurm_or_lsf_means_is_refused_before_anything_is_done() {
         (&["-env", "all", "ok.sh"], "`-e all`"),
         (&["-J", "x[1-3]", "ok.sh"], "hint: `-J x --array 1-3`"),
         (&["-a", "1-10", "ok.sh"], "hint: to give the IDs of tasks: `--array 1-10`"),
+        (&["-a", "10%2", "ok.sh"], "tasks run at the same time: `-a 10 --array-limit 2`"),
         (&["-W", "1:30", "ok.sh"], "hint: `-t 90m`"),
         (&["-p", "gpu", "ok.sh"], "`-q gpu`"),
         (&["-c", "4", "ok.sh"], "`-p 4`"),

@@ -62,8 +62,9 @@ impl FromStr for Consumption {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let (resource, quantity) = text.split_once('=').map_or((text, "1"), |(name, n)| (name, n));
         let quantity = quantity.parse::<i64>().ok().and_then(|n| u64::try_from(n).ok()).filter(|n| *n > 0);
-        let quantity =
-            quantity.ok_or_else(|| Invalid::because("the quantity is a whole number of 1 or more"))?;
+        let quantity = quantity.ok_or_else(|| {
+            Invalid::because(format!("the quantity is a whole number from 1 to {}", i64::MAX))
+        })?;
         Ok(Self { resource: consumable_resource(resource)?, quantity })
     }
 }

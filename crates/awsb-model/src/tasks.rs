@@ -31,9 +31,10 @@ impl FromStr for ArrayIds {
         };
         match limit.parse::<ArrayLimit>() {
             Ok(ArrayLimit(limit)) => Ok(Self { ids: ids.parse()?, limit: Some(limit) }),
-            Err(_) => Err(Invalid::because(
-                "after % comes how many tasks may run at the same time, a whole number of 1 or more",
-            )),
+            Err(_) => Err(Invalid::because(format!(
+                "after % comes how many tasks may run at the same time, a whole number from 1 to {}",
+                u32::MAX
+            ))),
         }
     }
 }
@@ -55,7 +56,7 @@ impl FromStr for ArrayLimit {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         match digits(text) {
             Some(limit) if limit > 0 => Ok(Self(limit)),
-            _ => Err(Invalid::because("the limit is a whole number of 1 or more")),
+            _ => Err(Invalid::because(format!("the limit is a whole number from 1 to {}", u32::MAX))),
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use clap::builder::{NonEmptyStringValueParser, OsStringValueParser, TypedValueParser};
+use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use awsb_model::directives::SharedConsumption;
 use awsb_model::image::BuildArg;
@@ -130,7 +130,7 @@ pub struct Options {
     #[arg(short, long, value_name = "NAME[=VALUE]", value_parser = OsStringValueParser::new().try_map(|s| EnvArg::parse(&s)), help_heading = "Environment and files")]
     pub env: Vec<EnvArg>,
     /// Leave these variables out of `-e all`, separated by commas; `*` stands for any characters
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new(), help_heading = "Environment and files")]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = "Environment and files")]
     pub env_exclude: Vec<String>,
     /// Copy a file or directory into the job's working directory
     #[arg(

@@ -104,8 +104,16 @@ impl Args {
         let limit_note = limit_note(&options, &job.spec).filter(|_| !self.quiet);
         let container_note = inspected.container_note().filter(|_| !self.quiet);
         let form_note = inspected.unknown_form_note().filter(|_| self.dry_run);
+        let once_note = self.once.as_ref().filter(|_| self.dry_run).map(|key| {
+            format!("the key of `--once` is not looked up here: where a job has the key {key}, bsub submits nothing")
+        });
         let unchecked_note = inspected.unchecked_note().filter(|_| self.strict);
-        let notes = limit_note.into_iter().chain(container_note).chain(form_note).chain(unchecked_note);
+        let notes = limit_note
+            .into_iter()
+            .chain(container_note)
+            .chain(form_note)
+            .chain(once_note)
+            .chain(unchecked_note);
         for remark in remark.into_iter().chain(not_stdin).chain(notes) {
             print_message(format!("bsub: note: {remark}"));
         }

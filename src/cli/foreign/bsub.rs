@@ -216,7 +216,12 @@ pub fn instead_of_value(option: &str, value: &str) -> Option<String> {
     let first = value.chars().next()?;
     let is_word = first.is_ascii_alphabetic();
     Some(match option {
-        "array-size" => format!("to give the IDs of tasks: `--array {}`", value.parse::<ArrayIds>().ok()?),
+        "array-size" => match value.split_once('%').filter(|(size, _)| size.parse::<u32>().is_ok()) {
+            Some((size, limit)) => {
+                format!("to let {limit} tasks run at the same time: `-a {size} --array-limit {limit}`")
+            }
+            None => format!("to give the IDs of tasks: `--array {}`", value.parse::<ArrayIds>().ok()?),
+        },
         "vcpus" if is_word => format!("Slurm's -p is a queue: `-q {value}`"),
         "queue" if value.contains([',', ' ']) => {
             let queue = value.split([',', ' ']).next().unwrap_or_default();

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
+use super::repository::is_registry;
 use super::{Registry, Tag, parted};
 use crate::{Invalid, limits};
 
@@ -32,7 +33,7 @@ impl FromStr for Image {
                 limits::IMAGE_LENGTH
             )));
         }
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_:./@".contains(c);
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_:./@[]".contains(c);
         if let Some(c) = text.chars().find(|c| !is_plain(*c)) {
             return Err(Invalid::because(format!("the name of an image cannot have {}", shown(c))));
         }
@@ -55,7 +56,7 @@ impl FromStr for Image {
         };
         path.split('/').try_for_each(check_part)?;
         let is_id = |text: &str| text.len() == 64 && text.bytes().all(is_hex);
-        if is_id(name) {
+        if is_id(text) {
             return Err(Invalid::because("64 hexadecimal digits are the ID of an image, and not its name"));
         }
         Ok(Self(text.to_owned()))
@@ -66,12 +67,6 @@ impl fmt::Display for Image {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
-}
-
-/// Whether the part before the first `/` is a registry (`normalize.go`, `splitDockerDomain`). No
-/// repository has a name with capital letters.
-fn is_registry(host: &str) -> bool {
-    host == "localhost" || host.contains(['.', ':']) || host.bytes().any(|b| b.is_ascii_uppercase())
 }
 
 /// Checks one part of the name of a repository: words of small letters and digits, with one `.`,
@@ -164,6 +159,9 @@ mod tests {
             "localhost/a",
             "Lab/tool",
             "127.0.0.1:5000/a/b:x",
+            "[::1]:5000/a:x",
+            "[fe80::1]/a",
+            &format!("{digest}:x"),
             "a.dkr.ecr.eu-west-1.amazonaws.com/x/y:1.2",
             &format!("sha256:{digest}"),
             &format!("ubuntu@sha256:{digest}"),
@@ -203,6 +201,9 @@ mod tests {
             "a:b/c:d:e",
             "-a.org/b",
             "a.org:x/b",
+            "[::1/b",
+            "[a.org]:5000/b",
+            "a[1]",
             "https://a.org/b",
             "Ref::image",
             "a@b",

@@ -1,7 +1,7 @@
 //! Repositories of images, in ECR or in another registry. Pure.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use super::{RepositoryName, Tag};
@@ -69,16 +69,24 @@ impl FromStr for Registry {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let (host, port) = match text.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (text, None),
+        // An address of IPv6 has colons of its own, and so stands in brackets (RFC 3986, 3.2.2).
+        let address = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+        let (host, port) = match (address, text.split_once(':')) {
+            (Some((address, "")), _) => (address, None),
+            (Some((address, port)), _) => (address, Some(port.strip_prefix(':').unwrap_or_default())),
+            (None, Some((host, port))) => (host, Some(port)),
+            (None, None) => (text, None),
         };
         let label = |label: &str| {
             let good = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
             !label.is_empty() && !label.starts_with('-') && !label.ends_with('-') && label.bytes().all(good)
         };
         let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0) && !port.starts_with('+');
-        if host.split('.').all(label) && port.is_none_or(is_port) {
+        let is_host = match address {
+            Some((address, _)) => address.parse::<Ipv6Addr>().is_ok(),
+            None => host.split('.').all(label),
+        };
+        if is_host && port.is_none_or(is_port) {
             return Ok(Self { host: text.to_owned(), ecr: ecr(host) });
         }
         Err(Invalid::because(
@@ -93,6 +101,12 @@ impl fmt::Display for Registry {
     }
 }
 
+/// Whether the part before the first `/` is a registry (github.com/distribution/reference,
+/// `normalize.go`, `splitDockerDomain`). No repository has a name with capital letters.
+pub(super) fn is_registry(host: &str) -> bool {
+    host == "localhost" || host.contains(['.', ':']) || host.bytes().any(|b| b.is_ascii_uppercase())
+}
+
 /// A repository as a user names it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RepositoryPath {
@@ -105,13 +119,12 @@ pub struct RepositoryPath {
 impl FromStr for RepositoryPath {
     type Err = Invalid;
 
-    /// Parses a name as Docker does: the part before the first `/` is a registry if it has a `.` or
-    /// a `:`, or is `localhost`.
+    /// Parses a name as Docker does: the part before the first `/` is a registry if it has a `.`, a
+    /// `:` or a capital letter, or is `localhost`.
     fn from_str(text: &str) -> Result<Self, Invalid> {
         if text.contains("://") {
             return Err(Invalid::because("write the repository without https://"));
         }
-        let is_registry = |host: &str| host == "localhost" || host.contains(['.', ':']);
         let (registry, name) = match text.split_once('/') {
             Some((host, name)) if is_registry(host) => (Some(host), name),
             _ => (None, text),

@@ -199,9 +199,14 @@ impl Job {
                  without braces",
             ));
         }
-        for section in sections(value) {
+        for section in sections(value)? {
             match section.name {
                 "rusage" => {
+                    if usages(section.body).next().is_none() {
+                        return Err(Invalid::because(
+                            "rusage takes resources in its brackets: 'rusage[NAME=N]'",
+                        ));
+                    }
                     let (mut consumes, mut ends_early) = (false, None);
                     for (name, value, per) in usages(section.body) {
                         // LSF, too, does not accept it.

@@ -1,5 +1,10 @@
 //! LSF's resource requirement strings (`lsf_admin`, Resource requirement strings).
 
+use crate::Invalid;
+
+/// The names of sections, but for `select`, whose name may be left out.
+const NAMES: [&str; 6] = ["affinity", "cu", "order", "rusage", "same", "span"];
+
 /// A section such as `rusage[mem=4000]`. A selection may have no name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Section<'a> {
@@ -9,14 +14,17 @@ pub struct Section<'a> {
     pub body: &'a str,
 }
 
-/// Splits a requirement into its sections. A text that cannot be split becomes one `select`, which
-/// is not honoured, and is shown as it was written.
-pub fn sections(text: &str) -> Vec<Section<'_>> {
+/// Splits a requirement into its sections. A text without a name and brackets is one `select`,
+/// which is not honoured, and is shown as it was written.
+///
+/// # Errors
+/// When a bracket has no other one, or a section has none. LSF refuses such a requirement.
+pub fn sections(text: &str) -> Result<Vec<Section<'_>>, Invalid> {
     let mut found = Vec::new();
     let mut rest = text.trim();
     while !rest.is_empty() {
         let Some(open) = rest.find('[') else {
-            found.push(Section { name: "select", body: rest });
+            found.push(selection(rest)?);
             break;
         };
         // A selection without a name stands before the other sections, followed by white space.
@@ -24,15 +32,30 @@ pub fn sections(text: &str) -> Vec<Section<'_>> {
             // The character before the name may have any length.
             at + rest[at..].chars().next().map_or(1, char::len_utf8)
         });
-        let selection = rest[..name_from].trim();
-        if !selection.is_empty() {
-            found.push(Section { name: "select", body: selection });
+        let before = rest[..name_from].trim();
+        if !before.is_empty() {
+            found.push(selection(before)?);
         }
-        let close = rest[open..].find(']').map_or(rest.len(), |at| open + at);
+        let close = rest[open..].find(']').map(|at| open + at).ok_or_else(|| {
+            Invalid::because(format!("a closing bracket is missing: {}]", rest[name_from..].trim_end()))
+        })?;
         found.push(Section { name: &rest[name_from..open], body: &rest[open + 1..close] });
         rest = rest.get(close + 1..).unwrap_or_default().trim_start();
     }
-    found
+    Ok(found)
+}
+
+/// A selection that has no name. Neither a bracket nor the name of another section is in it: they
+/// are what is left of a section that was written otherwise.
+fn selection(text: &str) -> Result<Section<'_>, Invalid> {
+    if text.contains(']') {
+        return Err(Invalid::because(format!("a bracket is closed that was not opened, in '{text}'")));
+    }
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    match words.into_iter().find(|word| NAMES.contains(word)) {
+        Some(name) => Err(Invalid::because(format!("brackets are missing behind {name}: write '{name}[…]'"))),
+        None => Ok(Section { name: "select", body: text }),
+    }
 }
 
 /// The scope of a value of `rusage`.
@@ -72,14 +95,23 @@ mod tests {
 
     #[test]
     fn a_requirement_has_sections() {
-        let found =
-            |text| sections(text).iter().map(|s| format!("{}: {}", s.name, s.body)).collect::<Vec<_>>();
+        let found = |text| {
+            sections(text).unwrap().iter().map(|s| format!("{}: {}", s.name, s.body)).collect::<Vec<_>>()
+        };
         assert_eq!(found("rusage[mem=4000] span[hosts=1]"), ["rusage: mem=4000", "span: hosts=1"]);
         assert_eq!(found("select[mem>4000]rusage[mem=4000]"), ["select: mem>4000", "rusage: mem=4000"]);
         assert_eq!(found("type==any order[ut]"), ["select: type==any", "order: ut"]);
         assert_eq!(found("rhel6 || rhel7"), ["select: rhel6 || rhel7"]);
-        assert_eq!(found("span[hosts=1"), ["span: hosts=1"]);
         assert!(found("  ").is_empty());
+        for (bad, why) in [
+            ("span[hosts=1", "a closing bracket is missing: span[hosts=1]"),
+            ("rusage[mem=512]]", "a bracket is closed that was not opened, in ']'"),
+            ("rusage[mem=512] ] span[hosts=1]", "a bracket is closed that was not opened, in ']'"),
+            ("rusage mem=512", "brackets are missing behind rusage: write 'rusage[…]'"),
+            ("rusage[mem=512] span(hosts=1)", "brackets are missing behind span: write 'span[…]'"),
+        ] {
+            assert_eq!(sections(bad).unwrap_err().to_string(), why);
+        }
     }
 
     #[test]
@@ -97,7 +129,7 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_panics(text in r"[a-zé\[\]=|/:,() ]{0,30}|.{0,20}") {
-            for section in sections(&text) {
+            for section in sections(&text).unwrap_or_default() {
                 let _ = usages(section.body).count();
             }
         }

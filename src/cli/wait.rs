@@ -26,6 +26,9 @@ const LONGEST_PAUSE_FOR_STUCK: Duration = Duration::from_secs(120);
 /// A job that waits for this long in its queue may be held up by more than busy machines. This is
 /// the shortest time between two looks at jobs that wait, too: each look takes several calls.
 const LONG_WAIT: Duration = Duration::from_secs(10);
+/// Jobs that are due within this time are looked at together, because jobs that were submitted
+/// together come one by one.
+const LOOKS_TOGETHER: Duration = Duration::from_secs(1);
 /// The longest time between two looks at the same job.
 const LONGEST_PAUSE_FOR_WAITS: Duration = Duration::from_secs(600);
 /// At most this many jobs are looked at together.
@@ -326,6 +329,10 @@ impl NextLook {
         Self { at, pause: LONG_WAIT }
     }
 
+    fn is_due(&self, now: Instant) -> bool {
+        self.at <= now + LOOKS_TOGETHER
+    }
+
     /// The look after one that was made now.
     fn after(self, now: Instant) -> Self {
         let pause = (self.pause * 4).min(LONGEST_PAUSE_FOR_WAITS);
@@ -402,7 +409,7 @@ impl WaitingJobs {
     /// The jobs to look at now, one of each group.
     fn due(&mut self, now: Instant) -> Vec<JobId> {
         self.last_look = Some(now);
-        let mut due: Vec<_> = self.jobs.iter().filter(|(_, _, next)| next.at <= now).collect();
+        let mut due: Vec<_> = self.jobs.iter().filter(|(_, _, next)| next.is_due(now)).collect();
         due.sort_by_key(|(_, _, next)| next.at);
         let mut groups = HashSet::new();
         due.retain(|(_, group, _)| groups.insert(group));
@@ -420,7 +427,7 @@ impl WaitingJobs {
             }
             Look::Waits => {
                 let of_group = self.jobs.iter_mut().filter(|(_, other, _)| *other == group);
-                for (_, _, next) in of_group.filter(|(_, _, next)| next.at <= now) {
+                for (_, _, next) in of_group.filter(|(_, _, next)| next.is_due(now)) {
                     *next = next.after(now);
                 }
             }
@@ -530,7 +537,7 @@ impl WaitingArrays {
     /// Whether an array is looked at now.
     fn is_due(&mut self, array: &JobId, now: Instant) -> bool {
         !self.reported.contains(array)
-            && self.next_looks.entry(array.clone()).or_insert_with(|| NextLook::at(now)).at <= now
+            && self.next_looks.entry(array.clone()).or_insert_with(|| NextLook::at(now)).is_due(now)
     }
 
     /// Its first child does not wait any more.
@@ -742,10 +749,12 @@ mod tests {
     #[test]
     fn one_job_of_each_queue_and_set_of_resources_is_looked_at() {
         let (start, mut jobs) = (Instant::now(), WaitingJobs::default());
+        let mut later = start;
         for (id, queue, licences) in
             [("a", "q", 0), ("b", "q", 0), ("c", "q", 1), ("d", "r", 0), ("e", "r", 1), ("f", "r", 1)]
         {
-            jobs.add(&waiting(id, queue, licences), start);
+            jobs.add(&waiting(id, queue, licences), later);
+            later += Duration::from_millis(100);
         }
         assert_eq!(jobs.next_look(), Some(start + LONG_WAIT));
         let now = start + LONG_WAIT;

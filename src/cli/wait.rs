@@ -215,7 +215,7 @@ pub struct StuckJobs {
 #[derive(Debug)]
 enum Found {
     /// It is stuck, or has begun to wait.
-    Waiting(Job),
+    Waiting(Box<Job>),
     /// It does not wait any more.
     WaitsNoMore(JobId),
 }
@@ -245,7 +245,7 @@ impl StuckJobs {
             last.as_deref() != Some(*reason)
         });
         if (waits_anew || new_reason.is_some())
-            && self.found.send(Found::Waiting(job.clone())).is_err()
+            && self.found.send(Found::Waiting(Box::new(job.clone()))).is_err()
             && let Some(reason) = new_reason
         {
             report_stuck(self.tool, job, reason);

@@ -21,17 +21,34 @@ use crate::ui::{Exit, Failure, SignalListener, print_message, until_signal};
 use awsb_model::payload::pty;
 use awsb_model::{JobId, JobName, Program, Status};
 
-/// The files of a job: `.pid` has the process of the command, `.code` its exit code.
-const FILES: &str = "f=${TMPDIR:-/tmp}/awsb-pty-$AWS_BATCH_JOB_ID-$AWS_BATCH_JOB_ATTEMPT";
+/// The files of a job: `.pid` has the process of the command, `.code` its exit code. They are in
+/// the first of these folders in which the command can write. The process of the job may have
+/// another user than the command, so it looks into all of them.
+const FILES: &str = r#"
+name=awsb-pty-$AWS_BATCH_JOB_ID-$AWS_BATCH_JOB_ATTEMPT
+find_file() {
+  for f in "${TMPDIR:-/tmp}" /tmp /dev/shm .; do
+    f=$f/$name
+    if [ -e "$f.$1" ]; then return 0; fi
+  done
+  return 1
+}
+make_file() {
+  for f in "${TMPDIR:-/tmp}" /tmp /dev/shm .; do
+    f=$f/$name
+    if { echo "$$" > "$f.new" && mv "$f.new" "$f.pid"; } 2>/dev/null; then return 0; fi
+  done
+  return 1
+}"#;
 /// The process of the job. A process of another user does not let itself be signalled, but it is
 /// in `/proc`.
 const WAITING: &str = r#"
 n=0
 while :; do
-  if [ -e "$f.code" ]; then read -r code < "$f.code"; exit "$code"; fi
-  if [ -e "$f.pid" ]; then
+  if find_file code; then read -r code < "$f.code"; exit "$code"; fi
+  if find_file pid; then
     read -r pid < "$f.pid"
-    if ! kill -0 "$pid" 2>/dev/null && ! [ -d "/proc/$pid" ] && ! [ -e "$f.code" ]; then
+    if ! kill -0 "$pid" 2>/dev/null && ! [ -d "/proc/$pid" ] && ! find_file code; then
       echo 'bsub --pty: the command has ended without an exit code' >&2
       exit 129
     fi
@@ -47,7 +64,10 @@ done"#;
 /// Runs the command in the arguments. Signals of the terminal are for the command alone. One that
 /// has lost its terminal may end with any code, also with 0.
 const RUNNING: &str = r#"
-echo "$$" > "$f.new" && mv "$f.new" "$f.pid"
+if ! make_file; then
+  echo 'bsub --pty: no file can be written in $TMPDIR, /tmp, /dev/shm and the working directory' >&2
+  exit 1
+fi
 trap : INT QUIT TERM
 trap lost=1 HUP
 lost=
@@ -59,6 +79,8 @@ exit "$code""#;
 
 /// How long the job may take to end after its command.
 const END_PATIENCE: Duration = Duration::from_secs(60);
+/// How long it may take before a message says so.
+const END_NOTICE: Duration = Duration::from_secs(5);
 
 /// A shell with one of the scripts, and the words of the command.
 fn shell(script: &str, words: impl IntoIterator<Item = String>) -> Vec<String> {
@@ -115,7 +137,16 @@ impl Args {
         };
         match attached.await {
             Ok(Exit::Interrupted(signal)) => Ok(Exit::Interrupted(signal)),
-            Ok(_) => self.end_of(&mut contact, id).await,
+            Ok(_) => {
+                let asker = contact.session().clone();
+                let ids = [id.clone()];
+                let end = move |signal| async move { end_with_waiter("bsub", &asker, signal, &ids).await };
+                match until_signal(self.end_of(&mut contact, id), end).await {
+                    Ok(Ok(exit)) => Ok(exit),
+                    Ok(Err(failure)) => Err(end_abandoned(&mut contact, id, failure).await),
+                    Err(signal) => Ok(Exit::Interrupted(signal)),
+                }
+            }
             Err(failure) => Err(end_abandoned(&mut contact, id, failure).await),
         }
     }
@@ -151,16 +182,23 @@ impl Args {
     async fn end_of(&self, contact: &mut ResilientSession, id: &JobId) -> Result<Exit, Failure> {
         let since = Instant::now();
         let interval = PollInterval::default();
+        let mut is_silent = !self.quiet;
         while since.elapsed() < END_PATIENCE {
             if let Some(job) = poll_job(contact, id, since).await?
                 && job.status.has_ended()
             {
                 return Ok(Exit::Job(job.exit()));
             }
+            if is_silent && since.elapsed() > END_NOTICE {
+                is_silent = false;
+                let patience = END_PATIENCE.as_secs();
+                print_message(format!(
+                    "bsub: the command has ended; waiting for the end of the job {id}, {patience} seconds at most"
+                ));
+            }
             tokio::time::sleep(interval.pause()).await;
         }
-        Err(Failure::failed(format!("the command of the job {id} has ended, and the job has not"))
-            .hint(format!("`bkill {id}` ends it")))
+        Err(Failure::failed(format!("the command of the job {id} has ended, and the job has not")))
     }
 }
 
@@ -168,7 +206,7 @@ impl Args {
 /// by itself stays as it is. The server may be what is lost, so this is tried until it answers, for
 /// as long as any tool waits for contact. Returns the failure, with what becomes of the job.
 async fn end_abandoned(contact: &mut ResilientSession, id: &JobId, failure: Failure) -> Failure {
-    let reason = "bsub --pty: contact with its terminal is lost";
+    let reason = "bsub --pty: its terminal is gone";
     let goes_on = format!("the job {id} may go on; `bkill {id}` ends it");
     let mut signals = SignalListener::listen();
     let ended = tokio::select! {

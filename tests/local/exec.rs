@@ -1,5 +1,6 @@
 //! `bexec` with jobs on the local cluster: a process beside a job of the host, with a terminal and
-//! without, and ports. `exec_container` has the same for the Docker engine.
+//! without, and ports. `tests/images/exec.rs` has the same for the
+//! Docker engine.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -61,6 +62,33 @@ fn a_command_runs_in_the_folder_of_the_job_with_its_variables() {
     let words = ["printf", "%s|", "a b", "", "'", "$HOME", "*", "#"];
     let printed = sandbox.run("bexec", [&[id.as_str()], &words[..]].concat()).ok();
     assert_eq!(printed.stdout, "a b||'|$HOME|*|#|");
+    sandbox.run("bkill", [&id]).ok();
+}
+
+#[story]
+#[cfg(target_os = "linux")]
+fn a_command_starts_where_the_script_runs_with_what_the_launcher_has_set() {
+    let sandbox = Sandbox::new();
+    sandbox.file("job.sh", "#!/bin/sh\necho half > progress.log\necho ready\nsleep 1000\n");
+    let id = sandbox.run("bsub", ["--parsable", "--array", "6-7", "job.sh"]).ok().stdout.trim().to_owned();
+    let in_child = |script: &str| sandbox.run("bexec", ["--task", "6", &id, "sh", "-c", script]);
+    eventually("the script runs", PATIENCE, || {
+        let read = in_child("cat progress.log");
+        (read.code() == 0 && read.stdout == "half\n").then_some(())
+    });
+    let script = "echo $AWSB_TASK_ID $AWS_BATCH_JOB_ARRAY_INDEX; exit 3";
+    assert_eq!(in_child(script).ended_with(3).stdout, "6 0\n");
+    let missing = sandbox.run("bexec", ["--task", "6", &id, "no-such-program"]).ended_with(127);
+    assert!(missing.stderr.contains("no-such-program: "), "{missing}");
+    sandbox.run("bkill", [&id]).ok();
+
+    // A folder that is gone leads to the folder above.
+    let gone = "mkdir gone; cd gone; rmdir ../gone; touch ../done; sleep 1000";
+    let id = running(&sandbox, &["--image", "host"], gone);
+    eventually("the folder is gone", PATIENCE, || {
+        let listed = sandbox.run("bexec", [&id, "ls"]).ok().stdout;
+        listed.lines().any(|name| name == "done").then_some(())
+    });
     sandbox.run("bkill", [&id]).ok();
 }
 
@@ -544,6 +572,23 @@ fn a_job_for_a_terminal_ends_with_its_shell() {
     let none = sandbox.run("bsub", ["-I", "--pty"]);
     assert!(none.failed_with(2).contains("--pty needs a command"), "{none}");
     sandbox.run("bsub", ["-I", "--pty", "-a", "2", "sh"]).failed_with(2);
+}
+
+#[story]
+#[cfg(target_os = "linux")]
+fn a_signal_after_the_command_ends_the_job() {
+    let sandbox = Sandbox::new();
+    // The job's own process stops, so that it does not see how the command has ended.
+    let script = "echo id:$AWS_BATCH_JOB_ID:; for p in /proc/[0-9]*; do \
+                  if grep -qs \"$AWS_BATCH_JOB_ID\" $p/environ && grep -qs 'nobody has [c]ome' $p/cmdline; \
+                  then kill -STOP ${p#/proc/}; fi; done; exit 3";
+    let mut shell = Terminal::new(100).start(&sandbox, "bsub", ["-I", "--pty", "sh", "-c", script]);
+    let screen = shell.until("bsub waits", |screen| screen.contains("the command has ended; waiting"));
+    let id = id_on(&screen).unwrap();
+    shell.signal(Signal::SIGINT);
+    let outcome = shell.wait().ended_with(130);
+    assert!(outcome.screen().contains("being ended"), "{}", outcome.screen());
+    assert_ne!(sandbox.run("bwait", [&id]).code(), 0);
 }
 
 #[story]

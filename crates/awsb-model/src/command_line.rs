@@ -5,6 +5,13 @@ use std::ffi::OsStr;
 use crate::directives::{Quoting, split_words};
 use crate::payload::launcher::quote_all;
 
+/// Commands of sh that go to the working directory of the first process of a container, which is
+/// where the job runs. The shell stays where it is if it may not see that directory. It also stays
+/// for the root directory: the first process may be the one that holds the namespaces of a task
+/// (ECS: `pidMode`), which is there. The arguments of the shell stay as they are.
+pub const ENTER_FOLDER_OF_JOB: &str = "set -- \"$(cd -P /proc/1/cwd 2>/dev/null && pwd -P)\" \"$@\"; \
+                                       case $1 in /?*) cd \"$1\" 2>/dev/null; unset OLDPWD ;; esac; shift";
+
 /// The words as one line, in quotes where they need some.
 pub fn to_line<T: AsRef<OsStr>>(words: &[T]) -> String {
     quote_all(words.iter().map(AsRef::as_ref)).to_string_lossy().into_owned()

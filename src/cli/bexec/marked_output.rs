@@ -2,11 +2,14 @@
 //! exit code, and words of its own before and after the command. So the command stands between two
 //! lines with a mark that nothing else prints, and the second has its exit code. Pure.
 
-use awsb_model::command_line::to_line;
+use awsb_model::command_line::{ENTER_FOLDER_OF_JOB, to_line};
 
 /// The command line by which a command runs between its marks.
 pub fn wrapped(command: &[String], mark: &str) -> String {
-    let script = format!("printf '%s\\n' {mark}; {}; printf '\\n%s %d\\n' {mark} \"$?\"", to_line(command));
+    let script = format!(
+        "printf '%s\\n' {mark}; {ENTER_FOLDER_OF_JOB}; {}; printf '\\n%s %d\\n' {mark} \"$?\"",
+        to_line(command)
+    );
     to_line(&["/bin/sh", "-c", &script])
 }
 

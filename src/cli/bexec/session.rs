@@ -110,10 +110,15 @@ async fn open(
     };
     // A session by the agent of ECS Exec is one stream without an exit code, so the command stands
     // between marks. A shell needs none.
-    let mark = (!command.is_shell && agent_status(described).is_some())
-        .then(|| format!("awsb-{}", Uuid::new_v4().simple()));
+    let has_agent = agent_status(described).is_some();
+    let mark = (!command.is_shell && has_agent).then(|| format!("awsb-{}", Uuid::new_v4().simple()));
     let line = match &mark {
         Some(mark) => wrapped(&command.words, mark),
+        None if has_agent => {
+            let enter = format!("{}; exec \"$@\"", command_line::ENTER_FOLDER_OF_JOB);
+            let words = ["/bin/sh", "-c", &enter, "sh"].into_iter();
+            command_line::to_line(&words.chain(command.words.iter().map(String::as_str)).collect::<Vec<_>>())
+        }
         None => command_line::to_line(&command.words),
     };
     let asked = session

@@ -234,6 +234,23 @@ pub fn outcome_of(home: &Path, runner: &RunnerId, attempt_id: &AttemptId) -> io:
     Ok(AttemptOutcome::Lost)
 }
 
+/// The first process of an attempt that runs on the host, as the journal of its runner has it.
+pub fn leader_of(home: &Path, attempt_id: &AttemptId) -> Option<Leader> {
+    let files = fs::read_dir(home.join(RUNNERS)).ok()?.flatten();
+    let runners = files.filter_map(|file| {
+        let name = file.file_name();
+        let (id, kind) = name.to_str()?.split_once('.')?;
+        RunnerId::parse(id).filter(|_| kind == RUNNER_JOURNAL)
+    });
+    let entries = runners.filter_map(|runner| journal(&journal_path(home, &runner)).ok());
+    entries.flat_map(|(entries, _)| entries).find_map(|entry| match entry {
+        JournalEntry::Started { attempt_id: t, pid, at, born } if t == *attempt_id => {
+            Some(Leader { pid, at, born })
+        }
+        _ => None,
+    })
+}
+
 /// An attempt that a runner has taken, and how it ended, if it has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JournaledAttempt {

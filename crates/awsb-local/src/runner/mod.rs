@@ -39,7 +39,7 @@ mod tmpdir;
 pub mod unpacker;
 
 pub(crate) use journal::{
-    AttemptOutcome, JournaledAttempt, Journals, forget, is_alive, journals, outcome_of,
+    AttemptOutcome, JournaledAttempt, Journals, forget, is_alive, journals, leader_of, outcome_of,
 };
 pub(crate) use limits::Lent;
 pub use main_loop::run;

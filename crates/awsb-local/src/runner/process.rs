@@ -1,9 +1,11 @@
 //! A job's processes: how they start, how they are ended, and that none is left behind.
 
 use std::collections::{BTreeMap, HashSet};
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -332,6 +334,36 @@ impl Leader {
     /// A process that has been started just now.
     pub fn now(pid: i32) -> Self {
         Self { pid, at: crate::time::now_ms(), born: born(pid) }
+    }
+
+    /// Its working directory, where the system says it and the process may be looked at. One that
+    /// has been removed, or that nobody may enter, is `None`.
+    pub fn working_directory(&self) -> Option<PathBuf> {
+        let folder = std::fs::read_link(format!("/proc/{}/cwd", self.pid)).ok()?;
+        let can_be_entered = rustix::fs::access(&folder, rustix::fs::Access::EXEC_OK).is_ok();
+        (self.is_known() && can_be_entered && folder.is_dir()).then_some(folder)
+    }
+
+    /// Its environment as its program got it, where the system says it and the process may be
+    /// looked at. `None` before it is a process of the attempt.
+    pub fn environment(&self, attempt_id: &AttemptId) -> Option<Vec<(OsString, OsString)>> {
+        let text = std::fs::read(format!("/proc/{}/environ", self.pid)).ok()?;
+        let variables: Vec<(OsString, OsString)> = text
+            .split(|byte| *byte == 0)
+            .filter_map(|variable| {
+                let at = variable.iter().position(|byte| *byte == b'=').filter(|at| *at > 0)?;
+                let (name, value) = (variable.get(..at)?, variable.get(at + 1..)?);
+                Some((OsStr::from_bytes(name).to_owned(), OsStr::from_bytes(value).to_owned()))
+            })
+            .collect();
+        let is_of_attempt =
+            variables.iter().any(|(name, value)| name == TASK_VARIABLE && value == attempt_id.as_str());
+        (self.is_known() && is_of_attempt).then_some(variables)
+    }
+
+    /// Whether the system says that the process with this ID is still this one.
+    fn is_known(&self) -> bool {
+        self.born.is_some() && born(self.pid) == self.born
     }
 
     /// Whether the process with this ID is still this one, and not a later one.

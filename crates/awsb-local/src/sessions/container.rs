@@ -18,6 +18,7 @@ use super::frames::{FrameReader, FrameWriter, Gone};
 use super::registry::{Begun, JOB_ENDED, KILLED};
 use super::terminal::END_OF_INPUT;
 use crate::containers::record;
+use awsb_model::command_line::ENTER_FOLDER_OF_JOB;
 use awsb_model::session_frames::{Frame, SessionTerminal, WindowSize};
 
 /// The variable that marks the processes of a command.
@@ -40,10 +41,13 @@ const CANNOT_START: u8 = 126;
 const SIGNAL_ALL: &str = "for e in /proc/[0-9]*/environ; do if grep -q \"$2\" \"$e\" 2>/dev/null; then \
                           p=${e#/proc/}; kill -s \"$1\" \"${p%/environ}\"; fi; done";
 
-/// Executes the command once more. The first program of root in a container whose image has another
-/// user gains rights as it starts, so Linux hides its variables from other processes, and
-/// [`SIGNAL_ALL`] would not find it (proc(5), `/proc/PID/environ`; ptrace(2), "dumpable").
-const EXEC_AGAIN: [&str; 4] = ["sh", "-c", "exec \"$@\"", "sh"];
+/// Waits in a terminal until it has a size, a second at most. Engines before 23 cannot start a
+/// command with a size.
+const WAIT_FOR_SIZE: &str = "if command -v stty >/dev/null 2>&1; then (n=0; while [ $n -lt 50 ]; do \
+                             case $(stty size 2>/dev/null) in ''|'0 0') ;; *) break ;; esac; \
+                             n=$((n + 1)); sleep 0.02 2>/dev/null || break; done); fi";
+/// The first version of the Docker Engine API with `ConsoleSize` for commands.
+const SIZE_AT_START: (usize, usize) = (1, 42);
 
 /// The container of an attempt on its engine.
 pub struct Found {
@@ -76,10 +80,18 @@ pub async fn find(name: &str) -> Result<Found, String> {
     Err(format!("the container of the job is not found: {}", problems.join("; ")))
 }
 
-/// Whether the programs of a container have another user than root.
-fn has_other_user(container: &ContainerInspectResponse) -> bool {
-    let user = container.config.as_ref().and_then(|config| config.user.as_deref()).unwrap_or_default();
-    !matches!(user.split(':').next(), None | Some("" | "0" | "root"))
+/// The words before a command that start it by the shell of the container.
+///
+/// The shell goes where the job runs. And it executes the command once more: the first program of
+/// root in a container whose image has another user gains rights as it starts, so Linux hides its
+/// variables from other processes, and [`SIGNAL_ALL`] would not find it (proc(5),
+/// `/proc/PID/environ`; ptrace(2), "dumpable").
+fn by_shell(docker: &Docker, has_terminal: bool) -> [String; 4] {
+    let version = docker.client_version();
+    let is_without_size = has_terminal && (version.major_version, version.minor_version) < SIZE_AT_START;
+    let wait = if is_without_size { WAIT_FOR_SIZE } else { ":" };
+    let script = format!("{ENTER_FOLDER_OF_JOB}; {wait}; exec \"$@\"");
+    ["/bin/sh".to_owned(), "-c".to_owned(), script, "sh".to_owned()]
 }
 
 /// Whether a container has a shell.
@@ -108,10 +120,10 @@ pub async fn run(
     writer: FrameWriter,
 ) -> Result<(), String> {
     let Some(terminal) = start(begun, &mut reader).await else { return Ok(()) };
-    let Found { address, docker, container } = find(name).await?;
+    let Found { address, docker, .. } = find(name).await?;
     let mut cmd = command.to_vec();
-    if has_other_user(&container) && has_shell(&docker, name).await {
-        cmd.splice(0..0, EXEC_AGAIN.map(str::to_owned));
+    if has_shell(&docker, name).await {
+        cmd.splice(0..0, by_shell(&docker, terminal.is_some()));
     }
     let size = |terminal: &SessionTerminal| {
         vec![usize::from(terminal.size.rows), usize::from(terminal.size.columns)]
@@ -126,7 +138,8 @@ pub async fn run(
         tty: Some(terminal.is_some()),
         env: Some(environment),
         cmd: Some(cmd),
-        // Engines before 23 ignore it: there the terminal has no size for a moment.
+        // Engines before 23 ignore it: there the terminal has no size for a moment
+        // (`WAIT_FOR_SIZE`).
         console_size: terminal.as_ref().map(size),
         // ECS Developer Guide, `ecs-exec`: commands "are run as the root user", whatever user the
         // container has.

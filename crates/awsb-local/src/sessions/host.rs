@@ -1,6 +1,8 @@
-//! A command beside a job on the host: in the folder of the job, with its environment and limits.
+//! A command beside a job on the host: in the working directory of the job's first process, with
+//! its environment and limits.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -20,7 +22,7 @@ use super::registry::{Begun, JOB_ENDED, KILLED};
 use super::terminal::{self, END_OF_INPUT, Master, Size};
 use crate::home::files::SCRATCH;
 use crate::runner::protocol::{AttemptId, Run, TASK_VARIABLE};
-use crate::runner::tmpdir_of;
+use crate::runner::{leader_of, tmpdir_of};
 use awsb_model::session_frames::{Frame, SessionTerminal};
 
 /// A command that runs.
@@ -173,13 +175,17 @@ fn spawn(
 ) -> std::io::Result<Running> {
     // The home is the working directory of the server.
     let scratch = std::path::absolute(Path::new(SCRATCH).join(attempt_id.as_str()))?;
-    let mut environment: BTreeMap<String, String> = common.iter().cloned().collect();
-    let tmpdir = tmpdir_of(&scratch).unwrap_or_else(|| scratch.clone());
-    environment.insert("TMPDIR".to_owned(), tmpdir.display().to_string());
-    environment.extend(order.environment.iter().cloned());
-    environment.insert(TASK_VARIABLE.to_owned(), attempt_id.as_str().to_owned());
+    let leader = leader_of(Path::new(""), attempt_id);
+    let folder = leader.and_then(|leader| leader.working_directory()).unwrap_or_else(|| scratch.clone());
+    // The launcher sets variables for the job's process that the order does not have.
+    let mut environment: BTreeMap<OsString, OsString> =
+        match leader.and_then(|leader| leader.environment(attempt_id)) {
+            Some(variables) => variables.into_iter().collect(),
+            None => ordered_environment(order, common, &scratch),
+        };
+    environment.insert(TASK_VARIABLE.into(), attempt_id.as_str().into());
     if let Some(terminal) = terminal {
-        environment.insert("TERM".to_owned(), terminal.kind.clone());
+        environment.insert("TERM".into(), terminal.kind.clone().into());
     }
     let record = SessionRecord::new()?;
     let mut command = Command::new(program()?);
@@ -193,7 +199,7 @@ fn spawn(
         .args(words)
         .env_clear()
         .envs(environment)
-        .current_dir(scratch);
+        .current_dir(folder);
     let Some(terminal) = terminal else {
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
@@ -213,6 +219,20 @@ fn spawn(
     let child = command.spawn()?;
     let (input, output) = (Box::new(input), Box::new(output));
     Ok(Running { input, output, errors: None, size: Some(size), child, record })
+}
+
+/// The environment with which the runner starts the job's process.
+fn ordered_environment(
+    order: &Run,
+    common: &[(String, String)],
+    scratch: &Path,
+) -> BTreeMap<OsString, OsString> {
+    let pair = |(name, value): &(String, String)| (name.into(), value.into());
+    let mut environment: BTreeMap<OsString, OsString> = common.iter().map(pair).collect();
+    let tmpdir = tmpdir_of(scratch).unwrap_or_else(|| scratch.to_owned());
+    environment.insert("TMPDIR".into(), tmpdir.into());
+    environment.extend(order.environment.iter().map(pair));
+    environment
 }
 
 /// This program, also when its file has been replaced.

@@ -77,6 +77,11 @@ case $prefix in
 /*) ;;
 *) prefix=$PWD/$prefix ;;
 esac
+# The output of a command loses line breaks at its end, and the name would be another's.
+case $prefix in
+*'
+') fail "the name of PREFIX ends in a line break" 2 ;;
+esac
 # The folders that may have links, the deeper ones first.
 folders='share/man/man1 share/man share/bash-completion/completions share/bash-completion share/zsh/site-functions share/zsh
 share/fish/vendor_completions.d share/fish share bin lib'

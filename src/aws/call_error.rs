@@ -223,7 +223,10 @@ pub(super) fn web_page(response: &HttpResponse) -> Option<CallError> {
         let from = lower.find("<title")?;
         let from = from + lower.get(from..)?.find('>')? + 1;
         let to = from + lower.get(from..)?.find("</title")?;
-        let title = text.get(from..to)?.split_whitespace().collect::<Vec<_>>().join(" ");
+        // It is printed as it is where there is no terminal.
+        let is_blank = |c: char| c.is_whitespace() || c.is_control();
+        let words = text.get(from..to)?.split(is_blank).filter(|word| !word.is_empty());
+        let title = words.collect::<Vec<_>>().join(" ");
         Some(title.chars().take(LONGEST_TITLE).collect()).filter(|title: &String| !title.is_empty())
     };
     match (is_page, leads_away) {

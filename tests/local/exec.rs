@@ -90,6 +90,15 @@ fn a_command_starts_where_the_script_runs_with_what_the_launcher_has_set() {
         listed.lines().any(|name| name == "done").then_some(())
     });
     sandbox.run("bkill", [&id]).ok();
+
+    // Without any, the error is not one about the command.
+    let id = running(&sandbox, &["--image", "host"], "rm -rf \"$PWD\"; sleep 1000");
+    eventually("the error", PATIENCE, || {
+        let outcome = sandbox.run("bexec", [&id, "pwd"]);
+        let is_named = outcome.stderr.contains("the folder of the job, ");
+        (outcome.code() == 1 && is_named && outcome.stderr.contains("is not there any more")).then_some(())
+    });
+    sandbox.run("bkill", [&id]).ok();
 }
 
 #[story]

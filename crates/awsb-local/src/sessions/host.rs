@@ -177,6 +177,11 @@ fn spawn(
     let scratch = std::path::absolute(Path::new(SCRATCH).join(attempt_id.as_str()))?;
     let leader = leader_of(Path::new(""), attempt_id);
     let folder = leader.and_then(|leader| leader.working_directory()).unwrap_or_else(|| scratch.clone());
+    if !folder.is_dir() {
+        // The error of a start would read as if the command were missing.
+        let message = format!("the folder of the job, {}, is not there any more", folder.display());
+        return Err(std::io::Error::other(message));
+    }
     // The launcher sets variables for the job's process that the order does not have.
     let mut environment: BTreeMap<OsString, OsString> =
         match leader.and_then(|leader| leader.environment(attempt_id)) {

@@ -7,7 +7,7 @@
 //! until their job ends.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -25,6 +25,9 @@ pub const HANG_UP_GRACE: Duration = Duration::from_secs(5);
 /// The first pause and the longest one of a server that waits for the end of commands. Each look
 /// may list all processes of the machine.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
+
+/// A record is shorter than this many bytes.
+const MAX_BYTES: u64 = 4096;
 
 /// The content of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +87,14 @@ pub fn write(path: &Path, attempt_id: AttemptId) -> io::Result<()> {
     OpenOptions::new().create_new(true).write(true).mode(0o600).open(path)?.write_all(&entry)
 }
 
+/// Reads a file, as far as a record goes. A link in its place is not followed, and the other end of
+/// a FIFO is not waited for.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    contents::open(path)?.take(MAX_BYTES).read_to_end(&mut text)?;
+    Ok(text)
+}
+
 /// Ends the commands of sessions of a server that is gone, and removes their files. It returns at
 /// once, with the thread that does this. `is_new_host`: nothing that ran then runs now.
 ///
@@ -102,7 +113,7 @@ pub fn end_leftovers(home: &Path, is_new_host: bool) -> io::Result<Option<std::t
             remove(&path);
             continue;
         }
-        let text = match fs::read(&path) {
+        let text = match read(&path) {
             Ok(text) => text,
             Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
             // The next server tries again.
@@ -280,5 +291,10 @@ mod tests {
         assert!(end_leftovers(records.home.path(), false).unwrap().is_none());
         assert!(unreadable.symlink_metadata().is_ok());
         assert_eq!(records.count(), 1);
+        // Neither would end: the file behind a link, and the other end of a FIFO.
+        std::os::unix::fs::symlink("/dev/zero", records.new_path()).unwrap();
+        nix::unistd::mkfifo(&records.new_path(), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(end_leftovers(records.home.path(), false).unwrap().is_none());
+        assert_eq!(records.count(), 3);
     }
 }

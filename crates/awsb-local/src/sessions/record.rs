@@ -188,8 +188,15 @@ mod tests {
 
         /// Starts a command that leads its group, and returns when it has printed a line.
         fn start(&self, script: &str) -> (Child, Leader) {
-            let mut command = Command::new("/bin/sh");
-            command.args(["-c", script]).env(TASK_VARIABLE, self.attempt_id.as_str()).process_group(0);
+            // Tests that run under `nohup` ignore SIGHUP, and a shell cannot take that back.
+            let by_env: &[&str] =
+                if cfg!(target_os = "linux") { &["--default-signal=HUP", "/bin/sh"] } else { &["/bin/sh"] };
+            let mut command = Command::new("/usr/bin/env");
+            command
+                .args(by_env)
+                .args(["-c", script])
+                .env(TASK_VARIABLE, self.attempt_id.as_str())
+                .process_group(0);
             let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
             let mut line = String::new();
             io::BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();

@@ -117,6 +117,7 @@ fn a_command_in_the_container_of_another_user_ends_with_its_client() {
     eventually("the command runs", PATIENCE, || (processes(&sandbox, &id, "4321") > 0).then_some(()));
     client.signal(Signal::SIGKILL);
     eventually("the command has ended", PATIENCE, || (processes(&sandbox, &id, "4321") == 0).then_some(()));
+    sandbox.run("bkill", [&id]).ok();
 }
 
 #[story]

@@ -255,6 +255,32 @@ impl Sandbox {
         Running::spawn(&mut self.command(program, args), None)
     }
 
+    /// Removes the containers and networks of the sandbox's local cluster. Its jobs that still run
+    /// would hold them for 30 seconds otherwise, and an engine has only about thirty networks.
+    fn remove_containers(&self) {
+        let record = std::fs::read(self.local_home().join("containers.json")).unwrap_or_default();
+        let record: Option<serde_json::Value> = serde_json::from_slice(&record).ok();
+        let Some(home) = record.as_ref().and_then(|record| record["homeId"].as_str()) else { return };
+        let docker = |args: &[&str]| {
+            // The engine is the sandbox's, the program is ours: not every sandbox has one.
+            let mut command = Command::new("docker");
+            command.args(args).envs(self.get("DOCKER_HOST").map(|host| ("DOCKER_HOST", host)));
+            let output = command.stdin(Stdio::null()).output().ok();
+            text(output.map(|output| output.stdout).unwrap_or_default())
+        };
+        let label = format!("label=awsb.home={home}");
+        for (list, remove) in [
+            (&["ps", "-aq"][..], &["rm", "--force", "--volumes"][..]),
+            (&["network", "ls", "-q"], &["network", "rm"]),
+        ] {
+            let found = docker(&[list, &["--filter", &label]].concat());
+            let found: Vec<&str> = found.split_whitespace().collect();
+            if !found.is_empty() {
+                docker(&[remove, &found].concat());
+            }
+        }
+    }
+
     /// The processes that belong to this sandbox: its path is among their arguments or in their
     /// environment. (Linux; elsewhere `blocal stop` has to do.)
     fn processes(&self) -> Vec<Pid> {
@@ -284,6 +310,7 @@ impl Drop for Sandbox {
         for pid in self.processes() {
             let _ = kill(pid, Signal::SIGKILL);
         }
+        self.remove_containers();
     }
 }
 

@@ -202,8 +202,11 @@ fn a_node_that_never_comes_is_named() {
     let script = "[ $AWS_BATCH_JOB_NODE_INDEX != 2 ] || sleep 120; echo the job itself";
     let line = ["-I", "--job-definition", "odd", "-e", "AWSB_NODES_TIMEOUT=30", "--wrap", script];
     let outcome = sandbox.run("bsub", line).ended_with(126);
-    let expected = "of 3 nodes these have not come within 30 s (AWSB_NODES_TIMEOUT): 2";
-    assert!(outcome.stdout.contains(expected) && outcome.stdout.contains("security group"), "{outcome}");
+    // On a busy machine, node 1 may be late as well.
+    let expected = ["2", "1 2"]
+        .map(|late| format!("of 3 nodes these have not come within 30 s (AWSB_NODES_TIMEOUT): {late}\n"));
+    let named = expected.iter().any(|expected| outcome.stdout.contains(expected.as_str()));
+    assert!(named && outcome.stdout.contains("security group"), "{outcome}");
     assert!(!outcome.stdout.contains("0: the job itself"), "{outcome}");
     assert_eq!(keys(&sandbox), [""; 0]);
 }

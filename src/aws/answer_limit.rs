@@ -11,10 +11,10 @@ use http_body_util::Limited;
 
 /// The longest body of an answer, in bytes. The longest pages of AWS have some MiB (API
 /// `GetLogEvents`: 1 MiB; `DescribeJobs`: 100 jobs).
-const MAX_LENGTH: usize = 64 << 20;
+pub(super) const MAX_LENGTH: usize = 64 << 20;
 
-/// A client whose calls fail when an answer is longer than that. Not for S3, whose objects are
-/// streamed.
+/// A client whose calls fail when an answer is longer than that, unless it is an object of S3,
+/// which is streamed.
 pub(super) fn limited(client: SharedHttpClient) -> SharedHttpClient {
     http_client_fn(move |settings: &HttpConnectorSettings, components: &RuntimeComponents| {
         SharedHttpConnector::new(LimitedAnswers(client.http_connector(settings, components)))
@@ -26,12 +26,22 @@ struct LimitedAnswers(SharedHttpConnector);
 
 impl HttpConnector for LimitedAnswers {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let asks_for_object = asks_for_object(&request);
         let answer = self.0.call(request);
         HttpConnectorFuture::new(async move {
             let answer = answer.await?;
+            if asks_for_object && answer.status().is_success() {
+                return Ok(answer);
+            }
             Ok(answer.map(|body| SdkBody::from_body_1_x(Limited::new(body, MAX_LENGTH))))
         })
     }
+}
+
+/// Whether a request is S3's `GetObject`. The API's model has this parameter in its path.
+fn asks_for_object(request: &HttpRequest) -> bool {
+    let query = request.uri().split_once('?').map_or("", |(_, query)| query);
+    request.method() == "GET" && query.split('&').any(|part| part == "x-id=GetObject")
 }
 
 #[cfg(test)]

@@ -9,8 +9,10 @@ use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use http_body_util::LengthLimitError;
 
 use super::access_denied::AccessDenied;
+use super::answer_limit::MAX_LENGTH;
 use super::credentials::UnusableCredentials;
 use crate::ui::ErrorKind;
 use awsb_model::words;
@@ -46,6 +48,14 @@ pub enum CallError {
         status: u16,
         /// The page's title.
         title: Option<String>,
+    },
+    /// Something else came in place of an answer, as another server sends it.
+    #[error("no answer of the service came (HTTP status {status})")]
+    OtherAnswer {
+        /// The HTTP status.
+        status: u16,
+        /// Its beginning, if there is any text.
+        text: Option<String>,
     },
     /// The answer sends the request to another address, as proxies and the login pages of networks
     /// do.
@@ -112,6 +122,13 @@ impl CallError {
                 Some(reason) => CallError::CredentialsUnreachable(reason),
                 None => CallError::NoCredentials(innermost(credentials)),
             };
+        }
+        let refused = causes(error).find_map(|e| e.downcast_ref::<CallError>());
+        if let Some(other) = refused.filter(|e| matches!(e, CallError::OtherAnswer { .. })) {
+            return other.clone();
+        }
+        if causes(error).any(|e| e.is::<LengthLimitError>()) {
+            return CallError::Unreadable(Some(format!("it is longer than {} MiB", MAX_LENGTH >> 20)));
         }
         match error {
             SdkError::ServiceError(e) => {
@@ -206,8 +223,25 @@ fn ahead_of(response: &HttpResponse) -> Option<i64> {
     Some(DateTime::from(SystemTime::now()).secs() - theirs.secs())
 }
 
-/// The number of characters of a page's title that are shown.
+/// The number of characters of a page's title, or of a text in place of an answer, that are shown.
 const LONGEST_TITLE: usize = 80;
+
+/// The beginning of a text on one line. It is printed as it is where there is no terminal.
+fn title_of(text: &str) -> Option<String> {
+    let is_blank = |c: char| c.is_whitespace() || c.is_control();
+    let words = text.split(is_blank).filter(|word| !word.is_empty());
+    let title: String = words.collect::<Vec<_>>().join(" ").chars().take(LONGEST_TITLE).collect();
+    Some(title).filter(|title| !title.is_empty())
+}
+
+/// The error of a response that is not the service's.
+pub(super) fn other_answer(response: &HttpResponse) -> CallError {
+    // A character is at most four bytes long.
+    let body = response.body().bytes().unwrap_or_default();
+    let start = body.get(..LONGEST_TITLE * 4).unwrap_or(body);
+    let text = title_of(&String::from_utf8_lossy(start));
+    CallError::OtherAnswer { status: response.status().as_u16(), text }
+}
 
 /// The error of a response that is a web page, or redirects to another address.
 pub(super) fn web_page(response: &HttpResponse) -> Option<CallError> {
@@ -223,11 +257,7 @@ pub(super) fn web_page(response: &HttpResponse) -> Option<CallError> {
         let from = lower.find("<title")?;
         let from = from + lower.get(from..)?.find('>')? + 1;
         let to = from + lower.get(from..)?.find("</title")?;
-        // It is printed as it is where there is no terminal.
-        let is_blank = |c: char| c.is_whitespace() || c.is_control();
-        let words = text.get(from..to)?.split(is_blank).filter(|word| !word.is_empty());
-        let title = words.collect::<Vec<_>>().join(" ");
-        Some(title.chars().take(LONGEST_TITLE).collect()).filter(|title: &String| !title.is_empty())
+        title_of(text.get(from..to)?)
     };
     match (is_page, leads_away) {
         (true, _) => Some(CallError::WebPage { status, title: title() }),
@@ -277,6 +307,7 @@ impl CallError {
             CallError::NoAnswer(_)
             | CallError::Unreadable(_)
             | CallError::WebPage { .. }
+            | CallError::OtherAnswer { .. }
             | CallError::Redirect { .. } => ErrorKind::NoAnswer,
             CallError::NoCredentials(_) | CallError::UnusableCredentials(_) => ErrorKind::Credentials,
             // With a clock that is right, the request was late, as on a laptop that slept

@@ -229,6 +229,16 @@ fn describe(context: &CallContext<'_>, doing: &str, error: &CallError) -> Failur
                 .hint("this may be a proxy or the login page of this network: open a web page in a browser");
             network_hints(context, failure)
         }
+        CallError::OtherAnswer { status, text } => {
+            let text = match text {
+                Some(text) => format!(", text: `{text}`"),
+                None => ", without a text".to_owned(),
+            };
+            let failure = failure(format!("{place} answered not as AWS would (HTTP status {status}{text})"));
+            let failure =
+                failure.hint("this may be a proxy, the login page of this network, or another server");
+            network_hints(context, failure)
+        }
         CallError::Redirect { status, location } => {
             let failure = failure(format!(
                 "{place} answered with a redirect to {location} (HTTP status {status}), not as AWS would"

@@ -23,6 +23,7 @@ mod query;
 mod rate_limit;
 mod reconnect;
 mod server_clock;
+mod service_answer;
 mod service_quotas;
 mod session;
 pub mod session_stream;
@@ -30,7 +31,6 @@ mod spawn;
 mod sts;
 mod systems_manager;
 mod trace;
-mod web_page;
 
 pub use access_denied::AccessDenied;
 pub use cache::Cache;

@@ -31,11 +31,11 @@ use super::parallelcluster_stack;
 use super::proxy::{self, Proxy};
 use super::query::endpoint;
 use super::rate_limit::RateLimiter;
+use super::service_answer::OnlyAnswers;
 use super::service_quotas::ServiceQuotas;
 use super::sts::Sts;
 use super::systems_manager::SystemsManager;
 use super::trace::Trace;
-use super::web_page::RefuseWebPages;
 use crate::config::{self, Cluster, ClusterEntry, ClusterSelector, LOCAL};
 use crate::ui::{ErrorKind, Failure, print_message};
 
@@ -257,7 +257,7 @@ impl Session {
 
     /// A client of ECR. It is made on demand, as few tools need it.
     pub fn ecr(&self) -> aws_sdk_ecr::Client {
-        let mut ecr = aws_sdk_ecr::config::Builder::from(&self.config).interceptor(RefuseWebPages);
+        let mut ecr = aws_sdk_ecr::config::Builder::from(&self.config).interceptor(OnlyAnswers::Json);
         if self.debug {
             ecr = ecr.interceptor(trace());
         }
@@ -267,7 +267,7 @@ impl Session {
     /// A client of CodeBuild. It is made on demand, as few tools need it.
     pub fn codebuild(&self) -> aws_sdk_codebuild::Client {
         let mut codebuild =
-            aws_sdk_codebuild::config::Builder::from(&self.config).interceptor(RefuseWebPages);
+            aws_sdk_codebuild::config::Builder::from(&self.config).interceptor(OnlyAnswers::Json);
         if self.debug {
             codebuild = codebuild.interceptor(trace());
         }
@@ -380,8 +380,6 @@ impl Session {
         debug: bool,
     ) -> Result<Self, Failure> {
         let trace = debug.then(trace);
-        // S3 alone has answers without a limit: objects.
-        let mut s3 = aws_sdk_s3::config::Builder::from(&config).interceptor(RefuseWebPages);
         let config = match config.http_client() {
             Some(client) => config.to_builder().http_client(limited(client)).build(),
             None => config,
@@ -399,13 +397,14 @@ impl Session {
             Failure::usage(format!("the region `{region}` of the cluster `{}`: {e}", cluster.name))
                 .hint("the region comes from `--region`, the settings, AWS_REGION or the AWS configuration")
         })?;
-        let mut batch = aws_sdk_batch::config::Builder::from(&config).interceptor(RefuseWebPages);
-        let mut logs = aws_sdk_cloudwatchlogs::config::Builder::from(&config).interceptor(RefuseWebPages);
+        let mut s3 = aws_sdk_s3::config::Builder::from(&config).interceptor(OnlyAnswers::S3);
+        let mut batch = aws_sdk_batch::config::Builder::from(&config).interceptor(OnlyAnswers::Json);
+        let mut logs = aws_sdk_cloudwatchlogs::config::Builder::from(&config).interceptor(OnlyAnswers::Json);
         // The SDK does not find it under its name among the services of a profile.
         logs.set_endpoint_url(endpoint::set(&config, "CloudWatch Logs"));
-        let mut ecs = aws_sdk_ecs::config::Builder::from(&config).interceptor(RefuseWebPages);
+        let mut ecs = aws_sdk_ecs::config::Builder::from(&config).interceptor(OnlyAnswers::Json);
         let mut cloudformation =
-            aws_sdk_cloudformation::config::Builder::from(&config).interceptor(RefuseWebPages);
+            aws_sdk_cloudformation::config::Builder::from(&config).interceptor(OnlyAnswers::Query);
         // Other servers than AWS expect the bucket in the path, not in the host name.
         let elsewhere = endpoint::set(&config, "S3");
         s3.set_force_path_style(Some(elsewhere.is_some()));

@@ -67,7 +67,8 @@ pub async fn ensure(
         CallError::Unreachable(_)
         | CallError::CredentialsUnreachable(_)
         | CallError::NoAnswer(_)
-        | CallError::Unreadable(_) => Err(LimitError::Passing(failure)),
+        | CallError::Unreadable(_)
+        | CallError::OtherAnswer { .. } => Err(LimitError::Passing(failure)),
         _ if reason.is_throttling() => Err(LimitError::Passing(failure)),
         _ if reason.is_unknown_operation() => Err(LimitError::Refused(without_operation(session, failure))),
         CallError::Service { status: 408 | 500.., .. } | CallError::WebPage { status: 408 | 500.., .. } => {

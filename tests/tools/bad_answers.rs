@@ -86,6 +86,80 @@ fn a_bundle_that_a_web_page_answers_is_not_stored() {
     }
 }
 
+/// Answers that say success, and are not those of a service.
+fn other_answers() -> [(Answer, &'static str); 5] {
+    let text = |content_type: &str, body: &str| {
+        Answer::Http(200, body.into(), vec![("content-type", content_type.into())])
+    };
+    [
+        (text("text/plain", "ok\n\u{1b}[31m!"), "(HTTP status 200, text: `ok [31m!`)"),
+        (text("application/json", "null"), "(HTTP status 200, text: `null`)"),
+        (text("application/json", "[]"), "(HTTP status 200, text: `[]`)"),
+        (text("application/json", ""), "(HTTP status 200, without a text)"),
+        (Answer::Http(204, String::new(), Vec::new()), "(HTTP status 204, without a text)"),
+    ]
+}
+
+#[story]
+fn a_success_that_is_not_the_services_is_an_error() {
+    for (answer, says) in other_answers() {
+        for outcome in outcomes(&answer) {
+            let message = outcome.failed_with(1);
+            assert!(message.contains(&format!("answered not as AWS would {says}")), "{outcome}");
+            assert!(outcome.hints().contains("a proxy, the login page of this network"), "{outcome}");
+        }
+    }
+}
+
+/// The answers of these operations have no content, or one that may be missing.
+#[story]
+fn nothing_is_done_by_an_answer_that_is_not_the_services() {
+    for (answer, says) in other_answers() {
+        let is_not_done = |outcome: &Outcome| {
+            assert!(outcome.failed_with(1).contains(says), "{outcome}");
+        };
+        for unasked in ["", "terminatejobs"] {
+            let other = answer.clone();
+            let server = BadServer::start(move |request, _| match request.operation() {
+                "describejobs" => job("RUNNING"),
+                operation if operation == unasked => Answer::error(404, "UnknownOperationException", ""),
+                _ => other.clone(),
+            });
+            let mut sandbox = Sandbox::at(&server.endpoint());
+            // Calls are repeated for as long.
+            sandbox.set("AWSB_CONTACT_TIMEOUT", "1");
+            is_not_done(&sandbox.run("bkill", [ID]));
+        }
+        let other = answer.clone();
+        let server = BadServer::start(move |request, _| match (&*request.service, &*request.method) {
+            ("s3", "PUT") => other.clone(),
+            ("s3", _) => Answer::s3_error(404, "NoSuchKey", "no"),
+            _ => Answer::error(500, "InternalError", "never"),
+        });
+        let sandbox = Sandbox::at(&server.endpoint());
+        sandbox.file("input", "x".repeat(100_000));
+        is_not_done(&sandbox.run("bsub", ["-i", "input", "--wrap", "cat input"]));
+        assert!(server.requests("submitjob").is_empty(), "{answer:?}");
+    }
+}
+
+#[story]
+fn the_doctor_finds_nothing_in_order_where_no_service_answers() {
+    for (answer, _) in other_answers() {
+        let server = BadServer::start(move |_, _| answer.clone());
+        let outcome = Sandbox::at(&server.endpoint()).run("awsb", ["doctor", "--json"]);
+        let findings = outcome.json();
+        let of_cluster = ["credentials", "bucket", "queue", "definition", "log group"];
+        let states = findings.as_array().expect("a list").iter().filter_map(|finding| {
+            let check = finding["check"].as_str().filter(|check| of_cluster.contains(check))?;
+            Some((check, finding["state"].as_str()?))
+        });
+        let states: Vec<_> = states.collect();
+        assert!(states.len() >= of_cluster.len(), "{outcome}");
+        assert!(states.iter().all(|(_, state)| *state != "ok"), "{outcome}");
+    }
+}
+
 #[story]
 fn a_redirect_is_said_to_be_one_and_where_it_leads() {
     let headers = vec![
@@ -106,6 +180,29 @@ fn a_message_without_end_is_cut() {
     for outcome in outcomes(&Answer::error(403, "AccessDeniedException", &"A".repeat(3_000_000))) {
         let message = outcome.failed_with(1);
         assert!(message.len() < 4096 && message.contains("more)"), "{} bytes", message.len());
+    }
+}
+
+/// A list of S3, and the error in place of an object, are read into memory.
+#[story]
+fn an_answer_without_end_is_not_read_to_the_end() {
+    let head =
+        |status: &str| format!("HTTP/1.1 {status}\r\nx-amz-request-id: 1\r\nconnection: close\r\n\r\n<A>");
+    let list = format!(
+        "<ListBucketResult><Contents><Key>awsb/outputs/{ID}/x</Key><Size>1</Size></Contents></ListBucketResult>"
+    );
+    for has_list in [false, true] {
+        let list = Answer::Http(200, list.clone(), vec![("content-type", "application/xml".into())]);
+        let server = BadServer::start(move |request, _| match &*request.service {
+            "s3" if !request.target.contains("list-type=2") => Answer::Endless(head("403 No").into()),
+            "s3" if has_list => list.clone(),
+            "s3" => Answer::Endless(head("200 Yes").into()),
+            _ => job("SUCCEEDED"),
+        });
+        let outcome = Sandbox::at(&server.endpoint()).run("bout", ["--files", ID, "-d", "got"]);
+        let says = if has_list { "fetching s3://b/awsb/outputs/" } else { "listing s3://b" };
+        let message = outcome.failed_with(1);
+        assert!(message.contains(says) && message.contains("(it is longer than 64 MiB)"), "{outcome}");
     }
 }
 

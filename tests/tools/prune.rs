@@ -306,9 +306,11 @@ fn a_bundle_that_prune_may_soon_remove_is_stored_again() {
                     Answer::stored()
                 }
                 ("s3", "HEAD") => match *stored {
-                    Some(length) => {
-                        Answer::Http(200, " ".repeat(length), vec![("last-modified", modified.into())])
-                    }
+                    Some(length) => Answer::Http(
+                        200,
+                        " ".repeat(length),
+                        vec![("last-modified", modified.into()), ("etag", "\"5c\"".into())],
+                    ),
                     None => Answer::s3_error(404, "NoSuchKey", "It is not there"),
                 },
                 ("submitjob", _) => Answer::json(json!({"jobId": JOB, "jobName": "n"})),

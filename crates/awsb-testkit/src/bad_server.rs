@@ -20,6 +20,8 @@ pub enum Answer {
     Hang,
     /// A whole answer, byte for byte, after which the connection is closed.
     Raw(Vec<u8>),
+    /// These bytes, and then spaces until the client closes the connection.
+    Endless(Vec<u8>),
 }
 
 impl Answer {
@@ -169,6 +171,13 @@ fn converse(stream: TcpStream, requests: &Requests, answer: &dyn Fn(&Request, us
             }
             Answer::Raw(bytes) => {
                 let _ = writer.write_all(&bytes);
+                return;
+            }
+            Answer::Endless(start) => {
+                let mut sent = writer.write_all(&start);
+                while sent.is_ok() {
+                    sent = writer.write_all(&[b' '; 1 << 16]);
+                }
                 return;
             }
             // Until the client gives up.

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::{QueryError, shape, signed};
 use crate::aws::call_error::UnreadableAnswer;
+use crate::aws::service_answer::OnlyAnswers;
 use crate::aws::trace::Trace;
 
 /// A service with a JSON protocol.
@@ -72,7 +73,13 @@ where
     A: DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
 {
     let JsonService { name: service_name, signing_name } = *service;
-    signed((service_name, signing_name, name), (config, region, trace), JsonCall::request, read)
+    signed(
+        OnlyAnswers::Json,
+        (service_name, signing_name, name),
+        (config, region, trace),
+        JsonCall::request,
+        read,
+    )
 }
 
 /// Reads an answer. One without a body has no fields.

@@ -41,8 +41,8 @@ use quick_xml::de::from_str;
 use serde::de::DeserializeOwned;
 
 use super::call_error::UnreadableAnswer;
+use super::service_answer::OnlyAnswers;
 use super::trace::Trace;
-use super::web_page::RefuseWebPages;
 
 /// A service.
 #[derive(Debug, Clone, Copy)]
@@ -125,6 +125,7 @@ pub(super) fn operation<A: Answer>(
 ) -> Operation<Parameters, A, QueryError> {
     let Service { name: service_name, signing_name, version, read_error } = *service;
     signed(
+        OnlyAnswers::Query,
         (service_name, signing_name, name),
         (config, region, trace),
         move |form: Parameters| form.request(name, version),
@@ -135,6 +136,7 @@ pub(super) fn operation<A: Answer>(
 /// One operation, with what the SDK's own clients have around theirs. `names` are those of the
 /// service in the SDKs and in signatures, and that of the operation.
 fn signed<I, O>(
+    answers: OnlyAnswers,
     names: (&'static str, &'static str, &'static str),
     (config, region, trace): (&SdkConfig, &str, Option<Trace>),
     serialize: impl Fn(I) -> Result<HttpRequest, BoxError> + Send + Sync + 'static,
@@ -182,7 +184,7 @@ where
         .interceptor(RequestInfoInterceptor::new())
         .interceptor(UserAgentInterceptor::new())
         .interceptor(InvocationIdInterceptor::new())
-        .interceptor(RefuseWebPages)
+        .interceptor(answers)
         .retry_classifier(HttpStatusCodeClassifier::default())
         .retry_classifier(TransientErrorClassifier::<QueryError>::new())
         .retry_classifier(AwsErrorCodeClassifier::<QueryError>::new())

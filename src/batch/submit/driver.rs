@@ -334,6 +334,7 @@ impl<'a> Driver<'a> {
             error if error.is_throttling() => self.retryable(failure),
             CallError::NoAnswer(_)
             | CallError::Unreadable(_)
+            | CallError::OtherAnswer { .. }
             | CallError::Service { status: 408 | 500.., .. }
             | CallError::WebPage { status: ..300 | 408 | 500.., .. } => {
                 SubmitReply::Lost(self.number(failure))

@@ -272,6 +272,27 @@ fn a_command_ends_with_a_server_that_is_stopped() {
     sandbox.run("bkill", [&id]).ok();
 }
 
+/// The first process ends at SIGHUP, and what it has started does not.
+#[story]
+fn what_a_command_has_started_ends_with_its_client() {
+    let sandbox = Sandbox::new();
+    let id = running(&sandbox, &[], "sleep 1000");
+    for terminal in ["-T", "-t"] {
+        let file = sandbox.work().join(format!("pid{terminal}"));
+        let script = format!(
+            "trap '' HUP; sleep 1000 & echo $! > {0}.new; trap - HUP; mv {0}.new {0}; wait",
+            file.display()
+        );
+        let client = sandbox.start("bexec", [terminal, &id, "sh", "-c", &script]);
+        let pid = pid_in(&file);
+        client.signal(Signal::SIGKILL);
+        client.wait();
+        until("what the command has started has ended", || !lives(pid));
+    }
+    sandbox.run("bexec", [&id, "sh", "-c", "exit 8"]).ended_with(8);
+    sandbox.run("bkill", [&id]).ok();
+}
+
 #[story]
 #[cfg(target_os = "linux")]
 fn a_command_says_that_the_runner_of_its_job_was_killed() {

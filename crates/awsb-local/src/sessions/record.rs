@@ -24,7 +24,7 @@ use crate::runner::{Leader, Remains};
 pub const HANG_UP_GRACE: Duration = Duration::from_secs(5);
 /// The first pause and the longest one of a server that waits for the end of commands. Each look
 /// may list all processes of the machine.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
+pub const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
 
 /// A record is shorter than this many bytes.
 const MAX_BYTES: u64 = 4096;

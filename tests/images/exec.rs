@@ -3,6 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::time::{Duration, Instant};
 
 use awsb_testkit::local::{PATIENCE, kill};
 use awsb_testkit::{Sandbox, Terminal, engine, engine_network, eventually, story};
@@ -224,6 +225,30 @@ fn a_job_for_a_terminal_runs_in_a_container() {
     let shell = Terminal::new(100).start(&sandbox, "bsub", words);
     shell.types("exit 6\n");
     shell.wait().ended_with(6);
+}
+
+/// The job's ID in a line of the shell.
+fn id_on(screen: &str) -> Option<&str> {
+    let mut found = screen.split("id:").skip(1).filter_map(|rest| rest.split(':').next());
+    found.find(|id| id.len() == 36)
+}
+
+/// An interactive shell ignores SIGTERM, and the first process of a container has none by default.
+/// Both would run until SIGKILL, which comes 30 seconds later.
+#[story]
+fn a_job_for_a_terminal_ends_soon_when_it_is_ended() {
+    let sandbox = sandbox();
+    let words = ["-I", "--pty", "--image", engine(), "-m", "64M", "sh"];
+    let mut shell = Terminal::new(100).start(&sandbox, "bsub", words);
+    shell.types("echo id:$AWS_BATCH_JOB_ID:\n");
+    let screen = shell.until("the shell runs", |screen| id_on(screen).is_some());
+    let id = id_on(&screen).expect("an ID").to_owned();
+    let began = Instant::now();
+    sandbox.run("bkill", [&id]).ok();
+    assert_ne!(sandbox.run("bwait", [&id]).code(), 0);
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    assert_ne!(shell.wait().code(), 0);
 }
 
 #[story]

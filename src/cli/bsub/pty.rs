@@ -42,7 +42,13 @@ make_file() {
 }"#;
 /// The process of the job. A process of another user does not let itself be signalled, but it is
 /// in `/proc`.
+///
+/// It handles SIGTERM, by which Batch ends a job: the kernel keeps signals without a handler from
+/// the first process of a container, and the job would run until SIGKILL. An interactive shell
+/// ignores SIGTERM, so all processes of the container get SIGHUP, and have ten seconds.
 const WAITING: &str = r#"
+trap 'ending=${ending:-0}' TERM
+ending=
 n=0
 while :; do
   if find_file code; then read -r code < "$f.code"; exit "$code"; fi
@@ -58,6 +64,11 @@ while :; do
       echo 'bsub --pty: nobody has come with a command for ten minutes' >&2
       exit 124
     fi
+  fi
+  if [ -n "$ending" ]; then
+    if [ "$$" != 1 ] || [ "$ending" -ge 10 ] || ! find_file pid; then exit 143; fi
+    if [ "$ending" = 0 ]; then kill -s HUP -- -1; fi
+    ending=$((ending + 1))
   fi
   sleep 1
 done"#;

@@ -219,11 +219,11 @@ fn stop(common: &CommonArgs) -> Result<Exit, Failure> {
     } else if let Some(status) = stopped.as_ref().and_then(|stopped| stopped.status.as_ref()) {
         let running = status.jobs.starting + status.jobs.running + status.jobs.pending;
         if running > 0 {
-            eprintln!(
+            print_message(format!(
                 "blocal: {} {} not ended; running processes continue, and the next start picks them up",
                 words::many(running, "job"),
                 if running == 1 { "has" } else { "have" }
-            );
+            ));
         }
     }
     let json = json!({

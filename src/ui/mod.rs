@@ -24,7 +24,7 @@ pub use cell::{Cell, Tone};
 pub use error::{ErrorKind, Failure};
 pub use exit::Exit;
 pub use live_view::LiveView;
-pub use messages::{Reporter, print_message};
+pub use messages::{Reporter, print_message, print_output_of_program};
 pub use output::{Format, JsonArray, Layout, OpenArray, Output, View, stdout_failure};
 pub use progress::ProgressBar;
 pub use prompt::{ask, can_ask};

@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 
-use super::{Failure, print_message};
+use super::{Failure, print_message, sanitize};
 
 /// Whether a prompt is possible: stdin and stderr are terminals.
 pub fn can_ask() -> bool {
@@ -14,7 +14,7 @@ pub fn can_ask() -> bool {
 /// # Errors
 /// When the terminal cannot be read.
 pub async fn ask(question: &str) -> Result<bool, Failure> {
-    eprint!("{question} [y/N] ");
+    eprint!("{} [y/N] ", sanitize(question));
     // The answer is read on a thread, so that Ctrl-C is an answer, too.
     let answer = tokio::task::spawn_blocking(|| {
         let mut line = String::new();

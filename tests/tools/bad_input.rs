@@ -326,3 +326,33 @@ fn a_settings_file_that_is_demanded_has_to_be_there() {
         "reading the settings file /nowhere/config.toml: No such file or directory (os error 2)"
     );
 }
+
+/// A mistake may be a whole file. The line still says what is wrong with it.
+#[story]
+fn a_value_of_megabytes_does_not_fill_the_terminal() {
+    let long = "A".repeat(100_000);
+    let option = format!("--{long}");
+    let words = "a ".repeat(50_000);
+    let sandbox = sandbox();
+    for line in [
+        &["bstat", &long][..],
+        &["bstat", "--sort", &long],
+        &["bstat", "-c", &long],
+        &["bkill", &words],
+        &["bsub", &option],
+        &["bsub", "-q", &long, "true"],
+        &["bsub", "-n", &words, "true"],
+        &["bsub", "-J", &long, "true"],
+        &["bqueues", &long],
+        &["bexec", &long],
+        &["bcluster", &long],
+        &["awsb", &long],
+        &["awsb", "awsbsub", &option],
+        &["awsb", "awsbkill", &long],
+    ] {
+        let outcome = sandbox.run(line[0], &line[1..]);
+        assert!(!outcome.stderr.is_empty() && outcome.code() != 0, "{}", line[0]);
+        assert!(outcome.stderr.len() < 8192, "{}: {} bytes", line[0], outcome.stderr.len());
+        assert!(outcome.stderr.contains("characters left out"), "{outcome}");
+    }
+}

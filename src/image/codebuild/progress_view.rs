@@ -7,7 +7,7 @@ use super::build::{Build, Log};
 use super::failure_reason::is_command;
 use super::follow::BuildUpdate;
 use crate::logs::Event;
-use crate::ui::{Failure, Reporter, StatusLines, print_message, span};
+use crate::ui::{Failure, Reporter, StatusLines, print_output_of_program, span};
 
 /// The number of last lines that are printed of a build that has failed.
 const LINES_SHOWN: usize = 20;
@@ -83,7 +83,7 @@ impl ProgressView {
     fn lines(&mut self, events: &[Event]) {
         for line in events.iter().flat_map(|event| event.message.trim_end().split('\n')) {
             if !self.reporter.quiet {
-                print_message(line);
+                print_output_of_program(line);
             }
             // Commands would hide the lines before them.
             if is_command(line) {
@@ -109,7 +109,7 @@ impl ProgressView {
     /// Prints the end of the log, unless the log has been printed already.
     pub fn show_end(&self) {
         if self.reporter.quiet {
-            self.log().skip(self.last.len().saturating_sub(LINES_SHOWN)).for_each(print_message);
+            self.log().skip(self.last.len().saturating_sub(LINES_SHOWN)).for_each(print_output_of_program);
         }
     }
 }

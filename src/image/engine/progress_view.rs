@@ -1,7 +1,7 @@
 //! The progress of a build as people see it: the current steps on a terminal, everything in a pipe.
 
 use super::build_events::{BuildEvent, StepOutcome, StepUpdate, Steps, short};
-use crate::ui::{StatusLines, print_message};
+use crate::ui::{StatusLines, print_message, print_output_of_program};
 
 /// The number of characters of a step's name before its progress.
 const NAME_WIDTH: usize = 40;
@@ -29,7 +29,7 @@ impl ProgressView {
             if self.status_lines.is_visible() {
                 self.on_terminal(&update);
             } else if let Some(line) = update.plain() {
-                print_message(line);
+                print_output_of_program(line);
             }
         }
     }
@@ -78,7 +78,7 @@ impl ProgressView {
         let mut block = vec![format!("------\n > {}:", step.name)];
         block.extend(step.last.iter().cloned());
         block.push("------".to_owned());
-        print_message(block.join("\n"));
+        print_output_of_program(block.join("\n"));
         Some((step.name.clone(), why.clone()))
     }
 }

@@ -13,7 +13,7 @@ use super::layers::{Layers, Message};
 use super::push_error::PushErrorKind;
 use crate::aws::Session;
 use crate::image::{BuildResult, ecr, queue_platform};
-use crate::ui::{ErrorKind, Failure, Reporter, SignalListener, StatusLines, print_message};
+use crate::ui::{ErrorKind, Failure, Reporter, SignalListener, StatusLines, print_output_of_program};
 use awsb_model::image::{Platform, Repository, Tag};
 
 /// The number of attempts for a push that breaks off. Layers that have arrived are not sent again.
@@ -208,7 +208,7 @@ impl Push<'_> {
                     if let Some(update) = layers.apply(&message).filter(|_| !self.reporter.quiet) {
                         status_lines.set(&update.id, &update.line);
                         if update.is_lasting && !status_lines.is_visible() {
-                            print_message(update.line);
+                            print_output_of_program(update.line);
                         }
                     }
                     digest = message.aux.and_then(|aux| aux.digest).or(digest);
@@ -221,7 +221,7 @@ impl Push<'_> {
         let was_seen = status_lines.is_visible();
         drop(status_lines);
         if was_seen && !self.reporter.quiet && outcome.is_ok() {
-            layers.lines().for_each(print_message);
+            layers.lines().for_each(print_output_of_program);
         }
         outcome
     }

@@ -53,8 +53,8 @@ pub use recorded_names::{recorded_consumable_resources, recorded_containers, rec
 pub use resolve::{ResolvedJobs, find_task, resolve_ids, resolve_jobs};
 pub use resubmit::{Resubmission, resubmissions};
 pub use running_limit::{
-    EndedLimit, ended_limits, limit_of, remove_ended_limit, remove_limits_of, remove_limits_of_ended,
-    remove_unused_limit,
+    EndedLimit, ended_limits, limit_of, remove_earlier_limits, remove_ended_limit, remove_limits_of,
+    remove_limits_of_ended, remove_unused_limit,
 };
 pub use submit::{RetryPolicy, SubmissionProgress, Submitted, SubmittedJobs, once, submit};
 pub use task::{AttemptContainer, AttemptPod, Container};

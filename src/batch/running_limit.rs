@@ -2,8 +2,8 @@
 //!
 //! A limit is made before each SubmitJob of its array, and removed when all jobs of the array have
 //! ended. Making it is idempotent, because its name comes from the submission's mark. It can be
-//! removed at any time without harm to jobs that have ended; one that is left behind costs nothing,
-//! and `awsb prune` removes it later.
+//! removed at any time without harm to jobs that have ended; one that is left behind costs nothing.
+//! The next submission of the same user with a limit removes it, or `awsb prune`.
 
 use std::error::Error;
 use std::time::Duration;
@@ -27,6 +27,12 @@ const LONGEST_CLEANUP: Duration = Duration::from_secs(10);
 
 /// The type of a limit: a task that ends makes place for the next one.
 const REPLENISHABLE: &str = "REPLENISHABLE";
+
+/// The longest time that a submission takes for limits that earlier ones have left.
+const LONGEST_SWEEP: Duration = Duration::from_secs(2);
+
+/// A submission looks at no more limits than this that earlier ones have left.
+const MAX_SWEPT: usize = 5;
 
 /// At most this many limits are looked at at the same time.
 const CALLS_AT_ONCE: usize = 5;
@@ -180,6 +186,34 @@ pub async fn remove_unused_limit(session: &Session, requests: &[SubmitRequest]) 
     let _ = tokio::time::timeout(LONGEST_CLEANUP, remove).await;
 }
 
+/// Removes limits that earlier submissions of this user have left, where their arrays have ended:
+/// bkill cannot remove the limit of an array whose tasks still end. A submission with a limit calls
+/// this. It takes few calls and little time; what is left then is left to the next one, or to
+/// `awsb prune`.
+pub async fn remove_earlier_limits(session: &Session, requests: &[SubmitRequest]) {
+    let limited = requests.iter().find_map(|request| Some((request.limit.as_ref()?, request.submitter()?)));
+    let Some((new, user)) = limited else { return };
+    let remove = async {
+        let Ok(listed) = consumables::all(session, Some(RunningLimit::PREFIX)).await else { return };
+        let names = listed.iter().filter(|of| of.in_use_quantity == Some(0)).map(|of| of.name.as_str());
+        // The names are random. Each submission begins elsewhere, so that limits that others have
+        // left do not hide this user's.
+        let (before, behind): (Vec<&str>, Vec<&str>) =
+            names.filter(|name| *name != new.name).partition(|name| *name < new.name.as_str());
+        let checks = behind.into_iter().chain(before).take(MAX_SWEPT).map(|name| async {
+            // The tags cost one call. The jobs of other users' arrays are not asked for.
+            let Ok(Some(found)) = consumables::find(session, name).await else { return };
+            let is_own = found.tags.get(RunningLimit::USER_TAG).is_some_and(|of| of == user.as_str());
+            // One without a number of jobs is of a key of `--once`, which is `awsb prune`'s.
+            if is_own && parts(&found).is_some() && matches!(ended(session, name).await, Ok(Some(_))) {
+                let _ = consumables::delete(session, name).await;
+            }
+        });
+        stream::iter(checks).buffer_unordered(CALLS_AT_ONCE).collect::<()>().await;
+    };
+    let _ = tokio::time::timeout(LONGEST_SWEEP, remove).await;
+}
+
 /// A limit whose array has ended, so that nothing needs it any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndedLimit {
@@ -256,9 +290,13 @@ async fn ended(session: &Session, name: &str) -> Result<Option<ConsumableResourc
         return Ok(None);
     }
     let Some(found) = consumables::find(session, name).await? else { return Ok(None) };
-    let parts = found.tags.get(RunningLimit::PARTS_TAG).and_then(|parts| parts.parse::<usize>().ok());
-    let is_complete = parts.is_some_and(|parts| jobs.len() >= parts);
+    let is_complete = parts(&found).is_some_and(|parts| jobs.len() >= parts);
     Ok((is_complete || age(&found) >= Some(SUBMISSION_IS_OVER)).then_some(found))
+}
+
+/// The number of jobs of the array that a limit belongs to.
+fn parts(limit: &ConsumableResource) -> Option<usize> {
+    limit.tags.get(RunningLimit::PARTS_TAG)?.parse().ok()
 }
 
 fn age(resource: &ConsumableResource) -> Option<Duration> {

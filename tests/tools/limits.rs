@@ -303,8 +303,9 @@ fn prune_removes_the_limits_of_arrays_that_have_ended_and_no_others() {
     let sandbox = Sandbox::with_aws();
     // Somebody's own resource is never a limit.
     resource(&sandbox, "awsb-limit", "1");
-    // Nobody waits for the first array; the second still runs.
-    let ended = submit(&sandbox, &["--array", "1-3%2", "--wrap", "true"]);
+    // Nobody waits for the first array, which is another user's; the second still runs.
+    let words = ["AWSB_USER=other", "bsub", "--parsable", "--array", "1-3%2", "--wrap", "true"];
+    let ended = sandbox.run("env", words).ok().job_id();
     wait_for(&sandbox, &ended, "SUCCEEDED");
     let ended_limit = resources(&sandbox)
         .iter()
@@ -394,6 +395,58 @@ fn bkill_removes_the_limit_of_an_array_that_ends_at_once() {
     sandbox.run("bkill", [outcome.stdout.trim()]).ok();
     let left: Vec<Value> = resources(&sandbox).iter().map(|r| r["consumableResourceName"].clone()).collect();
     assert_eq!(left, ["lic"]);
+}
+
+#[story]
+fn the_next_submission_with_a_limit_removes_those_of_arrays_that_bkill_has_ended() {
+    let mut sandbox = Sandbox::with_aws();
+    sandbox.set("AWSB_USER", "alice");
+    let sandbox = sandbox;
+    let names = || -> Vec<String> {
+        let all = resources(&sandbox);
+        let names = all.iter().filter_map(|r| Some(r["consumableResourceName"].as_str()?.to_owned()));
+        std::collections::BTreeSet::from_iter(names).into_iter().collect()
+    };
+    let limited = |user: &str, once: &[&str]| {
+        // It takes SIGTERM, and ends once there is a file `end`.
+        let end = sandbox.work().join("end").display().to_string();
+        let hold = format!("trap 'until [ -e {end} ]; do sleep 0.05; done; exit 1' TERM; {}", hold(&sandbox));
+        let before = names();
+        let variable = format!("AWSB_USER={user}");
+        let words = [&variable, "bsub", "--parsable", "--array", "1-3%1", "--wrap", &hold];
+        let id = sandbox.run("env", [&words[..], once].concat()).ok().job_id();
+        let all = names();
+        let new = all.into_iter().find(|name| !before.contains(name)).unwrap();
+        (id, new)
+    };
+    // Somebody's own resource of such a name has no tags, and is nobody's limit.
+    resource(&sandbox, "awsb-limit-own", "1");
+    // The tasks run, and bkill does not wait for their end.
+    let ended = |user: &str, once: &[&str]| {
+        let (id, limit) = limited(user, once);
+        wait_for(&sandbox, &format!("{id}:0"), "RUNNING");
+        sandbox.run("bkill", [&id]).ok();
+        assert!(names().contains(&limit), "{limit}: {:?}", names());
+        sandbox.file("end", "");
+        wait_for(&sandbox, &id, "FAILED");
+        std::fs::remove_file(sandbox.work().join("end")).unwrap();
+        limit
+    };
+    let of_others = ended("bob", &[]);
+    let of_key = ended("alice", &["--once", "night"]);
+    let own = ended("alice", &[]);
+    // A submission without a limit does not look, and neither does one of another user.
+    submit(&sandbox, &["--wrap", "true"]);
+    assert!(names().contains(&own), "{:?}", names());
+    let (runs, of_running) = limited("alice", &[]);
+    assert!(!names().contains(&own), "{:?}", names());
+    wait_for(&sandbox, &format!("{runs}:0"), "RUNNING");
+    let (waits, of_waiting) = limited("alice", &[]);
+    let mut expected = vec!["awsb-limit-own".to_owned(), of_others, of_key, of_running, of_waiting];
+    expected.sort();
+    assert_eq!(names(), expected);
+    sandbox.file("go", "");
+    sandbox.run("bwait", [&runs, &waits]).ok();
 }
 
 #[story]

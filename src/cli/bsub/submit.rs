@@ -6,8 +6,9 @@
 //! something.
 
 use std::io::IsTerminal;
+use std::pin::pin;
 
-use futures_util::future::{OptionFuture, join_all};
+use futures_util::future::{Either, OptionFuture, join_all, select};
 
 use super::args::Args;
 use super::image::JobImages;
@@ -286,7 +287,20 @@ impl Args {
         let submitted = tokio::select! {
             biased;
             signal = signals.next() => Err(progress.interrupted(signal)),
-            submitted = self.submit_all(&session, requests, &progress) => {
+            submitted = async {
+                let submit = pin!(self.submit_all(&session, requests, &progress));
+                let remove = pin!(batch::remove_earlier_limits(&session, requests));
+                match select(submit, remove).await {
+                    // A failure is reported at once.
+                    Either::Left((submitted, remove)) => {
+                        if submitted.is_ok() {
+                            remove.await;
+                        }
+                        submitted
+                    }
+                    Either::Right(((), submit)) => submit.await,
+                }
+            } => {
                 submitted.map_err(|f| progress.after_others(f).map_hints(|hint| session.advice(hint)))
             }
         };

@@ -174,7 +174,7 @@ fn used_of(environments: &[ComputeEnvironment], used: &HashMap<String, i64>) -> 
 fn columns(statuses: &[Status]) -> Vec<Column> {
     let column = |name, rank| Column { rank, ..Column::new(name) };
     let mut columns = vec![
-        Column { truncate: Truncate::End(8), ..Column::new("jobQueueName") },
+        Column { truncate: Truncate::Name(8), ..Column::new("jobQueueName") },
         column("priority", 7),
         column("state", 0),
         column("status", 1),

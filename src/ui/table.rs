@@ -34,7 +34,10 @@ pub enum Truncate {
     /// The picture goes first. If no other column can give way, the end is truncated, down to this
     /// many columns.
     Picture(usize),
-    /// The cells are job IDs, which are truncated last: in the middle, down to this many columns.
+    /// The cells are names that the next command needs. They are truncated at the end, down to this
+    /// many columns, once the columns that are nice to have are gone.
+    Name(usize),
+    /// The cells are IDs, which are truncated last: in the middle, down to this many columns.
     Middle(usize),
 }
 
@@ -49,7 +52,7 @@ impl Column {
         match self.truncate {
             Truncate::Picture(_) => words,
             Truncate::End(least) => natural.min(least.max(COMFORT)),
-            Truncate::Never | Truncate::Middle(_) => natural,
+            Truncate::Never | Truncate::Name(_) | Truncate::Middle(_) => natural,
         }
     }
 
@@ -58,7 +61,7 @@ impl Column {
     fn least(&self, natural: usize, last: bool) -> usize {
         match self.truncate {
             Truncate::Never => natural,
-            Truncate::End(least) | Truncate::Picture(least) => natural.min(least),
+            Truncate::End(least) | Truncate::Name(least) | Truncate::Picture(least) => natural.min(least),
             Truncate::Middle(least) if last => natural.min(least),
             Truncate::Middle(_) => natural,
         }
@@ -148,7 +151,7 @@ impl<'a> Table<'a> {
             let cell = match column.truncate {
                 _ if !self.output.is_terminal() => cell.clone(),
                 Truncate::Never => cell.clone(),
-                Truncate::End(_) | Truncate::Picture(_) => cell.cut(*width),
+                Truncate::End(_) | Truncate::Name(_) | Truncate::Picture(_) => cell.cut(*width),
                 Truncate::Middle(_) => cell.cut_id(*width),
             };
             line.extend(std::iter::repeat_n(' ', blanks));

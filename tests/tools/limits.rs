@@ -299,6 +299,30 @@ fn a_limit_stays_while_its_array_runs() {
 }
 
 #[story]
+fn a_terminal_shows_the_names_of_limits_whole() {
+    let sandbox = Sandbox::new();
+    let hold = hold(&sandbox);
+    let arrays = [0, 1].map(|_| submit(&sandbox, &["--array", "1-3%1", "--wrap", &hold]));
+    let names: Vec<String> = resources(&sandbox)
+        .iter()
+        .filter_map(|limit| Some(limit["consumableResourceName"].as_str()?.to_owned()))
+        .collect();
+    let args = ["--resources", "-a"];
+    for columns in [80, 100] {
+        let screen = Terminal::new(columns).run(&sandbox, "bqueues", args).ok().screen();
+        // The beginning of an ID names its job.
+        let shown = |id: &String| if columns < 100 { id[..12].to_owned() } else { id.clone() };
+        for text in names.iter().cloned().chain(arrays.iter().map(shown)) {
+            assert!(screen.contains(&text), "{columns}, {text}: {screen}");
+        }
+    }
+    let pipe = sandbox.run("bqueues", args).ok().stdout;
+    assert!(names.iter().chain(&arrays).all(|text| pipe.contains(text)), "{pipe}");
+    sandbox.file("go", "");
+    sandbox.run("bwait", &arrays).ok();
+}
+
+#[story]
 fn prune_removes_the_limits_of_arrays_that_have_ended_and_no_others() {
     let sandbox = Sandbox::with_aws();
     // Somebody's own resource is never a limit.

@@ -89,9 +89,11 @@ impl Args {
             }
             Format::Plain => {
                 let column = |name, rank| Column { rank, ..Column::new(name) };
+                // The names of limits differ at their ends only.
+                let id = |name, rank| Column { truncate: Truncate::Middle(9), ..column(name, rank) };
                 let has_limits = views.iter().any(ResourceView::is_limit);
                 let mut columns = vec![
-                    Column { truncate: Truncate::End(8), ..Column::new("resource") },
+                    id("resource", 0),
                     column("type", 4),
                     column("total", 1),
                     column("inUse", 0),
@@ -100,10 +102,8 @@ impl Args {
                     column("waiting", 3),
                 ];
                 if has_limits {
-                    columns.extend(
-                        [("jobId", Truncate::Middle(9)), ("jobName", Truncate::End(8))]
-                            .map(|(name, truncate)| Column { truncate, rank: 1, ..Column::new(name) }),
-                    );
+                    let name = Column { truncate: Truncate::End(8), ..column("jobName", 2) };
+                    columns.extend([id("jobId", 1), name]);
                 }
                 let mut table = output.table(columns);
                 let row = |view: &ResourceView| {

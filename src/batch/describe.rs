@@ -192,7 +192,7 @@ pub(super) fn parts_in_words(whole: &Job) -> String {
 
 /// The failure for a job that Batch does not know.
 pub fn unknown(session: &Session, id: &JobId) -> Failure {
-    let failure = Failure::failed(format!("there is no job {id} ({})", session.describe()))
+    let failure = Failure::new(ErrorKind::NotFound, format!("there is no job {id} ({})", session.describe()))
         .hint("`bstat -s ALL` lists the jobs that Batch still has; it removes ended jobs after some days");
     if id.is_full() {
         failure

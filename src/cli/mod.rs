@@ -12,7 +12,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::aws::Session;
 use crate::config::{ClusterSelector, parse_region};
-use crate::ui::{Exit, Failure, Format, Output, SignalListener};
+use crate::ui::{self, Exit, Failure, Format, Output, SignalListener};
 use awsb_model::payload::launcher::quote;
 use awsb_model::{Submitter, words};
 
@@ -95,6 +95,22 @@ impl CommonArgs {
             profile: self.profile.clone(),
             region: self.region.clone(),
             by_old_rules: false,
+        }
+    }
+}
+
+impl CommonArgs {
+    /// The thing that a tool shows. If it does not exist, the JSON array is empty.
+    ///
+    /// # Errors
+    /// The failure to find it.
+    pub fn found<T>(&self, found: Result<T, Failure>) -> Result<T, Failure> {
+        match found {
+            Err(failure) if failure.kind() == ui::ErrorKind::NotFound => {
+                self.output().show_none()?;
+                Err(failure)
+            }
+            found => found,
         }
     }
 }

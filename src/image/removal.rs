@@ -1,7 +1,7 @@
 //! The outcome of a removal, whether the image was in ECR or on an engine.
 
 use super::ImageId;
-use crate::ui::Failure;
+use crate::ui::{ErrorKind, Failure};
 
 /// An image or a tag that has been removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,5 +14,6 @@ pub struct Removed {
 
 /// The failure for an image that does not exist.
 pub fn not_there(id: &ImageId, place: &str) -> Failure {
-    Failure::failed(format!("there is no image {id} in {place}")).hint("`bimage list` lists the images")
+    Failure::new(ErrorKind::NotFound, format!("there is no image {id} in {place}"))
+        .hint("`bimage list` lists the images")
 }

@@ -319,6 +319,15 @@ impl Output {
         JsonArray { output: self, begun: false }
     }
 
+    /// Prints an empty array if JSON is printed. A tool that shows things has found none of those
+    /// that were named.
+    ///
+    /// # Errors
+    /// As [`Output::write`].
+    pub fn show_none(&self) -> Result<(), Failure> {
+        if self.format == Format::Json { self.json_array().finish() } else { Ok(()) }
+    }
+
     /// Begins a JSON array whose first element is begun before all of it is known.
     pub fn open_array(&self) -> OpenArray<'_> {
         OpenArray { output: self, state: Opened::Not }

@@ -30,6 +30,7 @@ mod first_job;
 mod hosts;
 mod inputs;
 mod installer;
+mod json;
 mod launcher;
 mod limits;
 mod login;

@@ -4,7 +4,7 @@ use super::super::CommonArgs;
 use crate::aws::Session;
 use crate::cloud::{self, Maker, Stack};
 use crate::config::{self, ClusterSelector, Place};
-use crate::ui::Failure;
+use crate::ui::{ErrorKind, Failure};
 
 /// Opens a session with the account in which the cluster `name` is, or is to be: that of the
 /// cluster which `--cluster` names, else that of `[cluster.NAME]` in the settings, else that of
@@ -77,7 +77,7 @@ pub(super) async fn find(session: &Session, name: &str) -> Result<Option<Stack>,
 
 /// The failure for a cluster that does not exist.
 pub(super) fn missing(session: &Session, name: &str) -> Failure {
-    Failure::failed(format!("there is no cluster `{name}` in {}", session.place()))
+    Failure::new(ErrorKind::NotFound, format!("there is no cluster `{name}` in {}", session.place()))
         .hint("`bcluster list` lists the clusters of this account and region")
         .hint("`--region` and `--profile` choose others")
 }

@@ -35,7 +35,7 @@ impl Args {
     pub(super) async fn run(&self, common: &CommonArgs) -> Result<Exit, Failure> {
         let name = self.name.as_str();
         let session = open(common, Some(name)).await?;
-        let mut stack = cluster(&session, name).await?;
+        let mut stack = common.found(cluster(&session, name).await)?;
         let mut contact = ResilientSession::new(session, TOOL);
         if self.wait && stack.status.is_in_progress() {
             let doing = match stack.status.phase() {

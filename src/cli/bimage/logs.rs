@@ -57,7 +57,7 @@ impl Args {
             return Ok(Exit::Done);
         }
         let build = contact.keep(async |session| codebuild::describe(session, &id).await).await?;
-        let build = build.ok_or_else(|| codebuild::no_such_build(contact.session(), &id))?;
+        let build = common.found(build.ok_or_else(|| codebuild::no_such_build(contact.session(), &id)))?;
         has_log(&build)?;
         let Log::Stream(place) = &build.log else {
             return Err(match build.has_ended() {

@@ -54,6 +54,7 @@ impl Args {
             return Ok(exit);
         }
         if found.is_empty() {
+            common.output().show_none()?;
             return Ok(exit);
         }
         if !confirm(&store, &found).await? {

@@ -23,7 +23,7 @@ impl Args {
         store.print_location_note(&session);
         let id = store.resolve(&self.tag)?;
         let details = store.details(&id).await?;
-        let details = details.ok_or_else(|| not_there(&id, &store.describe()))?;
+        let details = common.found(details.ok_or_else(|| not_there(&id, &store.describe())))?;
         common.output().show(&ImageView(details))?;
         Ok(Exit::Done)
     }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::aws::Session;
 use crate::batch;
 use crate::stage::{OutputFile, fetch_outputs, list_outputs};
-use crate::ui::{Exit, Failure, Format, Layout, Output, View, local_rfc3339, print_message};
+use crate::ui::{ErrorKind, Exit, Failure, Format, Layout, Output, View, local_rfc3339, print_message};
 use awsb_model::JobId;
 
 /// Lists the files of jobs, or fetches them into a directory; those of several jobs into one for
@@ -21,7 +21,15 @@ pub async fn run(
     let mut exit = Exit::Done;
     let mut listing = Vec::new();
     for id in ids {
-        let files = files_of(session, id).await?;
+        let files = match files_of(session, id).await {
+            // The files of the other jobs are shown all the same.
+            Err(failure) if failure.kind() == ErrorKind::NotFound => {
+                failure.report("bout");
+                exit = Exit::Failed;
+                continue;
+            }
+            files => files?,
+        };
         let Some(directory) = directory else {
             listing.extend(files.into_iter().map(|file| (file, None)));
             continue;

@@ -21,7 +21,7 @@ use super::{CommonArgs, container_hint, job_args};
 use crate::aws::{ResilientSession, Session};
 use crate::batch::{self, Job};
 use crate::logs::{self, Event, FollowEnd, FollowOptions, LogQuery, LogStreamRef, TimeRange};
-use crate::ui::{Exit, Failure, Format, JsonArray, print_message, until_signal};
+use crate::ui::{ErrorKind, Exit, Failure, Format, JsonArray, print_message, until_signal};
 use awsb_model::{Invalid, JobId, ParsedJobRefs, Status, TaskIds, TimeArg, container_name, words};
 
 /// Show a job's output: all lines that it has printed
@@ -153,7 +153,7 @@ impl Args {
         let session = Arc::new(self.common.open().await?);
         if self.files {
             // The files of a job stay when Batch has removed the job.
-            let ids = named.resolve(&session, self.task).await?;
+            let ids = self.common.found(named.resolve(&session, self.task).await)?;
             return files::run(&session, &self.common.output(), &ids, self.directory.as_deref()).await;
         }
         let mut found = named.find(&session, self.task).await?;
@@ -197,8 +197,12 @@ impl Args {
                 self.read(&session, job, &query, &mut show).await.map(|()| None)
             };
             match shown.await {
-                // The other jobs are shown all the same.
-                Err(failure) if !is_one && !failure.is_retryable() && !failure.is_reader_gone() => {
+                // The other jobs are shown all the same, and the array is closed.
+                Err(failure)
+                    if !(is_one && (array.is_none() || failure.kind() == ErrorKind::Usage))
+                        && !failure.is_retryable()
+                        && !failure.is_reader_gone() =>
+                {
                     failure.report("bout");
                     exit = Exit::Failed;
                 }
@@ -210,10 +214,11 @@ impl Args {
                 }
             }
         }
-        if !found.jobs.is_empty() {
-            array.map_or(Ok(()), JsonArray::finish)?;
-            if let Sink::Directory(directory) = sink {
-                directory.report(&output)?;
+        array.map_or(Ok(()), JsonArray::finish)?;
+        if let Sink::Directory(directory) = sink {
+            match found.jobs.is_empty() {
+                true => output.show_none()?,
+                false => directory.report(&output)?,
             }
         }
         Ok(found.report("bout", exit))

@@ -9,7 +9,7 @@ use super::project::{self, refused};
 use crate::aws::{ResilientSession, Session, explain};
 use crate::batch::PollInterval;
 use crate::logs::{Event, StreamFollower};
-use crate::ui::Failure;
+use crate::ui::{ErrorKind, Failure};
 
 /// The shortest interval between two requests for the state of a build: right after a change.
 const SHORTEST: Duration = Duration::from_millis(300);
@@ -115,7 +115,7 @@ pub async fn describe(session: &Session, id: &str) -> Result<Option<Build>, Fail
 /// The failure for a build that does not exist. CodeBuild keeps the history for a year (User Guide,
 /// `Quotas for AWS CodeBuild`).
 pub fn no_such_build(session: &Session, id: &str) -> Failure {
-    Failure::failed(format!("there is no build {id} ({})", session.describe()))
+    Failure::new(ErrorKind::NotFound, format!("there is no build {id} ({})", session.describe()))
         .hint("CodeBuild forgets a build after a year")
 }
 

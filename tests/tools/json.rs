@@ -1,0 +1,130 @@
+//! `--json`: one array on standard output, whatever is found.
+
+use std::collections::BTreeSet;
+
+use awsb_testkit::{Answer, BadServer, Outcome, Sandbox, story};
+use serde_json::{Value, json};
+
+const ID: &str = "aaaaaaaa-1111-4222-8333-444455556666";
+
+/// ECR and CodeBuild with a repository that has no image, and no build.
+fn empty() -> BadServer {
+    BadServer::start(|request, _| {
+        let target = request.header("x-amz-target").unwrap_or_default();
+        match target.rsplit('.').next().unwrap_or_default() {
+            "DescribeRepositories" => Answer::json(json!({"repositories": [{
+                "repositoryName": "lab/genomics", "registryId": "123456789012",
+                "repositoryUri": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/lab/genomics",
+            }]})),
+            "DescribeImages" => Answer::error(400, "ImageNotFoundException", "The image is not there"),
+            "BatchGetBuilds" => Answer::json(json!({"builds": [], "buildsNotFound": [format!("awsb:{ID}")]})),
+            _ => Answer::error(400, "ClientException", "not asked for"),
+        }
+    })
+}
+
+/// A line of arguments with `--json`, which names something that is not there.
+type Line<'a> = (&'a str, &'a [&'a str]);
+
+/// Those that show things, or do something to each of several.
+const LOOKUPS: [Line<'static>; 15] = [
+    ("bstat", &[ID]),
+    ("bstat", &["--why", ID]),
+    ("bout", &[ID]),
+    ("bout", &["-d", "lines", ID]),
+    ("bout", &["--files", ID]),
+    ("bout", &["--files", ID, "bbbbbbbb-1111-4222-8333-444455556666"]),
+    ("bkill", &[ID]),
+    ("bkill", &["--dry-run", ID]),
+    ("bwait", &[ID]),
+    ("bqueues", &["nosuch"]),
+    ("bqueues", &["--resources", "nosuch"]),
+    ("bhosts", &["i-0123456789abcdef0"]),
+    ("bimage", &["show", "nosuch"]),
+    ("bimage", &["rm", "--dry-run", "nosuch"]),
+    ("bcluster", &["show", "-c", "local", "nosuch"]),
+];
+
+/// Those that do one thing, or follow it.
+const COMMANDS: [Line<'static>; 6] = [
+    ("bsub", &["--rerun", ID]),
+    ("bexec", &["--forward", "8888", ID]),
+    ("bout", &["-f", ID]),
+    ("bcluster", &["stop", "-c", "local", "nosuch"]),
+    ("bcluster", &["delete", "-c", "local", "--yes", "nosuch"]),
+    ("blocal", &["start", "-c", "nosuch"]),
+];
+
+/// Tools and commands whose `--json` names nothing.
+const WITHOUT_NAMES: [&str; 3] = ["awsb doctor", "awsb prune", "awsb completions"];
+
+#[story]
+fn what_is_not_there_is_an_empty_array() {
+    let (local, server) = (Sandbox::new(), empty());
+    let far = Sandbox::at(&server.endpoint());
+    let path = format!("{}/awsb/config.toml", far.get("XDG_CONFIG_HOME").unwrap());
+    let config = std::fs::read_to_string(path).unwrap();
+    far.config(&format!("{config}ecr_repository = \"lab/genomics\"\n"));
+    let run = |(tool, args): &Line<'_>| -> Outcome {
+        let sandbox = if *tool == "bimage" { &far } else { &local };
+        sandbox.run(tool, [&["--json"], *args].concat())
+    };
+    let build = format!("awsb:{ID}");
+    let logs: Line<'_> = ("bimage", &["logs", &build]);
+    for line in LOOKUPS.iter().chain([&logs]) {
+        let outcome = run(line);
+        let seen = (outcome.code(), outcome.stdout.as_str());
+        assert_eq!(seen, (1, "[]\n"), "{line:?}: {outcome}");
+        assert!(outcome.stderr.contains(": error: "), "{line:?}: {outcome}");
+    }
+    for line in &COMMANDS {
+        let outcome = run(line);
+        assert!(outcome.code() > 0 && outcome.stdout.is_empty(), "{line:?}: {outcome}");
+    }
+    // Those that are there are shown beside.
+    let there = local.run("bsub", ["-K", "--parsable", "--wrap", "echo hi"]).ok().job_id();
+    for (tool, args) in LOOKUPS.iter().filter(|(_, args)| args.last() == Some(&ID) && args.len() == 1) {
+        let outcome = local.run(tool, [&["--json", &there], *args].concat());
+        let shown: Value = serde_json::from_str(&outcome.stdout).unwrap_or_default();
+        let ids: Vec<_> = shown.as_array().into_iter().flatten().map(|one| &one["jobId"]).collect();
+        assert_eq!((outcome.code(), ids.as_slice()), (1, &[&json!(there)][..]), "{tool}: {outcome}");
+    }
+}
+
+#[story]
+fn where_nothing_can_be_asked_nothing_is_printed() {
+    let sandbox = Sandbox::new();
+    for (tool, args) in LOOKUPS.iter().filter(|(tool, _)| !matches!(*tool, "bimage" | "bcluster")) {
+        let outcome = sandbox.run(tool, [&["--json", "--queue-of-nobody"], *args].concat());
+        assert_eq!((outcome.code(), outcome.stdout.as_str()), (2, ""), "{tool} {args:?}: {outcome}");
+    }
+    let denied = BadServer::start(|_, _| Answer::error(403, "AccessDeniedException", "no"));
+    let sandbox = Sandbox::at(&denied.endpoint());
+    for (tool, args) in [("bstat", &[ID][..]), ("bout", &[ID]), ("bkill", &[ID]), ("bqueues", &["nosuch"])] {
+        let outcome = sandbox.run(tool, [&["--json"], args].concat());
+        assert_eq!((outcome.code(), outcome.stdout.as_str()), (1, ""), "{tool} {args:?}: {outcome}");
+    }
+}
+
+#[story]
+fn every_tool_with_json_is_among_these() {
+    let sandbox = Sandbox::new();
+    let overview = sandbox.run("awsb", ["--man"]).ok().stdout;
+    let tools = overview.lines().filter_map(|line| line.strip_prefix("\\fBawsb ")?.strip_suffix("\\fR"));
+    let has_json = |words: &str| {
+        let outcome = sandbox.run("sh", ["-c", &format!("{words} --help")]).ok();
+        outcome.stdout.contains("--json")
+    };
+    let mut found = BTreeSet::new();
+    for name in tools.filter(|name| *name != "help") {
+        let tool = format!("b{name}");
+        let is_tool = sandbox.run("sh", ["-c", &format!("command -v {tool}")]).code() == 0;
+        let words = if is_tool { tool } else { format!("awsb {name}") };
+        if has_json(&words) {
+            found.insert(words);
+        }
+    }
+    let named = LOOKUPS.iter().chain(&COMMANDS).map(|(tool, _)| (*tool).to_owned());
+    let all: BTreeSet<String> = named.chain(WITHOUT_NAMES.map(str::to_owned)).collect();
+    assert_eq!(found, all);
+}

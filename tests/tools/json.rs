@@ -128,3 +128,24 @@ fn every_tool_with_json_is_among_these() {
     let all: BTreeSet<String> = named.chain(WITHOUT_NAMES.map(str::to_owned)).collect();
     assert_eq!(found, all);
 }
+
+#[story]
+fn a_dry_run_prints_the_calls_with_json_as_without() {
+    let sandbox = Sandbox::new();
+    let args = ["--dry-run", "--job-name", "n", "--array", "1-4%2", "--wrap", "true"];
+    let shown = sandbox.run("bsub", [&["--json"], &args[..]].concat()).ok();
+    let calls = shown.json();
+    let operations: Vec<&Value> =
+        calls.as_array().into_iter().flatten().map(|call| &call["operation"]).collect();
+    assert_eq!(operations, [&json!("CreateConsumableResource"), &json!("SubmitJob")]);
+    assert_eq!(calls[1]["request"]["jobName"], "n");
+    assert_eq!(calls[1]["request"]["arrayProperties"]["size"], 4);
+    // Each call has a name, and what is sent under the service's own names.
+    let keys = |call: &Value| call.as_object().map(|call| call.keys().cloned().collect::<Vec<_>>());
+    for call in calls.as_array().into_iter().flatten() {
+        assert_eq!(keys(call), Some(vec!["operation".to_owned(), "request".to_owned()]));
+    }
+    let plain = sandbox.run("bsub", args).ok().json();
+    assert_eq!(plain[1]["request"]["arrayProperties"], calls[1]["request"]["arrayProperties"]);
+    assert_eq!(sandbox.run("bstat", ["-s", "ALL", "--json"]).ok().json(), json!([]));
+}

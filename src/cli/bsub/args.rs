@@ -63,7 +63,7 @@ pub struct Args {
     #[arg(long, value_name = "TIME", allow_negative_numbers = true, help_heading = "Submission")]
     pub(super) submit_timeout: Option<Period>,
     /// Print the requests without sending them
-    #[arg(long, conflicts_with_all = ["parsable", "json", "quiet"], help_heading = "Submission")]
+    #[arg(long, conflicts_with_all = ["parsable", "quiet"], help_heading = "Submission")]
     pub(super) dry_run: bool,
     /// Fail if Batch cannot honour a directive, or if the job can never run
     #[arg(long, help_heading = "Submission")]

@@ -172,7 +172,6 @@ pub fn together() -> Vec<Case> {
         (&["--parsable", "-I", "true"], &["--parsable", "--interactive"]),
         (&["--kill-on-interrupt", "true"], &["--kill-on-interrupt", "--wait"]),
         (&["--quiet", "--json", "true"], &["--quiet", "--json"]),
-        (&["--dry-run", "--json", "true"], &["--dry-run", "--json"]),
         (&["--dry-run", "--parsable", "true"], &["--dry-run", "--parsable"]),
         (&["--dry-run", "--quiet", "true"], &["--dry-run", "--quiet"]),
         (&["--env-exclude", "A*", "true"], &["--env-exclude A*", "`-e all`"]),

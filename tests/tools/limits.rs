@@ -552,6 +552,32 @@ fn resources_that_a_job_cannot_have() {
 }
 
 #[story]
+fn two_quantities_of_one_licence_in_the_same_place_are_refused() {
+    let sandbox = Sandbox::with_aws();
+    resource(&sandbox, "lic", "9");
+    let twice = "lic is asked for twice, 1 and 2 of it: give it once";
+    let line = ["--dry-run", "--consume", "lic=1", "--consume", "lic=2", "true"];
+    let message = sandbox.run("bsub", line).failed_with(2);
+    assert!(message.contains(&format!("--consume: {twice}")), "{message}");
+    for (lines, place) in [
+        ("#AWSB --consume lic=1\n#AWSB --consume lic=2", "line 3: `#AWSB --consume lic=2`"),
+        ("#AWSB --consume lic=1 --consume lic=2", "line 2: `#AWSB --consume lic=1 --consume lic=2`"),
+        ("#BSUB -R 'rusage[lic=1] rusage[lic=2]'", "line 2: "),
+    ] {
+        sandbox.file("job.sh", format!("#!/bin/sh\n{lines}\ntrue\n"));
+        let message = sandbox.run("bsub", ["--dry-run", "job.sh"]).failed_with(2);
+        assert!(message.contains(twice) && message.contains(place), "{lines}: {message}");
+    }
+    // Another place replaces it, and the same twice is the same.
+    sandbox.file("job.sh", "#!/bin/sh\n#BSUB -R 'rusage[lic=1]'\n#AWSB --consume lic=2\ntrue\n");
+    for (args, quantity) in [(&[][..], 2), (&["--consume", "lic=4", "--consume", "lic=4"], 4)] {
+        let request = sandbox.run("bsub", [&["--dry-run"], args, &["job.sh"]].concat()).ok().json();
+        let taken = &request[0]["request"]["consumableResourcePropertiesOverride"]["consumableResourceList"];
+        assert_eq!(*taken, json!([{"consumableResource": "lic", "quantity": quantity}]));
+    }
+}
+
+#[story]
 fn scripts_ask_for_licences_and_limits() {
     let sandbox = Sandbox::with_aws();
     for name in ["matlab", "ansys"] {

@@ -31,6 +31,28 @@ impl Consumption {
     }
 }
 
+/// Checks the consumable resources that one place gives, such as a command line.
+///
+/// # Errors
+/// When it gives two quantities of one resource. Whether the job takes the first, the last or both
+/// together cannot be known.
+pub fn check_consumption(given: &[Consumption]) -> Result<(), Invalid> {
+    for (n, one) in given.iter().enumerate() {
+        let before = given.iter().take(n).find(|other| other.name() == one.name());
+        if let Some(before) = before.filter(|before| before.quantity != one.quantity) {
+            return Err(given_twice(one.name(), &before.quantity.to_string(), &one.quantity.to_string()));
+        }
+    }
+    Ok(())
+}
+
+/// The reason why two quantities of one resource are refused.
+pub(crate) fn given_twice(name: &str, first: &str, second: &str) -> Invalid {
+    Invalid::because(format!(
+        "{name} is asked for twice, {first} and {second} of it: give it once, with the quantity that the job takes"
+    ))
+}
+
 /// The name of a consumable resource that is given by its name or its ARN.
 pub fn consumable_name(text: &str) -> &str {
     match text.split_once(IN_ARN) {

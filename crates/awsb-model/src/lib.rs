@@ -63,7 +63,7 @@ pub mod words;
 
 pub use array::{ArraySize, Tasks};
 pub use capacity::{Demand, InstanceType};
-pub use consumables::{Consumption, RunningLimit, consumable_name, consumable_resource};
+pub use consumables::{Consumption, RunningLimit, check_consumption, consumable_name, consumable_resource};
 pub use container::{ContainerChanges, Role, Secret, User};
 pub use dependency::{
     Awaited, Dependency, DependencyArg, DependencyKind, NAME_LASTS, NamePattern, NamedJob, NoneToAwait,

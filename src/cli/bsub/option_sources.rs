@@ -12,6 +12,7 @@ use super::stdin::is_stdin;
 use crate::stage::one_line;
 use crate::ui::{Failure, print_message};
 use awsb_model::Directives;
+use awsb_model::check_consumption;
 use awsb_model::directives::{About, DirectiveOptions, Remark, SharedConsumption};
 
 /// A line of options, without a command.
@@ -127,9 +128,20 @@ pub fn by_directives(
     let mut failures: Vec<(usize, Failure)> =
         directives.errors.iter().map(|remark| (remark.line, wrong(remark))).collect();
     let mut options = Options::default();
+    let mut own = Vec::new();
     for directive in &directives.options {
         match options_of(directive, &options, script, given) {
-            Ok(more) => options = options.and(more),
+            Ok(more) => {
+                // Those of other schedulers are theirs to check, and count below those of awsb.
+                if directive.is_own() {
+                    own.extend(more.consume.clone());
+                    if let Err(e) = check_consumption(&own) {
+                        let failure = Failure::usage(format!("{}: --consume: {e}", place(directive, script)));
+                        failures.push((directive.line, failure));
+                    }
+                }
+                options = options.and(more);
+            }
             Err(failure) => failures.push((directive.line, failure)),
         }
     }
@@ -164,7 +176,12 @@ pub(super) fn queue_directive(directives: &Directives, script: &str) -> Option<S
     let names_queue =
         |directive: &&DirectiveOptions| parse(&directive.words).is_ok_and(|o| o.queue.is_some());
     let directive = directives.options.iter().rev().find(names_queue)?;
-    Some(format!("{script}, line {}: `{}`", directive.line, shortened(&directive.text)))
+    Some(place(directive, script))
+}
+
+/// The place of a directive in the script, and its text.
+fn place(directive: &DirectiveOptions, script: &str) -> String {
+    format!("{script}, line {}: `{}`", directive.line, shortened(&directive.text))
 }
 
 /// The options of one directive, which comes after `others`.
@@ -174,7 +191,7 @@ fn options_of(
     script: &str,
     given: &Options,
 ) -> Result<Options, Failure> {
-    let place = format!("{script}, line {}: `{}`", directive.line, shortened(&directive.text));
+    let place = place(directive, script);
     let more = parse(&directive.words).map_err(|e| e.failure(&place, |option| option))?;
     // All directives of a script count together. Only another source can replace one.
     if more.make_an_array_of_nodes(others) {
@@ -201,6 +218,7 @@ pub fn by_defaults<'a>(
     for (words, place) in defaults {
         // In the settings file, an option has no dashes in front of it.
         let more = parse(words).map_err(|e| e.failure(place, |option| option.trim_start_matches('-')))?;
+        check_consumption(&more.consume).map_err(|e| Failure::usage(format!("{place}: {e}")))?;
         if more.build.is_some() {
             return Err(Failure::usage(format!(
                 "{place}: --build cannot be a default, as not every job has an image to build"

@@ -4,7 +4,9 @@ use std::ops::Deref;
 
 use super::options::Options;
 use crate::ui::Failure;
-use awsb_model::{ArrayLimit, ContainerChanges, EnvArg, Image, Invalid, Timeout, WallTime, WorkDir};
+use awsb_model::{
+    ArrayLimit, ContainerChanges, EnvArg, Image, Invalid, Timeout, WallTime, WorkDir, check_consumption,
+};
 
 /// The options of a job. They are resolved once and cannot be changed afterwards.
 #[derive(Debug, Clone)]
@@ -33,6 +35,7 @@ impl ResolvedOptions {
             )));
         }
         check_wait(command_line, &options)?;
+        check_consume(command_line)?;
         if options.commands.is_some() && command_line.commands.is_none() {
             return Err(Failure::usage(
                 "--commands cannot be used with a script or a command: its file has the commands",
@@ -63,6 +66,7 @@ impl ResolvedOptions {
                 .hint("to change it, submit the script again"));
         }
         check_wait(command_line, command_line)?;
+        check_consume(command_line)?;
         Ok(Self(command_line.clone()))
     }
 
@@ -123,6 +127,11 @@ impl ResolvedOptions {
 
 fn ends_with_waiter(options: &Options) -> bool {
     options.kill_on_interrupt && (options.wait || options.interactive)
+}
+
+/// One of two quantities of a resource is not the one that was meant.
+fn check_consume(command_line: &Options) -> Result<(), Failure> {
+    check_consumption(&command_line.consume).map_err(|e| Failure::usage(format!("--consume: {e}")))
 }
 
 /// A command that does not wait cannot be interrupted while it waits. As a default of the settings

@@ -205,7 +205,7 @@ fn scheduling(options: &ResolvedOptions) -> Result<Scheduling, Failure> {
     })
 }
 
-/// The consumable resources of `--consume`. The last of several values for one resource counts.
+/// The consumable resources of `--consume`. The last place that gives a resource counts.
 pub(super) fn consumption(given: &[Consumption]) -> Vec<Consumption> {
     let mut all: Vec<Consumption> = Vec::new();
     for one in given {

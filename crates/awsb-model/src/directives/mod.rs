@@ -15,8 +15,8 @@ mod words;
 use super::script::is_binary;
 use line::Line;
 pub use lsf::{LsfUnit, about as about_lsfs};
-use result::At;
 pub use result::{About, DirectiveOptions, Directives, Remark, SharedConsumption};
+use result::{At, OWN_PREFIX};
 pub use shape::{LsfShape, SlurmShape};
 pub use slurm::{about as about_slurms, about_letter as about_slurms_letter};
 pub use variables::{instead_of_variable, read_variables};
@@ -33,7 +33,7 @@ enum Dialect {
 
 impl Dialect {
     const ALL: [(Self, &'static str, Quoting); 3] = [
-        (Self::Awsb, "#AWSB", Quoting::Shell),
+        (Self::Awsb, OWN_PREFIX, Quoting::Shell),
         (Self::Slurm, "#SBATCH", Quoting::Slurm),
         (Self::Lsf, "#BSUB", Quoting::Shell),
     ];

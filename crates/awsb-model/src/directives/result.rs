@@ -6,6 +6,9 @@ use std::fmt;
 use super::shape::{LsfShape, SlurmShape};
 use crate::{Consumption, EarlySignal};
 
+/// The beginning of the lines of awsb itself.
+pub(super) const OWN_PREFIX: &str = "#AWSB";
+
 /// The directives of a script.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Directives {
@@ -43,6 +46,13 @@ pub struct DirectiveOptions {
     pub line: usize,
     /// The directive as it was written, such as `#SBATCH --mem=4G`.
     pub text: String,
+}
+
+impl DirectiveOptions {
+    /// Whether it is a directive of awsb itself, and not of another scheduler.
+    pub fn is_own(&self) -> bool {
+        self.text.starts_with(OWN_PREFIX)
+    }
 }
 
 /// How much of a consumable resource all nodes of the job take together. In Batch, each node takes

@@ -8,6 +8,7 @@ use super::super::result::{At, Directives};
 use super::super::shape::LsfShape;
 use super::require::{Per, sections, usages};
 use super::table::Key;
+use crate::consumables::given_twice;
 use crate::{
     ArrayIds, Consumption, EarlySignal, EnvArg, Invalid, JobName, JobNumber, JobRef, Memory, TaskIds,
 };
@@ -221,10 +222,16 @@ impl Job {
                             // host).
                             "mem" => {
                                 let memory = self.memory(value, "M", at, found)?;
-                                self.reserved = Some(((memory, per), at.clone()));
+                                let shown =
+                                    |(memory, per): (Memory, Per)| per.of(format!("{}M", memory.mib()));
+                                place_once(&mut self.reserved, (memory, per), at).map_err(|before| {
+                                    given_twice(name, &shown(before), &shown((memory, per)))
+                                })?;
                             }
                             "ngpus" | "ngpus_physical" | "ngpus_excl_p" | "ngpus_shared" => {
-                                self.gpus = Some(((count(value)?, per), at.clone()));
+                                let number = count(value)?;
+                                place_once(&mut self.gpus, (number, per), at)
+                                    .map_err(|(n, p)| given_twice(name, &p.of(n), &per.of(number)))?;
                             }
                             // Of the phases of a reservation of memory, the largest is used.
                             "duration" | "decay" => ends_early = Some(name),
@@ -237,7 +244,7 @@ impl Job {
                                 let consumption = format!("{name}={value}").parse::<Consumption>();
                                 let consumption = consumption
                                     .map_err(|e| Invalid::because(format!("the resource '{name}': {e}")))?;
-                                self.consume(consumption, per, at);
+                                self.consume(consumption, per, at)?;
                                 consumes = true;
                             }
                         }
@@ -281,10 +288,19 @@ impl Job {
         Ok(())
     }
 
-    /// Adds a consumable resource. A later line replaces an earlier one.
-    fn consume(&mut self, consumption: Consumption, per: Per, at: &At) {
-        self.consumes.retain(|(other, ..)| other.name() != consumption.name());
-        self.consumes.push((consumption, per, at.clone()));
+    /// Adds a consumable resource. LSF puts all its `-R` together, so that none replaces another
+    /// one.
+    fn consume(&mut self, consumption: Consumption, per: Per, at: &At) -> Result<(), Invalid> {
+        let before = self.consumes.iter().find(|(other, ..)| other.name() == consumption.name());
+        match before {
+            None => self.consumes.push((consumption, per, at.clone())),
+            Some((other, other_per, _)) if (other, *other_per) == (&consumption, per) => {}
+            Some((other, other_per, _)) => {
+                let quantities = (other_per.of(other.quantity), per.of(consumption.quantity));
+                return Err(given_twice(consumption.name(), &quantities.0, &quantities.1));
+            }
+        }
+        Ok(())
     }
 
     /// Reads `num=2:mode=shared`. `-` is one GPU (LSF's default).
@@ -398,6 +414,20 @@ impl Job {
             found.say(at, [format!("--consume={}", Consumption { quantity, ..consumption.clone() })]);
         }
         LsfShape { slots }
+    }
+}
+
+/// Sets a value of `rusage`. LSF puts all its `-R` together, so that none replaces another one.
+///
+/// # Errors
+/// When another value is there, which is returned.
+fn place_once<T: Copy + PartialEq>(place: &mut Placed<T>, value: T, at: &At) -> Result<(), T> {
+    match place {
+        Some((before, _)) if *before != value => Err(*before),
+        _ => {
+            *place = Some((value, at.clone()));
+            Ok(())
+        }
     }
 }
 

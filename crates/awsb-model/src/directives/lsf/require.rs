@@ -70,6 +70,18 @@ pub enum Per {
     Job,
 }
 
+impl Per {
+    /// A value as a `rusage` has it: `2/job`.
+    pub fn of(self, value: impl std::fmt::Display) -> String {
+        let scope = match self {
+            Self::Host => "",
+            Self::Task => "/task",
+            Self::Job => "/job",
+        };
+        format!("{value}{scope}")
+    }
+}
+
 /// Reads `NAME=VALUE[/task|/host|/job]` of a `rusage`. The value of a name alone is empty. Only the
 /// first of alternatives (`||`) and phases counts.
 pub fn usages(body: &str) -> impl Iterator<Item = (&str, &str, Per)> {

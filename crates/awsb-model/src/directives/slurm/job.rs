@@ -346,7 +346,7 @@ fn licences(value: &str, at: &At, found: &mut Directives) -> Result<Vec<Consumpt
     if value.contains('|') {
         return Err(Invalid::because("Batch has no alternatives of licences: give those that the job takes"));
     }
-    let mut licences = Vec::new();
+    let mut licences: Vec<Consumption> = Vec::new();
     for one in value.split([',', ';']).map(str::trim).filter(|one| !one.is_empty()) {
         let (name, quantity) = one.split_once([':', '=']).unwrap_or((one, "1"));
         let name = match name.split_once('@') {
@@ -360,7 +360,12 @@ fn licences(value: &str, at: &At, found: &mut Directives) -> Result<Vec<Consumpt
         };
         // The value is checked here, so that the message names the directive and not an option that
         // nobody wrote.
-        licences.push(format!("{name}={quantity}").parse::<Consumption>()?);
+        let licence = format!("{name}={quantity}").parse::<Consumption>()?;
+        // Slurm adds up those of one name (`_build_license_list`).
+        match licences.iter_mut().find(|other| other.resource == licence.resource) {
+            Some(other) => other.quantity = other.quantity.saturating_add(licence.quantity),
+            None => licences.push(licence),
+        }
     }
     match licences.is_empty() {
         true => Err(Invalid::because("names no licence")),

@@ -741,6 +741,22 @@ fn whoever_waits_behind_a_job_that_waits_for_a_licence_is_told() {
     }
 }
 
+#[story]
+fn whoever_waits_behind_a_limited_array_is_told() {
+    let sandbox = Sandbox::new();
+    let array = submit(&sandbox, &["--array", "1-2%1", "--wrap", &hold(&sandbox)]);
+    wait_for(&sandbox, &format!("{array}:0"), "RUNNING");
+    let waiting = sandbox.start("sh", ["-c", "exec bsub -K true 2>said"]);
+    let said = || std::fs::read_to_string(sandbox.work().join("said")).unwrap_or_default();
+    eventually("bsub says why the job waits", Duration::from_secs(90), || {
+        said().contains("waits for the limit of its array (%N); the jobs behind it may wait").then_some(())
+    });
+    sandbox.file("go", "");
+    waiting.wait().ok();
+    assert_eq!(said().matches("waits for the limit").count(), 1, "{}", said());
+    sandbox.run("bwait", [&array]).ok();
+}
+
 /// A limit of an array that has ended, and the jobs of the array.
 fn ended_limit(jobs: Option<usize>) -> BadServer {
     let name = "awsb-limit-8f2c0d3e-1111-4222-8333-444455556666";

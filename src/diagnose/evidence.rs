@@ -76,6 +76,8 @@ pub struct ObservedJob {
     pub unstarted: Vec<(String, String)>,
     /// Whether the job runs on this machine.
     pub runs_here: bool,
+    /// Whether it is a process of this machine, without an image or a container.
+    pub is_process: bool,
     /// The share identifier.
     pub share: Option<String>,
     /// The number of children, for an array's parent.
@@ -111,6 +113,7 @@ impl Default for ObservedJob {
             image: None,
             unstarted: Vec::new(),
             runs_here: false,
+            is_process: false,
             share: None,
             size: None,
             nodes: None,

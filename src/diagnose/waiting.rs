@@ -149,12 +149,18 @@ pub fn starting(evidence: &Evidence) -> Vec<Finding> {
     let image = job.image.as_ref().map(|image| format!(" {image}")).unwrap_or_default();
     let since = job.attempts.last().and_then(|last| last.stopped_at).or(job.created_at);
     let waited = since.map_or(0, |at| evidence.now - at);
-    let message = format!(
-        "it has its place, and its container is being prepared: the image{image} is pulled and the network \
-         set up"
-    );
+    let message = match job.is_process {
+        true => "it has its place, and its process is being started on this machine".to_owned(),
+        false => format!(
+            "it has its place, and its container is being prepared: the image{image} is pulled and the network \
+             set up"
+        ),
+    };
     let mut first = Finding::new(Code::Starting, message);
-    if waited > SLOW_START {
+    if waited > SLOW_START && job.is_process {
+        first = first
+            .advise("longer than a moment is unusual: `blocal status` shows whether the local cluster works");
+    } else if waited > SLOW_START {
         first = first
             .advise(
                 "a large image takes minutes on a new instance; without a way to the registry (NAT gateway, \

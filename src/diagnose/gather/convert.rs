@@ -69,6 +69,7 @@ pub fn summary(job: &Job) -> ObservedJob {
             .map(|(name, reason)| (name.to_owned(), reason.to_owned()))
             .collect(),
         runs_here: false,
+        is_process: false,
         share: None,
         size: job.array_size().filter(|_| job.is_array_parent()),
         nodes: job.nodes.filter(|_| job.is_mnp_parent()),

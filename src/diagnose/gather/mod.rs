@@ -86,6 +86,7 @@ fn look<'a>(session: &'a Session, detail: &'a JobDetail) -> LocalBoxFuture<'a, E
     Box::pin(async move {
         let asking = Collector { session, unseen: RefCell::default() };
         let runs_here = session.command_to_grow(None).is_some();
+        let process_image = session.process_image();
         let job = convert::job(detail);
         let mut evidence =
             Evidence { now: jiff::Timestamp::now().as_millisecond(), job, ..Evidence::default() };
@@ -121,7 +122,10 @@ fn look<'a>(session: &'a Session, detail: &'a JobDetail) -> LocalBoxFuture<'a, E
             }
         }
         let others = evidence.parts.failed.iter_mut().chain(&mut evidence.chain);
-        std::iter::once(&mut evidence.job).chain(others).for_each(|job| job.runs_here = runs_here);
+        for job in std::iter::once(&mut evidence.job).chain(others) {
+            job.runs_here = runs_here;
+            job.is_process = process_image.is_some() && job.image.as_deref() == process_image;
+        }
         evidence.unseen = asking.unseen.into_inner();
         evidence
     })

@@ -52,6 +52,13 @@ pub fn waiting_cases() -> Vec<(&'static str, Evidence)> {
             }),
         ),
         (
+            "starting as a process",
+            with(Status::Starting, &|f| {
+                f.job.is_process = true;
+                f.job.image = Some("host".into());
+            }),
+        ),
+        (
             "running",
             with(Status::Running, &|f| {
                 f.job.started_at = Some(NOW - MINUTE);

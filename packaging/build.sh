@@ -17,6 +17,7 @@ cache="${XDG_CACHE_HOME:-${HOME:?}/.cache}/awsb-packaging"
 work=$PWD/target/packaging
 packages=$PWD/target/packages
 old_names=(awsbsub awsbstat awsbout awsbkill awsbqueues awsbhosts)
+commands=(doctor prune completions)
 tools=()
 for file in bin/*.rs; do
     file=${file#bin/}
@@ -109,6 +110,9 @@ write_documents() {
     mkdir -p "$share"/{man/man1,fish,doc/awsb} "$work/home"
     for tool in "${tools[@]}"; do
         "$programs/$tool" --man >"$share/man/man1/$tool.1"
+    done
+    for tool in "${commands[@]}"; do
+        "$programs/awsb" "$tool" --man >"$share/man/man1/awsb-$tool.1"
     done
     for tool in "${old_names[@]}"; do
         "$programs/awsb" "$tool" --man >"$share/man/man1/$tool.1"

@@ -68,6 +68,8 @@ try_documents() {
     page=$(find "$share/man/man1" -name 'bsub.1*')
     [ -n "$page" ] || fail "there is no manual page of bsub in $share"
     man "$page" 2>/dev/null | grep -q 'Submit a job' || fail "man cannot show $page"
+    page=$(find "$share/man/man1" -name 'awsb-doctor.1*')
+    man "$page" 2>/dev/null | grep -q 'awsb-doctor - Check what' || fail "man cannot show awsb-doctor(1) in $share"
     bash -c '. "$1" && complete -p bsub' bash "$share/bash-completion/completions/bsub" >/dev/null ||
         fail "there is no completion of bsub in $share"
 }

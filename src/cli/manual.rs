@@ -93,6 +93,8 @@ fn page(command: &Command) -> io::Result<Vec<u8>> {
     let mut page = Vec::new();
     // clap_mangen leaves out the meaning of an option that the short help does not list.
     let command = &command.clone().mut_args(|arg| arg.hide_short_help(false));
+    // `man awsb-doctor` shows the page of `awsb doctor`, as git has it.
+    let command = &command.clone().display_name(command.get_name().replace(' ', "-"));
     let man = Man::new(command.clone());
     if command.get_name() == "awsb" {
         return page_of_awsb(command);

@@ -79,6 +79,37 @@ fn awsb_has_a_manual_page_that_names_the_tools() {
 }
 
 #[story]
+fn the_commands_of_awsb_have_manual_pages_of_their_own() {
+    let sandbox = Sandbox::new();
+    let groff = has(&sandbox, "groff");
+    let overview = sandbox.run("awsb", ["--man"]).ok().stdout;
+    // Those that are no tool, and that build.sh writes pages for.
+    let build = include_str!("../../packaging/build.sh");
+    let line = build.lines().find_map(|line| line.strip_prefix("commands=(")).unwrap();
+    let packaged: Vec<&str> = line.trim_end_matches(')').split(' ').collect();
+    let commands = overview.lines().filter_map(|line| line.strip_prefix("\\fBawsb ")?.strip_suffix("\\fR"));
+    let is_tool = |name: &str| TOOLS.iter().any(|(tool, _)| tool.trim_start_matches('b') == name);
+    let commands: Vec<&str> = commands.filter(|name| !is_tool(name) && *name != "help").collect();
+    assert_eq!(commands, packaged);
+    for command in commands {
+        let page = sandbox.run("awsb", [command, "--man"]).ok().stdout;
+        for text in [
+            format!(".TH awsb-{command} 1"),
+            format!("\nawsb\\-{command} \\- "),
+            format!("\n\\fBawsb {command}\\fR "),
+            "\n.SH OPTIONS\n".to_owned(),
+        ] {
+            assert!(page.contains(&text), "{command}, {text}: {page}");
+        }
+        if groff {
+            let outcome =
+                sandbox.run_with_input("groff", ["-Kutf8", "-man", "-ww", "-z"], page.as_str()).ok();
+            assert_eq!(outcome.stderr, "", "{command}");
+        }
+    }
+}
+
+#[story]
 fn every_tool_has_completions() {
     let sandbox = Sandbox::new();
     for shell in ["bash", "zsh", "fish"] {

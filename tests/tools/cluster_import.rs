@@ -109,7 +109,7 @@ fn the_file_of_a_cluster_that_runs_is_fetched() {
         "cloudformation" => stack("version-7"),
         _ => {
             let storage = "SharedStorage: [{Name: data, MountDir: /data, StorageType: Efs}]\n";
-            Answer::Http(200, format!("{YAML}{storage}"), vec![])
+            Answer::Http(200, format!("{YAML}{storage}"), vec![("etag", "\"5c\"".into())])
         }
     });
     let mut sandbox = Sandbox::new();

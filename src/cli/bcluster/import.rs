@@ -17,6 +17,9 @@ use crate::cloud::{Maker, Stack};
 use crate::config;
 use crate::ui::{ErrorKind, Exit, Failure, Format, Layout, Output, View, print_message};
 
+/// The longest file of a cluster in S3 that is read, in bytes.
+const LONGEST_FILE: i64 = 1 << 20;
+
 /// The arguments of `bcluster import`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -164,6 +167,9 @@ async fn fetch(session: &Session, stack: &Stack, name: &str) -> Result<String, F
             _ => failure.hint("`bcluster import FILE` reads the file with which the cluster was made"),
         }
     })?;
+    if object.content_length().is_none_or(|length| length > LONGEST_FILE) {
+        return Err(Failure::failed(format!("{place}: it is too long for a configuration of a cluster")));
+    }
     let bytes = object.body.collect().await.map_err(|e| Failure::failed(format!("{place}: {e}")))?;
     String::from_utf8(bytes.to_vec()).map_err(|_| Failure::failed(format!("{place}: it is not a text")))
 }

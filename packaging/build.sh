@@ -17,7 +17,6 @@ cache="${XDG_CACHE_HOME:-${HOME:?}/.cache}/awsb-packaging"
 work=$PWD/target/packaging
 packages=$PWD/target/packages
 old_names=(awsbsub awsbstat awsbout awsbkill awsbqueues awsbhosts)
-commands=(doctor prune completions)
 tools=()
 for file in bin/*.rs; do
     file=${file#bin/}
@@ -105,24 +104,10 @@ compile() {
 
 # Everything but the programs: manual pages, completions, licences.
 write_documents() {
-    local tool shell share=$work/share
-    rm -rf "$share" "${work:?}/home"
-    mkdir -p "$share"/{man/man1,fish,doc/awsb} "$work/home"
-    for tool in "${tools[@]}"; do
-        "$programs/$tool" --man >"$share/man/man1/$tool.1"
-    done
-    for tool in "${commands[@]}"; do
-        "$programs/awsb" "$tool" --man >"$share/man/man1/awsb-$tool.1"
-    done
-    for tool in "${old_names[@]}"; do
-        "$programs/awsb" "$tool" --man >"$share/man/man1/$tool.1"
-    done
-    # The program installs completions for all names, into the folders of a user who has no other.
-    for shell in bash zsh fish; do
-        env -i HOME="$work/home" PATH=/usr/bin:/bin XDG_DATA_HOME="$share" XDG_CONFIG_HOME="$work/home" \
-            "$programs/awsb" completions --install --shell "$shell" 2>/dev/null
-    done
-    mv "$work/home/fish/completions" "$share/fish/vendor_completions.d"
+    local tool share=$work/share
+    rm -rf "$share"
+    mkdir -p "$share/doc/awsb"
+    packaging/documents.sh "$programs" "$share"
     cp LICENSE "$share/doc/awsb/"
     if [ -z "$dev" ]; then
         # It needs the sources for all systems, and asks nobody else.

@@ -8,20 +8,13 @@ class Awsb < Formula
 
   depends_on "rust" => :build
 
-  TOOLS = %w[bsub bstat bout bkill bexec bwait bqueues bhosts bimage bcluster blocal].freeze
-  COMMANDS = %w[doctor prune completions].freeze
   OLD_NAMES = %w[awsbsub awsbstat awsbout awsbkill awsbqueues awsbhosts].freeze
 
   def install
     system "cargo", "install", *std_cargo_args
     OLD_NAMES.each { |name| bin.install_symlink "awsb" => name }
-    COMMANDS.each do |name|
-      (man1/"awsb-#{name}.1").write Utils.safe_popen_read(bin/"awsb", name, "--man")
-    end
-    TOOLS.each do |tool|
-      (man1/"#{tool}.1").write Utils.safe_popen_read(bin/tool, "--man")
-      generate_completions_from_executable(bin/tool, "--completions", shells: [:bash, :zsh, :fish])
-    end
+    # Manual pages and completions.
+    system "packaging/documents.sh", bin, share
   end
 
   test do

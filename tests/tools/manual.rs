@@ -83,9 +83,9 @@ fn the_commands_of_awsb_have_manual_pages_of_their_own() {
     let sandbox = Sandbox::new();
     let groff = has(&sandbox, "groff");
     let overview = sandbox.run("awsb", ["--man"]).ok().stdout;
-    // Those that are no tool, and that build.sh writes pages for.
-    let build = include_str!("../../packaging/build.sh");
-    let line = build.lines().find_map(|line| line.strip_prefix("commands=(")).unwrap();
+    // Those that are no tool, and that packages have pages of.
+    let documents = include_str!("../../packaging/documents.sh");
+    let line = documents.lines().find_map(|line| line.strip_prefix("commands=(")).unwrap();
     let packaged: Vec<&str> = line.trim_end_matches(')').split(' ').collect();
     let commands = overview.lines().filter_map(|line| line.strip_prefix("\\fBawsb ")?.strip_suffix("\\fR"));
     let is_tool = |name: &str| TOOLS.iter().any(|(tool, _)| tool.trim_start_matches('b') == name);

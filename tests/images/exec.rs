@@ -106,6 +106,33 @@ fn a_command_runs_in_the_container() {
     assert!(outcome.stderr.contains("the job has ended"), "{outcome}");
 }
 
+/// The first process ends at SIGHUP, and what it has started does not. The rest of its group ends
+/// then, and nothing else: neither what left the group on purpose, nor the command of another.
+#[story]
+fn what_a_command_in_a_container_has_started_ends_with_its_client() {
+    let sandbox = sandbox();
+    let id = running(&sandbox, "sleep 1000");
+    let other = sandbox.start("bexec", [&id, "sh", "-c", "trap '' HUP; exec sleep 8765"]);
+    eventually("the other one runs", PATIENCE, || (processes(&sandbox, &id, "8765") > 0).then_some(()));
+    for terminal in ["-T", "-t"] {
+        let script = "trap '' HUP; sleep 4321 & setsid sleep 5678 & trap - HUP; : >/tmp/set; wait";
+        let client = sandbox.start("bexec", [terminal, &id, "sh", "-c", script]);
+        eventually("the command has set its trap", PATIENCE, || {
+            (sandbox.run("bexec", [&id, "rm", "/tmp/set"]).code() == 0).then_some(())
+        });
+        client.signal(Signal::SIGKILL);
+        client.wait();
+        eventually("what the command has started has ended", PATIENCE, || {
+            (processes(&sandbox, &id, "4321") == 0).then_some(())
+        });
+    }
+    for (word, count) in [("5678", 2), ("8765", 1)] {
+        assert_eq!(processes(&sandbox, &id, word), count, "{word}");
+    }
+    other.signal(Signal::SIGKILL);
+    sandbox.run("bkill", [&id]).ok();
+}
+
 /// Linux hides the variables of a program that gains rights as it starts, and the command is known
 /// by one of them.
 #[story]

@@ -15,16 +15,17 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::channels::{Activity, Client, Control, EndOfInput, pass_input, pass_output, start};
 use super::frames::{FrameReader, FrameWriter, Gone};
+use super::record::{HANG_UP_GRACE, PAUSES};
 use super::registry::{Begun, JOB_ENDED, KILLED};
 use super::terminal::END_OF_INPUT;
 use crate::containers::record;
 use awsb_model::command_line::ENTER_FOLDER_OF_JOB;
 use awsb_model::session_frames::{Frame, SessionTerminal, WindowSize};
 
-/// The variable that marks the processes of a command.
+/// The variable that marks the processes of a command. Its value is unique.
 const MARK: &str = "AWSB_SESSION";
-/// How long a command may take to end after SIGHUP, when its client has hung up.
-const HANG_UP_GRACE: Duration = Duration::from_secs(5);
+/// How long the processes of a command may take to end after SIGKILL.
+const KILL_GRACE: Duration = Duration::from_secs(2);
 /// How often the engine is asked how a command has ended, and how many times at most: it knows that
 /// a moment after the output has ended.
 const ASK_EVERY: Duration = Duration::from_millis(20);
@@ -36,10 +37,27 @@ const ASK_TIMES_KILLED: usize = 100;
 const REFUSAL: &[u8] = b"OCI runtime exec failed";
 /// The exit code that the engine gives to each command that it cannot start.
 const CANNOT_START: u8 = 126;
-/// Sends the signal `$1` to all processes of a container with the variable `$2`. The engine has no
-/// request for that.
-const SIGNAL_ALL: &str = "for e in /proc/[0-9]*/environ; do if grep -q \"$2\" \"$e\" 2>/dev/null; then \
-                          p=${e#/proc/}; kill -s \"$1\" \"${p%/environ}\"; fi; done";
+/// Adds the process group of a shell, with a dot on each side, to the mark of its command. The
+/// command that it executes then has the same group. The shell's name has no blank.
+const ADD_GROUP: &str = "AWSB_SESSION=$AWSB_SESSION.$({ read -r a b c d group rest <\"/proc/$$/stat\"; } \
+                         2>/dev/null; echo \"$group\").";
+/// Sends the signals `$3`… to the processes of a container that have the mark `$1` in their
+/// environment, or, where `$2` is `group`, to those of them in the process group that is in their
+/// mark. The engine has no request for that. Ends with 0 if there is any such process.
+///
+/// The `grep -F` of busybox would see the first variable alone.
+const SIGNAL_ALL: &str = "mark=$1; of=$2; shift 2; found=1
+    for p in /proc/[0-9]*; do
+        text=$mark
+        if [ \"$of\" = group ]; then
+            { read -r s <\"$p/stat\"; } 2>/dev/null || continue
+            s=${s##*) }; s=${s#* * }; text=\"${mark}[.]${s%% *}[.]\"
+        fi
+        grep -q \"$text\" \"$p/environ\" 2>/dev/null || continue
+        found=0
+        for signal; do kill -s \"$signal\" \"${p#/proc/}\"; done
+    done
+    exit $found";
 
 /// Waits in a terminal until it has a size, a second at most. Engines before 23 cannot start a
 /// command with a size.
@@ -48,6 +66,16 @@ const WAIT_FOR_SIZE: &str = "if command -v stty >/dev/null 2>&1; then (n=0; whil
                              n=$((n + 1)); sleep 0.02 2>/dev/null || break; done); fi";
 /// The first version of the Docker Engine API with `ConsoleSize` for commands.
 const SIZE_AT_START: (usize, usize) = (1, 42);
+
+/// Which processes of a command get signals.
+#[derive(Debug, Clone, Copy)]
+enum Of {
+    /// All that have its mark.
+    Command,
+    /// Those of its process group. The others left it on purpose, as the jobs of a shell with a
+    /// terminal do: what ignores SIGHUP there (`nohup`) stays until the job ends.
+    Group,
+}
 
 /// The container of an attempt on its engine.
 pub struct Found {
@@ -82,15 +110,15 @@ pub async fn find(name: &str) -> Result<Found, String> {
 
 /// The words before a command that start it by the shell of the container.
 ///
-/// The shell goes where the job runs. And it executes the command once more: the first program of
-/// root in a container whose image has another user gains rights as it starts, so Linux hides its
-/// variables from other processes, and [`SIGNAL_ALL`] would not find it (proc(5),
-/// `/proc/PID/environ`; ptrace(2), "dumpable").
+/// The shell goes where the job runs, and adds its process group to the mark. And it executes the
+/// command once more: the first program of root in a container whose image has another user gains
+/// rights as it starts, so Linux hides its variables from other processes, and [`SIGNAL_ALL`] would
+/// not find it (proc(5), `/proc/PID/environ`; ptrace(2), "dumpable").
 fn by_shell(docker: &Docker, has_terminal: bool) -> [String; 4] {
     let version = docker.client_version();
     let is_without_size = has_terminal && (version.major_version, version.minor_version) < SIZE_AT_START;
     let wait = if is_without_size { WAIT_FOR_SIZE } else { ":" };
-    let script = format!("{ENTER_FOLDER_OF_JOB}; {wait}; exec \"$@\"");
+    let script = format!("{ENTER_FOLDER_OF_JOB}; {ADD_GROUP}; {wait}; exec \"$@\"");
     ["/bin/sh".to_owned(), "-c".to_owned(), script, "sh".to_owned()]
 }
 
@@ -192,7 +220,7 @@ pub async fn run(
                     Some(Control::Resize(size)) => resize(&docker, &exec, size).await,
                     Some(Control::Signal(number)) => {
                         if let Ok(signal) = Signal::try_from(i32::from(number)) {
-                            signal_all(&docker, name, &mark, signal).await;
+                            start_signals(&docker, name, &mark, Of::Command, &[signal]).await;
                         }
                     }
                     None => break End::HungUp,
@@ -224,11 +252,7 @@ pub async fn run(
             Ok(())
         }
         End::HungUp => {
-            signal_all(&docker, name, &mark, Signal::SIGHUP).await;
-            let ended = exit(&docker, &exec, usize::MAX);
-            if tokio::time::timeout(HANG_UP_GRACE, ended).await.is_err() {
-                signal_all(&docker, name, &mark, Signal::SIGKILL).await;
-            }
+            hang_up(&docker, name, &exec, &mark).await;
             Ok(())
         }
         // Its processes have ended with the container.
@@ -289,17 +313,53 @@ async fn exit(docker: &Docker, exec: &str, times: usize) -> Option<Exit> {
     None
 }
 
-/// Sends a signal to all processes of a command. A container without a shell is left alone: then
-/// the processes end with the job.
-async fn signal_all(docker: &Docker, container: &str, mark: &str, signal: Signal) {
-    let name = signal.as_str().trim_start_matches("SIG").to_owned();
-    let words = ["sh", "-c", SIGNAL_ALL, "sh"].map(str::to_owned).into_iter().chain([name, mark.to_owned()]);
+/// Ends a command whose client is gone, as the end of a terminal does, with the rest of its group.
+async fn hang_up(docker: &Docker, container: &str, exec: &str, mark: &str) {
+    // A command that has been stopped gets it as well.
+    start_signals(docker, container, mark, Of::Command, &[Signal::SIGHUP, Signal::SIGCONT]).await;
+    let ended = async {
+        exit(docker, exec, usize::MAX).await;
+        let (mut pause, longest) = PAUSES;
+        while signal_all(docker, container, mark, Of::Group, &[]).await {
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(longest);
+        }
+    };
+    if tokio::time::timeout(HANG_UP_GRACE, ended).await.is_err() {
+        // A process may have started another one after the look at all processes.
+        let killed =
+            async { while signal_all(docker, container, mark, Of::Group, &[Signal::SIGKILL]).await {} };
+        let _ = tokio::time::timeout(KILL_GRACE, killed).await;
+    }
+}
+
+/// Sends signals to processes of a command. Returns whether there were any. A container without a
+/// shell and `grep` is left alone: then the processes end with the job.
+async fn signal_all(docker: &Docker, container: &str, mark: &str, of: Of, signals: &[Signal]) -> bool {
+    let Some(exec) = start_signals(docker, container, mark, of, signals).await else { return false };
+    exit(docker, &exec, ASK_TIMES).await.is_some_and(|exit| exit.code == 0)
+}
+
+/// Starts to send signals to processes of a command. Returns the exec that does.
+async fn start_signals(
+    docker: &Docker,
+    container: &str,
+    mark: &str,
+    of: Of,
+    signals: &[Signal],
+) -> Option<String> {
+    let of = match of {
+        Of::Command => "command",
+        Of::Group => "group",
+    };
+    let signals = signals.iter().map(|signal| signal.as_str().trim_start_matches("SIG"));
+    let words = ["sh", "-c", SIGNAL_ALL, "sh", mark, of].into_iter().chain(signals).map(str::to_owned);
     let config =
         ExecConfig { cmd: Some(words.collect()), user: Some("0".to_owned()), ..ExecConfig::default() };
-    if let Ok(created) = docker.create_exec(container, config).await {
-        let detached = StartExecOptions { detach: true, ..StartExecOptions::default() };
-        let _ = docker.start_exec(&created.id, Some(detached)).await;
-    }
+    let exec = docker.create_exec(container, config).await.ok()?.id;
+    let detached = StartExecOptions { detach: true, ..StartExecOptions::default() };
+    docker.start_exec(&exec, Some(detached)).await.ok()?;
+    Some(exec)
 }
 
 /// Sends the output of a command without a terminal to the client. The engine writes it in frames:

@@ -12,6 +12,7 @@ use super::inputs::one_line;
 use super::listing::decode_key;
 use crate::aws::{Call, Session, explain};
 use crate::ui::{Failure, ProgressBar};
+use awsb_model::words::many;
 use awsb_model::{JobId, object_key};
 
 /// At most this many files are fetched at the same time.
@@ -75,7 +76,8 @@ fn file(object: Object, prefix: &str, encoding: Option<&EncodingType>) -> Option
 /// is complete, and replaces an earlier one. Returns the paths in the order of `files`.
 ///
 /// # Errors
-/// For each file that cannot be fetched or written, or whose path would lead out of the directory.
+/// For each file that cannot be fetched or written, that has another length than in the list, or
+/// whose path would lead out of the directory.
 pub async fn fetch_outputs(
     session: &Session,
     files: &[OutputFile],
@@ -102,21 +104,36 @@ async fn fetch(
         attempts_left -= 1;
         let doing = || format!("fetching s3://{}/{}", session.cluster.bucket, file.key);
         let get = session.s3.get_object().bucket(&session.cluster.bucket).key(&file.key);
-        let mut body = get
+        let got = get
             .send()
             .await
-            .map_err(|e| explain(session, Call::new(&doing()).bucket(&session.cluster.bucket), &e))?
-            .body;
+            .map_err(|e| explain(session, Call::new(&doing()).bucket(&session.cluster.bucket), &e))?;
+        if let Some(length) = got.content_length.and_then(|length| u64::try_from(length).ok())
+            && length != file.size
+        {
+            return Err(other_length(&doing(), file, &many(length, "byte")));
+        }
+        let (mut body, mut read) = (got.body, 0);
         let folder = target.parent().unwrap_or(directory);
         let mut whole = new_file(folder).map_err(writing)?;
         let broken = loop {
             match body.next().await {
+                // Without `Content-Length`, this looks like the end of the file.
+                None if read < file.size => {
+                    break Some(format!("{read} of {} have come", many(file.size, "byte")));
+                }
                 None => break None,
                 Some(Ok(bytes)) => {
+                    read += bytes.len() as u64;
+                    // It might go on until the disk is full.
+                    if read > file.size {
+                        let more = format!("more than {}", many(file.size, "byte"));
+                        return Err(other_length(&doing(), file, &more));
+                    }
                     whole.write_all(&bytes).map_err(writing)?;
                     on_read(bytes.len() as u64);
                 }
-                Some(Err(e)) => break Some(e),
+                Some(Err(e)) => break Some(e.to_string()),
             }
         };
         match broken {
@@ -125,9 +142,20 @@ async fn fetch(
                 return Ok(target);
             }
             Some(_) if attempts_left > 0 => {}
-            Some(e) => return Err(Failure::failed(format!("{}: it broke off: {e}", doing()))),
+            Some(why) => {
+                return Err(
+                    Failure::failed(format!("{}: it broke off: {why}", doing())).hint("run this again")
+                );
+            }
         }
     }
+}
+
+/// The error about a file that has another length than in the list.
+fn other_length(doing: &str, file: &OutputFile, found: &str) -> Failure {
+    let listed = many(file.size, "byte");
+    Failure::failed(format!("{doing}: it has {found}, and {listed} in the list of the job's files"))
+        .hint("the file may have been stored anew since it was listed: run this again")
 }
 
 /// A file with a temporary name and the permissions of any new file.

@@ -121,6 +121,50 @@ async fn a_web_page_of_a_job_comes_back() {
     assert_eq!(std::fs::read_to_string(sandbox.work().join("got/index.html")).expect("a file"), page);
 }
 
+/// The list says how long a file is. What is longer could fill the disk, and what is shorter is not
+/// the file.
+#[story]
+fn a_file_of_another_length_than_listed_is_not_kept() {
+    const ID: &str = "aaaaaaaa-1111-4222-8333-444455556666";
+    let list = format!(
+        "<ListBucketResult><Contents><Key>awsb/outputs/{ID}/x</Key><Size>3</Size></Contents></ListBucketResult>"
+    );
+    let list = Answer::Http(200, list, vec![("content-type", "application/xml".into())]);
+    let head = "HTTP/1.1 200 Yes\r\nx-amz-request-id: 1\r\nconnection: close\r\n";
+    let short = format!("{head}\r\nab").into_bytes();
+    for (answer, says, requests) in [
+        (Answer::Endless(format!("{head}\r\nabc").into()), "more than 3 bytes", 1),
+        (Answer::Raw(format!("{head}content-length: 4\r\n\r\nabcd").into()), "4 bytes", 1),
+        (Answer::Raw(format!("{head}content-length: 2\r\n\r\nab").into()), "2 bytes", 1),
+        (Answer::Raw(short.clone()), "2 of 3 bytes", 3),
+    ] {
+        let list = list.clone();
+        let server = BadServer::start(move |request, _| match request.target.contains("list-type=2") {
+            true => list.clone(),
+            false => answer.clone(),
+        });
+        let sandbox = Sandbox::at(&server.endpoint());
+        sandbox.file("got/x", "old");
+        let outcome = sandbox.run("bout", ["--files", ID, "-d", "got"]);
+        let message = outcome.failed_with(1);
+        assert!(message.contains(&format!("awsb/outputs/{ID}/x: ")) && message.contains(says), "{outcome}");
+        assert!(outcome.hints().contains("run this again"), "{outcome}");
+        assert_eq!(files(&sandbox.work().join("got")), ["x"]);
+        assert_eq!(std::fs::read_to_string(sandbox.work().join("got/x")).expect("a file"), "old");
+        // And one for the list.
+        assert_eq!(server.requests("s3").len(), requests + 1, "{outcome}");
+    }
+    // A transfer that breaks off once is repeated.
+    let server = BadServer::start(move |request, before| match request.target.contains("list-type=2") {
+        true => list.clone(),
+        false if before == 1 => Answer::Raw(short.clone()),
+        false => Answer::Raw(format!("{head}\r\nabc").into()),
+    });
+    let sandbox = Sandbox::at(&server.endpoint());
+    sandbox.run("bout", ["--files", ID, "-d", "got"]).ok();
+    assert_eq!(std::fs::read_to_string(sandbox.work().join("got/x")).expect("a file"), "abc");
+}
+
 #[story]
 fn every_child_of_an_array_has_a_directory() {
     program("curl");

@@ -598,6 +598,15 @@ fn a_job_for_a_terminal_ends_with_its_shell() {
     drop(shell);
     sandbox.run("bwait", [&id]).ended_with(129);
 
+    // A terminal that goes away is no Ctrl-D, with which the shell would succeed.
+    let mut shell = Terminal::new(100).start(&sandbox, "bsub", ["-I", "--pty", "sh"]);
+    shell.types("echo id:$AWS_BATCH_JOB_ID:\n");
+    let screen = shell.until("the job's ID", |screen| id_on(screen).is_some());
+    let id = id_on(&screen).unwrap();
+    shell.close();
+    sandbox.run("bwait", [&id]).ended_with(129);
+    drop(shell);
+
     sandbox.run("bsub", ["--pty", "sh"]).failed_with(2);
     let none = sandbox.run("bsub", ["-I", "--pty"]);
     assert!(none.failed_with(2).contains("--pty needs a command"), "{none}");
@@ -619,6 +628,30 @@ fn a_signal_after_the_command_ends_the_job() {
     let outcome = shell.wait().ended_with(130);
     assert!(outcome.screen().contains("being ended"), "{}", outcome.screen());
     assert_ne!(sandbox.run("bwait", [&id]).code(), 0);
+}
+
+/// Files of others, in folders where they may write, do not end a job.
+#[story]
+fn a_job_for_a_terminal_believes_no_file_of_another_user() {
+    let sandbox = Sandbox::new();
+    let mut shell = Terminal::new(100).start(&sandbox, "bsub", ["-I", "--pty", "sh"]);
+    shell.types("echo id:$AWS_BATCH_JOB_ID:\n");
+    let screen = shell.until("the job's ID", |screen| id_on(screen).is_some());
+    let id = id_on(&screen).unwrap();
+    // The job looks into all folders each second while the command runs. It would read a pipe for
+    // ever.
+    let planted = ["/tmp", "/dev/shm"].map(|folder| format!("{folder}/awsb-pty-{id}-1.code"));
+    for file in &planted {
+        if std::path::Path::new(file).parent().is_some_and(std::path::Path::exists) {
+            sandbox.run("mkfifo", [file]).ok();
+        }
+    }
+    shell.types("sleep 3; exit 3\n");
+    let outcome = shell.wait();
+    for file in &planted {
+        let _ = std::fs::remove_file(file);
+    }
+    assert_eq!(outcome.code(), 3, "{}", outcome.screen());
 }
 
 #[story]

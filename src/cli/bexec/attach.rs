@@ -47,10 +47,10 @@ pub async fn attach(
         .map_err(|e| Failure::failed(format!("listening for the size of the terminal: {e}")))?;
     writer.send(&Frame::Start(terminal)).await;
     let raw = if has_terminal { RawMode::set() } else { None };
-    let (pieces, window) = (read_input(), Semaphore::new(INPUT_WINDOW));
+    let (pieces, window) = (read_input(raw.is_some()), Semaphore::new(INPUT_WINDOW));
     let (output, written) = write_output();
     let receive = receive(&mut reader, output, &window);
-    let send = send(pieces, &writer, &window);
+    let send = send(pieces, &writer, &window, raw.is_some());
     let resize = resize(resized, &writer, has_terminal);
     let mut is_interrupted = false;
     tokio::pin!(written);
@@ -61,7 +61,7 @@ pub async fn attach(
                 ended = &mut receive => break Ok(Ok(ended)),
                 // Before the end of the command, only a failure ends the writing.
                 Err(failure) = &mut written => break Ok(Err(failure)),
-                never = &mut send => match never {},
+                () = &mut send => break Err(EndSignal::HangUp),
                 never = &mut resize => match never {},
                 signal = signals.next() => match signal {
                     // The command decides what Ctrl-C means; a second one is for this tool.
@@ -129,12 +129,12 @@ async fn receive(reader: &mut StreamReader, output: mpsc::Sender<Output>, window
     }
 }
 
-/// Sends standard input, as far as the other end takes it.
-async fn send(
-    mut pieces: mpsc::Receiver<Vec<u8>>,
-    writer: &StreamWriter,
-    window: &Semaphore,
-) -> std::convert::Infallible {
+/// Sends standard input, as far as the other end takes it. The future ends if the terminal is gone.
+///
+/// With `is_raw`, standard input is a terminal in raw mode, where Ctrl-D is a key like others. The
+/// end of its input means that it is gone, often before the SIGHUP of its end has come. The command
+/// would take the end for the user's, and end with success.
+async fn send(mut pieces: mpsc::Receiver<Vec<u8>>, writer: &StreamWriter, window: &Semaphore, is_raw: bool) {
     while let Some(piece) = pieces.recv().await {
         let size = u32::try_from(piece.len()).unwrap_or(0);
         if let Ok(permits) = window.acquire_many(size).await {
@@ -142,11 +142,14 @@ async fn send(
             permits.forget();
         }
         if !writer.send(&Frame::Input(piece)).await {
-            break;
+            // The reader finds out how the connection has ended.
+            std::future::pending::<()>().await;
         }
     }
-    writer.send(&Frame::EndOfInput).await;
-    std::future::pending().await
+    if !is_raw {
+        writer.send(&Frame::EndOfInput).await;
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Sends the size of the terminal when it changes.
@@ -163,8 +166,9 @@ async fn resize(
     std::future::pending().await
 }
 
-/// Reads standard input in a thread, which ends with the process: a read cannot be given up.
-fn read_input() -> mpsc::Receiver<Vec<u8>> {
+/// Reads standard input in a thread, which ends with the process: a read cannot be given up. With
+/// `is_raw`, it is a terminal, and an error means that it is gone.
+fn read_input(is_raw: bool) -> mpsc::Receiver<Vec<u8>> {
     let (sender, receiver) = mpsc::channel(QUEUED);
     let read = move || {
         let mut bytes = vec![0; PIECE];
@@ -178,6 +182,7 @@ fn read_input() -> mpsc::Receiver<Vec<u8>> {
                 }
                 Err(e) if e.kind() == IoErrorKind::Interrupted => {}
                 Ok(_) => return,
+                Err(_) if is_raw => return,
                 Err(e) => {
                     return print_message(format!(
                         "bexec: warning: reading standard input: {e}; the command gets its end"

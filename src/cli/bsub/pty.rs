@@ -23,13 +23,21 @@ use awsb_model::{JobId, JobName, Program, Status};
 
 /// The files of a job: `.pid` has the process of the command, `.code` its exit code. They are in
 /// the first of these folders in which the command can write. The process of the job may have
-/// another user than the command, so it looks into all of them.
+/// another user than the command, so it looks into all of them. Other users of the machine can
+/// write in some of them, too: a file counts if it belongs to the user of the job, or to root, as
+/// whom commands run in containers.
 const FILES: &str = r#"
 name=awsb-pty-$AWS_BATCH_JOB_ID-$AWS_BATCH_JOB_ATTEMPT
+is_ours() (
+  if ! [ -f "$1" ] || [ -h "$1" ]; then exit 1; fi
+  if [ -O "$1" ]; then exit 0; fi
+  set -- $(ls -ln "$1" 2>/dev/null)
+  [ "${3-}" = 0 ]
+)
 find_file() {
   for f in "${TMPDIR:-/tmp}" /tmp /dev/shm .; do
     f=$f/$name
-    if [ -e "$f.$1" ]; then return 0; fi
+    if is_ours "$f.$1"; then return 0; fi
   done
   return 1
 }

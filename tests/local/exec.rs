@@ -272,7 +272,8 @@ fn a_command_ends_with_a_server_that_is_stopped() {
     sandbox.run("bkill", [&id]).ok();
 }
 
-/// The first process ends at SIGHUP, and what it has started does not.
+/// The first process ends at SIGHUP, and what it has started does not, and has no variable by which
+/// it could be found.
 #[story]
 fn what_a_command_has_started_ends_with_its_client() {
     let sandbox = Sandbox::new();
@@ -280,7 +281,7 @@ fn what_a_command_has_started_ends_with_its_client() {
     for terminal in ["-T", "-t"] {
         let file = sandbox.work().join(format!("pid{terminal}"));
         let script = format!(
-            "trap '' HUP; sleep 1000 & echo $! > {0}.new; trap - HUP; mv {0}.new {0}; wait",
+            "trap '' HUP; env -i sleep 1000 & echo $! > {0}.new; trap - HUP; mv {0}.new {0}; wait",
             file.display()
         );
         let client = sandbox.start("bexec", [terminal, &id, "sh", "-c", &script]);

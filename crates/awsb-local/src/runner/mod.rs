@@ -43,5 +43,5 @@ pub(crate) use journal::{
 };
 pub(crate) use limits::Lent;
 pub use main_loop::run;
-pub(crate) use process::{Leader, Remains, kill_remains};
+pub(crate) use process::{Leader, Remains, is_group_left, kill_remains};
 pub(crate) use tmpdir::{sweep_links, tmpdir_of};

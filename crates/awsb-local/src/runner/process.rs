@@ -312,6 +312,40 @@ fn stat(pid: i32) -> Option<Vec<String>> {
     Some(rest.split_whitespace().map(str::to_owned).collect())
 }
 
+/// Whether a process is left in the group of a child of ours that nobody has waited for yet. One
+/// that has ended, and that its parent has not waited for, does not count. It may list all
+/// processes of the machine.
+pub fn is_group_left(leader: Pid) -> bool {
+    use rustix::process::{Pid as Process, WaitId, WaitIdOptions, waitid};
+    let Some(process) = Process::from_raw(leader.as_raw()) else { return false };
+    let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+    // A child may not have its group yet.
+    match waitid(WaitId::Pid(process), ended) {
+        Ok(Some(_)) => is_shared(leader),
+        Ok(None) | Err(rustix::io::Errno::INTR) => true,
+        Err(_) => false,
+    }
+}
+
+/// Whether a group has a process, apart from those that have ended.
+#[cfg(target_os = "linux")]
+fn is_shared(group: Pid) -> bool {
+    let group = group.to_string();
+    // Who cannot list the processes does not know that none is left.
+    std::fs::read_dir("/proc").map_or(true, |processes| {
+        processes
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
+            .filter_map(stat)
+            .any(|fields| fields.get(2) == Some(&group) && fields.first().is_some_and(|state| state != "Z"))
+    })
+}
+
+/// The same: kill(2) of macOS finds no process that has ended.
+#[cfg(not(target_os = "linux"))]
+fn is_shared(group: Pid) -> bool {
+    killpg(group, None).is_ok()
+}
+
 /// When a process was born, in the kernel's clock ticks: with the pid it names one process for
 /// ever. `None` where the system does not say.
 pub fn born(pid: i32) -> Option<u64> {

@@ -22,7 +22,7 @@ use super::registry::{Begun, JOB_ENDED, KILLED};
 use super::terminal::{self, END_OF_INPUT, Master, Size};
 use crate::home::files::SCRATCH;
 use crate::runner::protocol::{AttemptId, Run, TASK_VARIABLE};
-use crate::runner::{Leader, Remains, leader_of, tmpdir_of};
+use crate::runner::{is_group_left, leader_of, tmpdir_of};
 use awsb_model::session_frames::{Frame, SessionTerminal};
 
 /// A command that runs.
@@ -62,7 +62,6 @@ pub async fn run(
             .map_err(|e| format!("starting the command: {e}"))?;
     // The leader of its group and its session.
     let group = child.id().and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw);
-    let remains = group.map(|group| Remains::new(attempt_id.clone(), Leader::now(group.as_raw())));
     let (mut pieces, mut control, taken) = Client::reading(reader).parts();
     let (activity, terminal_size) = (Activity::default(), size);
     let end_of_input = match terminal_size {
@@ -124,7 +123,7 @@ pub async fn run(
             Ok(())
         }
         End::HungUp => {
-            hang_up(&mut child, remains).await;
+            hang_up(&mut child, group).await;
             Ok(())
         }
         End::JobEnded => {
@@ -157,30 +156,30 @@ fn send(group: Option<Pid>, signal: Signal) {
 }
 
 /// Ends a command whose client is gone, as the end of a terminal does, with the rest of its group.
-async fn hang_up(child: &mut Child, group: Option<Remains>) {
-    let Some(group) = group else { return };
+async fn hang_up(child: &mut Child, group: Option<Pid>) {
+    let Some(leader) = group else { return };
     // A command that has been stopped gets it as well.
-    group.send(&[Signal::SIGHUP, Signal::SIGCONT]);
+    send(group, Signal::SIGHUP);
+    send(group, Signal::SIGCONT);
     let ended = async {
-        let _ = child.wait().await;
         let (mut pause, longest) = PAUSES;
-        while is_left(&group).await {
+        while is_left(leader).await {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(longest);
         }
     };
-    // The group may have gone just now, and another process may have its ID.
-    if tokio::time::timeout(HANG_UP_GRACE, ended).await.is_err() && is_left(&group).await {
-        group.send(&[Signal::SIGKILL]);
-        let _ = child.wait().await;
-    }
+    let _ = tokio::time::timeout(HANG_UP_GRACE, ended).await;
+    // Nobody has waited for the leader until here, so that the group's ID is still its own.
+    send(group, Signal::SIGKILL);
+    // A leader that has not come as far as to have a group gets that for itself.
+    let _ = child.start_kill();
+    let _ = child.wait().await;
 }
 
 /// Whether a process of a group is left. That may list all processes of the machine.
-async fn is_left(group: &Remains) -> bool {
-    let group = [group.clone()];
-    let look = tokio::task::spawn_blocking(move || !Remains::still_there(&group).is_empty());
-    look.await.unwrap_or(false)
+async fn is_left(leader: Pid) -> bool {
+    let look = tokio::task::spawn_blocking(move || is_group_left(leader));
+    look.await.unwrap_or(true)
 }
 
 fn spawn(

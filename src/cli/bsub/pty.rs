@@ -53,10 +53,12 @@ make_file() {
 ///
 /// It handles SIGTERM, by which Batch ends a job: the kernel keeps signals without a handler from
 /// the first process of a container, and the job would run until SIGKILL. An interactive shell
-/// ignores SIGTERM, so all processes of the container get SIGHUP, and have ten seconds.
+/// ignores SIGTERM, so all processes of the container get SIGHUP, and have ten seconds. Where
+/// another process is the first one, all processes may be more than those of the job, so the job
+/// ends at once, and its command with it. The `kill` of BusyBox knows no `--`.
 const WAITING: &str = r#"
-trap 'ending=${ending:-0}' TERM
 ending=
+trap 'ending=${ending:-0}' TERM
 n=0
 while :; do
   if find_file code; then read -r code < "$f.code"; exit "$code"; fi
@@ -75,7 +77,7 @@ while :; do
   fi
   if [ -n "$ending" ]; then
     if [ "$$" != 1 ] || [ "$ending" -ge 10 ] || ! find_file pid; then exit 143; fi
-    if [ "$ending" = 0 ]; then kill -s HUP -- -1; fi
+    if [ "$ending" = 0 ]; then kill -HUP -1; fi
     ending=$((ending + 1))
   fi
   sleep 1
@@ -251,6 +253,24 @@ mod tests {
         };
         assert_eq!(named(&["/usr/bin/bash", "-l"]).as_deref(), Some("bash"));
         assert_eq!(named(&[]), None);
+    }
+
+    #[test]
+    fn a_job_is_ended_as_soon_as_it_can_be() {
+        // The signal comes right after it is handled. A job that forgets it has two seconds.
+        let handled = "' TERM\n";
+        let signalled = format!("{handled}kill -s TERM $$\n");
+        assert!(WAITING.contains(handled) && WAITING.contains("-gt 600"));
+        let script = WAITING.replace(handled, &signalled).replace("-gt 600", "-gt 2");
+        let folder = tempfile::tempdir().unwrap();
+        let words = shell(&script, []);
+        let ended = std::process::Command::new("sh")
+            .args(["-c", &words[2]])
+            .env("TMPDIR", folder.path())
+            .envs([("AWS_BATCH_JOB_ID", "ended"), ("AWS_BATCH_JOB_ATTEMPT", "1")])
+            .status()
+            .unwrap();
+        assert_eq!(ended.code(), Some(143));
     }
 
     #[test]

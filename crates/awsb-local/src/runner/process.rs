@@ -353,7 +353,8 @@ pub fn born(pid: i32) -> Option<u64> {
     stat(pid)?.get(19)?.parse().ok()
 }
 
-/// The first process of a job whose runner is gone, or of a command beside a job whose server is.
+/// The first process of a job, or of a command beside a job, for one that is not its parent: the
+/// server, or a server after the one that has started the command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leader {
     /// Its process ID, which is its group's, too.

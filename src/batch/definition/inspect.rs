@@ -100,7 +100,7 @@ impl InspectedDefinition {
         let name = found.name.as_deref().filter(|_| !found.essential)?;
         Some(format!(
             "the container {name} is not essential: the job ends when its essential containers do, even if {name} \
-             has not done its work, and a failure of {name} does not make the job fail"
+             has not done its work, and a failure of {name} makes the job fail only if another container depends on it"
         ))
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::stream;
 use futures_util::{StreamExt, TryStreamExt};
 
-use super::consumables::{self, ConsumableResource};
+use super::consumables::{self, ConsumableResource, Consumer};
 use super::{Job, describe};
 use crate::aws::{CallError, Session, explain};
 use crate::ui::{ErrorKind, Failure};
@@ -188,7 +188,8 @@ pub async fn remove_unused_limit(session: &Session, requests: &[SubmitRequest]) 
 
 /// Removes limits that earlier submissions of this user have left, where their arrays have ended:
 /// bkill cannot remove the limit of an array whose tasks still end. A submission with a limit calls
-/// this. It takes few calls and little time; what is left then is left to the next one, or to
+/// this once its jobs are announced: its calls share the rate limit of Batch with the submission.
+/// It takes few calls and little time; what is left then is left to the next one, or to
 /// `awsb prune`.
 pub async fn remove_earlier_limits(session: &Session, requests: &[SubmitRequest]) {
     let limited = requests.iter().find_map(|request| Some((request.limit.as_ref()?, request.submitter()?)));
@@ -205,7 +206,11 @@ pub async fn remove_earlier_limits(session: &Session, requests: &[SubmitRequest]
             let Ok(Some(found)) = consumables::find(session, name).await else { return };
             let is_own = found.tags.get(RunningLimit::USER_TAG).is_some_and(|of| of == user.as_str());
             // One without a number of jobs is of a key of `--once`, which is `awsb prune`'s.
-            if is_own && parts(&found).is_some() && matches!(ended(session, name).await, Ok(Some(_))) {
+            if !is_own || parts(&found).is_none() {
+                return;
+            }
+            let Ok(jobs) = consumables::jobs_of(session, name).await else { return };
+            if is_over(&found, &jobs) {
                 let _ = consumables::delete(session, name).await;
             }
         });
@@ -267,11 +272,7 @@ pub async fn remove_ended_limit(session: &Session, limit: &EndedLimit) -> Result
     }
 }
 
-/// The limit, if all jobs of its array have ended. A listing of jobs lags behind (User Guide,
-/// resource-aware-scheduling: up to 30 seconds), so it has to have all jobs of the array.
-///
-/// A limit without a number of jobs belongs to a key of `--once`: somebody may submit with it again
-/// at any time. It stays for a day.
+/// The limit, if all jobs of its array have ended.
 async fn ended(session: &Session, name: &str) -> Result<Option<ConsumableResource>, Failure> {
     if !RunningLimit::is_one(name) {
         return Ok(None);
@@ -286,12 +287,26 @@ async fn ended(session: &Session, name: &str) -> Result<Option<ConsumableResourc
             };
         }
     };
-    if jobs.iter().any(|job| !job.status.has_ended()) {
+    if !have_ended(&jobs) {
         return Ok(None);
     }
-    let Some(found) = consumables::find(session, name).await? else { return Ok(None) };
-    let is_complete = parts(&found).is_some_and(|parts| jobs.len() >= parts);
-    Ok((is_complete || age(&found) >= Some(SUBMISSION_IS_OVER)).then_some(found))
+    let found = consumables::find(session, name).await?;
+    Ok(found.filter(|found| is_over(found, &jobs)))
+}
+
+/// Whether all jobs of a limit's array have ended, if these are the jobs that need the limit. A
+/// listing of jobs lags behind (User Guide, resource-aware-scheduling: up to 30 seconds), so it has
+/// to have all jobs of the array.
+///
+/// A limit without a number of jobs belongs to a key of `--once`: somebody may submit with it again
+/// at any time. It stays for a day.
+fn is_over(limit: &ConsumableResource, jobs: &[Consumer]) -> bool {
+    let is_complete = parts(limit).is_some_and(|parts| jobs.len() >= parts);
+    have_ended(jobs) && (is_complete || age(limit) >= Some(SUBMISSION_IS_OVER))
+}
+
+fn have_ended(jobs: &[Consumer]) -> bool {
+    jobs.iter().all(|job| job.status.has_ended())
 }
 
 /// The number of jobs of the array that a limit belongs to.

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use awsb_testkit::{Answer, BadServer, Sandbox, Terminal, eventually, story};
+use awsb_testkit::{Answer, BadServer, Request, Sandbox, Terminal, eventually, story};
+use nix::sys::signal::{Signal, kill};
 use serde_json::{Value, json};
 
 /// Makes a consumable resource, as somebody does for all users of the account.
@@ -607,6 +608,14 @@ fn scripts_ask_for_licences_and_limits() {
 fn batch(answers: Vec<Answer>) -> BadServer {
     BadServer::start(move |request, number| match request.operation() {
         "createconsumableresource" => answers.get(number).or(answers.last()).cloned().unwrap(),
+        _ => accepts(request),
+    })
+}
+
+/// The answer of a Batch that accepts jobs.
+fn accepts(request: &Request) -> Answer {
+    match request.operation() {
+        "createconsumableresource" => created(),
         "describeconsumableresource" => {
             Answer::json(json!({"consumableResourceName": "x", "totalQuantity": 2}))
         }
@@ -616,10 +625,15 @@ fn batch(answers: Vec<Answer>) -> BadServer {
             "consumableResourceProperties": {"consumableResourceList": [
                 {"consumableResource": "arn:aws:batch:eu-west-1:1:consumable-resource/of-definition", "quantity": 3}]},
         }]})),
-        "submitjob" => Answer::json(json!({"jobId": "7a3a82fc-962e-474c-97e7-a0c4ea08d515", "jobName": "j"})),
+        "submitjob" => Answer::json(json!({"jobId": ID, "jobName": "j"})),
         _ => Answer::json(json!({"jobSummaryList": [], "jobs": []})),
-    })
+    }
 }
+
+const ID: &str = "7a3a82fc-962e-474c-97e7-a0c4ea08d515";
+/// The submission of a limited array to such a Batch.
+const LIMITED: [&str; 9] =
+    ["--parsable", "-q", "q", "--job-definition", "d", "--array", "1-9%2", "--wrap", "true"];
 
 fn created() -> Answer {
     Answer::json(json!({"consumableResourceName": "x", "consumableResourceArn": "arn:x"}))
@@ -627,7 +641,61 @@ fn created() -> Answer {
 
 fn submit_limited(server: &BadServer) -> awsb_testkit::Outcome {
     let sandbox = Sandbox::at(&server.endpoint());
-    sandbox.run("bsub", ["-q", "q", "--job-definition", "d", "--array", "1-9%2", "--wrap", "true"])
+    sandbox.run("bsub", LIMITED)
+}
+
+#[story]
+fn the_id_is_printed_before_limits_of_earlier_arrays_are_looked_for() {
+    for (signal, waits, code) in
+        [(Signal::SIGINT, false, 0), (Signal::SIGTERM, false, 0), (Signal::SIGINT, true, 130)]
+    {
+        let server = BadServer::start(|request, _| match request.operation() {
+            "listconsumableresources" => Answer::Hang,
+            _ => accepts(request),
+        });
+        let sandbox = Sandbox::at(&server.endpoint());
+        let running = sandbox.start("bsub", LIMITED.iter().chain(waits.then_some(&"-K")));
+        eventually("bsub has submitted the array, and looks for limits", Duration::from_secs(60), || {
+            let has_come = |operation| !server.requests(operation).is_empty();
+            (has_come("submitjob") && has_come("listconsumableresources")).then_some(())
+        });
+        // Without `-K`, it may have ended meanwhile.
+        let _ = kill(running.pid(), signal);
+        let outcome = running.wait().ended_with(code);
+        assert_eq!(outcome.stdout, format!("{ID}\n"), "{outcome}");
+        assert!(!outcome.stderr.contains("error: "), "{outcome}");
+    }
+}
+
+#[story]
+fn a_limit_of_an_earlier_array_is_asked_for_once() {
+    let name = "awsb-limit-8f2c0d3e-1111-4222-8333-444455556666";
+    let server = BadServer::start(move |request, _| match request.operation() {
+        "listconsumableresources" => Answer::json(json!({"consumableResources": [
+            {"consumableResourceName": name, "totalQuantity": 2, "inUseQuantity": 0,
+             "consumableResourceArn": "arn:x"}]})),
+        "describeconsumableresource" => {
+            Answer::json(json!({"consumableResourceName": name, "totalQuantity": 2,
+            "consumableResourceArn": "arn:x", "tags": {"awsb-user": "alice", "awsb-parts": "1"}}))
+        }
+        "listjobsbyconsumableresource" => Answer::json(json!({"jobs": [
+            {"jobArn": "arn:aws:batch:eu-west-1:1:job/job-0", "jobName": "align", "createdAt": 1,
+             "jobQueueArn": "arn:q", "jobStatus": "SUCCEEDED", "quantity": 1,
+             "consumableResourceProperties": {"consumableResourceList": []}}]})),
+        "deleteconsumableresource" => Answer::json(json!({})),
+        _ => accepts(request),
+    });
+    let mut sandbox = Sandbox::at(&server.endpoint());
+    sandbox.set("AWSB_USER", "alice");
+    let mut submissions = 0;
+    eventually("a submission has removed the limit", Duration::from_secs(60), || {
+        submissions += 1;
+        sandbox.run("bsub", LIMITED).ok();
+        (!server.requests("deleteconsumableresource").is_empty()).then_some(())
+    });
+    let lookups = server.requests("describeconsumableresource");
+    let of_limit = lookups.iter().filter(|r| String::from_utf8_lossy(&r.body).contains(name)).count();
+    assert!((1..=submissions).contains(&of_limit), "{of_limit} in {submissions} submissions");
 }
 
 #[story]

@@ -281,26 +281,12 @@ impl Args {
         is_numbered: bool,
     ) -> Result<Exit, Failure> {
         let progress = SubmissionProgress::default();
-        // Until the job IDs have been printed. A signal at the very end of the submission is left
-        // to the wait.
+        // A signal at the very end of the submission is left to the wait.
         let mut signals = SignalListener::listen();
         let submitted = tokio::select! {
             biased;
             signal = signals.next() => Err(progress.interrupted(signal)),
-            submitted = async {
-                let submit = pin!(self.submit_all(&session, requests, &progress));
-                let remove = pin!(batch::remove_earlier_limits(&session, requests));
-                match select(submit, remove).await {
-                    // A failure is reported at once.
-                    Either::Left((submitted, remove)) => {
-                        if submitted.is_ok() {
-                            remove.await;
-                        }
-                        submitted
-                    }
-                    Either::Right(((), submit)) => submit.await,
-                }
-            } => {
+            submitted = self.submit_all(&session, requests, &progress) => {
                 submitted.map_err(|f| progress.after_others(f).map_hints(|hint| session.advice(hint)))
             }
         };
@@ -320,7 +306,18 @@ impl Args {
             end_with_waiter("bsub", &session, signal, &ids).await;
         }
         let submitted = submitted?;
-        self.announce_and_wait(options, session, &submitted, is_numbered).await
+        // The jobs are announced before limits of others are looked for, which may take long.
+        let waited = pin!(self.announce_and_wait(options, session.clone(), &submitted, is_numbered));
+        let swept = pin!(batch::remove_earlier_limits(&session, requests));
+        match select(waited, swept).await {
+            Either::Left((Ok(exit @ (Exit::Done | Exit::Job(_))), swept)) => {
+                // What was asked for is done, so a signal is no failure.
+                select(swept, pin!(signals.next())).await;
+                Ok(exit)
+            }
+            Either::Left((waited, _)) => waited,
+            Either::Right(((), waited)) => waited.await,
+        }
     }
 
     /// Submits the jobs, or finds that they exist already.

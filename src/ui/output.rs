@@ -61,11 +61,23 @@ pub trait View {
     fn json(&self) -> Vec<serde_json::Value>;
 }
 
-/// One JSON array, written while its elements come.
+/// One JSON array, written while its elements come. One that has begun is closed when it is
+/// dropped, as after a failure or a signal: whoever reads it gets JSON in any case.
 #[derive(Debug)]
 pub struct JsonArray<'a> {
     output: &'a Output,
-    begun: bool,
+    state: ArrayState,
+}
+
+/// How far a [`JsonArray`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ArrayState {
+    /// Nothing is written.
+    Empty,
+    /// It has elements.
+    Begun,
+    /// Nothing more is written: it is closed, or a write has failed.
+    Ended,
 }
 
 impl JsonArray<'_> {
@@ -86,25 +98,50 @@ impl JsonArray<'_> {
         elements: impl IntoIterator<Item = T>,
     ) -> Result<(), Failure> {
         let mut text = String::new();
+        let mut state = self.state;
         for element in elements {
-            text.push_str(if self.begun { ",\n  " } else { "[\n  " });
+            text.push_str(if state == ArrayState::Empty { "[\n  " } else { ",\n  " });
             match self.output.terminal {
                 true => text.push_str(&sanitize_json(&element.to_string())),
                 false => text.push_str(&element.to_string()),
             }
-            self.begun = true;
+            state = ArrayState::Begun;
         }
-        self.output.write(text.as_bytes())
+        self.state = ArrayState::Ended;
+        self.output.write(text.as_bytes())?;
+        self.state = state;
+        Ok(())
+    }
+
+    /// Whether it has no element yet.
+    pub fn is_empty(&self) -> bool {
+        self.state == ArrayState::Empty
     }
 
     /// Closes the array.
     ///
     /// # Errors
     /// As [`Output::write`].
-    pub fn finish(self) -> Result<(), Failure> {
-        self.output.write(if self.begun { b"\n]\n" } else { b"[]\n" })
+    pub fn finish(mut self) -> Result<(), Failure> {
+        match std::mem::replace(&mut self.state, ArrayState::Ended) {
+            ArrayState::Empty => self.output.write(b"[]\n"),
+            ArrayState::Begun => self.output.write(ARRAY_END),
+            ArrayState::Ended => Ok(()),
+        }
     }
 }
+
+impl Drop for JsonArray<'_> {
+    fn drop(&mut self) {
+        if self.state == ArrayState::Begun {
+            // Whatever has kept it from its end is reported.
+            let _ = self.output.write(ARRAY_END);
+        }
+    }
+}
+
+/// The end of an array that has elements.
+const ARRAY_END: &[u8] = b"\n]\n";
 
 /// One JSON array whose first element is begun before all of its fields are known, so that whoever
 /// reads line by line has them at once.
@@ -316,7 +353,7 @@ impl Output {
 
     /// Begins a JSON array whose elements are not all known yet.
     pub fn json_array(&self) -> JsonArray<'_> {
-        JsonArray { output: self, begun: false }
+        JsonArray { output: self, state: ArrayState::Empty }
     }
 
     /// Prints an empty array if JSON is printed. A tool that shows things has found none of those
@@ -468,6 +505,20 @@ mod tests {
         let failed = OpenArray { output: &output, state: Opened::Failed };
         assert_eq!(failed.close(&[json!({ "a": 1 })]), Ok(()));
         assert_eq!(output.taken(), "");
+    }
+
+    #[test]
+    fn an_array_that_is_given_up_is_closed_and_an_empty_one_is_nothing() {
+        let output = Output::in_memory(Format::Json, None, false);
+        let mut array = output.json_array();
+        assert_eq!(array.extend([1, 2]), Ok(()));
+        drop(array);
+        assert_eq!(output.taken(), "[\n  1,\n  2\n]\n");
+        let mut array = output.json_array();
+        assert_eq!((array.extend([0; 0]), array.is_empty()), (Ok(()), true));
+        drop(array);
+        assert_eq!(output.taken(), "");
+        assert_eq!((output.json_array().finish(), output.taken().as_str()), (Ok(()), "[]\n"));
     }
 
     #[test]

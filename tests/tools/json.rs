@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 
 use awsb_testkit::{Answer, BadServer, Outcome, Sandbox, story};
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 const ID: &str = "aaaaaaaa-1111-4222-8333-444455556666";
+const OTHER: &str = "bbbbbbbb-1111-4222-8333-444455556666";
 
 /// ECR and CodeBuild with a repository that has no image, and no build.
 fn empty() -> BadServer {
@@ -33,7 +35,7 @@ const LOOKUPS: [Line<'static>; 15] = [
     ("bout", &[ID]),
     ("bout", &["-d", "lines", ID]),
     ("bout", &["--files", ID]),
-    ("bout", &["--files", ID, "bbbbbbbb-1111-4222-8333-444455556666"]),
+    ("bout", &["--files", ID, OTHER]),
     ("bkill", &[ID]),
     ("bkill", &["--dry-run", ID]),
     ("bwait", &[ID]),
@@ -104,6 +106,93 @@ fn where_nothing_can_be_asked_nothing_is_printed() {
         let outcome = sandbox.run(tool, [&["--json"], args].concat());
         assert_eq!((outcome.code(), outcome.stdout.as_str()), (1, ""), "{tool} {args:?}: {outcome}");
     }
+}
+
+/// A job that runs, or an array that has failed, for tools that wait for the end.
+fn job(id: &str, is_failed_array: bool) -> Value {
+    let mut job = json!({
+        "jobId": id, "jobName": "j", "jobQueue": "q", "jobDefinition": "d", "createdAt": 1, "startedAt": 2,
+    });
+    if is_failed_array {
+        job["status"] = json!("FAILED");
+        job["stoppedAt"] = json!(3);
+        job["arrayProperties"] = json!({ "size": 2, "statusSummary": { "FAILED": 2 } });
+    } else {
+        job["status"] = json!("RUNNING");
+        job["container"] = json!({ "logStreamName": id });
+    }
+    job
+}
+
+/// The jobs of a request, as Batch describes them.
+fn described(body: &Value, is_failed_array: bool) -> Answer {
+    let ids = body["jobs"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    Answer::json(json!({ "jobs": ids.map(|id| job(id, is_failed_array)).collect::<Vec<_>>() }))
+}
+
+/// What a tool with `--json` has printed: nothing, or the elements of one array. Without an element
+/// it has failed.
+fn elements(line: &Line<'_>, outcome: &Outcome) -> Option<Vec<Value>> {
+    let elements = (!outcome.stdout.is_empty()).then(|| {
+        let shown: Value =
+            serde_json::from_str(&outcome.stdout).unwrap_or_else(|e| panic!("{line:?}: {e}: {outcome}"));
+        shown.as_array().unwrap_or_else(|| panic!("{line:?}: {outcome}")).clone()
+    });
+    if elements.iter().flatten().next().is_none() {
+        assert!(outcome.code() > 0 && outcome.stderr.contains(": error: "), "{line:?}: {outcome}");
+    }
+    elements
+}
+
+/// One page of a log stream, which is all of it.
+fn page(line: &str) -> Answer {
+    let events = json!([{ "timestamp": 5, "message": line }]);
+    Answer::json(json!({ "events": events, "nextForwardToken": "f/1", "nextBackwardToken": "b/1" }))
+}
+
+#[story]
+fn an_array_that_has_begun_is_closed_whatever_happens() {
+    // The log of the second job, and what ends bout.
+    for (answer, signal) in [
+        (Answer::error(500, "InternalFailure", "no"), None),
+        (Answer::error(403, "AccessDeniedException", "no"), None),
+        (Answer::Hang, Some(Signal::SIGINT)),
+        (Answer::Hang, Some(Signal::SIGTERM)),
+    ] {
+        let server = BadServer::start(move |request, _| {
+            let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+            match (request.operation(), body["logStreamName"].as_str()) {
+                ("describejobs", _) => described(&body, false),
+                (_, Some(ID)) if body["nextToken"].is_null() => page("hi"),
+                (_, Some(ID)) => Answer::json(json!({ "events": [], "nextForwardToken": "f/1" })),
+                _ => answer.clone(),
+            }
+        });
+        let sandbox = Sandbox::at(&server.endpoint());
+        let mut running = sandbox.start("bout", ["--json", ID, OTHER]);
+        let lines = [running.line(), running.line()];
+        assert!(lines[1].as_ref().is_some_and(|line| line.contains("hi")), "{lines:?}");
+        if let Some(signal) = signal {
+            running.signal(signal);
+        }
+        let outcome = running.wait();
+        let shown: Value = serde_json::from_str(&outcome.stdout).unwrap_or_else(|e| panic!("{e}: {outcome}"));
+        assert_eq!((&shown[0]["message"], shown.as_array().map(Vec::len)), (&json!("hi"), Some(1)));
+        assert!(outcome.code() > 0, "{outcome}");
+    }
+    // A listing whose second page is refused.
+    let server = BadServer::start(|request, _| {
+        let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        match (request.operation(), body["nextToken"].as_str()) {
+            ("listjobs", None) => Answer::json(json!({
+                "jobSummaryList": [{ "jobId": ID, "jobName": "j", "status": body["jobStatus"], "createdAt": 1 }],
+                "nextToken": "2" })),
+            _ => Answer::error(403, "AccessDeniedException", "no"),
+        }
+    });
+    let sandbox = Sandbox::at(&server.endpoint());
+    let outcome = sandbox.run("bstat", ["--json", "-s", "FAILED"]).ended_with(1);
+    elements(&("bstat", &["-s", "FAILED"]), &outcome);
 }
 
 #[story]

@@ -231,6 +231,10 @@ fn a_job_again_and_what_of_it_has_failed() {
     let outcome = sandbox.run("bsub", ["--rerun", &fine, "--failed"]).ok();
     assert_eq!(outcome.stdout, "");
     assert!(outcome.stderr.contains("no task of the job has failed"), "{outcome}");
+    for (option, shown) in [("--json", "[]\n"), ("--dry-run", "[]\n"), ("-I", "")] {
+        let outcome = sandbox.run("bsub", ["--rerun", &fine, "--failed", option]).ok();
+        assert_eq!(outcome.stdout, shown, "{option}: {outcome}");
+    }
     let message = sandbox.run("bsub", ["--rerun", &fine, "-i", "x"]).failed_with(2);
     assert!(message.contains("--input cannot be changed by --rerun"), "{message}");
     // Options that would be ignored are refused, and jobs that cannot run are not submitted.

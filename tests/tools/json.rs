@@ -1,10 +1,13 @@
 //! `--json`: one array on standard output, whatever is found.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use awsb_testkit::{Answer, BadServer, Outcome, Sandbox, story};
+use awsb_testkit::{Answer, BadServer, Outcome, Sandbox, eventually, story};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
+
+use crate::cluster_create::fake::{Fake, error};
 
 const ID: &str = "aaaaaaaa-1111-4222-8333-444455556666";
 const OTHER: &str = "bbbbbbbb-1111-4222-8333-444455556666";
@@ -144,6 +147,39 @@ fn elements(line: &Line<'_>, outcome: &Outcome) -> Option<Vec<Value>> {
     elements
 }
 
+#[story]
+fn where_a_later_call_is_refused_there_is_an_array_or_nothing_and_an_exit_code() {
+    for line in LOOKUPS.iter().filter(|(tool, _)| *tool != "bcluster") {
+        let (tool, args) = line;
+        let is_failed_array = *tool == "bwait";
+        let server = BadServer::start(move |request, _| {
+            let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+            let target = request.header("x-amz-target").unwrap_or_default().to_owned();
+            match (request.operation(), target.rsplit('.').next()) {
+                ("describejobs", _) => described(&body, is_failed_array),
+                ("describejobqueues", _) => Answer::json(json!({"jobQueues": [{
+                    "jobQueueName": body["jobQueues"][0], "jobQueueArn": "arn:q", "state": "ENABLED",
+                    "status": "VALID", "priority": 1,
+                    "computeEnvironmentOrder": [{"order": 1, "computeEnvironment": "arn:e"}]}]})),
+                ("describeconsumableresource", _) => Answer::json(json!({"consumableResourceName": "nosuch",
+                    "totalQuantity": 2, "inUseQuantity": 0, "consumableResourceArn": "arn:x"})),
+                (_, Some("DescribeRepositories")) => Answer::json(json!({"repositories": [{
+                    "repositoryName": "lab/genomics", "registryId": "123456789012",
+                    "repositoryUri": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/lab/genomics"}]})),
+                ("s3", _) => Answer::s3_error(403, "AccessDenied", "no"),
+                _ => Answer::error(403, "AccessDeniedException", "no"),
+            }
+        });
+        let sandbox = Sandbox::of_cluster_at(&server.endpoint(), "ecr_repository = \"lab/genomics\"\n");
+        let outcome = sandbox.run(tool, [&["--json"], *args].concat());
+        let shown = elements(line, &outcome);
+        // An array without a line would say that the job has none.
+        if *tool == "bout" {
+            assert_eq!(shown, None, "{line:?}: {outcome}");
+        }
+    }
+}
+
 /// One page of a log stream, which is all of it.
 fn page(line: &str) -> Answer {
     let events = json!([{ "timestamp": 5, "message": line }]);
@@ -193,6 +229,40 @@ fn an_array_that_has_begun_is_closed_whatever_happens() {
     let sandbox = Sandbox::at(&server.endpoint());
     let outcome = sandbox.run("bstat", ["--json", "-s", "FAILED"]).ended_with(1);
     elements(&("bstat", &["-s", "FAILED"]), &outcome);
+}
+
+#[story]
+fn a_cluster_that_ends_while_it_is_awaited_is_an_empty_array() {
+    let has_gone = |aws: &Fake, from: &str, to: &str| {
+        let ours = [("awsb:cluster", "lab")];
+        aws.has_stack(from, &ours);
+        let sandbox = aws.sandbox();
+        let running = sandbox.start("bcluster", ["show", "lab", "--wait", "--json"]);
+        eventually("bcluster follows the stack", Duration::from_secs(60), || {
+            (aws.calls("DescribeStackEvents").len() > 1).then_some(())
+        });
+        aws.has_stack(to, &ours);
+        running.wait()
+    };
+    let outcome = has_gone(&Fake::start(), "DELETE_IN_PROGRESS", "DELETE_COMPLETE").ok();
+    assert_eq!(outcome.stdout, "[]\n", "{outcome}");
+    // It has another name when the change has ended, or is deleted at once.
+    let missing = || (error("ValidationError", "Stack with id lab does not exist"), false);
+    let aws = Fake::with_faults(move |call, before| {
+        let is_by_name = call.action == "DescribeStacks" && !call.get("StackName").starts_with("arn:");
+        (is_by_name && before > 0).then(missing)
+    });
+    let outcome = has_gone(&aws, "UPDATE_IN_PROGRESS", "UPDATE_COMPLETE").ended_with(1);
+    assert_eq!(outcome.stdout, "[]\n", "{outcome}");
+    assert!(outcome.stderr.contains("there is no cluster `lab`"), "{outcome}");
+    // Its parts cannot be looked at.
+    let aws = Fake::with_faults(|call, _| {
+        (call.action == "ListStackResources").then(|| (error("AccessDenied", "no"), false))
+    });
+    aws.has_stack("CREATE_COMPLETE", &[("awsb:cluster", "lab")]);
+    let line: Line<'_> = ("bcluster", &["show", "lab"]);
+    let outcome = aws.sandbox().run(line.0, [&["--json"], line.1].concat());
+    assert_eq!(elements(&line, &outcome), None, "{outcome}");
 }
 
 #[story]

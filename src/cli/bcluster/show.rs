@@ -14,7 +14,7 @@ use crate::aws::{ResilientSession, Session};
 use crate::batch::{ComputeEnvironment, Queue};
 use crate::cloud::drain::{self, Parts};
 use crate::cloud::{self, Event, Maker, Phase, Stack, StackResource, Watch};
-use crate::ui::{Exit, Failure, Format, Layout, Output, View, local_rfc3339, local_short};
+use crate::ui::{Exit, Failure, Format, Layout, View, local_rfc3339, local_short};
 
 /// The arguments of `bcluster show`.
 #[derive(Debug, clap::Args)]
@@ -52,8 +52,13 @@ impl Args {
             match status.phase() {
                 Phase::Ready if !status.as_str().contains("ROLLBACK") => {}
                 Phase::Deleted => {
-                    Output::new(Format::Plain)
-                        .write(format!("The cluster {name} is deleted.\n").as_bytes())?;
+                    let output = common.output();
+                    match output.format() {
+                        Format::Json => output.show_none()?,
+                        Format::Plain => {
+                            output.write(format!("The cluster {name} is deleted.\n").as_bytes())?;
+                        }
+                    }
                     return Ok(Exit::Done);
                 }
                 _ => {
@@ -65,7 +70,7 @@ impl Args {
                     ));
                 }
             }
-            stack = cluster(contact.session(), name).await?;
+            stack = common.found(cluster(contact.session(), name).await)?;
         }
         let output = common.output();
         if self.events {

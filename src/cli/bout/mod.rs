@@ -6,6 +6,7 @@ mod output_dir;
 mod print;
 mod streams;
 
+use std::error::Error;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,10 +19,10 @@ use self::output_dir::OutputDir;
 pub use self::print::{Printer, Style};
 use super::wait::{note_jobs_go_on, warn_of_lost_output};
 use super::{CommonArgs, container_hint, job_args};
-use crate::aws::{ResilientSession, Session};
+use crate::aws::{CallError, ResilientSession, Session};
 use crate::batch::{self, Job};
 use crate::logs::{self, Event, FollowEnd, FollowOptions, LogQuery, LogStreamRef, TimeRange};
-use crate::ui::{ErrorKind, Exit, Failure, Format, JsonArray, print_message, until_signal};
+use crate::ui::{ErrorKind, Exit, Failure, Format, print_message, until_signal};
 use awsb_model::{Invalid, JobId, ParsedJobRefs, Status, TaskIds, TimeArg, container_name, words};
 
 /// Show a job's output: all lines that it has printed
@@ -172,7 +173,7 @@ impl Args {
         let mut array = (output.format() == Format::Json && self.directory.is_none() && !self.follow)
             .then(|| output.json_array());
         let mut contact = ResilientSession::new((*session).clone(), "bout");
-        let mut exit = Exit::Done;
+        let (mut exit, mut is_unread) = (Exit::Done, false);
         for (at, job) in found.jobs.iter().enumerate() {
             let left = &found.jobs[at..];
             let shown = async {
@@ -204,6 +205,7 @@ impl Args {
                         && !failure.is_reader_gone() =>
                 {
                     failure.report("bout");
+                    is_unread |= failure.source().is_some_and(|source| source.is::<CallError>());
                     exit = Exit::Failed;
                 }
                 shown => {
@@ -214,11 +216,17 @@ impl Args {
                 }
             }
         }
-        array.map_or(Ok(()), JsonArray::finish)?;
+        // Where lines could not be read, an empty array would say that there are none.
+        if let Some(array) = array
+            && !(is_unread && array.is_empty())
+        {
+            array.finish()?;
+        }
         if let Sink::Directory(directory) = sink {
-            match found.jobs.is_empty() {
-                true => output.show_none()?,
-                false => directory.report(&output)?,
+            match (found.jobs.is_empty(), is_unread && directory.is_empty()) {
+                (true, _) => output.show_none()?,
+                (false, true) => {}
+                (false, false) => directory.report(&output)?,
             }
         }
         Ok(found.report("bout", exit))

@@ -89,6 +89,11 @@ impl OutputDir {
         }
     }
 
+    /// Whether nothing was written.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
     /// Reports the files: on stderr, or as JSON on stdout.
     ///
     /// # Errors

@@ -242,6 +242,13 @@ impl Args {
         let requests = rerun::requests(&session, &ids, self.failed, &options, &variables).await?;
         if requests.is_empty() {
             print_message("bsub: note: nothing is submitted, because no task of the job has failed");
+            if self.dry_run {
+                return self.show(Vec::new());
+            }
+            // With `-I`, the output is that of the jobs, a line each.
+            if !options.interactive {
+                self.common.output().show_none()?;
+            }
             return Ok(Exit::Done);
         }
         let queue = requests.first().map(|request| request.job_queue.as_str());

@@ -77,9 +77,9 @@ pub async fn ensure(
         | CallError::OtherAnswer { .. } => Err(LimitError::Passing(failure)),
         _ if reason.is_throttling() => Err(LimitError::Passing(failure)),
         _ if reason.is_unknown_operation() => Err(LimitError::Refused(without_operation(session, failure))),
-        CallError::Service { status: 408 | 500.., .. } | CallError::WebPage { status: 408 | 500.., .. } => {
-            Err(LimitError::Passing(failure))
-        }
+        // The login page of a network may have any status of success.
+        CallError::Service { status: 408 | 500.., .. }
+        | CallError::WebPage { status: ..300 | 408 | 500.., .. } => Err(LimitError::Passing(failure)),
         _ if failure.kind() == ErrorKind::AccessDenied => {
             Err(LimitError::Refused(without_operation(session, failure)))
         }

@@ -723,7 +723,16 @@ fn without_a_permission_or_the_operation_nothing_is_submitted() {
 #[story]
 fn a_limit_whose_answer_was_lost_is_found_and_the_job_is_submitted_once() {
     let exists = Answer::error(400, "ClientException", "Object already exists: x");
-    for answers in [vec![Answer::Reset, exists.clone()], vec![exists], vec![created()]] {
+    // The login page of a network.
+    let page = |status| {
+        Answer::Http(status, "<html>log in</html>".into(), vec![("content-type", "text/html".into())])
+    };
+    for answers in [
+        vec![Answer::Reset, exists.clone()],
+        vec![page(200), page(503), exists.clone()],
+        vec![exists],
+        vec![created()],
+    ] {
         let server = batch(answers);
         submit_limited(&server).ok();
         let submitted = server.requests("submitjob");

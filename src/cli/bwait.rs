@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::CommonArgs;
 use super::job_args::JobArgs;
 use super::wait::{
-    Outcome, StuckJobs, WaitBar, end_with_waiter, failure_line, outcomes, report_failure,
+    NamedJobs, Outcome, StuckJobs, WaitBar, end_with_waiter, failure_line, outcomes, report_failure,
     report_stuck_children, report_stuck_jobs,
 };
 use crate::aws::ResilientSession;
@@ -184,9 +184,6 @@ fn contact_lost(failure: Failure, open: &UnfinishedJobs) -> Failure {
     failure.wrap(message).with_kind(ErrorKind::ContactLost)
 }
 
-/// At most this many of the jobs that go on are named.
-const MAX_NAMED: usize = 20;
-
 /// The open jobs and arrays at the last poll, which other futures read.
 #[derive(Debug, Default)]
 struct Observed {
@@ -237,15 +234,11 @@ impl UnfinishedJobs {
     /// Reports that the open jobs go on without being waited for.
     fn report_going_on(&self, signal: EndSignal) {
         print_message(format!("bwait: {signal}; {}", self.go_on()));
-        let ids = &self.ids;
-        let mut named = ids.iter().take(MAX_NAMED).map(JobId::as_str).collect::<Vec<_>>().join(",");
-        if ids.len() > MAX_NAMED {
-            named.push_str(",…");
-        }
-        if !ids.is_empty() {
-            let them = if ids.len() == 1 { "it" } else { "them" };
-            print_message(format!("hint: `bwait {named}` waits for {them} again"));
-            print_message(format!("hint: `bkill {named}` ends {them}"));
+        if !self.ids.is_empty() {
+            let jobs = NamedJobs::new(self.ids.iter().map(JobId::as_str));
+            let (list, them) = (jobs.list(), jobs.pronoun());
+            print_message(format!("hint: `bwait {list}` waits for {them} again"));
+            print_message(format!("hint: `bkill {list}` ends {them}"));
         }
     }
 

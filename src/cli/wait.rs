@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
+use std::fmt;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -143,19 +144,74 @@ pub fn report_success(tool: &str, job: &Job) {
     print_message(format!("{tool}: job {} {}{children}", job.title(), ended(job)));
 }
 
+/// At most this many of several jobs are named in a message.
+const MAX_NAMED: usize = 20;
+
+/// Jobs as messages name them. A list of them is not longer than a message may be, so that it can
+/// be copied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedJobs {
+    first: String,
+    count: usize,
+}
+
+impl NamedJobs {
+    /// Names these jobs.
+    pub fn new<'a>(ids: impl ExactSizeIterator<Item = &'a str>) -> Self {
+        let count = ids.len();
+        Self { first: ids.take(MAX_NAMED).collect::<Vec<_>>().join(","), count }
+    }
+
+    /// The IDs for a command line: all of them, or the first.
+    pub fn list(&self) -> &str {
+        &self.first
+    }
+
+    /// The jobs of the list: `it`, `them` or `the first 20 of them`.
+    pub fn pronoun(&self) -> String {
+        match self.count {
+            1 => "it".to_owned(),
+            0..=MAX_NAMED => "them".to_owned(),
+            _ => format!("the first {MAX_NAMED} of them"),
+        }
+    }
+
+    /// The output of the jobs of the list: `its output`.
+    pub fn output(&self) -> String {
+        match self.count {
+            1 => "its output".to_owned(),
+            0..=MAX_NAMED => "their output".to_owned(),
+            _ => format!("the output of {}", self.pronoun()),
+        }
+    }
+
+    /// The verb that fits the number of jobs.
+    pub fn verb(&self, of_one: &'static str, of_many: &'static str) -> &'static str {
+        if self.count == 1 { of_one } else { of_many }
+    }
+}
+
+/// `the job A`, `the jobs A,B`, or `the jobs A,B,C and 180 more`.
+impl fmt::Display for NamedJobs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the {} {}", self.verb("job", "jobs"), self.first)?;
+        match self.count.saturating_sub(MAX_NAMED) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
+
 /// Prints that jobs continue after the tool has stopped waiting, and how to reach them.
 pub fn note_jobs_go_on(tool: &str, signal: EndSignal, ids: &[String]) {
-    let (all, it) = (ids.join(","), if ids.len() == 1 { "it" } else { "them" });
-    match ids.len() {
-        0 => return print_message(format!("{tool}: {signal}")),
-        1 => print_message(format!("{tool}: {signal}; the job {all} goes on")),
-        _ => print_message(format!("{tool}: {signal}; the jobs {all} go on")),
+    if ids.is_empty() {
+        return print_message(format!("{tool}: {signal}"));
     }
-    print_message(format!(
-        "hint: `bout -f {all}` shows {} output",
-        if ids.len() == 1 { "its" } else { "their" }
-    ));
-    print_message(format!("hint: `bkill {all}` ends {it}"));
+    let jobs = NamedJobs::new(ids.iter().map(String::as_str));
+    let list = jobs.list();
+    print_message(format!("{tool}: {signal}; {jobs} {}", jobs.verb("goes on", "go on")));
+    print_message(format!("hint: `bout -f {list}` shows {}", jobs.output()));
+    print_message(format!("hint: `bkill {list}` ends {}", jobs.pronoun()));
 }
 
 /// The tool takes at least this time to end jobs, even if more signals come.
@@ -166,7 +222,7 @@ const TIME_TO_END_JOBS: Duration = Duration::from_secs(2);
 pub async fn end_with_waiter(tool: &str, session: &Session, signal: EndSignal, ids: &[JobId]) {
     // The signal does not end the tool before this is done.
     let mut interrupts = SignalListener::listen();
-    let listed = ids.iter().map(JobId::as_str).collect::<Vec<_>>().join(",");
+    let jobs = NamedJobs::new(ids.iter().map(JobId::as_str));
     let reason = format!("{tool} --kill-on-interrupt: {signal}");
     let end = async {
         let failures = batch::terminate_each(session, ids, &reason).await;
@@ -189,10 +245,14 @@ pub async fn end_with_waiter(tool: &str, session: &Session, signal: EndSignal, i
     };
     let failures = tokio::select! {
         failures = end => failures,
-        () = second_signal => return print_message(format!("{tool}: {signal} again; whether the job {listed} ends is not known")),
+        () = second_signal => {
+            let end = jobs.verb("ends", "end");
+            return print_message(format!("{tool}: {signal} again; whether {jobs} {end} is not known"));
+        }
     };
     if failures.is_empty() {
-        return print_message(format!("{tool}: {signal}; the job {listed} is being ended"));
+        let are = jobs.verb("is", "are");
+        return print_message(format!("{tool}: {signal}; {jobs} {are} being ended"));
     }
     for (id, failure) in failures {
         failure.hint(format!("the job {id} may go on; `bkill {id}` ends it")).report(tool);

@@ -34,9 +34,10 @@ pub fn print_output_of_program(text: impl fmt::Display) {
 }
 
 /// The longest word of a message, in characters. A word has no slash and no comma: a
-/// component of a path has at most 255 bytes, and lists of IDs may be for copying.
+/// component of a path has at most 255 bytes, and a list of IDs is no word that nobody can read.
 const LONGEST_WORD: usize = 1500;
-/// The longest line of a message, in characters: that of a path is 4,096.
+/// The longest line of a message, in characters: that of a path is 4,096. A longer list of IDs
+/// loses its middle, too, so whoever prints one that is for copying names the first of them.
 const LONGEST_LINE: usize = 6000;
 
 /// A line without the middle of its words, and then of itself, where these are too long.

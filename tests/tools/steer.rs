@@ -808,3 +808,50 @@ fn json_names_the_job_at_once_and_is_whole_when_the_waiting_ends_early() {
     assert_eq!((&report[0]["jobId"], &report[0]["exitCode"]), (&json!(ID), &json!(null)), "{outcome}");
     assert!(outcome.stderr.contains(&format!("contact with the job {ID} is lost")), "{outcome}");
 }
+
+#[story]
+fn of_many_jobs_that_go_on_the_first_are_named_for_copying() {
+    let ids: Vec<String> = (0..200).map(id).collect();
+    let first = ids[..20].join(",");
+    let server = BadServer::start(|request, _| match request.operation() {
+        "describejobs" => described(request, |_| None),
+        _ => Answer::json(json!({})),
+    });
+    let sandbox = Sandbox::at(&server.endpoint());
+    for (tool, option, lines) in [
+        (
+            "bwait",
+            "--any",
+            vec![
+                "bwait: interrupted; 200 jobs go on".to_owned(),
+                format!("hint: `bwait {first}` waits for the first 20 of them again"),
+                format!("hint: `bkill {first}` ends the first 20 of them"),
+            ],
+        ),
+        (
+            "bwait",
+            "--kill-on-interrupt",
+            vec![format!("bwait: interrupted; the jobs {first} and 180 more are being ended")],
+        ),
+        (
+            "bout",
+            "-f",
+            vec![
+                format!("bout: interrupted; the jobs {first} and 180 more go on"),
+                format!("hint: `bout -f {first}` shows the output of the first 20 of them"),
+                format!("hint: `bkill {first}` ends the first 20 of them"),
+            ],
+        ),
+    ] {
+        let before = server.requests("describejobs").len();
+        let running = sandbox.start(tool, [option, &ids.join(",")]);
+        // The second look is after the first has been taken.
+        eventually("the tool waits", MINUTE, || {
+            (server.requests("describejobs").len() > before + 2).then_some(())
+        });
+        running.signal(Signal::SIGINT);
+        let outcome = running.wait().ended_with(130);
+        let seen: Vec<&str> = outcome.stderr.lines().collect();
+        assert!(seen.ends_with(&lines.iter().map(String::as_str).collect::<Vec<_>>()), "{outcome}");
+    }
+}

@@ -13,8 +13,8 @@ use super::resolved_options::ResolvedOptions;
 use crate::aws::{ResilientSession, Session};
 use crate::batch::{self, Job, JobWaitSet, Submitted, SubmittedJobs};
 use crate::cli::wait::{
-    Outcome, StuckJobs, WaitBar, end_with_waiter, note_jobs_go_on, outcome, outcomes, report_failure,
-    report_stuck_children, report_stuck_jobs, report_success,
+    NamedJobs, Outcome, StuckJobs, WaitBar, end_with_waiter, note_jobs_go_on, outcome, outcomes,
+    report_failure, report_stuck_children, report_stuck_jobs, report_success,
 };
 use crate::logs::{self, Event, FollowOptions};
 use crate::ui::{
@@ -147,7 +147,7 @@ impl Args {
         let mut contact = ResilientSession::new(session, "bsub");
         tokio::select! {
             exit = self.wait_for_end(&mut contact, seen, &arrays, &stuck) => {
-                exit.map_err(|f| contact_lost(f, &ids(submitted)))
+                exit.map_err(|f| contact_lost(f, submitted))
             }
             never = report_stuck_children("bsub", &asker, &arrays) => match never {},
             never = report_stuck_jobs("bsub", &asker, unreported) => match never {},
@@ -215,11 +215,14 @@ impl Args {
             }
             Ok(Exit::Job(highest))
         };
-        let ids = ids(submitted);
         all.await.map_err(|f: Failure| match is_unwritten.get() {
             // A full disk is not a loss of contact.
-            true => f.hint(format!("the job {ids} goes on; `bout -f {ids}` shows its output")),
-            false => contact_lost(f, &ids),
+            true => {
+                let jobs = named(submitted);
+                let (go, list) = (jobs.verb("goes on", "go on"), jobs.list());
+                f.hint(format!("{jobs} {go}; `bout -f {list}` shows {}", jobs.output()))
+            }
+            false => contact_lost(f, submitted),
         })
     }
 
@@ -333,13 +336,21 @@ fn ids(submitted: &[Submitted]) -> String {
     submitted.iter().map(|s| s.job_id.as_str()).collect::<Vec<_>>().join(",")
 }
 
-/// The failure after the submission. The job continues, and only contact is lost.
-fn contact_lost(failure: Failure, id: &str) -> Failure {
-    let message = format!("contact with the job {id} is lost; it goes on: {failure}");
+/// The jobs in the words of a message.
+fn named(submitted: &[Submitted]) -> NamedJobs {
+    NamedJobs::new(submitted.iter().map(|job| job.job_id.as_str()))
+}
+
+/// The failure after the submission. The jobs continue, and only contact is lost.
+fn contact_lost(failure: Failure, submitted: &[Submitted]) -> Failure {
+    let jobs = named(submitted);
+    let (list, goes, is) =
+        (jobs.list(), jobs.verb("it goes on", "they go on"), jobs.verb("it is", "they are"));
+    let message = format!("contact with {jobs} is lost; {goes}: {failure}");
     failure
         .wrap(message)
         .with_kind(ErrorKind::ContactLost)
-        .hint(format!("`bstat {id}` tells how it is, `bout -f {id}` shows its output"))
+        .hint(format!("`bstat {list}` tells how {is}, `bout -f {list}` shows {}", jobs.output()))
 }
 
 /// The announcement of the submitted jobs.

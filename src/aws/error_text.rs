@@ -43,6 +43,11 @@ impl<'a> Call<'a> {
         Self { doing, bucket: None, job_queue: None, job_definition: None }
     }
 
+    /// What it does.
+    pub(super) fn doing(&self) -> &'a str {
+        self.doing
+    }
+
     /// The same call, which names this bucket.
     #[must_use]
     pub fn bucket(self, bucket: &'a str) -> Self {
@@ -147,6 +152,12 @@ pub fn explain_item(context: &CallContext<'_>, doing: &str, code: &str, message:
     let status = if code == "ServerException" { 500 } else { 400 };
     let error =
         CallError::Service { code: code.to_owned(), message: message.to_owned(), status, request_id: None };
+    describe(context, doing, &error).with_source(error)
+}
+
+/// The failure that an answer is which the SDK can read, and that is not as the API says.
+pub fn explain_unreadable(context: &CallContext<'_>, doing: &str, why: String) -> Failure {
+    let error = CallError::Unreadable(Some(why));
     describe(context, doing, &error).with_source(error)
 }
 

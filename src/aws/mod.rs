@@ -17,6 +17,7 @@ mod endpoints;
 mod error_text;
 mod local_error;
 mod page_token;
+mod pages;
 mod parallelcluster_stack;
 mod proxy;
 mod query;
@@ -40,13 +41,16 @@ pub use ec2::{
 };
 pub use efs::{Efs, MountTarget};
 pub use error_text::{Call, CallContext, Resource};
-pub use page_token::next_page;
+pub use page_token::{next_markers, next_page};
+pub use pages::{PageError, Pages};
 pub use parallelcluster_stack::is_missing_stack;
 pub use query::CallError as QueryCallError;
 pub use reconnect::{ResilientSession, contact_timeout};
 pub use server_clock::ServerClock;
 pub use service_quotas::{AccountQuota, ServiceQuotas};
-pub use session::{OPERATION_TIMEOUT, Session, endpoint_of, explain, explain_item, not_found};
+pub use session::{
+    OPERATION_TIMEOUT, Session, endpoint_of, explain, explain_item, explain_unreadable, not_found,
+};
 pub use spawn::spawn_call;
 pub use sts::{Identity, Sts};
 pub use systems_manager::{StartedSession, SystemsManager, port_request};

@@ -17,6 +17,15 @@ pub fn next_page(asked: Option<&str>, token: Option<String>) -> Result<Option<St
     }
 }
 
+/// The markers of the next page of a listing that S3 has cut, unless they are those with which this
+/// one was asked for.
+///
+/// # Errors
+/// When they are the same: the listing would never end.
+pub fn next_markers<M: PartialEq>(asked: &M, next: M) -> Result<M, RepeatedPage> {
+    if *asked == next { Err(RepeatedPage) } else { Ok(next) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

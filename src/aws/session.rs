@@ -468,6 +468,11 @@ pub fn explain_item(session: &Session, doing: &str, code: &str, message: &str) -
     error_text::explain_item(&session.context(), doing, code, message)
 }
 
+/// The failure that an answer is which the SDK can read, and that is not as the API says: `why`.
+pub fn explain_unreadable(session: &Session, doing: &str, why: String) -> Failure {
+    error_text::explain_unreadable(&session.context(), doing, why)
+}
+
 /// The failure for a resource that AWS does not have. If the cached description of the cluster
 /// names the resource, the cache entry is evicted and the failure becomes [`ErrorKind::Stale`].
 pub fn not_found(session: &Session, failure: Failure, resource: Resource<'_>) -> Failure {

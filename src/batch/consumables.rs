@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::recorded_names::{self, NameKind};
 use super::{Counts, Job, describe};
-use crate::aws::{Session, explain};
+use crate::aws::{Pages, Session, explain};
 use crate::ui::Failure;
 use awsb_model::{JobId, RunningLimit, Status, consumable_name};
 
@@ -102,10 +102,10 @@ pub async fn all(session: &Session, start: Option<&str>) -> Result<Vec<Consumabl
         KeyValuesPair::builder().name("CONSUMABLE_RESOURCE_NAME").values(format!("{start}*")).build()
     });
     let call = session.batch.list_consumable_resources().set_filters(filter.map(|filter| vec![filter]));
-    let mut pages = call.into_paginator().send();
+    let mut pages = Pages::new(|token| call.clone().set_next_token(token).send());
     let mut all = Vec::new();
     while let Some(page) = pages.next().await {
-        let page = page.map_err(|e| explain(session, "listing the consumable resources", &e))?;
+        let page = page.map_err(|e| e.explain(session, "listing the consumable resources"))?;
         all.extend(page.consumable_resources().iter().map(|summary| ConsumableResource {
             name: summary.consumable_resource_name().unwrap_or_default().to_owned(),
             arn: summary.consumable_resource_arn().map(str::to_owned),
@@ -166,11 +166,11 @@ async fn jobs_in(
         .list_jobs_by_consumable_resource()
         .consumable_resource(resource)
         .set_filters(filter.map(|filter| vec![filter]));
-    let mut pages = call.into_paginator().send();
+    let mut pages = Pages::new(|token| call.clone().set_next_token(token).send());
     let mut jobs = Vec::new();
     while let Some(page) = pages.next().await {
         let doing = format!("listing the jobs that require the consumable resource {resource}");
-        let page = page.map_err(|e| explain(session, &doing, &e))?;
+        let page = page.map_err(|e| e.explain(session, &doing))?;
         jobs.extend(page.jobs().iter().map(|job| consumer(job, resource)));
     }
     Ok(jobs)

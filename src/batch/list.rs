@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 
 use super::{Job, describe};
-use crate::aws::{Call, Session, explain, next_page, spawn_call};
+use crate::aws::{Call, Session, explain, explain_unreadable, next_page, spawn_call};
 use crate::ui::Failure;
 use awsb_model::{JobId, Status, limits};
 
@@ -269,7 +269,15 @@ async fn page(
         };
         explain(session, call, &e)
     })?;
-    let jobs = answer.job_summary_list().iter().map(Job::from).collect();
+    let jobs: Vec<Job> = answer.job_summary_list().iter().map(Job::from).collect();
+    let is_id = |id: &str| id.parse::<JobId>().is_ok_and(|parsed| parsed.as_str() == id);
+    if let Some(job) = jobs.iter().find(|job| !is_id(&job.job_id)) {
+        return Err(explain_unreadable(
+            session,
+            &doing(),
+            format!("`{}` is not the ID of a job", job.job_id),
+        ));
+    }
     let next = next_page(token.as_deref(), answer.next_token)
         .map_err(|e| Failure::failed(format!("{}: {e}", doing())))?;
     Ok((ListPage { status, jobs, more: next.is_some() }, next))

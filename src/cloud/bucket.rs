@@ -8,7 +8,7 @@ use aws_sdk_s3::operation::list_multipart_uploads::ListMultipartUploadsOutput;
 use aws_sdk_s3::types::{Delete, EncodingType, ObjectIdentifier};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
-use crate::aws::{Call, Session, explain};
+use crate::aws::{Call, Session, explain, next_markers};
 use crate::stage::decode_key;
 use crate::ui::{ErrorKind, Failure};
 
@@ -49,7 +49,8 @@ pub async fn content(session: &Session, bucket: &str) -> Result<Option<BucketCon
         };
         content.objects += (page.versions().len() + page.delete_markers().len()) as u64;
         let bytes = page.versions().iter().filter_map(|version| version.size());
-        content.bytes += bytes.filter_map(|bytes| u64::try_from(bytes).ok()).sum::<u64>();
+        let bytes = bytes.filter_map(|bytes| u64::try_from(bytes).ok());
+        content.bytes = bytes.fold(content.bytes, u64::saturating_add);
         content.has_more = page.is_truncated().unwrap_or_default();
         if !content.has_more {
             break;
@@ -110,12 +111,13 @@ fn versions<'a>(
     let first = Some((None::<String>, None::<String>));
     stream::try_unfold(first, move |marker| async move {
         let Some((key, version)) = marker else { return Ok(None) };
-        let call = session.s3.list_object_versions().bucket(bucket).set_key_marker(key);
-        let page = match call.set_version_id_marker(version).encoding_type(EncodingType::Url).send().await {
-            Ok(page) => page,
-            Err(e) if e.code() == Some("NoSuchBucket") => return Ok(None),
-            Err(e) => return Err(listing(session, bucket, &e)),
-        };
+        let call = session.s3.list_object_versions().bucket(bucket).set_key_marker(key.clone());
+        let page =
+            match call.set_version_id_marker(version.clone()).encoding_type(EncodingType::Url).send().await {
+                Ok(page) => page,
+                Err(e) if e.code() == Some("NoSuchBucket") => return Ok(None),
+                Err(e) => return Err(listing(session, bucket, &e)),
+            };
         let encoding = page.encoding_type.clone();
         let named = |key: Option<&str>, version: Option<&str>| {
             let key = decode_key(key?, encoding.as_ref());
@@ -127,10 +129,14 @@ fn versions<'a>(
         let markers = page.delete_markers().iter().map(|m| (m.key(), m.version_id()));
         let found: Vec<ObjectIdentifier> =
             objects.chain(markers).filter_map(|(key, version)| named(key, version)).collect();
+        let asked_key = key;
         let next = page.is_truncated().unwrap_or_default().then(|| {
             let key = page.next_key_marker.map(|key| decode_key(&key, encoding.as_ref()));
-            (key, page.next_version_id_marker)
+            next_markers(&(asked_key, version), (key, page.next_version_id_marker))
         });
+        let next = next
+            .transpose()
+            .map_err(|e| Failure::failed(format!("listing the objects of the bucket {bucket}: {e}")))?;
         Ok(Some((found, next)))
     })
     .try_filter(|page| std::future::ready(!page.is_empty()))
@@ -162,19 +168,21 @@ async fn abort_uploads(session: &Session, bucket: &str) -> Result<usize, Failure
     loop {
         let doing = format!("removing unfinished uploads from the bucket {bucket}");
         let call = session.s3.list_multipart_uploads().bucket(bucket).encoding_type(EncodingType::Url);
-        let page = match call.set_key_marker(key).set_upload_id_marker(id).send().await {
+        let page = match call.set_key_marker(key.clone()).set_upload_id_marker(id.clone()).send().await {
             Ok(page) => page,
             Err(e) if e.code() == Some("NoSuchBucket") => return Ok(aborted),
             Err(e) => return Err(explain(session, Call::new(&doing).bucket(bucket), &e)),
         };
         let has_more = page.is_truncated().unwrap_or_default();
         let next_key = page.next_key_marker.as_deref();
-        key = next_key.map(|key| decode_key(key, page.encoding_type.as_ref()));
-        id = page.next_upload_id_marker.clone();
+        let next_key = next_key.map(|key| decode_key(key, page.encoding_type.as_ref()));
+        let next = (next_key, page.next_upload_id_marker.clone());
         aborted += abort(session, bucket, page, &doing).await?;
-        if !has_more || key.is_none() {
+        if !has_more || next.0.is_none() {
             return Ok(aborted);
         }
+        let next = next_markers(&(key, id), next);
+        (key, id) = next.map_err(|e| Failure::failed(format!("{doing}: {e}")))?;
     }
 }
 

@@ -5,7 +5,7 @@ use aws_sdk_batch::error::ProvideErrorMetadata;
 use aws_sdk_batch::types::JobDefinition;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
-use crate::aws::{Call, Session, explain};
+use crate::aws::{Call, Pages, Session, explain};
 use crate::batch::definition::DERIVED_FROM_TAG;
 use crate::ui::Failure;
 
@@ -80,9 +80,10 @@ pub async fn deregister(session: &Session, names: &[String]) -> Result<usize, Fa
     };
     let mut revisions = Vec::new();
     // Batch has no filter for the beginning of a name, nor for a tag.
-    let mut pages = session.batch.describe_job_definitions().status("ACTIVE").into_paginator().send();
+    let call = session.batch.describe_job_definitions().status("ACTIVE");
+    let mut pages = Pages::new(|token| call.clone().set_next_token(token).send());
     while let Some(page) = pages.next().await {
-        let page = page.map_err(|e| explain(session, "listing the job definitions", &e))?;
+        let page = page.map_err(|e| e.explain(session, "listing the job definitions"))?;
         let theirs = page.job_definitions().iter().filter(|definition| is_theirs(definition));
         revisions.extend(theirs.filter_map(|definition| definition.job_definition_arn().map(str::to_owned)));
     }

@@ -15,7 +15,9 @@ use awsb_model::cluster::facts::{
 use awsb_model::cluster::quota::{self, ResourceQuota, VcpuQuota, vcpu_quotas};
 use futures_util::future::join_all;
 
-use crate::aws::{AccountQuota, Call, MountTarget, RouteTable, Session, Subnet, WayOut as RouteOut, explain};
+use crate::aws::{
+    AccountQuota, Call, MountTarget, Pages, RouteTable, Session, Subnet, WayOut as RouteOut, explain,
+};
 use crate::batch;
 use crate::ui::Failure;
 
@@ -157,19 +159,22 @@ async fn quotas(session: &Session, config: &ClusterConfig, is_new: bool) -> (Quo
     let (environments, queues, vpcs) = (
         async {
             let call = session.batch.describe_compute_environments();
-            let pages = call.into_paginator().items().send().collect::<Result<Vec<_>, _>>().await;
-            let count = pages.map(|all| all.len());
-            count.map_err(|e| explain(session, "counting the compute environments", &e))
+            let mut pages = Pages::new(|token| call.clone().set_next_token(token).send());
+            let mut count = 0;
+            while let Some(page) = pages.next().await {
+                let page = page.map_err(|e| e.explain(session, "counting the compute environments"))?;
+                count += page.compute_environments().len();
+            }
+            Ok(count)
         },
         async {
-            let pages = session
-                .batch
-                .describe_job_queues()
-                .into_paginator()
-                .items()
-                .send()
-                .collect::<Result<Vec<_>, _>>();
-            pages.await.map(|all| all.len()).map_err(|e| explain(session, "counting the job queues", &e))
+            let call = session.batch.describe_job_queues();
+            let mut pages = Pages::new(|token| call.clone().set_next_token(token).send());
+            let mut count = 0;
+            while let Some(page) = pages.next().await {
+                count += page.map_err(|e| e.explain(session, "counting the job queues"))?.job_queues().len();
+            }
+            Ok(count)
         },
         async {
             let count = session.ec2.count_vpcs().await;
@@ -392,7 +397,7 @@ async fn types(session: &Session, config: &ClusterConfig) -> Result<TypeOffering
             name: name.parse::<InstanceTypeName>().ok()?,
             vcpus: info.map_or(0, |info| info.vcpus),
             memory_mib: info.map_or(0, |info| info.memory_mib),
-            gpus: info.map_or(0, |info| info.gpus.iter().map(|gpu| gpu.count).sum()),
+            gpus: info.map_or(0, |info| info.gpus.iter().fold(0, |all, gpu| gpu.count.saturating_add(all))),
             zones,
         })
     });

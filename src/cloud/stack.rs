@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::journal::is_own_change_set;
 use super::status::{Phase, StackStatus};
-use crate::aws::{Session, explain, is_missing_stack};
+use crate::aws::{Pages, Session, explain, is_missing_stack};
 use crate::ui::Failure;
 
 /// The tag that a stack of ParallelCluster has. Its value is ParallelCluster's version.
@@ -146,9 +146,10 @@ pub async fn find(session: &Session, name: &str) -> Result<Option<Stack>, Failur
 /// When CloudFormation cannot be asked.
 pub async fn all(session: &Session) -> Result<Vec<Stack>, Failure> {
     let mut stacks = Vec::new();
-    let mut pages = session.cloudformation.describe_stacks().into_paginator().send();
+    let call = session.cloudformation.describe_stacks();
+    let mut pages = Pages::new(|token| call.clone().set_next_token(token).send());
     while let Some(page) = pages.next().await {
-        let page = page.map_err(|e| explain(session, "listing the CloudFormation stacks", &e))?;
+        let page = page.map_err(|e| e.explain(session, "listing the CloudFormation stacks"))?;
         stacks.extend(page.stacks.unwrap_or_default().into_iter().map(Stack::from));
     }
     Ok(stacks)
@@ -176,10 +177,11 @@ pub struct StackResource {
 /// When CloudFormation cannot be asked or has no such stack.
 pub async fn resources(session: &Session, stack: &str) -> Result<Vec<StackResource>, Failure> {
     let mut resources = Vec::new();
-    let mut pages = session.cloudformation.list_stack_resources().stack_name(stack).into_paginator().send();
+    let call = session.cloudformation.list_stack_resources().stack_name(stack);
+    let mut pages = Pages::new(|token| call.clone().set_next_token(token).send());
     while let Some(page) = pages.next().await {
         let page =
-            page.map_err(|e| explain(session, &format!("listing the resources of the stack {stack}"), &e))?;
+            page.map_err(|e| e.explain(session, &format!("listing the resources of the stack {stack}")))?;
         resources.extend(page.stack_resource_summaries.unwrap_or_default().into_iter().map(|resource| {
             StackResource {
                 logical_resource_id: resource.logical_resource_id.unwrap_or_default(),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use crate::aws::{ResilientSession, Session, explain};
+use crate::aws::{Pages, ResilientSession, Session};
 use crate::batch::{self, Job};
 use crate::config::PodLogs;
 use crate::logs::event::is_long_ago;
@@ -269,13 +269,13 @@ async fn newest_streams(session: &Session, prefixes: &[String]) -> Result<Vec<Ne
 async fn newest_stream(session: &Session, prefix: &str) -> Result<NewestStream, Failure> {
     let Some(logs) = &session.cluster.pod_logs else { return Ok(NewestStream::default()) };
     let call = session.logs.describe_log_streams().log_group_name(&logs.group).log_stream_name_prefix(prefix);
-    let mut pages = call.into_paginator().send();
+    let mut pages = Pages::new(|token| call.clone().set_next_token(token).send());
     let mut newest: Option<(Option<i64>, String)> = None;
     let mut calls: u32 = 0;
     while let Some(page) = pages.next().await {
         let page = page.map_err(|e| {
             let doing = format!("looking for the log streams {prefix}… in the log group {}", logs.group);
-            let failure = explain(session, &doing, &e);
+            let failure = e.explain(session, &doing);
             match failure.kind() {
                 ErrorKind::NotFound => failure.hint(session.cluster.hint_to_setting(
                     "eks_log_group",

@@ -10,7 +10,7 @@ use aws_smithy_types::DateTime;
 
 use super::listing::decode_key;
 use super::ssh_keys::{NODE_KEYS, STALE_AFTER};
-use crate::aws::{Call, Session, explain, explain_item};
+use crate::aws::{Call, Pages, Session, explain, explain_item};
 use crate::ui::Failure;
 use awsb_model::object_key;
 
@@ -73,11 +73,11 @@ async fn objects(
     let limit = older_than
         .map(|than| SystemTime::now().checked_sub(than).map_or(DateTime::from_secs(0), DateTime::from));
     let list = session.s3.list_objects_v2().bucket(bucket).prefix(&prefix).encoding_type(EncodingType::Url);
-    let mut pages = list.into_paginator().send();
+    let mut pages = Pages::new(|token| list.clone().set_continuation_token(token).send());
     let mut found = Vec::new();
     while let Some(page) = pages.next().await {
         let doing = format!("listing s3://{bucket}/{prefix}");
-        let page = page.map_err(|e| explain(session, Call::new(&doing).bucket(bucket), &e))?;
+        let page = page.map_err(|e| e.explain(session, Call::new(&doing).bucket(bucket)))?;
         let old = page.contents().iter().filter_map(|object| {
             let modified =
                 object.last_modified().filter(|modified| limit.is_none_or(|limit| **modified < limit))?;

@@ -23,7 +23,7 @@ use super::packed_inputs::PackedInputs;
 use super::part_source::{PartSource, part_size};
 use super::parts::{self, Part, PartContent, StoredPart};
 use super::upload::{Content, ObjectState, inspect, storing, time_for};
-use crate::aws::{Call, Session, explain};
+use crate::aws::{Call, Pages, Session, explain};
 use crate::ui::{EndSignal, ErrorKind, Failure, ProgressBar, SignalListener, print_message};
 use awsb_model::object_key;
 
@@ -240,13 +240,15 @@ impl<S: PartSource> Upload<'_, S> {
     /// The parts of an upload; `None` if it has ended or may not be read.
     async fn parts(&self, id: &str) -> Result<Option<HashMap<i32, StoredPart>>, Failure> {
         let list = self.session.s3.list_parts().bucket(self.bucket()).key(self.key).upload_id(id);
-        let mut pages = list.into_paginator().send();
+        let mut pages = Pages::new(|token| list.clone().set_part_number_marker(token).send());
         let mut parts = HashMap::new();
         while let Some(page) = pages.next().await {
             let page = match page {
                 Ok(page) => page,
-                Err(e) if refused(&e) || e.code() == Some("NoSuchUpload") => return Ok(None),
-                Err(e) => return Err(self.wrong(&e)),
+                Err(e) if e.of_call().is_some_and(refused) || e.code() == Some("NoSuchUpload") => {
+                    return Ok(None);
+                }
+                Err(e) => return Err(e.explain(self.session, Call::new(&self.doing()).bucket(self.bucket()))),
             };
             for part in page.parts.unwrap_or_default() {
                 if let (Some(number), Some(etag), Some(size)) = (part.part_number, part.e_tag, part.size) {

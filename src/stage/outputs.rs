@@ -10,7 +10,7 @@ use tempfile::NamedTempFile;
 
 use super::inputs::one_line;
 use super::listing::decode_key;
-use crate::aws::{Call, Session, explain};
+use crate::aws::{Call, Pages, Session, explain};
 use crate::ui::{Failure, ProgressBar};
 use awsb_model::words::many;
 use awsb_model::{JobId, object_key};
@@ -51,11 +51,11 @@ pub async fn list_outputs(session: &Session, id: &JobId) -> Result<Vec<OutputFil
     let (bucket, prefix) = (&session.cluster.bucket, &session.cluster.prefix);
     let prefix = object_key(prefix, &format!("outputs/{}", folder(id)));
     let list = session.s3.list_objects_v2().bucket(bucket).prefix(&prefix).encoding_type(EncodingType::Url);
-    let mut pages = list.into_paginator().send();
+    let mut pages = Pages::new(|token| list.clone().set_continuation_token(token).send());
     let mut files = Vec::new();
     while let Some(page) = pages.next().await {
         let page = page.map_err(|e| {
-            explain(session, Call::new(&format!("listing s3://{bucket}/{prefix}")).bucket(bucket), &e)
+            e.explain(session, Call::new(&format!("listing s3://{bucket}/{prefix}")).bucket(bucket))
         })?;
         let (found, encoding) = (page.contents.unwrap_or_default(), page.encoding_type);
         files.extend(found.into_iter().filter_map(|object| file(object, &prefix, encoding.as_ref())));
@@ -83,7 +83,8 @@ pub async fn fetch_outputs(
     files: &[OutputFile],
     directory: &Path,
 ) -> Vec<Result<PathBuf, Failure>> {
-    let mut progress = ProgressBar::new("fetching", files.iter().map(|f| f.size).sum());
+    let mut progress =
+        ProgressBar::new("fetching", files.iter().fold(0, |all, f| f.size.saturating_add(all)));
     let progress = std::cell::RefCell::new(&mut progress);
     let on_read = |n: u64| progress.borrow_mut().advance(n);
     let fetched = files.iter().map(|file| fetch(session, file, directory, &on_read));

@@ -7,7 +7,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::types::EncodingType;
 
 use super::listing::decode_key;
-use crate::aws::Session;
+use crate::aws::{Pages, Session};
 use awsb_model::object_key;
 
 /// The folder of the keys, below the cluster's prefix. An object is `nodes/JOBID/ATTEMPT`.
@@ -30,7 +30,7 @@ pub fn delete_stale_node_keys(session: &Session) -> impl Future<Output = ()> + u
 async fn delete_stale(s3: &Client, bucket: &str, prefix: String) -> Option<()> {
     let limit = aws_smithy_types::DateTime::from(SystemTime::now().checked_sub(STALE_AFTER)?);
     let list = s3.list_objects_v2().bucket(bucket).prefix(prefix).encoding_type(EncodingType::Url);
-    let mut pages = list.into_paginator().send();
+    let mut pages = Pages::new(|token| list.clone().set_continuation_token(token).send());
     while let Some(page) = pages.next().await {
         let page = page.ok()?;
         let old = page.contents().iter().filter(|object| object.last_modified().is_some_and(|m| *m < limit));

@@ -228,6 +228,47 @@ fn pages_that_never_end_are_an_error() {
 }
 
 #[story]
+fn no_listing_is_cut_where_a_token_comes_again() {
+    let server = BadServer::start(|request, _| match (&*request.service, request.operation()) {
+        ("s3", _) => {
+            let list = "<ListBucketResult><IsTruncated>true</IsTruncated>\
+                        <NextContinuationToken>t</NextContinuationToken></ListBucketResult>";
+            Answer::Http(200, list.into(), vec![("content-type", "application/xml".into())])
+        }
+        (_, "describejobs") => job("SUCCEEDED"),
+        _ => Answer::json(json!({
+            "jobQueues": [], "computeEnvironments": [], "consumableResources": [], "nextToken": "t",
+        })),
+    });
+    let sandbox = Sandbox::at(&server.endpoint());
+    for (words, doing) in [
+        (&["bout", "--files", ID][..], "listing s3://b/awsb/outputs/"),
+        (&["bqueues", "--all-queues"], "asking for the job queues"),
+        (&["bqueues", "--resources"], "listing the consumable resources"),
+    ] {
+        let outcome = sandbox.run(words[0], &words[1..]);
+        let message = outcome.failed_with(1);
+        assert!(message.contains(doing) && message.contains("the same page again and again"), "{outcome}");
+    }
+}
+
+#[story]
+fn an_id_that_is_none_is_not_ended() {
+    let server = BadServer::start(|request, _| match request.operation() {
+        "listjobs" => Answer::json(json!({
+            "jobSummaryList": [{ "jobId": "", "jobName": "j", "status": "RUNNING" }],
+        })),
+        _ => Answer::json(json!({})),
+    });
+    let outcome = Sandbox::at(&server.endpoint()).run("bkill", ["--name", "j*", "-y"]);
+    assert!(
+        outcome.failed_with(1).contains("its answer cannot be read (`` is not the ID of a job)"),
+        "{outcome}"
+    );
+    assert!(server.requests("terminatejob").is_empty(), "{outcome}");
+}
+
+#[story]
 fn which_permission_is_missing_and_on_what() {
     let message = "User: arn:aws:sts::1:assumed-role/r/me is not authorized to perform: batch:ListJobs on resource: \
                    arn:aws:batch:eu-west-1:1:* because no identity-based policy allows the batch:ListJobs action";

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use aws_sdk_batch::types::JobDefinition;
 
 use super::derive::{DERIVED_FROM_TAG, is_derived_name};
-use crate::aws::{Session, explain};
+use crate::aws::{Pages, Session, explain};
 use crate::ui::Failure;
 
 /// A revision of a derived job definition.
@@ -43,9 +43,10 @@ pub async fn unused_definitions(
     used: &HashSet<String>,
 ) -> Result<Vec<DerivedDefinition>, Failure> {
     let mut unused = Vec::new();
-    let mut pages = session.batch.describe_job_definitions().status("ACTIVE").into_paginator().send();
+    let call = session.batch.describe_job_definitions().status("ACTIVE");
+    let mut pages = Pages::new(|token| call.clone().set_next_token(token).send());
     while let Some(page) = pages.next().await {
-        let page = page.map_err(|e| explain(session, "listing the job definitions", &e))?;
+        let page = page.map_err(|e| e.explain(session, "listing the job definitions"))?;
         let derived = page.job_definitions().iter().filter_map(DerivedDefinition::of);
         unused.extend(derived.filter(|definition| !used.contains(&definition.arn)));
     }

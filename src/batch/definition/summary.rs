@@ -6,7 +6,7 @@ use aws_sdk_batch::types::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::aws::{Call, Resource, Session, explain, not_found};
+use crate::aws::{Call, Pages, Resource, Session, explain, not_found};
 use crate::batch::recorded_names::{self, NameKind};
 use crate::ui::Failure;
 use awsb_model::{Demand, limits};
@@ -291,21 +291,23 @@ pub async fn describe_uncached(session: &Session, name: &str) -> Result<Option<D
 /// The latest active revision of a job definition.
 pub(super) async fn find(session: &Session, name: &str) -> Result<Option<JobDefinition>, Failure> {
     let doing = format!("asking for the job definition {name}");
-    let wrong = |e| explain(session, Call::new(&doing).job_definition(name), &e);
     let call = session.batch.describe_job_definitions();
     let (short, revision) = parts(name);
     if revision.is_some() {
-        let answer = call.clone().job_definitions(name).send().await.map_err(wrong)?;
+        let answer = call.clone().job_definitions(name).send().await;
+        let answer = answer.map_err(|e| explain(session, Call::new(&doing).job_definition(name), &e))?;
         if let Some(found) = answer.job_definitions().iter().find(|d| is_active(d)) {
             return Ok(Some(found.clone()));
         }
         // moto finds a revision only by its ARN.
     }
     let wanted = |d: &JobDefinition| is_active(d) && revision.is_none_or(|r| d.revision() == Some(r));
-    let mut pages = call.job_definition_name(short).status("ACTIVE").into_paginator().send();
+    let call = call.job_definition_name(short).status("ACTIVE");
+    let mut pages = Pages::new(|token| call.clone().set_next_token(token).send());
     let mut latest: Option<JobDefinition> = None;
     while let Some(page) = pages.next().await {
-        for definition in page.map_err(wrong)?.job_definitions() {
+        let page = page.map_err(|e| e.explain(session, Call::new(&doing).job_definition(name)))?;
+        for definition in page.job_definitions() {
             if wanted(definition) && latest.as_ref().is_none_or(|l| l.revision() < definition.revision()) {
                 latest = Some(definition.clone());
             }

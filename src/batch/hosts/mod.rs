@@ -5,13 +5,12 @@ mod placement;
 
 use std::collections::{BTreeMap, HashMap};
 
-use aws_sdk_ecs::error::ProvideErrorMetadata;
 use aws_sdk_ecs::types::{ContainerInstance, Resource};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 
 use super::ComputeEnvironment;
-use crate::aws::{Instance, Session, explain};
+use crate::aws::{Instance, Pages, Session, explain};
 use crate::ui::Failure;
 pub use placement::jobs_by_host;
 
@@ -184,13 +183,14 @@ pub async fn hosts(session: &Session, environments: &[&ComputeEnvironment]) -> R
 async fn of_cluster(session: &Session, cluster: &str, environments: &[String]) -> Result<Vec<Host>, Failure> {
     let doing = format!("asking ECS for the container instances of {}", environments.join(", "));
     let mut arns = Vec::new();
-    let mut pages = session.ecs.list_container_instances().cluster(cluster).into_paginator().send();
+    let call = session.ecs.list_container_instances().cluster(cluster);
+    let mut pages = Pages::new(|token| call.clone().set_next_token(token).send());
     while let Some(page) = pages.next().await {
         match page {
             Ok(page) => arns.extend(page.container_instance_arns.unwrap_or_default()),
             // An environment that is INVALID may have lost its cluster.
             Err(e) if e.code() == Some("ClusterNotFoundException") => return Ok(Vec::new()),
-            Err(e) => return Err(explain(session, &doing, &e)),
+            Err(e) => return Err(e.explain(session, &doing)),
         }
     }
     let described = arns.chunks(INSTANCES_PER_CALL).map(|arns| {

@@ -5,7 +5,7 @@ use awsb_model::cluster::CLUSTER_TAG;
 use serde::{Deserialize, Serialize};
 
 use super::super::recorded_names::{self, NameKind};
-use crate::aws::{Session, explain};
+use crate::aws::{Pages, Session};
 use crate::ui::Failure;
 
 /// A job queue (API `JobQueueDetail`). It is serialised under AWS's field names.
@@ -185,9 +185,9 @@ pub async fn queues(session: &Session, names: &[String]) -> Result<Vec<Queue>, F
     let mut queues = Vec::new();
     for named in calls(names) {
         let call = session.batch.describe_job_queues().set_job_queues(named);
-        let mut pages = call.into_paginator().send();
+        let mut pages = Pages::new(|token| call.clone().set_next_token(token).send());
         while let Some(page) = pages.next().await {
-            let page = page.map_err(|e| explain(session, &asking("job queue", names), &e))?;
+            let page = page.map_err(|e| e.explain(session, &asking("job queue", names)))?;
             queues.extend(page.job_queues().iter().map(Queue::from));
         }
     }
@@ -205,9 +205,9 @@ pub async fn environments(session: &Session, names: &[String]) -> Result<Vec<Com
     let mut environments = Vec::new();
     for named in calls(names) {
         let call = session.batch.describe_compute_environments().set_compute_environments(named);
-        let mut pages = call.into_paginator().send();
+        let mut pages = Pages::new(|token| call.clone().set_next_token(token).send());
         while let Some(page) = pages.next().await {
-            let page = page.map_err(|e| explain(session, &asking("compute environment", names), &e))?;
+            let page = page.map_err(|e| e.explain(session, &asking("compute environment", names)))?;
             environments.extend(page.compute_environments().iter().map(ComputeEnvironment::from));
         }
     }

@@ -6,7 +6,7 @@ use aws_sdk_ecr::types::{DescribeImagesFilter, ImageDetail, ImageStatus, ImageSt
 
 use super::client::{client, describe, identifier};
 use super::repository::gone;
-use crate::aws::{Session, explain};
+use crate::aws::{Pages, Session, explain};
 use crate::image::{Details, Image, ImageId, Manifest};
 use crate::ui::Failure;
 use awsb_model::image::{Repository, Tag};
@@ -89,8 +89,8 @@ pub(in crate::image) async fn list(
     // Without this filter, ECR returns active images only (ECR API, `DescribeImagesFilter`,
     // imageStatus).
     let any = DescribeImagesFilter::builder().image_status(ImageStatusFilter::Any).build();
-    let call = describe_images(session, repository).filter(any);
-    let mut pages = call.into_paginator().page_size(PAGE).send();
+    let call = describe_images(session, repository).filter(any).max_results(PAGE);
+    let mut pages = Pages::new(|token| call.clone().set_next_token(token).send());
     let mut images = Vec::new();
     while let Some(page) = pages.next().await {
         match page {
@@ -98,7 +98,7 @@ pub(in crate::image) async fn list(
             Err(e) if e.code() == Some("RepositoryNotFoundException") => return Err(gone(session)),
             Err(e) => {
                 let doing = format!("listing the images of the repository {}", describe(repository));
-                return Err(explain(session, &doing, &e));
+                return Err(e.explain(session, &doing));
             }
         }
     }

@@ -18,7 +18,7 @@ use super::state::{
     BUSY_PAUSE, FollowEnd, FollowOptions, GroupState, IDLE_PAUSE, JobState, MAX_LISTING_DELAY,
     MIN_TIME_PER_CALL, WriterEnd, expected_writers,
 };
-use crate::aws::ResilientSession;
+use crate::aws::{ResilientSession, next_page};
 use crate::batch::{self, Job, PollInterval};
 use crate::logs::api::{self, MAX_STREAMS, Page, Request};
 use crate::logs::cursor::Cursor;
@@ -400,12 +400,11 @@ impl StreamSet {
                 }
             }
             print(&new)?;
-            match tokens.forward {
-                Some(token) => request.token = Some(token),
-                None => {
-                    self.set_read(streams, now);
-                    return Ok(ReadEnd::End);
-                }
+            request.token = next_page(request.token.as_deref(), tokens.forward)
+                .map_err(|e| Failure::failed(format!("reading the log group {group}: {e}")))?;
+            if request.token.is_none() {
+                self.set_read(streams, now);
+                return Ok(ReadEnd::End);
             }
         }
     }

@@ -301,7 +301,7 @@ impl Job {
     pub fn children_ended(&self) -> Option<(u32, u32)> {
         let summary = self.array_properties.as_ref()?.status_summary.as_ref()?;
         let count = |status: Status| summary.get(status.as_str()).copied().unwrap_or(0);
-        let ended = u32::try_from(count(Status::Succeeded) + count(Status::Failed)).ok()?;
+        let ended = u32::try_from(count(Status::Succeeded).saturating_add(count(Status::Failed))).ok()?;
         Some((ended, self.array_size()?.saturating_sub(ended)))
     }
 

@@ -315,6 +315,6 @@ fn parts(limit: &ConsumableResource) -> Option<usize> {
 }
 
 fn age(resource: &ConsumableResource) -> Option<Duration> {
-    let ms = jiff::Timestamp::now().as_millisecond() - resource.created_at?;
+    let ms = jiff::Timestamp::now().as_millisecond().saturating_sub(resource.created_at?);
     Some(Duration::from_millis(u64::try_from(ms).unwrap_or(0)))
 }

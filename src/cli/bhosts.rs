@@ -285,7 +285,7 @@ fn status(host: &Host) -> String {
 /// The amount that jobs use, of the amount that the machine has for them.
 fn used(host: &Host, of: &str, amount: fn(&HostResources) -> i64, shown: impl Fn(i64) -> String) -> String {
     let (all, free) = (amount(&host.registered_resources), amount(&host.remaining_resources));
-    format!("{}{of}{}", shown((all - free).max(0)), shown(all))
+    format!("{}{of}{}", shown(all.saturating_sub(free).max(0)), shown(all))
 }
 
 /// The number of tasks that run, and behind a `+` that of tasks that are about to run.

@@ -40,7 +40,7 @@ impl Part {
 
     /// The seconds that the step took which has ended.
     pub fn seconds(&self) -> i64 {
-        (self.last.timestamp - self.since).max(0) / 1000
+        self.last.timestamp.saturating_sub(self.since).max(0) / 1000
     }
 }
 

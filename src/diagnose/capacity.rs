@@ -133,7 +133,7 @@ fn full(evidence: &Evidence, usable: &[&ComputeEnvironment], demand: Demand) -> 
 
 /// The jobs in a group of environments that have too few vCPUs left.
 fn full_group(evidence: &Evidence, group: &[&ComputeEnvironment], need: f64) -> Option<String> {
-    let max: u32 = group.iter().map(|e| e.max_vcpus).sum::<Option<u32>>()?;
+    let max = group.iter().try_fold(0_u32, |all, e| Some(all.saturating_add(e.max_vcpus?)))?;
     let names: Vec<&str> = group.iter().map(|e| e.name.as_str()).collect();
     let names = words::and(&names);
     let Some(placed_jobs) = placed_jobs(evidence, group) else {
@@ -165,7 +165,7 @@ fn machines(
         return;
     }
     let explained = !room.now.is_empty();
-    let waited = evidence.job.created_at.map_or(0, |at| evidence.now - at);
+    let waited = evidence.job.created_at.map_or(0, |at| evidence.now.saturating_sub(at));
     if let Some(machines) = &environment.machines {
         if let Some(finding) = unfit(environment, machines, demand, waited) {
             room.now.push(finding);

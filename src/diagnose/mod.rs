@@ -159,9 +159,10 @@ fn opening(evidence: &Evidence) -> String {
     let job = &evidence.job;
     let called = job.called();
     let status = job.status;
-    let ago = |at: Option<i64>| at.filter(|at| *at > 0).map(|at| words::span(evidence.now - at));
+    let ago =
+        |at: Option<i64>| at.filter(|at| *at > 0).map(|at| words::span(evidence.now.saturating_sub(at)));
     let ran = job.started_at.zip(job.stopped_at).filter(|(from, _)| *from > 0);
-    let ran = ran.map(|(from, to)| format!(" after it had run for {}", words::span(to - from)));
+    let ran = ran.map(|(from, to)| format!(" after it had run for {}", words::span(to.saturating_sub(from))));
     let ended = || ago(job.stopped_at).map(|ago| format!(" {ago} ago")).unwrap_or_default();
     match status {
         Status::Succeeded | Status::Failed => {

@@ -23,7 +23,7 @@ pub fn succeeded(evidence: &Evidence) -> Finding {
 
 pub fn submitted(evidence: &Evidence) -> Finding {
     let message = "Batch has accepted it and checks its dependencies next, which takes a moment".to_owned();
-    let waited = evidence.job.created_at.map_or(0, |at| evidence.now - at);
+    let waited = evidence.job.created_at.map_or(0, |at| evidence.now.saturating_sub(at));
     let finding = Finding::new(Code::Submitted, message);
     if waited > SLOW_START {
         finding.advise(
@@ -148,7 +148,7 @@ pub fn starting(evidence: &Evidence) -> Vec<Finding> {
     let job = &evidence.job;
     let image = job.image.as_ref().map(|image| format!(" {image}")).unwrap_or_default();
     let since = job.attempts.last().and_then(|last| last.stopped_at).or(job.created_at);
-    let waited = since.map_or(0, |at| evidence.now - at);
+    let waited = since.map_or(0, |at| evidence.now.saturating_sub(at));
     let message = match job.is_process {
         true => "it has its place, and its process is being started on this machine".to_owned(),
         false => format!(
@@ -193,7 +193,7 @@ pub fn ending(evidence: &Evidence) -> Option<Finding> {
 
 pub fn running(evidence: &Evidence) -> Vec<Finding> {
     let job = &evidence.job;
-    let since = job.started_at.map(|at| evidence.now - at);
+    let since = job.started_at.map(|at| evidence.now.saturating_sub(at));
     let mut message = match since {
         Some(ms) => format!("it has been running for {}", words::span(ms)),
         None => "it runs".to_owned(),
@@ -208,7 +208,9 @@ pub fn running(evidence: &Evidence) -> Vec<Finding> {
     let last = evidence.log.as_ref().and_then(|log| log.lines.last()).and_then(|(at, _)| *at);
     message.push_str(&match (last, &evidence.log) {
         (None, Some(log)) if log.missing.is_some() => String::new(),
-        (Some(at), _) => format!("; its last line of output came {} ago", words::span(evidence.now - at)),
+        (Some(at), _) => {
+            format!("; its last line of output came {} ago", words::span(evidence.now.saturating_sub(at)))
+        }
         (None, Some(_)) => "; it has printed nothing so far".to_owned(),
         (None, None) => String::new(),
     });

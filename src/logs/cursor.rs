@@ -80,7 +80,7 @@ impl Cursor {
     /// there at the last reading is not older than that reading by more than [`MAX_DELAY`]. The
     /// present time does not count, as it may be long after that reading.
     pub fn next_live_time(&self) -> i64 {
-        self.read_at.map_or(self.next_time(), |at| self.next_time().max(at - MAX_DELAY))
+        self.read_at.map_or(self.next_time(), |at| self.next_time().max(at.saturating_sub(MAX_DELAY)))
     }
 }
 

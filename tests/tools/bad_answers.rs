@@ -253,6 +253,19 @@ fn no_listing_is_cut_where_a_token_comes_again() {
 }
 
 #[story]
+fn no_number_is_too_large_to_reckon_with() {
+    let server = BadServer::start(|request, _| match request.operation() {
+        "listconsumableresources" => Answer::json(json!({ "consumableResources": [{
+            "consumableResourceName": "lic", "totalQuantity": 1_i64 << 62, "inUseQuantity": -1_i64 << 62,
+        }]})),
+        _ => Answer::json(json!({ "jobs": [] })),
+    });
+    let resources =
+        Sandbox::at(&server.endpoint()).run("bqueues", ["--resources", "-a", "--json"]).ok().json();
+    assert_eq!(resources[0]["availableQuantity"], i64::MAX, "{resources}");
+}
+
+#[story]
 fn an_id_that_is_none_is_not_ended() {
     let server = BadServer::start(|request, _| match request.operation() {
         "listjobs" => Answer::json(json!({

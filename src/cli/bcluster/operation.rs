@@ -151,7 +151,7 @@ impl<S: Fn(&str) -> Option<&'static str>> View<S> {
                     Some("UPDATE") => "updating",
                     _ => "creating",
                 };
-                let seconds = span((now - part.since).max(0));
+                let seconds = span(now.saturating_sub(part.since));
                 let text = format!(
                     "  {verb} {} {}  {seconds}",
                     kind(&event.resource_type),

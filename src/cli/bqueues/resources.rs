@@ -164,7 +164,7 @@ impl ResourceView {
 
     fn available(&self) -> Option<i64> {
         let ConsumableResource { available_quantity, total_quantity, in_use_quantity, .. } = &self.resource;
-        available_quantity.or_else(|| Some(((*total_quantity)? - (*in_use_quantity)?).max(0)))
+        available_quantity.or_else(|| Some((*total_quantity)?.saturating_sub((*in_use_quantity)?).max(0)))
     }
 
     fn row(&self) -> Vec<Cell> {

@@ -101,7 +101,7 @@ fn ran(job: &Job, now: i64) -> Option<(i64, usize)> {
         spans.extend(until.map(|until| (started, until.max(started))));
     }
     let all = spans.len();
-    (all > 0).then(|| (spans.iter().map(|(from, to)| to - from).sum(), all))
+    (all > 0).then(|| (spans.iter().fold(0, |all, (from, to)| (to - from).saturating_add(all)), all))
 }
 
 /// The container and its resources; of an MNP job, those of its main node.
@@ -143,7 +143,9 @@ fn attempts(job: &Job) -> DetailLines {
 
 fn attempt(attempt: &Attempt) -> String {
     let ran = match (attempt.started_at, attempt.stopped_at) {
-        (Some(from), Some(to)) if from > 0 => format!("{} for {}", local_rfc3339(from), span(to - from)),
+        (Some(from), Some(to)) if from > 0 => {
+            format!("{} for {}", local_rfc3339(from), span(to.saturating_sub(from)))
+        }
         // It was ended before it ran.
         (_, Some(to)) if to > 0 => format!("never ran, until {}", local_rfc3339(to)),
         _ => "never ran".to_owned(),

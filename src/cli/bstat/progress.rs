@@ -81,7 +81,10 @@ impl ChildProgress {
         }
         let size = job.parts()?;
         let counts = by_status(job);
-        let count = |group| counts.iter().filter(|(s, _)| Group::of(*s) == group).map(|(_, n)| n).sum();
+        let count = |group| {
+            let of_group = counts.iter().filter(|(status, _)| Group::of(*status) == group);
+            of_group.fold(0, |all: u32, (_, n)| all.saturating_add(*n))
+        };
         Some(ChildProgress::Array(size, Group::ALL.map(|group| (group, count(group))).into()))
     }
 

@@ -99,8 +99,9 @@ async fn by_name(session: &Session, queue: Option<&str>, name: &NamePattern) -> 
             let failure = Failure::usage(message);
             match last {
                 Some(NamedJob { id, name, status, stopped_at }) => {
-                    let ago =
-                        stopped_at.map(|at| format!(" {} ago", words::span(now - at))).unwrap_or_default();
+                    let ago = stopped_at
+                        .map(|at| format!(" {} ago", words::span(now.saturating_sub(at))))
+                        .unwrap_or_default();
                     let lasts = words::span(NAME_LASTS);
                     failure.hint(format!(
                         "{id} ({name}) {status}{ago}, but a name only means jobs that ended at most {lasts} \

@@ -308,6 +308,6 @@ pub fn instance_type(known: &aws::InstanceType) -> InstanceType {
         name: known.name.clone(),
         vcpus: known.vcpus,
         memory_mib: known.memory_mib,
-        gpus: known.gpus.iter().map(|gpu| gpu.count).sum(),
+        gpus: known.gpus.iter().fold(0, |all, gpu| gpu.count.saturating_add(all)),
     }
 }

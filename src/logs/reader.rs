@@ -64,12 +64,14 @@ pub(super) struct StreamReader {
     token: Option<String>,
     position: Position,
     limit: Option<usize>,
+    /// The lines that were read last are the stream's last ones at this moment.
+    is_at_end: bool,
 }
 
 impl StreamReader {
     /// A reader that starts at a time, or at the first line.
     pub fn new(stream: Arc<LogStreamRef>, from: Option<i64>) -> Self {
-        Self { stream, from, token: None, position: Position::default(), limit: None }
+        Self { stream, from, token: None, position: Position::default(), limit: None, is_at_end: false }
     }
 
     /// A reader that goes on behind the page with these lines, which was the last one when it was
@@ -91,12 +93,15 @@ impl StreamReader {
         self
     }
 
-    /// The next page. The end is where the token comes back unchanged (API `GetLogEvents`); an
-    /// empty page alone is not the end.
+    /// The next page. The end is where the token comes back unchanged (API `GetLogEvents`), behind
+    /// the lines of that page; an empty page alone is not the end.
     ///
     /// # Errors
     /// When CloudWatch Logs cannot be asked.
     pub async fn next(&mut self, session: &Session) -> Result<StreamPage, Failure> {
+        if std::mem::take(&mut self.is_at_end) {
+            return Ok(StreamPage::End);
+        }
         let from = match &self.token {
             None => self.position.time().or(self.from),
             Some(_) => self.from,
@@ -118,9 +123,11 @@ impl StreamReader {
         }
         let before = self.position.pass(&lines);
         lines.drain(..before);
-        if token.is_some() {
-            self.token = token;
+        self.is_at_end = unchanged;
+        if token.is_none() {
+            self.position.rewind();
         }
+        self.token = token;
         Ok(StreamPage::Lines(events(&self.stream, lines)))
     }
 

@@ -59,12 +59,13 @@ pub(super) async fn stream_tail(
         };
         let new = || StreamReader::behind(stream.clone(), since, tokens.forward, &lines_of_page);
         let reader = behind.take().unwrap_or_else(new);
-        let is_end = lines_of_page.is_empty() && (tokens.backward.is_none() || tokens.backward == token);
+        // The token of the first page comes back unchanged (API `GetLogEvents`).
+        let is_end = tokens.backward.is_none() || tokens.backward == token;
         token = tokens.backward;
         lines_of_page.drain(..lines_of_page.len().saturating_sub(left));
         left -= lines_of_page.len();
         pages.push(lines_of_page);
-        if is_end || left == 0 || token.is_none() {
+        if is_end || left == 0 {
             break reader;
         }
         behind = Some(reader);

@@ -265,6 +265,23 @@ fn no_number_is_too_large_to_reckon_with() {
     assert_eq!(resources[0]["availableQuantity"], i64::MAX, "{resources}");
 }
 
+/// CloudWatch Logs says by such a token that there is nothing behind its lines.
+#[story]
+fn output_ends_where_the_token_comes_back() {
+    let server = BadServer::start(|request, _| match request.operation() {
+        "describejobs" => job("SUCCEEDED"),
+        _ => Answer::json(json!({
+            "events": [{ "timestamp": 1_700_000_000_001_i64, "message": "a line" }],
+            "nextForwardToken": "f/1", "nextBackwardToken": "b/1",
+        })),
+    });
+    let sandbox = Sandbox::at(&server.endpoint());
+    for words in [&[ID][..], &["--tail", "9", ID]] {
+        let outcome = sandbox.start("bout", words).wait_for(Duration::from_secs(30)).ok();
+        assert_eq!(outcome.stdout, "a line\na line\n", "{outcome}");
+    }
+}
+
 #[story]
 fn an_id_that_is_none_is_not_ended() {
     let server = BadServer::start(|request, _| match request.operation() {

@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use super::Job;
 use super::submit::some_of;
 use crate::aws::{Session, contact_timeout, explain, explain_item};
-use crate::ui::{ErrorKind, Failure};
+use crate::ui::{ErrorKind, Failure, print_message};
 use awsb_model::{JobId, limits};
 
 /// At most this many calls run at the same time. When Batch throttles the calls, the SDK slows all
@@ -21,6 +21,8 @@ use awsb_model::{JobId, limits};
 const CALLS_AT_ONCE: usize = 10;
 const FIRST_PAUSE: Duration = Duration::from_millis(300);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// After this time without success, a message says why it takes long.
+const PRINT_AFTER: Duration = Duration::from_millis(1500);
 
 /// Ends a job in any state. CancelJob has no effect on a job that has started (UG `cancel_jobs`).
 ///
@@ -98,6 +100,9 @@ fn is_unknown_operation<E: ProvideErrorMetadata>(
 /// How many of many jobs have been ended, for a caller that is interrupted (Ctrl-C).
 #[derive(Debug)]
 pub struct TerminationProgress {
+    /// The tool in whose name a message says that calls are made again.
+    tool: &'static str,
+    has_printed: Cell<bool>,
     /// The number of jobs that Batch has been asked to end.
     pub asked: Cell<usize>,
     /// The number of jobs that the calls which are under way name.
@@ -111,9 +116,12 @@ pub struct TerminationProgress {
     one_by_one: Cell<bool>,
 }
 
-impl Default for TerminationProgress {
-    fn default() -> Self {
+impl TerminationProgress {
+    /// Nothing has been done yet. `tool` is named where a message says that calls are made again.
+    pub fn of(tool: &'static str) -> Self {
         Self {
+            tool,
+            has_printed: Cell::default(),
             asked: Cell::default(),
             under_way: Cell::default(),
             calls: Semaphore::new(CALLS_AT_ONCE),
@@ -123,9 +131,14 @@ impl Default for TerminationProgress {
             one_by_one: Cell::default(),
         }
     }
-}
 
-impl TerminationProgress {
+    /// Says once that a call is made again and why, when there was no success for some seconds.
+    fn report_retry(&self, unsuccessful: Duration, failure: &Failure) {
+        if unsuccessful >= PRINT_AFTER && !self.has_printed.replace(true) {
+            print_message(format!("{}: trying again: {failure}", self.tool));
+        }
+    }
+
     /// Makes a call that names this many jobs, when fewer than the maximum of calls run.
     async fn call<T>(&self, jobs: usize, call: impl Future<Output = T>) -> T {
         // The semaphore is never closed. If it were, the call would be made all the same.
@@ -236,7 +249,7 @@ async fn terminate_in_bulk(
         }
         left = again;
         if let Some(failure) = in_passing
-            && let Err(failure) = retries.pause(failure).await
+            && let Err(failure) = retries.pause(failure, progress).await
         {
             outcomes.extend(failed(left, &failure));
             break;
@@ -271,10 +284,11 @@ impl Retries {
     ///
     /// # Errors
     /// With this failure, when the contact timeout would be over after the pause.
-    async fn pause(&mut self, failure: Failure) -> Result<(), Failure> {
+    async fn pause(&mut self, failure: Failure, progress: &TerminationProgress) -> Result<(), Failure> {
         if self.begun.elapsed() + self.pause > contact_timeout() {
             return Err(failure);
         }
+        progress.report_retry(self.begun.elapsed(), &failure);
         tokio::time::sleep(some_of(self.pause)).await;
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         Ok(())
@@ -317,6 +331,7 @@ async fn with_retries<T>(
             progress.gave_up.replace(Some(failure.clone()));
             return Err(failure);
         }
+        progress.report_retry(progress.last_answer.get().elapsed(), &failure);
         tokio::time::sleep(some_of(pause)).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }

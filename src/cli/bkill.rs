@@ -136,7 +136,7 @@ impl Args {
         ended.iter().try_for_each(&mut print)?;
         let count = active.len();
         let arrays: Vec<Job> = active.iter().filter(|job| job.is_array_parent()).cloned().collect();
-        let progress = TerminationProgress::default();
+        let progress = TerminationProgress::of("bkill");
         let all = async {
             let mut exit = Exit::Done;
             let mut outcomes = batch::terminate_all(session, active, &self.reason, &progress);
@@ -219,7 +219,8 @@ async fn confirm(jobs: &[Job]) -> Result<bool, Failure> {
     if jobs.len() > MAX_SHOWN {
         print_message(format!("and {} more", jobs.len() - MAX_SHOWN));
     }
-    let children: u32 = jobs.iter().filter(|job| job.is_array_parent()).filter_map(Job::array_size).sum();
+    let sizes = jobs.iter().filter(|job| job.is_array_parent()).filter_map(Job::array_size);
+    let children: u64 = sizes.map(u64::from).sum();
     let children =
         if children > 0 { format!(" with {}", words::many(children, "child")) } else { String::new() };
     let these = if jobs.len() == 1 { "this job".to_owned() } else { format!("these {} jobs", jobs.len()) };

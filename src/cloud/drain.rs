@@ -216,7 +216,7 @@ pub fn interval(session: &Session) -> Duration {
 
 /// Ends the jobs, many at the same time. Returns the failures of those that could not be ended.
 pub async fn terminate(session: &Session, jobs: Vec<Job>, reason: &str) -> Vec<(JobId, Failure)> {
-    let progress = TerminationProgress::default();
+    let progress = TerminationProgress::of("bcluster");
     let mut failures = Vec::new();
     let mut outcomes = batch::terminate_all(session, jobs, reason, &progress);
     while let Some((job, outcome)) = outcomes.next().await {

@@ -299,6 +299,26 @@ fn an_id_that_is_none_is_not_ended() {
 }
 
 #[story]
+fn who_ends_jobs_is_told_why_it_takes_long() {
+    let throttled = Answer::error(429, "TooManyRequestsException", "slower");
+    for (answer, why) in
+        [(other_answers()[0].0.clone(), "answered not as AWS would"), (throttled, "TooManyRequestsException")]
+    {
+        let server = BadServer::start(move |request, _| match request.operation() {
+            "describejobs" => job("RUNNING"),
+            _ => answer.clone(),
+        });
+        let mut sandbox = Sandbox::at(&server.endpoint());
+        sandbox.set("AWSB_CONTACT_TIMEOUT", "8");
+        let outcome = sandbox.run("bkill", [ID]);
+        assert!(outcome.failed_with(1).contains(why), "{outcome}");
+        let notes: Vec<&str> = outcome.stderr.lines().filter(|line| line.contains("trying again")).collect();
+        let says = format!("bkill: trying again: ending the job {ID}: ");
+        assert!(notes.len() == 1 && notes[0].starts_with(&says) && notes[0].contains(why), "{outcome}");
+    }
+}
+
+#[story]
 fn which_permission_is_missing_and_on_what() {
     let message = "User: arn:aws:sts::1:assumed-role/r/me is not authorized to perform: batch:ListJobs on resource: \
                    arn:aws:batch:eu-west-1:1:* because no identity-based policy allows the batch:ListJobs action";

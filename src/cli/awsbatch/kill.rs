@@ -56,7 +56,7 @@ async fn kill(values: Values) -> Result<Exit, Failure> {
     let mut seen = HashSet::new();
     let open = jobs.iter().filter(|job| seen.insert(job.job_id.as_str()) && !job.status.has_ended());
     let open = open.cloned().collect();
-    let progress = TerminationProgress::default();
+    let progress = TerminationProgress::of("awsbkill");
     let ended = batch::terminate_all(&session, open, &reason, &progress);
     let outcomes: HashMap<String, _> = ended.map(|(job, outcome)| (job.job_id, outcome)).collect().await;
     let mut exit = Exit::Done;

@@ -226,8 +226,9 @@ fn ahead_of(response: &HttpResponse) -> Option<i64> {
 /// The number of characters of a page's title, or of a text in place of an answer, that are shown.
 const LONGEST_TITLE: usize = 80;
 
-/// The beginning of a text on one line. It is printed as it is where there is no terminal.
-fn title_of(text: &str) -> Option<String> {
+/// The beginning of a server's text, on one line. It is printed as it is where there is no
+/// terminal. `None`: it has no words.
+pub fn beginning_of(text: &str) -> Option<String> {
     let is_blank = |c: char| c.is_whitespace() || c.is_control();
     let words = text.split(is_blank).filter(|word| !word.is_empty());
     let title: String = words.collect::<Vec<_>>().join(" ").chars().take(LONGEST_TITLE).collect();
@@ -239,7 +240,7 @@ pub(super) fn other_answer(response: &HttpResponse) -> CallError {
     // A character is at most four bytes long.
     let body = response.body().bytes().unwrap_or_default();
     let start = body.get(..LONGEST_TITLE * 4).unwrap_or(body);
-    let text = title_of(&String::from_utf8_lossy(start));
+    let text = beginning_of(&String::from_utf8_lossy(start));
     CallError::OtherAnswer { status: response.status().as_u16(), text }
 }
 
@@ -257,7 +258,7 @@ pub(super) fn web_page(response: &HttpResponse) -> Option<CallError> {
         let from = lower.find("<title")?;
         let from = from + lower.get(from..)?.find('>')? + 1;
         let to = from + lower.get(from..)?.find("</title")?;
-        title_of(text.get(from..to)?)
+        beginning_of(text.get(from..to)?)
     };
     match (is_page, leads_away) {
         (true, _) => Some(CallError::WebPage { status, title: title() }),

@@ -35,7 +35,7 @@ mod trace;
 
 pub use access_denied::AccessDenied;
 pub use cache::Cache;
-pub use call_error::CallError;
+pub use call_error::{CallError, beginning_of};
 pub use ec2::{
     Ec2, Gpu, Instance, InstanceType, Offering, Route, RouteTable, SecurityGroup, Subnet, Vpc, WayOut,
 };

@@ -4,32 +4,32 @@
 //! A file has a line `ID NAME TIME ENDPOINT SESSION` for each job; the lines of one submission have
 //! the same time. ENDPOINT tells apart clusters of the same name, such as two local clusters.
 //! SESSION identifies the login or script from which a job came. Earlier versions had neither.
-//! Lines are appended by one write, so that tools that run at the same time do not mix theirs. When
-//! there are many lines, the oldest are removed.
+//! When there are many lines, the oldest are removed.
+//!
+//! `last` is the latest line, so a submission without a line is worse than no history: the next
+//! `bkill last` would end another job. Whoever submits is warned of it, and `last` names no job
+//! while a line is known to be missing, or while none could be written.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest, Sha256};
 
+use super::history_file::{
+    Patience, append, check_writable, forget_unrecorded, is_beside, is_unrecorded, note_unrecorded, read_text,
+};
 use crate::aws::{Session, endpoint_of};
 use crate::config::{Cluster, state_home};
 use crate::ui::{Failure, print_message};
-use awsb_model::{JobId, JobRef, Unresolved};
+use awsb_model::{JobId, JobRef, Unresolved, words};
 
-/// The number of jobs to keep in the history.
-const MAX_ENTRIES: usize = 10_000;
-/// Remove the oldest lines once the file exceeds this size in bytes (about twice [`MAX_ENTRIES`]
-/// lines).
-const PRUNE_BYTES: u64 = 2 * MAX_ENTRIES as u64 * 80;
-/// The extension of the file that writers lock. It stands in the place of a region.
-const LOCK: &str = "lock";
 /// At most this many candidates are listed in a failure.
 const MAX_LISTED: usize = 10;
+/// At most this many jobs are named in a warning.
+const MAX_NAMED: usize = 3;
 
 /// A job that was submitted from this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,17 +44,64 @@ struct HistoryEntry {
 /// Stands for the endpoint of AWS itself, and for a session that the system does not identify.
 const NOT_RECORDED: &str = "-";
 
-/// Records jobs that were submitted just now, as one submission. A failure is not an error: the
-/// jobs exist.
-pub fn record_submission(session: &Session, ids: &[JobId], name: &str) {
-    let Some(path) = path(session).filter(|_| !ids.is_empty()) else { return };
+/// The record of a submission, which may still have to be written.
+#[derive(Debug)]
+#[must_use = "a record that is not completed may not be written"]
+pub struct SubmissionRecord {
+    path: PathBuf,
+    endpoint: String,
+    lines: String,
+    ids: Vec<String>,
+    written: io::Result<()>,
+}
+
+/// Records jobs that were submitted just now, as one submission, without waiting for anything.
+/// [`SubmissionRecord::complete`] follows once their IDs have been printed. `None`: there is
+/// nothing to record, or no folder for it.
+pub fn record_submission(session: &Session, ids: &[JobId], name: &str) -> Option<SubmissionRecord> {
+    let path = path(session).filter(|_| !ids.is_empty())?;
     let time = jiff::Timestamp::now();
     let (endpoint, from) = (endpoint(session), this_session().unwrap_or_else(|| NOT_RECORDED.to_owned()));
-    let lines: String = ids.iter().map(|id| format!("{id} {name} {time:.9} {endpoint} {from}\n")).collect();
-    if let Err(e) = append(&path, &lines)
-        && session.is_debugging()
-    {
-        print_message(format!("note: recording the job in {}: {e}", path.display()));
+    let lines: Vec<String> =
+        ids.iter().map(|id| format!("{id} {name} {time:.9} {endpoint} {from}")).collect();
+    // A line is read as it was written, or it is not written.
+    let is_fine = lines.iter().all(|text| text.lines().count() == 1 && line(text).is_some());
+    let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let written = match is_fine {
+        true => append(&path, &lines, Patience::None),
+        false => Err(io::Error::new(io::ErrorKind::InvalidData, "its ID or its name is not a word")),
+    };
+    match &written {
+        Ok(()) => forget_unrecorded(&path, &endpoint),
+        // Also when it may be written later: this process may be killed before that.
+        Err(_) => note_unrecorded(&path, &endpoint),
+    }
+    let ids = ids.iter().map(JobId::to_string).collect();
+    Some(SubmissionRecord { path, endpoint, lines, ids, written })
+}
+
+impl SubmissionRecord {
+    /// Writes the record if another process held the lock before, and warns if it cannot be
+    /// written. That is not an error: the jobs exist. `--quiet` does not silence it, as a script
+    /// that goes on with `last` would mean another job.
+    pub fn complete(self, tool: &str) {
+        let Self { path, endpoint, lines, ids, written } = self;
+        let written = match written {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                append(&path, &lines, Patience::Short).map(|()| forget_unrecorded(&path, &endpoint))
+            }
+            written => written,
+        };
+        let Err(why) = written else { return };
+        let (jobs, are, id) = match ids.len() {
+            1 => ("the job", "this job", "its ID"),
+            _ => ("the jobs", "these jobs", "their IDs"),
+        };
+        print_message(format!(
+            "{tool}: warning: recording {jobs} {} in {} failed: {why}; `last` is not {are}, so use {id}",
+            words::some(&ids, MAX_NAMED),
+            path.display()
+        ));
     }
 }
 
@@ -65,11 +112,41 @@ pub(super) fn resolve_locally(session: &Session, references: &[&JobRef]) -> Vec<
     let known = if needed { entries_of(session) } else { Vec::new() };
     let last: Vec<JobId> = latest(&known).map(|job| job.id.clone()).collect();
     let own = own_job();
+    let doubt = references.iter().find(|reference| reference.is_last()).and_then(|_| doubt(session));
     let resolve = |reference: &&JobRef| {
+        if let Some(why) = doubt.as_ref().filter(|_| reference.is_last()) {
+            return Err(last_is_unknown(session, reference, why));
+        }
         let found = reference.resolve(&last, known.iter().map(|job| &job.id), own.as_ref());
         found.map_err(|why| unresolved(session, reference, &why, &known))
     };
     references.iter().map(resolve).collect()
+}
+
+/// Why the latest submission that is recorded may not be the latest one.
+fn doubt(session: &Session) -> Option<String> {
+    let path = path(session)?;
+    let shown = path.display();
+    if is_unrecorded(&path, &endpoint(session)) {
+        return Some(format!("a later submission could not be recorded in {shown}"));
+    }
+    // Nor could a submission be recorded.
+    if let Err(why) = check_writable(&path) {
+        return Some(format!("submissions cannot be recorded in {shown} ({why})"));
+    }
+    let text = read_text(&path);
+    let is_cut = !text.is_empty() && !text.ends_with('\n');
+    let is_lost = is_cut && text.lines().next_back().and_then(line).is_none();
+    is_lost.then(|| format!("the last line of {shown} is cut off"))
+}
+
+fn last_is_unknown(session: &Session, reference: &JobRef, why: &str) -> Failure {
+    let cluster = &session.cluster.name;
+    let message =
+        format!("`{reference}`: the latest job from here to the cluster `{cluster}` is not known: {why}");
+    Failure::usage(message)
+        .hint("name the job by its ID; `bstat -s ALL` lists the jobs of its queue")
+        .hint("the next job that is submitted and can be recorded is `last` again")
 }
 
 /// The IDs of the jobs that were submitted from this machine to this cluster.
@@ -107,7 +184,7 @@ pub fn recorded_jobs(cluster: &Cluster, prefix: &str, most: usize) -> Vec<Record
     };
     let mut jobs = Vec::new();
     for file in files {
-        let text = read_text_of(&file);
+        let text = read_text(&file);
         let lines = text.lines().rev().filter(|text| text.starts_with(prefix)).filter(is_here);
         let found = lines.filter_map(line).filter_map(|job| {
             let submitted_at = job.time.parse::<jiff::Timestamp>().ok()?.as_millisecond();
@@ -126,7 +203,7 @@ fn files_of_all_regions(folder: &Path, cluster: &str) -> Vec<PathBuf> {
     let found = fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
     let is_of_cluster = |path: &PathBuf| {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        name.strip_prefix(&prefix).is_some_and(|region| region != LOCK)
+        name.strip_prefix(&prefix).is_some_and(|region| !is_beside(region))
     };
     found.filter(is_of_cluster).collect()
 }
@@ -246,15 +323,7 @@ fn file_name(cluster: &str, region: &str) -> String {
 
 /// The entries of a file. Other lines are skipped.
 fn read(path: &Path) -> Vec<HistoryEntry> {
-    read_text_of(path).lines().filter_map(line).collect()
-}
-
-/// The text of a file. A file that cannot be read is empty, and so is a FIFO, which may have no
-/// writer.
-fn read_text_of(path: &Path) -> String {
-    let is_file = fs::metadata(path).is_ok_and(|meta| meta.is_file());
-    let bytes = if is_file { fs::read(path).unwrap_or_default() } else { Vec::new() };
-    String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
+    read_text(path).lines().filter_map(line).collect()
 }
 
 fn line(text: &str) -> Option<HistoryEntry> {
@@ -274,42 +343,6 @@ fn line(text: &str) -> Option<HistoryEntry> {
     })
 }
 
-/// Appends lines. All writers share the lock, so that no lines go to a file that is being replaced.
-fn append(path: &Path, lines: &str) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let lock = private().create(true).append(true).open(path.with_extension(LOCK))?;
-    // A file system without locks is used without a lock.
-    let _ = lock.lock_shared();
-    let mut file = private().create(true).append(true).open(path)?;
-    file.write_all(lines.as_bytes())?;
-    let long = file.metadata()?.len() > PRUNE_BYTES;
-    lock.unlock()?;
-    if long { prune(path, &lock) } else { Ok(()) }
-}
-
-/// Removes all but the latest lines. When another process is doing that, the next time is early
-/// enough.
-fn prune(path: &Path, lock: &File) -> io::Result<()> {
-    if lock.try_lock().is_err() {
-        return Ok(());
-    }
-    let text = fs::read(path)?;
-    let lines: Vec<&[u8]> = text.split_inclusive(|b| *b == b'\n').collect();
-    let latest = lines.get(lines.len().saturating_sub(MAX_ENTRIES)..).unwrap_or_default();
-    // A temporary file is readable by its owner alone.
-    let mut new = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
-    new.write_all(&latest.concat())?;
-    new.persist(path)?;
-    lock.unlock()
-}
-
-fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.mode(0o600);
-    options
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -317,9 +350,10 @@ mod tests {
     #[test]
     fn other_lines_are_skipped() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("jobs/c.eu-west-1");
-        append(&path, "8f2c one 2026-01-02T03:04:05.000000006Z\nhalf a li").unwrap();
-        append(&path, "\n9d two 2026-01-02T03:04:06Z\nx\n\u{0} a b\n").unwrap();
+        let path = folder.path().join("c.eu-west-1");
+        let text =
+            "8f2c one 2026-01-02T03:04:05.000000006Z\nhalf a li\n9d two 2026-01-02T03:04:06Z\nx\n\u{0} a b\n";
+        fs::write(&path, text).unwrap();
         let names: Vec<String> = read(&path).into_iter().map(|job| job.name).collect();
         assert_eq!(names, ["one", "two"]);
         assert_eq!(read(Path::new("/nowhere")), []);
@@ -334,27 +368,6 @@ mod tests {
         assert_eq!(read("8f2c one 2026-01-02T03:04:05Z - -"), Some((Some("-".to_owned()), None)));
         assert_eq!(read("8f2c one 2026-01-02T03:04:05Z - - more"), None);
         assert!(this_session().is_some() && this_session() == this_session());
-    }
-
-    #[test]
-    fn many_at_once_lose_no_line_while_the_oldest_go() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("c.eu-west-1");
-        let old = format!("{} old 2026-01-02T03:04:05Z\n", "0".repeat(60));
-        fs::write(&path, old.repeat(2 * MAX_ENTRIES)).unwrap();
-        std::thread::scope(|scope| {
-            for writer in 0..8 {
-                let path = &path;
-                scope.spawn(move || {
-                    for n in 0..50 {
-                        append(path, &format!("job-{writer}-{n} new 2026-01-02T03:04:06Z\n")).unwrap();
-                    }
-                });
-            }
-        });
-        let known = read(&path);
-        assert_eq!(known.iter().filter(|job| job.name == "new").count(), 400);
-        assert!(known.len() <= MAX_ENTRIES + 400, "{}", known.len());
     }
 
     #[test]

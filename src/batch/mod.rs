@@ -9,6 +9,7 @@ pub mod definition;
 mod describe;
 mod exec_target;
 mod history;
+mod history_file;
 mod hosts;
 mod job;
 mod job_containers;
@@ -35,7 +36,9 @@ pub use describe::{
     JobDetails, describe, describe_as_answered, describe_one, describe_with_environment, sdk_details, unknown,
 };
 pub use exec_target::{ExecTarget, ExecTask, exec_target};
-pub use history::{RecordedJob, last_of_another_session, record_submission, recorded_ids, recorded_jobs};
+pub use history::{
+    RecordedJob, SubmissionRecord, last_of_another_session, record_submission, recorded_ids, recorded_jobs,
+};
 pub use hosts::{Host, HostJob, HostResources, UNITS, hosts, instances, jobs_by_host};
 pub use job::{
     Attempt, ConsumableResourceProperties, ConsumableResourceRequirement, Dependency, Job, reasons,

@@ -144,6 +144,34 @@ fn nothing_is_done_by_an_answer_that_is_not_the_services() {
 }
 
 #[story]
+fn what_is_no_id_is_not_printed_as_that_of_a_job() {
+    for (id, shown) in [("x\u{1b}[31mRED\n", "x [31mRED"), ("--help", "--help"), ("a b", "a b"), ("é", "é")]
+    {
+        let server = BadServer::start(move |request, _| match request.operation() {
+            "submitjob" => Answer::json(json!({ "jobId": id, "jobName": "true", "jobArn": "arn" })),
+            // A listing that has such a job does not help either.
+            "listjobs" => Answer::json(json!({ "jobSummaryList": [{ "jobId": id, "jobName": "true" }] })),
+            _ => Answer::json(json!({})),
+        });
+        let mut sandbox = Sandbox::at(&server.endpoint());
+        sandbox.set("AWSB_SUBMIT_SETTLE", "0.3");
+        let outcome = sandbox.run("bsub", ["--parsable", "--submit-timeout", "1s", "true"]);
+        let message = outcome.failed_with(1);
+        let why = format!("the answer names no job: `{shown}` is not the ID of one");
+        assert!(message.contains(&why), "{outcome}");
+        assert!(!outcome.stderr.contains('\u{1b}'), "{outcome}");
+        let sent: serde_json::Value =
+            serde_json::from_slice(&server.requests("submitjob")[0].body).expect("JSON");
+        let variables = sent["containerOverrides"]["environment"].as_array().expect("variables");
+        let mark = variables.iter().find(|of| of["name"] == "AWSB_SUBMISSION").expect("a mark");
+        let mark = mark["value"].as_str().expect("a text");
+        assert!(outcome.hints().contains(&format!("AWSB_SUBMISSION={mark}")), "{outcome}");
+        let history = Path::new(sandbox.get("XDG_STATE_HOME").expect("a folder")).join("awsb/jobs");
+        assert!(!history.exists(), "nothing is recorded");
+    }
+}
+
+#[story]
 fn the_doctor_finds_nothing_in_order_where_no_service_answers() {
     for (answer, _) in other_answers() {
         let server = BadServer::start(move |_, _| answer.clone());

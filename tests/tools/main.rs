@@ -27,6 +27,7 @@ mod doctor;
 mod endpoints;
 mod exec;
 mod first_job;
+mod history;
 mod hosts;
 mod inputs;
 mod installer;

@@ -15,6 +15,11 @@ impl JobId {
         Self(id.into())
     }
 
+    /// The ID of a whole job, as a server has answered it. `None`: the text is no ID.
+    pub fn answered(text: &str) -> Option<Self> {
+        text.parse().ok().filter(|id: &Self| id.as_str() == text && id.part().is_none())
+    }
+
     /// The ID as Batch writes it.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -64,7 +69,8 @@ impl FromStr for JobId {
     type Err = Invalid;
 
     /// Parses an ID or the ARN of a job. Batch does not document the form of its IDs, so anything
-    /// possible is accepted, and Batch is asked.
+    /// possible is accepted, and Batch is asked. What begins with a hyphen would be an option
+    /// wherever the ID is a word of a command line.
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let id = match text.strip_prefix("arn:") {
             Some(rest) => rest.rsplit_once(":job/").map_or("", |(_, id)| id),
@@ -74,7 +80,7 @@ impl FromStr for JobId {
             Some(at) => (&id[..at], Some(&id[at + 1..])),
             None => (id, None),
         };
-        let base_is_fine = !base.is_empty()
+        let base_is_fine = base.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
             && base.len() <= 128
             && base.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
         let index_is_fine =
@@ -122,8 +128,15 @@ mod tests {
         ] {
             assert_eq!(text.parse::<JobId>().map(|i| i.to_string()), Ok(id.to_owned()));
         }
-        for bad in ["", "a b", ":3", "x:", "x:y", "x:1:2", "arn:aws:batch:eu-west-1:1:job-queue/q", "é"] {
+        for bad in
+            ["", "a b", ":3", "x:", "x:y", "x:1:2", "arn:aws:batch:eu-west-1:1:job-queue/q", "é", "--help"]
+        {
             assert!(bad.parse::<JobId>().is_err(), "{bad}");
+            assert_eq!(JobId::answered(bad), None);
+        }
+        assert_eq!(JobId::answered("8f2c").map(|id| id.to_string()).as_deref(), Some("8f2c"));
+        for no_whole_id in ["8f2c:17", "8f2c#0", "arn:aws:batch:eu-west-1:1:job/8f2c"] {
+            assert_eq!(JobId::answered(no_whole_id), None);
         }
     }
 }

@@ -309,14 +309,19 @@ impl<'a> Driver<'a> {
         let sent = to_sdk::submit_job(&session.batch, request).customize().config_override(once).send().await;
         let error = match sent {
             Ok(reply) => {
-                return match reply.job_id().filter(|id| !id.is_empty()) {
+                let answered = reply.job_id().unwrap_or_default();
+                return match JobId::answered(answered) {
                     Some(id) => SubmitReply::Accepted(Submitted {
                         job_arn: reply.job_arn().map(str::to_owned),
                         job_name: reply.job_name().unwrap_or(&request.job_name).to_owned(),
-                        job_id: id.to_owned(),
+                        job_id: id.to_string(),
                     }),
+                    // The job may exist all the same.
                     None => {
-                        let failure = Failure::failed(format!("{doing}: the answer names no job"));
+                        let instead = aws::beginning_of(answered)
+                            .map(|text| format!(": `{text}` is not the ID of one"))
+                            .unwrap_or_default();
+                        let failure = Failure::failed(format!("{doing}: the answer names no job{instead}"));
                         SubmitReply::Lost(self.number(failure))
                     }
                 };
@@ -407,7 +412,7 @@ impl<'a> Driver<'a> {
         });
         let next = aws::next_page(page.as_deref(), reply.next_token().map(str::to_owned))
             .map_err(|e| Failure::failed(format!("{}: {e}", search_description(target))))?;
-        Ok(Page { jobs: jobs.filter(|job| !job.id.is_empty()).collect(), next })
+        Ok(Page { jobs: jobs.filter(|job| JobId::answered(&job.id).is_some()).collect(), next })
     }
 
     async fn describe(
@@ -423,7 +428,8 @@ impl<'a> Driver<'a> {
         };
         let sent = session.batch.describe_jobs().set_jobs(Some(jobs)).send();
         let reply = sent.await.map_err(|e| explain(&session, &doing, &e))?;
-        Ok(reply.jobs().iter().map(described).collect())
+        let is_job = |job: &&JobDetail| job.job_id().and_then(JobId::answered).is_some();
+        Ok(reply.jobs().iter().filter(is_job).map(described).collect())
     }
 
     /// Terminates a job that does the same as `kept`, and prints that.

@@ -201,8 +201,12 @@ async fn submit(values: Values) -> Result<Exit, Failure> {
     });
     let submitted =
         submitted.await.map_err(failed_with("Error submitting job to AWS Batch. Failed with exception:"))?;
-    batch::record_submission(&session, &[submitted.id()], &name);
-    print(vec![format!("Job {} ({name}) has been submitted.", submitted.job_id)])?;
+    let record = batch::record_submission(&session, &[submitted.id()], &name);
+    let printed = print(vec![format!("Job {} ({name}) has been submitted.", submitted.job_id)]);
+    if let Some(record) = record {
+        record.complete("awsbsub");
+    }
+    printed?;
     Ok(Exit::Done)
 }
 

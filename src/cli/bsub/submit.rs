@@ -305,7 +305,11 @@ impl Args {
             Ok(once) => once.jobs.iter().map(Submitted::id).collect(),
             Err(_) => progress.jobs(),
         };
-        batch::record_submission(&session, &ids, requests.first().map_or("", |r| &r.job_name));
+        let mut record =
+            batch::record_submission(&session, &ids, requests.first().map_or("", |r| &r.job_name));
+        if let Some(record) = record.take_if(|_| submitted.is_err()) {
+            record.complete("bsub");
+        }
         if let Err(ErrorKind::Interrupted(signal)) = submitted.as_ref().map_err(Failure::kind)
             && !ids.is_empty()
             && options.ends_with_waiter()
@@ -314,7 +318,7 @@ impl Args {
         }
         let submitted = submitted?;
         // The jobs are announced before limits of others are looked for, which may take long.
-        let waited = pin!(self.announce_and_wait(options, session.clone(), &submitted, is_numbered));
+        let waited = pin!(self.announce_and_wait(options, session.clone(), &submitted, record, is_numbered));
         let swept = pin!(batch::remove_earlier_limits(&session, requests));
         match select(waited, swept).await {
             Either::Left((Ok(exit @ (Exit::Done | Exit::Job(_))), swept)) => {

@@ -11,7 +11,7 @@ use super::super::bout::{Printer, Style};
 use super::args::Args;
 use super::resolved_options::ResolvedOptions;
 use crate::aws::{ResilientSession, Session};
-use crate::batch::{self, Job, JobWaitSet, Submitted, SubmittedJobs};
+use crate::batch::{self, Job, JobWaitSet, SubmissionRecord, Submitted, SubmittedJobs};
 use crate::cli::wait::{
     NamedJobs, Outcome, StuckJobs, WaitBar, end_with_waiter, note_jobs_go_on, outcome, outcomes,
     report_failure, report_stuck_children, report_stuck_jobs, report_success,
@@ -30,21 +30,28 @@ impl Args {
         options: &ResolvedOptions,
         session: Session,
         submitted: &SubmittedJobs,
+        record: Option<SubmissionRecord>,
         is_numbered: bool,
     ) -> Result<Exit, Failure> {
-        let announce = || -> Result<(), Failure> {
-            self.announce(options, submitted)?;
+        let announce = |json: Option<&mut OpenArray<'_>>| -> Result<(), Failure> {
+            let announced = self.announce(options, submitted);
+            let announced = announced.and_then(|()| json.map_or(Ok(()), |json| open(json, submitted)));
+            // The jobs exist, whether or not their IDs could be printed.
+            if let Some(record) = record {
+                record.complete("bsub");
+            }
+            announced?;
             if is_numbered {
                 self.note_numbers(&submitted.jobs);
             }
             Ok(())
         };
         if !(options.wait || options.interactive) {
-            return announce().map(|()| Exit::Done);
+            return announce(None).map(|()| Exit::Done);
         }
         let jobs: Vec<JobId> = submitted.jobs.iter().map(Submitted::id).collect();
         if let (true, [job]) = (self.pty, jobs.as_slice()) {
-            announce()?;
+            announce(None)?;
             return self.attach_terminal(session, job).await;
         }
         let ids: Vec<String> = submitted.jobs.iter().map(|job| job.job_id.clone()).collect();
@@ -58,7 +65,7 @@ impl Args {
         };
         if options.interactive {
             let work = async {
-                announce()?;
+                announce(None)?;
                 self.follow(session, &submitted.jobs).await
             };
             return until_signal(work, last).await.unwrap_or_else(|signal| Ok(Exit::Interrupted(signal)));
@@ -68,10 +75,7 @@ impl Args {
         let mut json = (output.format() == Format::Json).then(|| output.open_array());
         let mut outcome = {
             let work = async {
-                announce()?;
-                if let Some(json) = &mut json {
-                    open(json, submitted)?;
-                }
+                announce(json.as_mut())?;
                 self.wait(session, &submitted.jobs, &mut seen).await
             };
             until_signal(work, last).await.unwrap_or_else(|signal| Ok(Exit::Interrupted(signal)))

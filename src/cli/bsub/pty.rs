@@ -90,8 +90,8 @@ if ! make_file; then
   exit 1
 fi
 trap : INT QUIT TERM
-trap lost=1 HUP
 lost=
+trap lost=1 HUP
 "$@"
 code=$?
 if [ -n "$lost" ]; then code=129; fi
@@ -256,21 +256,23 @@ mod tests {
     }
 
     #[test]
-    fn a_job_is_ended_as_soon_as_it_can_be() {
-        // The signal comes right after it is handled. A job that forgets it has two seconds.
-        let handled = "' TERM\n";
-        let signalled = format!("{handled}kill -s TERM $$\n");
-        assert!(WAITING.contains(handled) && WAITING.contains("-gt 600"));
-        let script = WAITING.replace(handled, &signalled).replace("-gt 600", "-gt 2");
-        let folder = tempfile::tempdir().unwrap();
-        let words = shell(&script, []);
-        let ended = std::process::Command::new("sh")
-            .args(["-c", &words[2]])
-            .env("TMPDIR", folder.path())
-            .envs([("AWS_BATCH_JOB_ID", "ended"), ("AWS_BATCH_JOB_ATTEMPT", "1")])
-            .status()
-            .unwrap();
-        assert_eq!(ended.code(), Some(143));
+    fn no_signal_is_forgotten_once_it_is_handled() {
+        // A job that forgets that it is to end has two seconds.
+        let waiting = WAITING.replace("-gt 600", "-gt 2");
+        let cases = [(waiting.as_str(), "' TERM\n", "TERM", 143), (RUNNING, "=1 HUP\n", "HUP", 129)];
+        for (script, handled, signal, code) in cases {
+            assert!(script.contains(handled), "{script}");
+            // The signal comes right after that.
+            let script = script.replace(handled, &format!("{handled}kill -s {signal} $$\n"));
+            let folder = tempfile::tempdir().unwrap();
+            let ended = std::process::Command::new("sh")
+                .args(["-c", &shell(&script, [])[2], "sh", "true"])
+                .env("TMPDIR", folder.path())
+                .envs([("AWS_BATCH_JOB_ID", "signalled"), ("AWS_BATCH_JOB_ATTEMPT", "1")])
+                .status()
+                .unwrap();
+            assert_eq!(ended.code(), Some(code), "{script}");
+        }
     }
 
     #[test]

@@ -390,6 +390,6 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
 }
 
 /// The message of the innermost error, which is the most precise.
-fn innermost(error: &(dyn Error + 'static)) -> String {
+pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
     causes(error).last().map(|e| shortened(&e.to_string(), MAX_TEXT)).unwrap_or_default()
 }

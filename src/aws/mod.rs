@@ -16,6 +16,7 @@ mod efs;
 mod endpoints;
 mod error_text;
 mod local_error;
+mod object;
 mod page_token;
 mod pages;
 mod parallelcluster_stack;
@@ -41,6 +42,7 @@ pub use ec2::{
 };
 pub use efs::{Efs, MountTarget};
 pub use error_text::{Call, CallContext, Resource};
+pub use object::ObjectReader;
 pub use page_token::{next_markers, next_page};
 pub use pages::{PageError, Pages};
 pub use parallelcluster_stack::is_missing_stack;

@@ -234,6 +234,33 @@ fn an_answer_without_end_is_not_read_to_the_end() {
     }
 }
 
+/// A server need not say before how long an object is.
+#[story]
+fn a_bundle_without_end_is_not_read_to_the_end() {
+    let of = |bundle: Answer| {
+        let key = format!("s3://b/awsb/bundles/{}.tar.gz", "0".repeat(64));
+        let described = json!({ "jobs": [{
+            "jobId": ID, "jobName": "n", "jobQueue": "q", "jobDefinition": "d", "status": "SUCCEEDED", "startedAt": 0,
+            "container": { "environment": [{ "name": "AWSB_BUNDLE", "value": key }] },
+        }]});
+        let server = BadServer::start(move |request, _| match &*request.service {
+            "s3" => bundle.clone(),
+            _ => Answer::json(described.clone()),
+        });
+        Sandbox::at(&server.endpoint()).run("bstat", ["--script", ID])
+    };
+    let head = |more: &str| format!("HTTP/1.1 200 OK\r\netag: \"5c\"\r\nconnection: close\r\n{more}\r\n");
+    let long = Answer::Raw(head("content-length: 268435457\r\n").into());
+    for bundle in [long, Answer::Endless(head("").into())] {
+        let outcome = of(bundle);
+        assert!(outcome.failed_with(1).ends_with(".tar.gz: it is too large for a bundle"), "{outcome}");
+    }
+    let outcome = of(Answer::Raw(head("content-length: 5\r\n").into()));
+    assert!(outcome.failed_with(1).contains(".tar.gz: the transfer broke off: "), "{outcome}");
+    let outcome = of(Answer::Raw((head("") + "short").into()));
+    assert!(outcome.failed_with(1).contains(".tar.gz: it is damaged: "), "{outcome}");
+}
+
 #[story]
 fn an_answer_that_cannot_be_read_is_an_answer() {
     let numbers = json!({ "jobs": [{

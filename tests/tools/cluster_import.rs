@@ -1,6 +1,6 @@
 //! `bcluster import`: ParallelCluster's files, and the file of a cluster that runs.
 
-use awsb_testkit::{Answer, BadServer, Sandbox, story};
+use awsb_testkit::{Answer, BadServer, Outcome, Sandbox, story};
 
 const YAML: &str = include_str!("../../crates/awsb-model/src/cluster/import/examples/simple-v3.yaml");
 const INI: &str = include_str!("../../crates/awsb-model/src/cluster/import/examples/documented-v2.ini");
@@ -103,6 +103,16 @@ fn stack(version: &str) -> Answer {
     Answer::Http(200, body, vec![("content-type", "text/xml".into())])
 }
 
+/// Runs `bcluster import --stack hpc` with this server.
+fn import_stack(server: &BadServer) -> Outcome {
+    let mut sandbox = Sandbox::new();
+    sandbox.set("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE");
+    sandbox.set("AWS_SECRET_ACCESS_KEY", "secret");
+    sandbox.set("AWS_REGION", "eu-west-1");
+    sandbox.set("AWS_ENDPOINT_URL", server.endpoint());
+    sandbox.run("bcluster", ["import", "--stack", "hpc"])
+}
+
 #[story]
 fn the_file_of_a_cluster_that_runs_is_fetched() {
     let server = BadServer::start(|request, _| match request.operation() {
@@ -112,12 +122,7 @@ fn the_file_of_a_cluster_that_runs_is_fetched() {
             Answer::Http(200, format!("{YAML}{storage}"), vec![("etag", "\"5c\"".into())])
         }
     });
-    let mut sandbox = Sandbox::new();
-    sandbox.set("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE");
-    sandbox.set("AWS_SECRET_ACCESS_KEY", "secret");
-    sandbox.set("AWS_REGION", "eu-west-1");
-    sandbox.set("AWS_ENDPOINT_URL", server.endpoint());
-    let outcome = sandbox.run("bcluster", ["import", "--stack", "hpc"]).ok();
+    let outcome = import_stack(&server).ok();
     assert!(outcome.stdout.contains("the configuration of the stack hpc"), "{outcome}");
     assert!(outcome.stdout.contains("\n[queue.queue1]\n"), "{outcome}");
     assert!(outcome.hints().contains("the old cluster's file systems are fs-0a1b2c3d"), "{outcome}");
@@ -127,14 +132,37 @@ fn the_file_of_a_cluster_that_runs_is_fetched() {
 }
 
 #[story]
+fn the_file_of_a_cluster_is_read_up_to_its_limit() {
+    let of = |file: Answer| {
+        let server = BadServer::start(move |request, _| match request.operation() {
+            "cloudformation" => stack("version-7"),
+            _ => file.clone(),
+        });
+        import_stack(&server)
+    };
+    let head =
+        |more: &str| format!("HTTP/1.1 200 OK\r\netag: \"5c\"\r\nconnection: close\r\n{more}\r\n{YAML}");
+    // A server need not say how long it is.
+    let outcome = of(Answer::Raw(head("").into())).ok();
+    assert!(outcome.stdout.contains("\n[queue.queue1]\n"), "{outcome}");
+    // One byte more than the limit, with its length before it and without; and no end at all.
+    let most = " ".repeat((1 << 20) - YAML.len());
+    let (whole, longer) = (format!("{}{most}", head("")), format!("{}{most} ", head("")));
+    of(Answer::Raw(whole.into())).ok();
+    let with_length = Answer::Http(200, format!("{YAML}{most} "), vec![("etag", "\"5c\"".into())]);
+    for longer in [with_length, Answer::Raw(longer.into()), Answer::Endless(head("").into())] {
+        let outcome = of(longer);
+        let says = "configs/cluster-config.yaml: it is too long for a configuration of a cluster";
+        assert!(outcome.failed_with(1).ends_with(says), "{outcome}");
+    }
+    let outcome = of(Answer::Raw(head("content-length: 100000\r\n").into()));
+    assert!(outcome.failed_with(1).contains("cluster-config.yaml: the transfer broke off: "), "{outcome}");
+}
+
+#[story]
 fn a_cluster_of_version_2_has_no_file_to_fetch() {
     let server = BadServer::start(|_, _| stack("NONE"));
-    let mut sandbox = Sandbox::new();
-    sandbox.set("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE");
-    sandbox.set("AWS_SECRET_ACCESS_KEY", "secret");
-    sandbox.set("AWS_REGION", "eu-west-1");
-    sandbox.set("AWS_ENDPOINT_URL", server.endpoint());
-    let outcome = sandbox.run("bcluster", ["import", "--stack", "hpc"]);
+    let outcome = import_stack(&server);
     assert!(outcome.failed_with(1).contains("the stack hpc does not say where its file is"), "{outcome}");
     assert!(outcome.hints().contains("~/.parallelcluster/config"), "{outcome}");
 }

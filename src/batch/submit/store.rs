@@ -3,13 +3,13 @@
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 
-use crate::aws::{Call, Session, explain};
+use crate::aws::{Call, ObjectReader, Session, explain};
 use crate::batch::protocol::{ETag, Record};
-use crate::ui::{ErrorKind, Failure};
+use crate::ui::Failure;
 use awsb_model::OnceKey;
 
 /// The longest record, in bytes: some hundreds for each of the jobs that make up a large array.
-const LONGEST_RECORD: i64 = 4 << 20;
+const LONGEST_RECORD: u64 = 4 << 20;
 
 /// The place of a key's record. S3 is strongly consistent: what is read is what was written last.
 #[derive(Debug)]
@@ -35,29 +35,22 @@ impl Store {
     /// # Errors
     /// When it cannot be read, or is none.
     pub async fn get(&self, session: &Session) -> Result<Option<(Record, ETag)>, Failure> {
-        let doing = || format!("reading {}", self.url());
+        let doing = format!("reading {}", self.url());
+        let remove = format!("`aws s3 rm {}` removes the key", self.url());
         let sent = session.s3.get_object().bucket(&self.bucket).key(&self.object).send().await;
         let answer = match sent {
             Ok(answer) => answer,
             Err(e) if e.code() == Some("NoSuchKey") => return Ok(None),
-            Err(e) => return Err(explain(session, Call::new(&doing()).bucket(&self.bucket), &e)),
+            Err(e) => return Err(explain(session, Call::new(&doing).bucket(&self.bucket), &e)),
         };
         let etag = ETag(answer.e_tag().unwrap_or_default().to_owned());
         // Jobs can write here, too.
-        if answer.content_length().is_none_or(|length| length > LONGEST_RECORD) {
-            return Err(Failure::failed(format!(
-                "{}: the object is too long for a record of a submission",
-                doing()
-            ))
-            .hint(format!("`aws s3 rm {}` removes the key", self.url())));
-        }
-        let body = answer.body.collect().await.map_err(|e| {
-            Failure::new(ErrorKind::NoAnswer, format!("{}: the answer broke off: {e}", doing()))
-                .with_source(e)
-        })?;
-        let record = serde_json::from_slice(&body.into_bytes()).map_err(|e| {
-            Failure::failed(format!("{}: the object is not a record of a submission: {e}", doing()))
-                .hint(format!("`aws s3 rm {}` removes the key", self.url()))
+        let too_long =
+            Failure::failed(format!("{doing}: the object is too long for a record of a submission"))
+                .hint(&remove);
+        let body = ObjectReader::new(answer, LONGEST_RECORD, &doing, too_long)?.whole().await?;
+        let record = serde_json::from_slice(&body).map_err(|e| {
+            Failure::failed(format!("{doing}: the object is not a record of a submission: {e}")).hint(&remove)
         })?;
         Ok(Some((record, etag)))
     }

@@ -12,13 +12,13 @@ use serde_json::{Value, json};
 use super::super::CommonArgs;
 use super::account::{cluster, open};
 use super::tool::TOOL;
-use crate::aws::{Session, explain};
+use crate::aws::{ObjectReader, Session, explain};
 use crate::cloud::{Maker, Stack};
 use crate::config;
 use crate::ui::{ErrorKind, Exit, Failure, Format, Layout, Output, View, print_message};
 
 /// The longest file of a cluster in S3 that is read, in bytes.
-const LONGEST_FILE: i64 = 1 << 20;
+const LONGEST_FILE: u64 = 1 << 20;
 
 /// The arguments of `bcluster import`.
 #[derive(Debug, clap::Args)]
@@ -167,11 +167,9 @@ async fn fetch(session: &Session, stack: &Stack, name: &str) -> Result<String, F
             _ => failure.hint("`bcluster import FILE` reads the file with which the cluster was made"),
         }
     })?;
-    if object.content_length().is_none_or(|length| length > LONGEST_FILE) {
-        return Err(Failure::failed(format!("{place}: it is too long for a configuration of a cluster")));
-    }
-    let bytes = object.body.collect().await.map_err(|e| Failure::failed(format!("{place}: {e}")))?;
-    String::from_utf8(bytes.to_vec()).map_err(|_| Failure::failed(format!("{place}: it is not a text")))
+    let too_long = Failure::failed(format!("{place}: it is too long for a configuration of a cluster"));
+    let bytes = ObjectReader::new(object, LONGEST_FILE, &place, too_long)?.whole().await?;
+    String::from_utf8(bytes).map_err(|_| Failure::failed(format!("{place}: it is not a text")))
 }
 
 /// The remarks about the file systems that a cluster has made.

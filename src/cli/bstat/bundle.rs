@@ -4,8 +4,8 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use sha2::{Digest, Sha256};
 
-use crate::aws::{Call, Session, explain};
-use crate::ui::{ErrorKind, Failure};
+use crate::aws::{Call, ObjectReader, Session, explain};
+use crate::ui::Failure;
 use awsb_model::payload::unpack;
 
 /// Fetches a bundle into a file without a name, and compares its hash with its name, as the job
@@ -19,24 +19,12 @@ pub async fn fetch(session: &Session, bucket: &str, key: &str) -> Result<impl Re
         let folder = std::env::temp_dir();
         Failure::failed(format!("{doing}: writing a temporary file in {}: {e}", folder.display()))
     };
-    let too_large = || Failure::failed(format!("{doing}: it is too large for a bundle"));
+    let too_large = Failure::failed(format!("{doing}: it is too large for a bundle"));
     let object = session.s3.get_object().bucket(bucket).key(key).send().await;
     let object = object.map_err(|e| explain(session, Call::new(&doing).bucket(bucket), &e))?;
-    if object.content_length().is_some_and(|length| length.unsigned_abs() > unpack::MOST_UNPACKED) {
-        return Err(too_large());
-    }
-    let mut body = object.body;
-    let mut length: u64 = 0;
+    let mut object = ObjectReader::new(object, unpack::MOST_UNPACKED, &doing, too_large)?;
     let (mut file, mut hash) = (tempfile::tempfile().map_err(writing)?, Sha256::new());
-    while let Some(bytes) = body.next().await {
-        let bytes = bytes.map_err(|e| {
-            Failure::new(ErrorKind::NoAnswer, format!("{doing}: the transfer broke off: {e}")).with_source(e)
-        })?;
-        // A server need not say before how long it is.
-        length += bytes.len() as u64;
-        if length > unpack::MOST_UNPACKED {
-            return Err(too_large());
-        }
+    while let Some(bytes) = object.next().await? {
         hash.update(&bytes);
         file.write_all(&bytes).map_err(writing)?;
     }

@@ -234,6 +234,26 @@ fn an_answer_without_end_is_not_read_to_the_end() {
     }
 }
 
+/// An object is streamed: the limit of answers is none of it.
+#[story]
+fn an_object_may_be_longer_than_an_answer() {
+    let length = (64 << 20) + 1;
+    let list = format!(
+        "<ListBucketResult><Contents><Key>awsb/outputs/{ID}/x</Key><Size>{length}</Size></Contents></ListBucketResult>"
+    );
+    let object = " ".repeat(length);
+    let server = BadServer::start(move |request, _| match &*request.service {
+        "s3" if request.target.contains("list-type=2") => {
+            Answer::Http(200, list.clone(), vec![("content-type", "application/xml".into())])
+        }
+        "s3" => Answer::Http(200, object.clone(), vec![("etag", "\"5c\"".into())]),
+        _ => job("SUCCEEDED"),
+    });
+    let sandbox = Sandbox::at(&server.endpoint());
+    sandbox.run("bout", ["--files", ID, "-d", "got"]).ok();
+    assert_eq!(std::fs::metadata(sandbox.work().join("got/x")).expect("a file").len(), length as u64);
+}
+
 /// A server need not say before how long an object is.
 #[story]
 fn a_bundle_without_end_is_not_read_to_the_end() {

@@ -311,6 +311,14 @@ fn what_would_be_another_job_is_refused() {
             "#BSUB -R 'rusage[ngpus=1] rusage[ngpus_physical=2]'",
             "ngpus_physical is asked for twice, 1 and 2 of it",
         ),
+        (
+            "#BSUB -gpu num=2\n#BSUB -R 'rusage[ngpus_physical=1]'",
+            "the number of GPUs is 2 by -gpu and 1 by rusage (`#BSUB -gpu num=2` in line 1): give it once",
+        ),
+        (
+            "#BSUB -R 'rusage[ngpus_physical=1/task]' -n 2\n#BSUB -gpu num=1",
+            "is 1 by -gpu and 1/task by rusage (`#BSUB -R rusage[ngpus_physical=1/task]` in line 1): give it once",
+        ),
         ("#BSUB -R 'rusage[mem=1000,lic=-1]'", "whole number from 1 to "),
         ("#BSUB -wa CHKPNT -wt 2", "not a signal"),
         ("#BSUB -zzz", "no option `-zzz`"),
@@ -420,6 +428,8 @@ fn other_forms_that_the_originals_take() {
             "#BSUB -R 'rusage[mem=9000]' -R 'rusage[mem=9000,ngpus=1,ngpus_physical=1]'",
             "--gpus=1 --memory=9000M",
         ),
+        ("#BSUB -gpu num=2 -R 'rusage[ngpus=2]'", "--gpus=2"),
+        ("#BSUB -R 'rusage[ngpus_physical=2/task]' -gpu num=2", "--gpus=2"),
         ("#BSUB -We 60", ""),
         ("#BSUB -Pproject -Jname", "--job-name=name"),
         ("#BSUB -Jdata", "--job-name=data"),

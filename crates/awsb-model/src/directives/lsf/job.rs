@@ -66,7 +66,9 @@ pub struct Job {
     limit: Placed<Memory>,
     /// The reserved memory (`rusage[mem=…]`), in MiB.
     reserved: Placed<(Memory, Per)>,
+    /// GPUs (`-gpu num=N`), and those of `rusage[ngpus_physical=N]` and its older names.
     gpus: Placed<(u32, Per)>,
+    reserved_gpus: Placed<(u32, Per)>,
     /// vCPUs of each task (`affinity[core(N)]`).
     cpus_per_task: Placed<u32>,
     /// Consumable resources (`rusage[NAME=N]`).
@@ -230,7 +232,7 @@ impl Job {
                             }
                             "ngpus" | "ngpus_physical" | "ngpus_excl_p" | "ngpus_shared" => {
                                 let number = count(value)?;
-                                place_once(&mut self.gpus, (number, per), at)
+                                place_once(&mut self.reserved_gpus, (number, per), at)
                                     .map_err(|(n, p)| given_twice(name, &p.of(n), &per.of(number)))?;
                             }
                             // Of the phases of a reservation of memory, the largest is used.
@@ -391,8 +393,26 @@ impl Job {
             Per::Task => number.saturating_mul(per_host.into()),
             Per::Job => number.div_ceil(nodes.into()),
         };
-        if let Some(((number, per), at)) = &self.gpus {
-            found.say(at, [format!("--gpus={}", on_a_host((*number).into(), *per))]);
+        let gpus = |(number, per): (u32, Per)| on_a_host(number.into(), per);
+        match (&self.gpus, &self.reserved_gpus) {
+            // LSF's documentation does not say which one counts.
+            (Some((asked, at)), Some((reserved, reserved_at))) if gpus(*asked) != gpus(*reserved) => {
+                let shown = |(number, per): (u32, Per)| per.of(number);
+                let (first, last) =
+                    if at.line <= reserved_at.line { (at, reserved_at) } else { (reserved_at, at) };
+                let reason = format!(
+                    "the number of GPUs is {} by -gpu and {} by rusage (`{}` in line {}): give it once",
+                    shown(*asked),
+                    shown(*reserved),
+                    first.text,
+                    first.line
+                );
+                found.refuse(last, reason);
+            }
+            (Some((number, at)), _) | (None, Some((number, at))) => {
+                found.say(at, [format!("--gpus={}", gpus(*number))]);
+            }
+            (None, None) => {}
         }
         // Batch has one number for reserved and usable memory. A single process may use `-M`, so
         // the job needs at least that.

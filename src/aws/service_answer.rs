@@ -24,15 +24,17 @@ const REQUEST_IDS: [&str; 2] = ["x-amzn-requestid", "x-amz-request-id"];
 /// succeed: its success is the status alone, and a login page has the status 200. One whose answer
 /// has optional fields only would find that there is nothing.
 ///
-/// An answer with the ID of a request is the service's. Servers for tests may lack it; their
-/// answers have the form of the service at least.
+/// An answer with the ID of a request is the service's, also an empty one, such as those of
+/// `DeleteLogGroup` and `DeleteFileSystem`. Servers for tests may lack it; their answers must have
+/// the form of the service, and an empty one has it in S3 alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnlyAnswers {
-    /// By an object of JSON: Smithy's `restJson1` and `awsJson1_1`.
+    /// The service answers with an object of JSON (Smithy's `restJson1` and `awsJson1_1`).
     Json,
-    /// By a document of XML, named after the operation: Smithy's `awsQuery` and `ec2Query`.
+    /// The service answers with a document of XML, which is named after the operation (Smithy's
+    /// `awsQuery` and `ec2Query`).
     Query,
-    /// By a document of XML, by an object, or by headers alone.
+    /// The service answers with a document of XML, with an object, or with headers alone.
     S3,
 }
 
@@ -56,13 +58,11 @@ impl Intercept for OnlyAnswers {
         if let Some(page) = web_page(response) {
             return Err(page.into());
         }
+        let operation = config.load::<Metadata>().map(Metadata::name).unwrap_or_default();
         let is_answer = match self {
             Self::Json => response.body().bytes().is_some_and(is_json_object),
-            Self::Query => response.body().bytes().is_some_and(|body| is_xml(body, "Response")),
-            Self::S3 => {
-                let operation = config.load::<Metadata>().map(Metadata::name).unwrap_or_default();
-                is_of_s3(operation, response)
-            }
+            Self::Query => is_of_query(operation, response),
+            Self::S3 => is_of_s3(operation, response),
         };
         if is_answer { Ok(()) } else { Err(other_answer(response).into()) }
     }
@@ -72,18 +72,23 @@ fn is_json_object(body: &[u8]) -> bool {
     body.trim_ascii_start().starts_with(b"{") && serde_json::from_slice::<IgnoredAny>(body).is_ok()
 }
 
-/// Whether a text is a document of XML whose root has a name that ends so.
-fn is_xml(body: &[u8], root_ends: &str) -> bool {
-    let Ok(text) = std::str::from_utf8(body) else { return false };
+/// The name of the root of a text, if it is a document of XML.
+fn xml_root(body: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(body).ok()?;
     let mut rest = text.trim_start_matches('\u{feff}').trim_start();
     // The declaration and comments.
     while rest.starts_with("<?") || rest.starts_with("<!--") {
         let end = if rest.starts_with("<?") { "?>" } else { "-->" };
-        let Some((_, behind)) = rest.split_once(end) else { return false };
-        rest = behind.trim_start();
+        rest = rest.split_once(end)?.1.trim_start();
     }
-    let name = rest.strip_prefix('<').and_then(|rest| rest.split([' ', '>', '/', '\n', '\t']).next());
-    name.is_some_and(|name| name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.ends_with(root_ends))
+    let name = rest.strip_prefix('<')?.split([' ', '>', '/', '\n', '\r', '\t']).next()?;
+    name.starts_with(|c: char| c.is_ascii_alphabetic()).then_some(name)
+}
+
+/// Whether a service with the query protocol answers this operation so.
+fn is_of_query(operation: &str, response: &HttpResponse) -> bool {
+    let root = response.body().bytes().and_then(xml_root);
+    root.and_then(|root| root.strip_suffix("Response")) == Some(operation)
 }
 
 /// Whether S3 answers this operation so (Amazon S3 API, the operations' pages).
@@ -97,7 +102,7 @@ fn is_of_s3(operation: &str, response: &HttpResponse) -> bool {
         "DeleteObject" | "DeleteBucket" | "AbortMultipartUpload" => {
             body.is_empty() && response.status().as_u16() == 204
         }
-        _ => is_xml(body, ""),
+        _ => xml_root(body).is_some(),
     }
 }
 
@@ -125,19 +130,35 @@ mod tests {
     }
 
     #[test]
-    fn a_document_of_xml_is_an_answer() {
+    fn a_document_of_xml_has_a_root() {
+        for (body, root) in [
+            ("<DeleteStackResponse/>", Some("DeleteStackResponse")),
+            ("<?xml version=\"1.0\"?>\r\n<!-- moto -->\n<AResponse\r\n xmlns=\"u\">", Some("AResponse")),
+            ("\u{feff}<AResponse>", Some("AResponse")),
+            ("<error>no</error>", Some("error")),
+            ("", None),
+            ("ok", None),
+            ("<", None),
+            ("<?xml", None),
+            ("<!-- <AResponse>", None),
+        ] {
+            assert_eq!(xml_root(body.as_bytes()), root, "{body}");
+        }
+    }
+
+    #[test]
+    fn an_answer_of_the_query_protocol_is_named_after_the_operation() {
         for (body, is_answer) in [
             ("<DeleteStackResponse/>", true),
-            ("<?xml version=\"1.0\"?>\n<!-- moto -->\n<GetCallerIdentityResponse xmlns=\"u\">", true),
-            ("\u{feff}<AResponse>", true),
+            ("<DescribeStacksResponse/>", false),
+            ("<LoginResponse/>", false),
+            ("<Response/>", false),
+            ("<DeleteStack/>", false),
             ("", false),
-            ("ok", false),
-            ("<", false),
-            ("<?xml", false),
-            ("<!-- <AResponse>", false),
-            ("<error>no</error>", false),
         ] {
-            assert_eq!(is_xml(body.as_bytes(), "Response"), is_answer, "{body}");
+            let status = 200.try_into().expect("a status");
+            let response = HttpResponse::new(status, SdkBody::from(body));
+            assert_eq!(is_of_query("DeleteStack", &response), is_answer, "{body}");
         }
     }
 

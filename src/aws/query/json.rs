@@ -82,7 +82,8 @@ where
     )
 }
 
-/// Reads an answer. One without a body has no fields.
+/// Reads an answer. One without a body has no fields: that of `DeleteFileSystem`. It has the ID of
+/// a request, or [`OnlyAnswers::Json`] refuses it.
 fn read<A: DeserializeOwned>(response: &HttpResponse) -> Result<A, OrchestratorError<QueryError>> {
     let body = response.body().bytes().unwrap_or_default();
     if !response.status().is_success() {

@@ -1,21 +1,8 @@
-//! Why an AWS call has failed.
-
-use std::error::Error;
-use std::time::SystemTime;
-
-use aws_credential_types::provider::error::CredentialsError;
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
-use aws_smithy_types::DateTime;
-use aws_smithy_types::date_time::Format;
-use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use http_body_util::LengthLimitError;
+//! Why an AWS call has failed, and the kind of failure that this is.
 
 use super::access_denied::AccessDenied;
-use super::answer_limit::MAX_LENGTH;
 use super::credentials::UnusableCredentials;
 use crate::ui::ErrorKind;
-use awsb_model::words;
 
 /// Why a call failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -106,79 +93,6 @@ pub enum ResourceKind {
     JobDefinition,
 }
 
-impl CallError {
-    /// The reason of an SDK error.
-    pub fn from_sdk<E>(error: &SdkError<E, HttpResponse>) -> Self
-    where
-        E: ProvideErrorMetadata + Error + 'static,
-    {
-        if let Some(credentials) = find_credentials_error(error) {
-            // Nothing was signed, so nothing was sent.
-            if let Some(unusable) = causes(credentials).find_map(|e| e.downcast_ref::<UnusableCredentials>())
-            {
-                return CallError::UnusableCredentials(unusable.clone());
-            }
-            return match find_transport_error(credentials) {
-                Some(reason) => CallError::CredentialsUnreachable(reason),
-                None => CallError::NoCredentials(innermost(credentials)),
-            };
-        }
-        let refused = causes(error).find_map(|e| e.downcast_ref::<CallError>());
-        if let Some(other) = refused.filter(|e| matches!(e, CallError::OtherAnswer { .. })) {
-            return other.clone();
-        }
-        if causes(error).any(|e| e.is::<LengthLimitError>()) {
-            return CallError::Unreadable(Some(format!("it is longer than {} MiB", MAX_LENGTH >> 20)));
-        }
-        match error {
-            SdkError::ServiceError(e) => {
-                let status = e.raw().status().as_u16();
-                // An error of AWS has a code. An answer without a code can be anything.
-                if (status < 300 || e.err().code().is_none())
-                    && let Some(page) = web_page(e.raw())
-                {
-                    return page;
-                }
-                if let Some(code) = e.err().code().filter(|code| is_of_clock(code, e.err().message())) {
-                    return CallError::ClockSkew { code: code.to_owned(), ahead: ahead_of(e.raw()) };
-                }
-                if status < 300 {
-                    let why = innermost(e.err());
-                    return CallError::Unreadable(Some(why).filter(|why| !why.is_empty()));
-                }
-                let id =
-                    ["x-amzn-requestid", "x-amz-request-id"].iter().find_map(|h| e.raw().headers().get(h));
-                CallError::Service {
-                    code: match e.err().code() {
-                        Some(code) => shortened(code, MAX_CODE),
-                        None => format!("HTTP status {status}, without an AWS error"),
-                    },
-                    message: shortened(e.err().message().unwrap_or_default(), MAX_TEXT),
-                    status,
-                    request_id: id.filter(|id| !id.is_empty()).map(|id| shortened(id, MAX_CODE)),
-                }
-            }
-            SdkError::DispatchFailure(e)
-                if e.is_timeout() && e.as_connector_error().is_some_and(is_connecting) =>
-            {
-                CallError::Unreachable("no connection within 4 seconds".to_owned())
-            }
-            SdkError::DispatchFailure(e) if e.as_connector_error().is_some_and(is_connecting) => {
-                CallError::Unreachable(innermost(error))
-            }
-            SdkError::ResponseError(e) => web_page(e.raw()).unwrap_or_else(|| {
-                match causes(error).find_map(|e| e.downcast_ref::<UnreadableAnswer>()) {
-                    Some(UnreadableAnswer(why)) => CallError::Unreadable(Some(shortened(why, MAX_TEXT))),
-                    None => CallError::NoAnswer(innermost(error)),
-                }
-            }),
-            SdkError::TimeoutError(_) => CallError::NoAnswer("it took too long".to_owned()),
-            SdkError::ConstructionFailure(_) => CallError::Unreachable(innermost(error)),
-            _ => CallError::NoAnswer(innermost(error)),
-        }
-    }
-}
-
 /// The error codes of services for credentials that have expired, and for keys that do not exist
 /// (any more).
 const OF_CREDENTIALS: [&str; 5] = [
@@ -204,92 +118,6 @@ const MISSING: [&str; 6] = ["not exist", "not found", "not active", "could not",
 /// The seconds by which a clock may be wrong before requests are refused (IAM User Guide, Signature
 /// Version 4: five minutes; S3 tolerates fifteen).
 const TOLERATED_SKEW: i64 = 300;
-
-/// Whether an error is about the time at which the request was signed. The words are those of the
-/// IAM User Guide, `Troubleshooting Signature Version 4`.
-fn is_of_clock(code: &str, message: Option<&str>) -> bool {
-    match code {
-        "RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture" => true,
-        "SignatureDoesNotMatch" | "InvalidSignatureException" => message
-            .is_some_and(|m| m.contains("Signature expired") || m.contains("Signature not yet current")),
-        _ => false,
-    }
-}
-
-/// The seconds by which this machine's clock is ahead of the server's, which sends its time with
-/// each answer.
-fn ahead_of(response: &HttpResponse) -> Option<i64> {
-    let theirs = DateTime::from_str(response.headers().get("date")?, Format::HttpDate).ok()?;
-    Some(DateTime::from(SystemTime::now()).secs() - theirs.secs())
-}
-
-/// The number of characters of a page's title, or of a text in place of an answer, that are shown.
-const LONGEST_TITLE: usize = 80;
-
-/// The beginning of a server's text, on one line. It is printed as it is where there is no
-/// terminal. `None`: it has no words.
-pub fn beginning_of(text: &str) -> Option<String> {
-    let is_blank = |c: char| c.is_whitespace() || c.is_control();
-    let words = text.split(is_blank).filter(|word| !word.is_empty());
-    let title: String = words.collect::<Vec<_>>().join(" ").chars().take(LONGEST_TITLE).collect();
-    Some(title).filter(|title| !title.is_empty())
-}
-
-/// The error of a response that is not the service's.
-pub(super) fn other_answer(response: &HttpResponse) -> CallError {
-    // A character is at most four bytes long.
-    let body = response.body().bytes().unwrap_or_default();
-    let start = body.get(..LONGEST_TITLE * 4).unwrap_or(body);
-    let text = beginning_of(&String::from_utf8_lossy(start));
-    CallError::OtherAnswer { status: response.status().as_u16(), text }
-}
-
-/// The error of a response that is a web page, or redirects to another address.
-pub(super) fn web_page(response: &HttpResponse) -> Option<CallError> {
-    let status = response.status().as_u16();
-    let header = |name| response.headers().get(name).unwrap_or_default();
-    let text = String::from_utf8_lossy(response.body().bytes().unwrap_or_default());
-    // Only letters of ASCII change, so an offset in it is an offset in the text.
-    let lower = text.to_ascii_lowercase();
-    let is_page = header("content-type").to_ascii_lowercase().starts_with("text/html")
-        || ["<!doctype html", "<html"].iter().any(|start| lower.trim_start().starts_with(start));
-    let leads_away = (300..400).contains(&status) && !header("location").is_empty();
-    let title = || {
-        let from = lower.find("<title")?;
-        let from = from + lower.get(from..)?.find('>')? + 1;
-        let to = from + lower.get(from..)?.find("</title")?;
-        beginning_of(text.get(from..to)?)
-    };
-    match (is_page, leads_away) {
-        (true, _) => Some(CallError::WebPage { status, title: title() }),
-        (false, true) => {
-            Some(CallError::Redirect { status, location: shortened(header("location"), MAX_CODE) })
-        }
-        (false, false) => None,
-    }
-}
-
-/// The longest text of a server that a message repeats, in bytes.
-const MAX_TEXT: usize = 2048;
-/// The longest code or address of a server that a message repeats, in bytes.
-const MAX_CODE: usize = 256;
-
-/// A text of a server, cut where it is longer than this many bytes.
-fn shortened(text: &str, longest: usize) -> String {
-    if text.len() <= longest {
-        return text.to_owned();
-    }
-    let end = text.floor_char_boundary(longest);
-    let rest = words::many(text.len() - end, "byte");
-    format!("{} … (and {rest} more)", text.get(..end).unwrap_or_default())
-}
-
-/// Whether the error arose before the request could have left. The words are hyper's for a
-/// connection that could not be made; its error types are not part of the SDK's interface.
-fn is_connecting(error: &ConnectorError) -> bool {
-    const WORDS: [&str; 4] = ["(Connect)", "tcp connect error", "dns error", "HTTP connect timeout"];
-    causes(error).map(ToString::to_string).any(|text| WORDS.iter().any(|w| text.contains(w)))
-}
 
 impl CallError {
     /// Whether the service does not have the operation.
@@ -363,33 +191,4 @@ fn resource_kind(word: &str) -> Option<ResourceKind> {
     };
     let kinds = [("queue", ResourceKind::JobQueue), ("definition", ResourceKind::JobDefinition)];
     kinds.into_iter().find(|(noun, _)| is_about(noun)).map(|(_, kind)| kind)
-}
-
-fn find_credentials_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
-    causes(error).find(|e| e.is::<CredentialsError>())
-}
-
-/// Why the network kept a request for credentials from its answer. A machine without a metadata
-/// service is another case.
-fn find_transport_error(credentials: &(dyn Error + 'static)) -> Option<String> {
-    let no_network = |e: &&(dyn Error + 'static)| {
-        e.is::<ConnectorError>()
-            || e.to_string().starts_with("dispatch failure")
-            || e.to_string() == "request has timed out"
-    };
-    if causes(credentials).any(|e| e.to_string().contains("IMDS")) {
-        return None;
-    }
-    causes(credentials).find(no_network).map(innermost)
-}
-
-/// An error and its sources, the outermost first.
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    let cause = |e: &&'a (dyn Error + 'static)| -> Option<&'a (dyn Error + 'static)> { (*e).source() };
-    std::iter::successors(Some(error), cause)
-}
-
-/// The message of the innermost error, which is the most precise.
-pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
-    causes(error).last().map(|e| shortened(&e.to_string(), MAX_TEXT)).unwrap_or_default()
 }

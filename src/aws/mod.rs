@@ -15,6 +15,7 @@ mod ec2;
 mod efs;
 mod endpoints;
 mod error_text;
+mod foreign_answer;
 mod local_error;
 mod object;
 mod page_token;
@@ -24,7 +25,9 @@ mod proxy;
 mod query;
 mod rate_limit;
 mod reconnect;
+mod sdk_error;
 mod server_clock;
+mod server_text;
 mod service_answer;
 mod service_quotas;
 mod session;
@@ -36,7 +39,7 @@ mod trace;
 
 pub use access_denied::AccessDenied;
 pub use cache::Cache;
-pub use call_error::{CallError, beginning_of};
+pub use call_error::CallError;
 pub use ec2::{
     Ec2, Gpu, Instance, InstanceType, Offering, Route, RouteTable, SecurityGroup, Subnet, Vpc, WayOut,
 };
@@ -49,6 +52,7 @@ pub use parallelcluster_stack::is_missing_stack;
 pub use query::CallError as QueryCallError;
 pub use reconnect::{ResilientSession, contact_timeout};
 pub use server_clock::ServerClock;
+pub use server_text::beginning_of;
 pub use service_quotas::{AccountQuota, ServiceQuotas};
 pub use session::{
     OPERATION_TIMEOUT, Session, endpoint_of, explain, explain_item, explain_unreadable, not_found,

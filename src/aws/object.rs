@@ -4,7 +4,7 @@ use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 
-use super::call_error::innermost;
+use super::sdk_error::innermost;
 use crate::ui::{ErrorKind, Failure};
 
 /// An object that is being read.

@@ -9,7 +9,7 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
 use serde::de::IgnoredAny;
 
-use super::call_error::{other_answer, web_page};
+use super::foreign_answer::{other_answer, web_page};
 
 /// The headers with the ID of the request. Each answer of AWS has one of them (Amazon S3 API,
 /// "Common response headers"; AWS general reference, "Request IDs"), and those of servers like it,

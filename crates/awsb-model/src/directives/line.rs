@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 
+use super::dialect::Dialect;
 use super::result::{At, Directives};
 
 /// A line with directives.
@@ -9,8 +10,8 @@ use super::result::{At, Directives};
 pub struct Line {
     /// The number of the line, from 1.
     pub number: usize,
-    /// `#AWSB`, `#SBATCH` or `#BSUB`.
-    pub prefix: &'static str,
+    /// The scheduler to which it is addressed.
+    pub dialect: Dialect,
     /// The words after the prefix.
     pub words: Vec<OsString>,
 }
@@ -18,12 +19,12 @@ pub struct Line {
 impl Line {
     /// The directive that these words of the line are.
     pub fn at(&self, words: &[impl AsRef<OsStr>]) -> At {
-        let mut text = self.prefix.to_owned();
+        let mut text = self.dialect.prefix().to_owned();
         for word in words {
             text.push(' ');
             text.push_str(&word.as_ref().to_string_lossy());
         }
-        At { line: self.number, text }
+        At { line: self.number, dialect: Some(self.dialect), text }
     }
 
     /// The words as text. If one of them is not text, this is reported, and there are none.

@@ -3,6 +3,7 @@
 //! All become options of awsb's `bsub`, so that one parser checks the values, and the command line
 //! can override them. Options that Batch cannot provide are reported, and never dropped silently.
 
+mod dialect;
 mod input;
 mod line;
 mod lsf;
@@ -13,37 +14,16 @@ mod variables;
 mod words;
 
 use super::script::is_binary;
+use dialect::Dialect;
 use line::Line;
 pub use lsf::{LsfUnit, about as about_lsfs};
+use result::At;
 pub use result::{About, DirectiveOptions, Directives, Remark, SharedConsumption};
-use result::{At, OWN_PREFIX};
 pub use shape::{LsfShape, SlurmShape};
 pub use slurm::{about as about_slurms, about_letter as about_slurms_letter};
 pub use variables::{instead_of_variable, read_variables};
 use words::split;
 pub(crate) use words::{Quoting, split as split_words};
-
-/// The scheduler to which a line is addressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Dialect {
-    Awsb,
-    Slurm,
-    Lsf,
-}
-
-impl Dialect {
-    const ALL: [(Self, &'static str, Quoting); 3] = [
-        (Self::Awsb, OWN_PREFIX, Quoting::Shell),
-        (Self::Slurm, "#SBATCH", Quoting::Slurm),
-        (Self::Lsf, "#BSUB", Quoting::Shell),
-    ];
-
-    /// Whether lines after the first command count, too. LSF reads the whole script (bsub,
-    /// `job_script`: the last line of its example is a directive).
-    fn reads_the_whole_script(self) -> bool {
-        self == Self::Lsf
-    }
-}
 
 impl Directives {
     /// Reads the head of a script, which are the lines before the first that is neither a comment
@@ -73,16 +53,16 @@ impl Directives {
                 is_head = false;
                 continue;
             }
-            let Some((dialect, prefix, quoting, rest)) = directive(bytes) else {
+            let Some((dialect, rest)) = directive(bytes) else {
                 if let Some(prefix) =
                     of_others(bytes).filter(|prefix| is_head && !told_of_others.contains(prefix))
                 {
                     told_of_others.push(prefix);
-                    let at = At { line: number, text: shown(bytes) };
+                    let at = At::line(number, bytes);
                     found.warn(&at, "is a comment: bsub reads `#AWSB`, `#SBATCH` and `#BSUB` lines");
                 }
                 if let Some(prefix) = resembles(bytes) {
-                    let at = At { line: number, text: shown(bytes) };
+                    let at = At::line(number, bytes);
                     found.warn(
                         &at,
                         format!("is a comment: a directive begins with `{prefix}`, in the first column"),
@@ -95,9 +75,9 @@ impl Directives {
                 continue;
             }
             if !is_head && !dialect.reads_the_whole_script() {
-                if !told_of_late_ones.contains(&prefix) && rest.trim_ascii_start().starts_with(b"-") {
-                    told_of_late_ones.push(prefix);
-                    let at = At { line: number, text: shown(bytes) };
+                if !told_of_late_ones.contains(&dialect) && rest.trim_ascii_start().starts_with(b"-") {
+                    told_of_late_ones.push(dialect);
+                    let at = At::line(number, bytes);
                     found.warn(&at, "is ignored: it comes after the script's first command");
                 }
                 continue;
@@ -115,15 +95,15 @@ impl Directives {
                     after += 1;
                 }
             }
-            match split(&whole, quoting) {
+            match split(&whole, dialect.quoting()) {
                 Ok(words) if words.is_empty() => {}
                 Ok(words) => match dialect {
-                    Dialect::Awsb => own.push(Line { number, prefix, words }),
-                    Dialect::Slurm => slurms.push(Line { number, prefix, words }),
-                    Dialect::Lsf => lsfs.push(Line { number, prefix, words }),
+                    Dialect::Awsb => own.push(Line { number, dialect, words }),
+                    Dialect::Slurm => slurms.push(Line { number, dialect, words }),
+                    Dialect::Lsf => lsfs.push(Line { number, dialect, words }),
                 },
                 Err(unclosed) => {
-                    let at = At { line: number, text: shown(bytes) };
+                    let at = At::line(number, bytes);
                     found.refuse(&at, unclosed.to_string());
                 }
             }
@@ -133,7 +113,8 @@ impl Directives {
             let at = last.at(&last.words);
             let reason = format!(
                 "the script has {} lines, too (line {}): where both ask for the same, `#BSUB` wins",
-                first.prefix, first.number
+                first.dialect.prefix(),
+                first.number
             );
             found.warn(&at, reason);
         }
@@ -224,7 +205,7 @@ fn refuse_parts(lines: &[&[u8]], found: &mut Directives) {
     for (names, reason) in warnings {
         let reads = |line: &str| names.iter().any(|name| reads_variable(line, name));
         if let Some((number, line)) = code.iter().find(|(_, line)| reads(line)) {
-            found.warn(&At { line: *number, text: shown(line.as_bytes()) }, reason);
+            found.warn(&At::line(*number, line.as_bytes()), reason);
         }
     }
     let is_mpi = |line: &str| {
@@ -239,7 +220,7 @@ fn refuse_parts(lines: &[&[u8]], found: &mut Directives) {
             "{program} starts a program on the nodes of all components here; behind `hetjob`, Slurm's variables name \
              the nodes of the first component; {OWN_COMMAND}"
         );
-        found.warn(&At { line: *number, text: shown(line.as_bytes()) }, reason);
+        found.warn(&At::line(*number, line.as_bytes()), reason);
     }
     let Some((number, line)) = code.iter().find(|(_, line)| calls(line, &["srun"]).is_some()) else { return };
     let reason = match ["--het-group", "--pack-group"].iter().any(|option| line.contains(option)) {
@@ -248,7 +229,7 @@ fn refuse_parts(lines: &[&[u8]], found: &mut Directives) {
             "behind `hetjob`, srun starts a program on the first component in Slurm, and on all nodes here"
         }
     };
-    found.refuse(&At { line: *number, text: shown(line.as_bytes()) }, format!("{reason}; {OWN_COMMAND}"));
+    found.refuse(&At::line(*number, line.as_bytes()), format!("{reason}; {OWN_COMMAND}"));
 }
 
 /// The replacement of a program that is started on one component.
@@ -302,12 +283,12 @@ pub fn may_be_for_lsf(script: &[u8]) -> bool {
 
 /// The dialect of a line, and the rest of it. A prefix is at the beginning of the line. Slurm and
 /// LSF need no blank between it and an option.
-fn directive(line: &[u8]) -> Option<(Dialect, &'static str, Quoting, &[u8])> {
-    Dialect::ALL.into_iter().find_map(|(dialect, prefix, quoting)| {
-        let rest = line.strip_prefix(prefix.as_bytes())?;
+fn directive(line: &[u8]) -> Option<(Dialect, &[u8])> {
+    Dialect::ALL.into_iter().find_map(|dialect| {
+        let rest = line.strip_prefix(dialect.prefix().as_bytes())?;
         let is_one =
             rest.first().is_some_and(|b| b.is_ascii_whitespace() || matches!(b, b'-' | b'"' | b'\''));
-        is_one.then_some((dialect, prefix, quoting, rest))
+        is_one.then_some((dialect, rest))
     })
 }
 
@@ -315,7 +296,7 @@ fn directive(line: &[u8]) -> Option<(Dialect, &'static str, Quoting, &[u8])> {
 /// -n 4`, ` #SBATCH -n 4`, `#sbatch -n 4`. Two `#` are the usual way to disable a directive.
 fn resembles(line: &[u8]) -> Option<&'static str> {
     let word = line.trim_ascii_start().strip_prefix(b"#")?.trim_ascii_start();
-    Dialect::ALL.into_iter().map(|(_, prefix, _)| prefix).find(|prefix| {
+    Dialect::ALL.into_iter().map(Dialect::prefix).find(|prefix| {
         let name = &prefix.as_bytes()[1..];
         let (Some(begin), Some(rest)) = (word.get(..name.len()), word.get(name.len()..)) else {
             return false;
@@ -339,11 +320,6 @@ fn of_others(line: &[u8]) -> Option<&'static str> {
                 && option.get(1).is_some_and(u8::is_ascii_alphabetic)
         })
     })
-}
-
-/// A line in the form that messages have.
-fn shown(line: &[u8]) -> String {
-    String::from_utf8_lossy(line.trim_ascii()).into_owned()
 }
 
 #[cfg(test)]

@@ -3,11 +3,9 @@
 use std::ffi::OsString;
 use std::fmt;
 
+use super::dialect::Dialect;
 use super::shape::{LsfShape, SlurmShape};
 use crate::{Consumption, EarlySignal};
-
-/// The beginning of the lines of awsb itself.
-pub(super) const OWN_PREFIX: &str = "#AWSB";
 
 /// The directives of a script.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,12 +44,13 @@ pub struct DirectiveOptions {
     pub line: usize,
     /// The directive as it was written, such as `#SBATCH --mem=4G`.
     pub text: String,
+    dialect: Option<Dialect>,
 }
 
 impl DirectiveOptions {
     /// Whether it is a directive of awsb itself, and not of another scheduler.
     pub fn is_own(&self) -> bool {
-        self.text.starts_with(OWN_PREFIX)
+        self.dialect == Some(Dialect::Awsb)
     }
 }
 
@@ -114,13 +113,23 @@ impl fmt::Display for Remark {
     }
 }
 
-/// One directive of a line, and its place for messages.
+/// One directive of a line, or another line, and its place for messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct At {
     /// The line of the script, from 1.
     pub line: usize,
+    /// The scheduler to which it is addressed, if it is a directive.
+    pub dialect: Option<Dialect>,
     /// The directive as it was written.
     pub text: String,
+}
+
+impl At {
+    /// A line that is no directive, or whose words cannot be read.
+    pub fn line(number: usize, line: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(line.trim_ascii()).into_owned();
+        Self { line: number, dialect: None, text }
+    }
 }
 
 impl Directives {
@@ -131,7 +140,12 @@ impl Directives {
     /// Adds the options that follow from a directive.
     pub(super) fn say(&mut self, at: &At, words: impl IntoIterator<Item = impl Into<OsString>>) {
         let words = words.into_iter().map(Into::into).collect();
-        self.options.push(DirectiveOptions { words, line: at.line, text: at.text.clone() });
+        self.options.push(DirectiveOptions {
+            words,
+            line: at.line,
+            text: at.text.clone(),
+            dialect: at.dialect,
+        });
     }
 
     /// Adds the quantity of a consumable resource that all nodes of the job take together. A later

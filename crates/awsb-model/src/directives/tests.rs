@@ -483,7 +483,7 @@ proptest! {
     fn any_directives_can_be_read(lines in proptest::collection::vec(line(), 0..6)) {
         let found = Directives::read(lines.join("\n").as_bytes());
         let own = |word: &std::ffi::OsString| word.to_string_lossy().starts_with("--");
-        let others = found.options.iter().filter(|directive| !directive.text.starts_with("#AWSB"));
+        let others = found.options.iter().filter(|directive| !directive.is_own());
         prop_assert!(others.flat_map(|directive| &directive.words).all(own));
     }
 }

@@ -270,6 +270,32 @@ mod tests {
         insta::assert_snapshot!(printed.concat());
     }
 
+    /// Names that the next command needs are truncated only when no column is left that is nice to
+    /// have.
+    #[test]
+    fn names_are_truncated_once_what_is_nice_to_have_is_gone() {
+        let name = "a-queue-whose-name-is-not-short";
+        let printed = |width| {
+            let columns = vec![
+                Column { truncate: Truncate::Name(8), ..Column::new("name") },
+                Column::new("state"),
+                Column { rank: NICE_TO_HAVE, ..Column::new("note") },
+            ];
+            let output = Output::in_memory(Format::Plain, Some(width), false).without_header(true);
+            let mut table = output.table(columns);
+            assert_eq!(table.rows(&[vec![name.into(), "VALID".into(), "nice".into()]]), Ok(()));
+            output.taken()
+        };
+        let all = format!("{name}  VALID  nice\n");
+        assert_eq!(printed(all.len() - 1), all);
+        assert_eq!(printed(all.len() - 2), format!("{name}  VALID\n"));
+        assert_eq!(printed(name.len() + 7), format!("{name}  VALID\n"));
+        assert_eq!(printed(name.len() + 6), format!("{}…  VALID\n", &name[..name.len() - 2]));
+        assert_eq!(printed(15), "a-queue…  VALID\n");
+        // Not below its least width.
+        assert_eq!(printed(10), "a-queue…  VALID\n");
+    }
+
     #[test]
     fn rows_come_a_few_at_a_time() {
         let (columns, rows) = jobs();

@@ -59,6 +59,13 @@ pub fn waiting_cases() -> Vec<(&'static str, Evidence)> {
             }),
         ),
         (
+            "starting as a process for long",
+            with(Status::Starting, &|f| {
+                f.job.is_process = true;
+                f.job.created_at = Some(NOW - 6 * MINUTE);
+            }),
+        ),
+        (
             "running",
             with(Status::Running, &|f| {
                 f.job.started_at = Some(NOW - MINUTE);

@@ -185,7 +185,9 @@ fn command() -> Command {
         .override_usage("awsb TOOL [ARGS]...")
         .after_help(
             "Each tool is a program, and a command of awsb: `awsb stat` is `bstat`, whose manual page is \
-             bstat(1). That of `awsb doctor` is awsb-doctor(1). The tools of ParallelCluster are here under their old names: `awsb awsbstat`.",
+             bstat(1). `awsb doctor`, `awsb prune` and `awsb completions` have pages, too: awsb-doctor(1), \
+             awsb-prune(1) and awsb-completions(1). The tools of ParallelCluster are here under their old \
+             names: `awsb awsbstat`.",
         )
         .disable_help_subcommand(true)
         .subcommands(short)

@@ -38,6 +38,14 @@ absolute() {
     esac
 }
 
+# Whatever is used below. What this shell does itself is there, too.
+programs='cat cp date dirname grep id ln ls mkdir mv printf readlink rm rmdir sed sleep sort tr uname'
+missing=
+for program in $programs; do
+    command -v "$program" >/dev/null 2>&1 || missing="${missing:+$missing, }$program"
+done
+[ -z "$missing" ] || fail "not found in PATH: $missing; nothing has changed"
+
 here=$(cd -- "$(dirname -- "$0")" && pwd -P) || fail "the folder of this script is not found"
 prefix=
 uninstall=
@@ -82,6 +90,12 @@ case $prefix in
 *'
 ') fail "the name of PREFIX ends in a line break" 2 ;;
 esac
+# Takes the links out of the name. An interruption leaves it as it was: folders may have to go.
+resolve_prefix() {
+    real=$(cd -- "$prefix" && pwd -P) || fail "the folder cannot be read"
+    prefix=$real
+}
+
 # The folders that may have links, the deeper ones first.
 folders='share/man/man1 share/man share/bash-completion/completions share/bash-completion share/zsh/site-functions share/zsh
 share/fish/vendor_completions.d share/fish share bin lib'
@@ -277,28 +291,44 @@ unlock() {
     done
 }
 
-# Folders that were made here, and are empty, go again.
+# Folders that were made here, and are empty, go again. An earlier version that has been moved away
+# comes back, or goes where the new one has its place.
 finish() {
     trap '' HUP INT TERM
     [ -z "$new" ] || rm -rf "$new" || true
+    if [ -n "$replacing" ] && [ -d "$own.old" ]; then
+        if [ -e "$own" ]; then
+            (remove_own "$own.old") || true
+        else
+            mv "$own.old" "$own" || true
+        fi
+    fi
     unlock
     remove_made
+}
+
+# end_with STATUS: a signal may come as the trap for EXIT begins, which does not begin again then.
+# So each trap does all of it.
+end_with() {
+    finish
+    exit "$1"
 }
 
 self=
 claim=
 new=
 made=
+replacing=
 # mksh would end with the status of `finish`.
-trap 'set -- $?; finish; exit "$1"' EXIT
-trap 'exit 129' HUP
-trap 'exit 130' INT
-trap 'exit 143' TERM
+trap 'end_with $?' EXIT
+trap 'end_with 129' HUP
+trap 'end_with 130' INT
+trap 'end_with 143' TERM
 
 identify
 if [ -n "$uninstall" ]; then
     [ -d "$prefix" ] || fail "there is no folder $prefix"
-    prefix=$(cd -- "$prefix" && pwd -P) || fail "the folder cannot be read"
+    resolve_prefix
     own=$prefix/lib/awsb
     if [ -L "$own" ] || ! [ -e "$own" ] && [ -z "$(ls -d "$own.old" "$own.new."* "$own.lock" 2>/dev/null)" ]; then
         fail "there is no awsb that this script has installed in $prefix"
@@ -343,7 +373,7 @@ fi
 [ -d "$prefix" ] || made=.
 [ -d "$prefix/lib" ] || made="$made lib"
 mkdir -p "$prefix/lib" || fail "$prefix cannot be written; give --prefix FOLDER"
-prefix=$(cd -- "$prefix" && pwd -P) || fail "the folder cannot be read"
+resolve_prefix
 own=$prefix/lib/awsb
 [ "$here" != "$own" ] || fail "this is the awsb that is installed: unpack an archive and run its install.sh"
 
@@ -397,10 +427,12 @@ for part in README.md LICENSE docs examples; do
 done
 version=$("$new/bin/awsb" --version) || fail "programs in $prefix do not run: is it mounted with noexec?"
 remove_own "$own.old"
+replacing=1
 if [ -e "$own" ]; then mv "$own" "$own.old" || fail "$own cannot be replaced"; fi
 mv "$new" "$own" || fail "$own cannot be replaced; run this again"
 new=
 remove_own "$own.old"
+replacing=
 
 made=
 each link

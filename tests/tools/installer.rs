@@ -283,8 +283,50 @@ fn a_lock_is_taken_over_only_if_its_owner_has_certainly_ended() {
     assert_eq!(left.collect::<Vec<_>>(), ["awsb"]);
 }
 
+/// The list in the script is complete: with a program less, nothing begins.
+#[story]
+fn a_program_that_is_missing_is_named_before_anything_changes() {
+    let sandbox = Sandbox::new();
+    archive(&sandbox);
+    let script = include_str!("../../packaging/install.sh");
+    let programs = script.split("\nprograms='").nth(1).and_then(|rest| rest.split('\'').next());
+    let programs: Vec<&str> = programs.expect("a list").split(' ').collect();
+    let prefix = sandbox.work().join("prefix");
+    let folder = sandbox.work().join("programs");
+    std::fs::create_dir(&folder).expect("a folder");
+    let found = |name: &str| sh(&sandbox, &format!("command -v {name}")).ok().stdout;
+    for name in &programs {
+        // What a shell does itself has no path.
+        if let Some(path) = found(name).trim().strip_prefix('/') {
+            symlink(format!("/{path}"), folder.join(name)).expect("a link");
+        }
+    }
+    let install = "PATH=$PWD/programs /bin/sh awsb-0.1.0/install.sh --prefix prefix";
+    for line in [install, install, &format!("{install} --uninstall")] {
+        let outcome = sh(&sandbox, line).ok();
+        assert_eq!(outcome.stderr, "", "{outcome}");
+    }
+    assert!(!prefix.exists());
+    let outcome = sh(&sandbox, &install.replacen("programs", "nowhere", 1)).ended_with(1);
+    assert!(outcome.stderr.contains("PATH: cat, cp, "), "{outcome}");
+    let names = std::fs::read_dir(&folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    for program in names.collect::<Vec<_>>() {
+        let name = program.file_name().and_then(|name| name.to_str()).expect("a name");
+        let aside = sandbox.work().join("aside");
+        std::fs::rename(&program, &aside).expect("a link");
+        let outcome = sh(&sandbox, install).ended_with(1);
+        assert_eq!(
+            outcome.stderr,
+            format!("install.sh: error: not found in PATH: {name}; nothing has changed\n")
+        );
+        assert!(!prefix.exists(), "{name}");
+        std::fs::rename(&aside, &program).expect("a link");
+    }
+}
+
 /// Programs that change files. The one that is the KILL_AT-th in all kills the script before it has
-/// done its work. Only a removal has begun: with the file that says whose folder it is.
+/// done its work. Only a removal has begun: with the file that says whose folder it is. With
+/// SIGNAL, both get this signal, as from a terminal.
 #[cfg(target_os = "linux")]
 fn deadly_programs(sandbox: &Sandbox) {
     let program = r#"#!/bin/sh
@@ -293,6 +335,11 @@ echo >>calls
 name=${0##*/}
 [ "$(wc -l <calls)" = "$KILL_AT" ] || exec "$name" "$@"
 for last; do :; done
+case ${SIGNAL:-} in ?*)
+    # Where the script does not hear the signal, neither does this.
+    kill -s "$SIGNAL" "$(cat pid)" $$
+    exec "$name" "$@" ;;
+esac
 [ "$name" != rm ] || rm -f "$last/made-by-install.sh"
 kill -9 "$(cat pid)"
 "#;
@@ -336,4 +383,45 @@ fn whenever_one_is_killed_the_next_succeeds() {
         }
     }
     assert_eq!(all_below(&prefix), [prefix.join("lib")]);
+}
+
+#[cfg(target_os = "linux")]
+#[story]
+fn one_that_is_interrupted_leaves_no_lock_and_no_empty_folder() {
+    let sandbox = Sandbox::new();
+    archive(&sandbox);
+    deadly_programs(&sandbox);
+    let prefix = sandbox.work().join("prefix");
+    let lib = prefix.join("lib");
+    // Busybox has these programs in itself.
+    let shells = awsb_testkit::shells::shells().into_iter().filter(|shell| shell[0] != "busybox");
+    for (shell, is_update) in shells.map(|shell| (shell.join(" "), false)).chain([("sh".to_owned(), true)]) {
+        for signal_at in 1.. {
+            sh(&sandbox, "rm -rf prefix").ok();
+            if is_update {
+                sh(&sandbox, "awsb-0.1.0/install.sh --prefix prefix").ok();
+            }
+            let line = format!(
+                "rm -f calls; SIGNAL=TERM KILL_AT={signal_at} PATH=$PWD/deadly:$PATH \
+                 sh -c 'echo $$ >pid; exec {shell} awsb-0.1.0/install.sh --prefix prefix'; echo ended with $?"
+            );
+            let outcome = sh(&sandbox, &line).ok();
+            // When all is done, a signal is not heard.
+            if outcome.stdout.ends_with("ended with 0\n") {
+                assert!(signal_at > 10, "{shell}: {outcome}");
+                break;
+            }
+            assert!(outcome.stdout.ends_with("ended with 143\n"), "{shell}, {signal_at}: {outcome}");
+            if is_update {
+                assert_eq!(sh(&sandbox, "prefix/bin/bsub --version").ok().stdout, "awsb 0.1.0\n");
+            }
+            if is_update || lib.join("awsb").exists() {
+                let left = std::fs::read_dir(&lib).expect("a folder");
+                let left = left.map(|entry| entry.expect("an entry").file_name()).collect::<Vec<_>>();
+                assert_eq!(left, ["awsb"], "{shell}, {signal_at}: {outcome}");
+            } else {
+                assert!(!prefix.exists(), "{shell}, {signal_at}: {:?}", all_below(&prefix));
+            }
+        }
+    }
 }

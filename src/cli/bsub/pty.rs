@@ -265,7 +265,11 @@ mod tests {
             // The signal comes right after that.
             let script = script.replace(handled, &format!("{handled}kill -s {signal} $$\n"));
             let folder = tempfile::tempdir().unwrap();
-            let ended = std::process::Command::new("sh")
+            // Tests that run under `nohup` ignore SIGHUP, and a shell cannot take that back.
+            let by_env: &[&str] =
+                if cfg!(target_os = "linux") { &["--default-signal=HUP", "sh"] } else { &["sh"] };
+            let ended = std::process::Command::new("env")
+                .args(by_env)
                 .args(["-c", &shell(&script, [])[2], "sh", "true"])
                 .env("TMPDIR", folder.path())
                 .envs([("AWS_BATCH_JOB_ID", "signalled"), ("AWS_BATCH_JOB_ATTEMPT", "1")])

@@ -45,7 +45,8 @@ pages_with_next_token!(
 
 impl Page for ListObjectsV2Output {
     fn token(&self) -> Option<&str> {
-        self.next_continuation_token()
+        // Some servers send a token with the last page, too.
+        self.next_continuation_token().filter(|_| self.is_truncated() != Some(false))
     }
 }
 

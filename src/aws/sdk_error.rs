@@ -34,7 +34,7 @@ impl CallError {
                 None => CallError::NoCredentials(innermost(credentials)),
             };
         }
-        // What an interceptor has found.
+        // An interceptor has found it.
         if let Some(found) = causes(error).find_map(|e| e.downcast_ref::<CallError>()) {
             return found.clone();
         }

@@ -296,7 +296,7 @@ fn a_program_that_is_missing_is_named_before_anything_changes() {
     std::fs::create_dir(&folder).expect("a folder");
     let found = |name: &str| sh(&sandbox, &format!("command -v {name}")).ok().stdout;
     for name in &programs {
-        // What a shell does itself has no path.
+        // A builtin of the shell has no path.
         if let Some(path) = found(name).trim().strip_prefix('/') {
             symlink(format!("/{path}"), folder.join(name)).expect("a link");
         }

@@ -322,7 +322,7 @@ impl Args {
         let swept = pin!(batch::remove_earlier_limits(&session, requests));
         match select(waited, swept).await {
             Either::Left((Ok(exit @ (Exit::Done | Exit::Job(_))), swept)) => {
-                // What was asked for is done, so a signal is no failure.
+                // The jobs are submitted, so a signal is no failure.
                 select(swept, pin!(signals.next())).await;
                 Ok(exit)
             }

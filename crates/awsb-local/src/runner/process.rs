@@ -331,7 +331,7 @@ pub fn is_group_left(leader: Pid) -> bool {
 #[cfg(target_os = "linux")]
 fn is_shared(group: Pid) -> bool {
     let group = group.to_string();
-    // Who cannot list the processes does not know that none is left.
+    // Without a list of the processes, one may be left.
     std::fs::read_dir("/proc").map_or(true, |processes| {
         processes
             .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())

@@ -102,7 +102,7 @@ fn odd_names_come_back_and_links_lead_nowhere() {
     assert_eq!(files(&sandbox.work().join("got")), expected);
 }
 
-/// A page of a proxy in place of an answer is an error. A file that a job has left may look the same.
+/// A page of a proxy in place of an answer is an error. A file of a job may look the same.
 #[story]
 async fn a_web_page_of_a_job_comes_back() {
     program("curl");

@@ -12,6 +12,7 @@ use super::request_values::{
 };
 use crate::access::operation::CloudFormation;
 use crate::batch::Needs;
+use crate::batch::store::Store;
 use crate::cloudformation::change_set;
 use crate::cloudformation::model::{OnFailure, Stack, StackStatus};
 use crate::cloudformation::operation::{self, Options};
@@ -59,9 +60,7 @@ impl Api {
                 stack.timeout_minutes = timeout;
                 stack.retain_except_on_create = options.retain_except_on_create;
                 operation::create(&mut stack, &template, options, now);
-                rows::put(store.connection(), &mut stack)?;
-                let operation = stack.operations.last().map(|record| record.id.clone());
-                Ok(json!({"StackId": stack.id, "OperationId": operation}))
+                Ok(store_begun(store, &mut stack)?)
             })
             .await?;
         self.drive_answer(&answer);
@@ -101,9 +100,7 @@ impl Api {
                     stack.policy = policy;
                 }
                 operation::update(&mut stack, &template, desired, options, now_ms());
-                rows::put(store.connection(), &mut stack)?;
-                let operation = stack.operations.last().map(|record| record.id.clone());
-                Ok(json!({"StackId": stack.id, "OperationId": operation}))
+                Ok(store_begun(store, &mut stack)?)
             })
             .await?;
         self.drive_answer(&answer);
@@ -239,4 +236,11 @@ impl Api {
         let stack = self.stack(&request, no_stack_with_id).await?;
         Ok(json!({"StackPolicyBody": stack.policy}))
     }
+}
+
+/// Stores a stack whose operation has begun, and returns the answer that names both.
+fn store_begun(store: &Store, stack: &mut Stack) -> rusqlite::Result<Value> {
+    rows::put(store.connection(), stack)?;
+    let operation = stack.operations.last().map(|record| &record.id);
+    Ok(json!({"StackId": stack.id, "OperationId": operation}))
 }
